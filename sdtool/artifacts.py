@@ -1,0 +1,229 @@
+"""What stages hand each other: atomic files and the stage record.
+
+A stage writes one directory. `stage.json` is written last and marks it done; while the stage runs,
+`stage.partial.json` holds the same parameters, so that an interrupted run is continued by the same
+command and never mixed with another one.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdtool import __version__
+from sdtool.errors import InputError, UsageError
+
+DONE, PARTIAL, FAILURES = "stage.json", "stage.partial.json", "failures.jsonl"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage function returns: the path that goes to stdout, and facts for `--json`.
+
+    `failed` > 0 makes the exit code 3 (done, but some objects failed).
+    """
+
+    path: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+    failed: int = 0
+
+
+# Atomic files
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it into place if the block succeeds, else remove it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write one indented JSON value atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+
+
+def write_jsonl(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
+    """Write one JSON object per line atomically; return how many."""
+    count = 0
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False, default=_plain) + "\n")
+            count += 1
+    return count
+
+
+def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
+    """Append one line (for logs and failures of a running stage)."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(record, ensure_ascii=False, default=_plain) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read one JSON value; InputError names the file if it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON ({error})") from None
+
+
+def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file; InputError names file and line of a broken one."""
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist")
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{path}, line {number} is not valid JSON ({error.msg})") from None
+            if not isinstance(record, dict):
+                raise InputError(f"{path}, line {number} is not a JSON object")
+            yield record
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy and torch scalars and arrays
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+# Digests
+
+
+def digest(path: str | Path) -> str:
+    """A short SHA-256 of an input: a file's bytes; a stage directory's record; else names and sizes.
+
+    Hashing names and sizes keeps a folder of 100,000 objects cheap to recognise.
+    """
+    path = Path(path)
+    sha = hashlib.sha256()
+    if path.is_file():
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                sha.update(block)
+    elif (path / DONE).is_file():
+        sha.update((path / DONE).read_bytes())
+    elif path.is_dir():
+        for item in sorted(p for p in path.rglob("*") if p.is_file()):
+            sha.update(f"{item.relative_to(path)}\0{item.stat().st_size}\n".encode())
+    else:
+        raise InputError(f"{path} does not exist")
+    return sha.hexdigest()[:16]
+
+
+# The stage record
+
+
+class StageRecord:
+    """The life of one stage directory; made by `begin`, closed by `finish`."""
+
+    def __init__(self, out: Path, head: dict[str, Any], done: dict[str, Any] | None, resumed: bool):
+        self.out, self.head, self.resumed = out, head, resumed
+        self._done = done
+
+    @property
+    def is_done(self) -> bool:
+        """True when the same command has already finished here."""
+        return self._done is not None
+
+    def result(self, path: Path | None = None) -> Result:
+        """The Result of a finished stage, as recorded."""
+        assert self._done is not None
+        counts = self._done.get("counts", {})
+        summary = {"counts": counts, "outputs": self._done.get("outputs", []), "reused": True}
+        return Result(path or self.out, summary, failed=counts.get("failed", 0))
+
+    def fail(self, item: str, reason: str, message: str) -> None:
+        """Note one object that could not be used, in `failures.jsonl`."""
+        line = {"uid": item, "reason": reason, "message": message}
+        append_jsonl(self.out / FAILURES, line)
+
+    def finish(self, *, counts: dict[str, int], outputs: Iterable[str | Path]) -> Result:
+        """Write `stage.json` (the done-marker) and return the stage's Result for its directory."""
+        names = [str(output) for output in outputs]
+        write_json(self.out / DONE, {**self.head, "counts": counts, "outputs": names})
+        (self.out / PARTIAL).unlink(missing_ok=True)
+        return Result(self.out, {"counts": counts, "outputs": names}, counts.get("failed", 0))
+
+
+def begin(
+    out: str | Path,
+    stage: str,
+    *,
+    params: dict[str, Any],
+    inputs: dict[str, str | Path | None] | None = None,
+    overwrite: bool = False,
+) -> StageRecord:
+    """Open the stage directory `out`.
+
+    params: everything that changes the result (the seed too). inputs: name → file or directory.
+    The record `is_done` if the same command finished here before; it is `resumed` if the same
+    command was interrupted here. UsageError if `out` holds something else, unless `overwrite`.
+    """
+    out = Path(out)
+    found = {k: {"path": str(p), "digest": digest(p)} for k, p in (inputs or {}).items() if p}
+    head = {
+        "stage": stage,
+        "sdtool": __version__,
+        "params": json.loads(json.dumps(params, default=_plain)),
+        "inputs": found,
+    }
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; name a directory")
+    marks = [m for m in (out / DONE, out / PARTIAL) if m.is_file()]
+    if overwrite and marks:
+        shutil.rmtree(out)
+        marks = []
+    if not marks and out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty and sdtool did not write it; choose another --out")
+    if marks:
+        other = read_json(marks[0])
+        difference = _difference(other, head)
+        if difference:
+            raise UsageError(
+                f"{out} was made differently ({difference}); choose another --out or add --overwrite"
+            )
+        done = other if marks[0].name == DONE else None
+        return StageRecord(out, head, done, resumed=done is None)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / PARTIAL, head)
+    return StageRecord(out, head, None, resumed=False)
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The first thing in which two records differ, in words; empty if they agree."""
+    if old.get("stage") != new["stage"]:
+        return f"by the stage {old.get('stage')}"
+    before, now = old.get("params", {}), new["params"]
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            return f"{key}: {before.get(key)} there, {now.get(key)} now"
+    for key in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
+        there, here = old.get("inputs", {}).get(key), new["inputs"].get(key)
+        if (there or {}).get("digest") != (here or {}).get("digest"):
+            return f"its input {key} has changed"
+    return ""

@@ -1,0 +1,138 @@
+"""The command line: the table of stages, imported only when called, and the one place where an
+error becomes a sentence and an exit code."""
+
+import importlib
+import json
+import os
+import sys
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from sdtool import __version__
+from sdtool.errors import SdtoolError
+
+# name → (module of `stages`, one line of help). The module holds a function of the same name.
+STAGES = {
+    "toyverse": ("toyverse", "Make a collection of oriented toy objects, in Objaverse's layout."),
+    "filter-objaverse": ("filter_objaverse", "Choose the usable objects of a collection."),
+    "caption": ("caption", "Write a caption for every object."),
+    "render-ccm": ("render_ccm", "Render canonical coordinate maps of objects from random views."),
+    "train-base": ("train_base", "Train a small text-to-image base prior from nothing."),
+    "finetune-agp": ("finetune_agp", "Train the aligned geometric prior on CCMs."),
+    "sample-prior": ("sample_prior", "Draw what a prior knows of a prompt, before lifting it."),
+    "lift": ("lift", "Turn a line of text into a 3D shape."),
+    "export": ("export", "Write a lifted shape as a GLB file."),
+}
+
+EPILOG = 'Begin with: sdtool export "$(sdtool lift "a corgi")"'
+
+
+class StageGroup(TyperGroup):
+    """Lists the table without importing any stage; imports the one that is called."""
+
+    def list_commands(self, ctx):
+        return list(STAGES)
+
+    def get_command(self, ctx, name):
+        if name not in STAGES:
+            return None
+        return TyperCommand(name, help=STAGES[name][1], short_help=STAGES[name][1])
+
+    def resolve_command(self, ctx, args):
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if command is not None else None, rest
+
+
+def _load(name: str) -> TyperCommand:
+    """The real command of one stage: its options, plus --json and --debug."""
+    module = importlib.import_module(f"sdtool.stages.{STAGES[name][0]}")
+    single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    single.command(name, help=module.__doc__)(getattr(module, STAGES[name][0]))
+    command = typer.main.get_command(single)
+    for flag, text in (
+        ("--json", "Print one JSON object to stdout instead of the path."),
+        ("--debug", "Show the full traceback of an error."),
+    ):
+        command.params.append(
+            TyperOption(param_decls=[flag], is_flag=True, help=text, expose_value=False)
+        )
+    return command
+
+
+app = typer.Typer(
+    cls=StageGroup, no_args_is_help=True, rich_markup_mode="markdown", epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"sdtool {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """From a line of text to a 3D model that looks right from every side.
+
+    Every stage reads and writes plain files; stdout carries only the result's path.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command line and exit: 0 done, 1 failed, 2 wrong usage, 3 done with failed objects."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; print the result's path (or one JSON object); return the exit code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads must not spin beside workers
+    head = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    as_json, debug = "--json" in head, "--debug" in head
+    try:
+        result = typer.main.get_command(app)(arguments, standalone_mode=False)
+    except SdtoolError as error:
+        if debug:
+            raise
+        return _report(error.exit_code, str(error), as_json)
+    except typer.Abort:
+        return _report(130, "stopped; the same command continues", as_json)
+    except KeyboardInterrupt:
+        return _report(130, "stopped; the same command continues", as_json)
+    except BrokenPipeError:
+        return 1
+    except typer.Exit as stop:
+        return stop.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        if hasattr(error, "format_message"):  # wrong usage, found by the command-line parser
+            if not error.format_message():  # a bare `sdtool` has printed its help
+                return 2
+            return _report(2, error.format_message(), as_json)
+        text = f"unexpected {type(error).__name__}: {error} (add --debug for the traceback)"
+        return _report(1, text, as_json)
+    if result is None or isinstance(result, int):
+        return result or 0
+    if as_json:
+        print(json.dumps({"path": str(result.path), "failed": result.failed, **result.summary}))
+    else:
+        print(result.path)
+    return 3 if result.failed else 0
+
+
+def _report(code: int, message: str, as_json: bool) -> int:
+    print(f"sdtool: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": code}))
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""The few kinds of error a user can cause. `sdtool.cli` turns each into one sentence and an exit code."""
+
+
+class SdtoolError(Exception):
+    """Something a user can cure. The message names the input and the cure in one sentence."""
+
+    exit_code = 1
+
+
+class UsageError(SdtoolError):
+    """The command was called in a way that cannot work (wrong option value, wrong combination)."""
+
+    exit_code = 2
+
+
+class InputError(SdtoolError):
+    """A file or folder that was given cannot be used."""
+
+
+class MissingDependencyError(SdtoolError):
+    """An optional package is needed; the message holds the command that installs it."""
+
+
+class ObjectError(SdtoolError):
+    """One object of many cannot be used: it becomes a line of `failures.jsonl`, not the end of a run.
+
+    `reason` is a short slug such as ``"no-triangles"``; the message says more.
+    """
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason

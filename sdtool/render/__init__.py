@@ -1,0 +1,1 @@
+"""Rasterisation (one API, several backends), volume rendering, shading. Importing it loads no torch."""

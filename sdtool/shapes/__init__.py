@@ -1,0 +1,1 @@
+"""Shape representations: density grids, tetrahedral grids, marching tetrahedra, colour fields."""

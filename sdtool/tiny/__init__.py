@@ -1,0 +1,1 @@
+"""The bundled tiny prior: diffusers folders `base/` and `agp/` (data only)."""

@@ -1,0 +1,1 @@
+"""Procedural, canonically oriented objects with annotations: an offline stand-in for Objaverse."""

@@ -1,0 +1,1 @@
+"""One module per command. Stages know one another only through files."""
