@@ -1,4 +1,4 @@
-"""Writing a mesh as binary glTF 2.0: positions, smooth normals, linear vertex colours, one material."""
+"""Writing a mesh as binary glTF 2.0: positions, normals, linear vertex colours, one material."""
 
 import json
 import struct
@@ -9,6 +9,7 @@ import numpy as np
 
 from sdtool import __version__
 from sdtool.artifacts import atomic_path
+from sdtool.errors import ObjectError
 from sdtool.meshes import Mesh, srgb_to_linear, validate
 
 UINT16, UINT32, FLOAT32 = 5123, 5125, 5126
@@ -28,10 +29,13 @@ def write_glb(
     """Write `mesh` as one node of a GLB file, atomically; the same mesh gives the same bytes.
 
     Mesh.v_color is sRGB-encoded and COLOR_0 is linear: it is converted here and stored in 16 bits,
-    which keeps dark colours. `extras` goes to `asset.extras` (a JSON object: prompt, seed, source …).
+    which keeps dark colours. `extras` becomes `asset.extras` (a JSON object: prompt, seed, …).
     ObjectError if the mesh is not usable (see `meshes.validate`).
     """
     validate(mesh, name)
+    for array in (mesh.v_pos, mesh.v_color):
+        if array is not None and not np.isfinite(array).all():
+            raise ObjectError("non-finite", f"{name} has NaN or infinite values in a vertex")
     binary = _Binary()
     positions = np.ascontiguousarray(mesh.v_pos, np.float32)
     attributes = {
@@ -87,7 +91,7 @@ def write_glb(
 
 
 def vertex_normals(mesh: Mesh) -> np.ndarray:
-    """(V, 3) float32 unit normals: the faces' normals averaged by area; +Y where no face decides."""
+    """(V, 3) float32 unit normals: face normals averaged by area; +Y where no face decides."""
     corners = mesh.v_pos.astype(np.float64)[mesh.t_pos_idx]  # (F, 3, 3)
     doubled_area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     summed = np.stack(
@@ -107,7 +111,7 @@ def vertex_normals(mesh: Mesh) -> np.ndarray:
 
 
 def _linear_rgba16(color: np.ndarray) -> np.ndarray:
-    """(V, 3) sRGB-encoded [0, 1] → (V, 4) uint16 linear, opaque. Four parts keep 4-byte alignment."""
+    """(V, 3) sRGB-encoded [0, 1] → (V, 4) uint16 linear, opaque; four parts keep rows aligned."""
     linear = np.rint(srgb_to_linear(np.asarray(color, np.float64)) * 65535).astype(np.uint16)
     opaque = np.full((len(linear), 1), 65535, np.uint16)
     return np.concatenate([linear, opaque], axis=1)
