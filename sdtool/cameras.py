@@ -1,0 +1,114 @@
+"""Cameras: the one place where view angles become matrices.
+
+Conventions: glTF axes (right-handed, +Y up, objects face +Z); OpenGL cameras that look down −Z.
+Azimuth 0 sees the object's front (camera on +Z) and grows toward +X; elevation grows upward. Angles
+are radians here and degrees at the command line. All arrays are numpy float32.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+REFERENCE_DISTANCE = 1.5
+"""Distance at which a unit object fills a 45° view; the paper's factors 0.9–1.1 multiply it."""
+
+
+@dataclass(frozen=True)
+class ViewRange:
+    """Where random cameras stand (paper, section 3.1): degrees, and factors of `distance`."""
+
+    fov: float = 45.0
+    elevation: tuple[float, float] = (-10.0, 45.0)
+    factor: tuple[float, float] = (0.9, 1.1)
+    distance: float = REFERENCE_DISTANCE
+
+
+def orbit(azimuth: np.ndarray, elevation: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Camera-to-world matrices that look at the origin.
+
+    azimuth, elevation: (N,) radians (elevation strictly inside ±90°). distance: (N,) world units.
+    Returns (N, 4, 4) float32.
+    """
+    azimuth, elevation, distance = np.broadcast_arrays(
+        *(np.atleast_1d(np.asarray(a, np.float64)) for a in (azimuth, elevation, distance))
+    )
+    back = np.stack(  # the camera's +z axis: from the origin to the eye
+        [
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+            np.cos(elevation) * np.cos(azimuth),
+        ],
+        axis=-1,
+    )
+    right = np.cross(np.array([0.0, 1.0, 0.0]), back)
+    right /= np.linalg.norm(right, axis=-1, keepdims=True)
+    up = np.cross(back, right)
+    c2w = np.zeros((len(azimuth), 4, 4), np.float32)
+    c2w[:, :3, 0], c2w[:, :3, 1], c2w[:, :3, 2] = right, up, back
+    c2w[:, :3, 3] = back * distance[:, None]
+    c2w[:, 3, 3] = 1.0
+    return c2w
+
+
+def azimuth_elevation(c2w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse of `orbit`'s angles: (N,) azimuth in (−π, π] and (N,) elevation, radians."""
+    eye = c2w[:, :3, 3]
+    return np.arctan2(eye[:, 0], eye[:, 2]), np.arctan2(eye[:, 1], np.hypot(eye[:, 0], eye[:, 2]))
+
+
+def projection(fov: float, near: float = 0.1, far: float = 100.0) -> np.ndarray:
+    """(4, 4) float32 perspective matrix for a square image; `fov` is the full angle in radians.
+
+    The y row is negated so that row 0 of a rasterised image is its top (rasterisers put
+    y_clip = −1 into row 0).
+    """
+    scale = 1.0 / np.tan(0.5 * fov)
+    return np.array(
+        [
+            [scale, 0, 0, 0],
+            [0, -scale, 0, 0],
+            [0, 0, -(far + near) / (far - near), -2 * far * near / (far - near)],
+            [0, 0, -1, 0],
+        ],
+        np.float32,
+    )
+
+
+def world_to_clip(c2w: np.ndarray, fov: float) -> np.ndarray:
+    """(N, 4, 4) float32 matrices M with clip = M @ (x, y, z, 1), for `c2w` (N, 4, 4), fov radians."""
+    rotation, eye = c2w[:, :3, :3], c2w[:, :3, 3]
+    w2c = np.zeros_like(c2w)
+    w2c[:, :3, :3] = rotation.transpose(0, 2, 1)
+    w2c[:, :3, 3] = -np.einsum("nji,nj->ni", rotation, eye)
+    w2c[:, 3, 3] = 1.0
+    return (projection(fov) @ w2c).astype(np.float32)
+
+
+def pixel_rays(c2w: np.ndarray, fov: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ray origins (N, 3) and unit directions (N, size, size, 3) through the pixel centres, float32."""
+    step = (np.arange(size) + 0.5) / size * 2 - 1
+    tangent = np.tan(0.5 * fov)
+    x, y = np.meshgrid(step * tangent, -step * tangent)
+    local = np.stack([x, y, -np.ones_like(x)], axis=-1)
+    local /= np.linalg.norm(local, axis=-1, keepdims=True)
+    directions = np.einsum("nij,hwj->nhwi", c2w[:, :3, :3], local)
+    return c2w[:, :3, 3].copy(), directions.astype(np.float32)
+
+
+def random_views(rng: np.random.Generator, count: int, views: ViewRange) -> np.ndarray:
+    """(count, 4, 4) float32 random cameras: azimuth uniform, elevation and distance in `views`."""
+    azimuth = rng.uniform(-np.pi, np.pi, count)
+    elevation = np.radians(rng.uniform(*views.elevation, count))
+    return orbit(azimuth, elevation, views.distance * rng.uniform(*views.factor, count))
+
+
+def turntable(count: int, views: ViewRange, elevation: float = 15.0) -> np.ndarray:
+    """(count, 4, 4) float32 cameras evenly around the object, the first in front; degrees."""
+    azimuth = np.arange(count) * (2 * np.pi / count)
+    return orbit(azimuth, np.radians(elevation), np.asarray(views.distance))
+
+
+def rotate_y(v_pos: np.ndarray, angle: float) -> np.ndarray:
+    """Turn positions (V, 3) about +Y by `angle` radians (a front at +Z moves toward +X)."""
+    c, s = np.cos(angle), np.sin(angle)
+    return (v_pos @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])).astype(np.float32)

@@ -1,0 +1,48 @@
+"""A collection of objects as stages see it: a folder of meshes, or an `objects.jsonl`."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdtool.artifacts import read_jsonl
+from sdtool.errors import InputError
+
+MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
+
+
+def list_objects(source: str | Path) -> list[dict[str, Any]]:
+    """The objects of `source`, each a dict with at least ``uid`` and an absolute ``path``.
+
+    source: an `objects.jsonl`; a directory that holds one; or any folder of meshes, searched
+    recursively, where the path without suffix, relative to the folder, becomes the uid.
+    """
+    source = Path(source)
+    listing = source / "objects.jsonl" if source.is_dir() else source
+    if listing.is_file() and listing.suffix == ".jsonl":
+        objects = []
+        for number, record in enumerate(read_jsonl(listing), start=1):
+            if "uid" not in record or "path" not in record:
+                raise InputError(f"{listing}, object {number} lacks a uid or a path")
+            objects.append({**record, "path": str((listing.parent / record["path"]).resolve())})
+    elif source.is_dir():
+        objects = [
+            {"uid": path.relative_to(source).with_suffix("").as_posix(), "path": str(path.resolve())}
+            for path in sorted(source.rglob("*"))
+            if path.suffix.lower() in MESH_SUFFIXES and path.is_file()
+        ]
+    elif source.exists():
+        raise InputError(f"{source} is neither a folder of meshes nor an objects.jsonl")
+    else:
+        raise InputError(f"{source} does not exist")
+    if not objects:
+        kinds = ", ".join(MESH_SUFFIXES)
+        raise InputError(f"{source} holds no objects; expected {kinds} files or an objects.jsonl")
+    return objects
+
+
+def object_rng(seed: int, uid: str) -> np.random.Generator:
+    """A generator that depends on seed and uid alone, so that reruns and ranks agree."""
+    words = np.frombuffer(hashlib.sha256(uid.encode()).digest()[:16], np.uint32)
+    return np.random.default_rng([seed, *words.tolist()])

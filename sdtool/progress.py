@@ -1,0 +1,47 @@
+"""Progress on stderr for long work: count, rate, failures so far, time left. Silent without a terminal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Bar:
+    """Handed out by `progress`."""
+
+    def __init__(self, bar, task, unit: str):
+        self._bar, self._task, self._unit = bar, task, unit
+        self._start, self._done, self._failed = time.monotonic(), 0, 0
+
+    def advance(self, count: int = 1, failed: int = 0, note: str = "") -> None:
+        """Move on by `count`; `failed` of them failed; `note` is shown at the end of the line."""
+        self._done += count
+        self._failed += failed
+        rate = self._done / max(time.monotonic() - self._start, 1e-9)
+        text = f"{rate:.1f} {self._unit}/s"
+        if self._failed:
+            text += f", {self._failed} failed"
+        if note:
+            text += f", {note}"
+        self._bar.update(self._task, advance=count, text=text)
+
+    def message(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(text, highlight=False)
+
+
+@contextmanager
+def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
+    """A progress bar of `total` units, of which `done` were ready before."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"), TimeRemainingColumn(compact=True),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=total, completed=done, text="")
+        yield Bar(bar, task, unit)

@@ -1,0 +1,231 @@
+"""The CPU rasteriser's numba kernels: visibility, topology and the silhouette search.
+
+Conventions are nvdiffrast's: clip positions (x, y, z, w), pixel centre i at −1 + (2i + 1)/size,
+`rast` = (u, v, z/w, face id + 1) with u, v the perspective-correct weights of a face's first two
+vertices and 0 in empty pixels. All loops release the GIL.
+"""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def rasterize(pos, faces, height, width):
+    """Z-buffer of one view with homogeneous edge functions (no clipping needed), two-sided.
+
+    pos: (V, 4) float clip positions. faces: (F, 3) int. Returns (height, width, 4) float32.
+    A pixel centre on an edge counts as inside; the nearer surface wins, the first face on a tie.
+    """
+    rast = np.zeros((height, width, 4), np.float32)
+    depth = np.full((height, width), 1.0, np.float64)
+    for f in range(faces.shape[0]):
+        p0, p1, p2 = pos[faces[f, 0]], pos[faces[f, 1]], pos[faces[f, 2]]
+        x0, y0, z0, w0 = float(p0[0]), float(p0[1]), float(p0[2]), float(p0[3])
+        x1, y1, z1, w1 = float(p1[0]), float(p1[1]), float(p1[2]), float(p1[3])
+        x2, y2, z2, w2 = float(p2[0]), float(p2[1]), float(p2[2]), float(p2[3])
+        if w0 <= 0 and w1 <= 0 and w2 <= 0:
+            continue
+        left, right, top, bottom = 0, width - 1, 0, height - 1
+        if w0 > 0 and w1 > 0 and w2 > 0:  # else the projected box is unbounded: try every pixel
+            sx0, sx1, sx2 = x0 / w0, x1 / w1, x2 / w2
+            sy0, sy1, sy2 = y0 / w0, y1 / w1, y2 / w2
+            left = max(0, int(np.ceil((min(sx0, sx1, sx2) + 1) * 0.5 * width - 0.5 - 1e-9)))
+            right = min(width - 1, int(np.floor((max(sx0, sx1, sx2) + 1) * 0.5 * width - 0.5 + 1e-9)))
+            top = max(0, int(np.ceil((min(sy0, sy1, sy2) + 1) * 0.5 * height - 0.5 - 1e-9)))
+            bottom = min(
+                height - 1, int(np.floor((max(sy0, sy1, sy2) + 1) * 0.5 * height - 0.5 + 1e-9))
+            )
+        if left > right or top > bottom:
+            continue
+        a0, b0, c0 = y1 * w2 - y2 * w1, w1 * x2 - w2 * x1, x1 * y2 - x2 * y1
+        a1, b1, c1 = y2 * w0 - y0 * w2, w2 * x0 - w0 * x2, x2 * y0 - x0 * y2
+        a2, b2, c2 = y0 * w1 - y1 * w0, w0 * x1 - w1 * x0, x0 * y1 - x1 * y0
+        det = a0 * x0 + b0 * y0 + c0 * w0
+        if det == 0.0:
+            continue
+        inverse = 1.0 / det
+        for row in range(top, bottom + 1):
+            y = (2 * row + 1) / height - 1
+            for column in range(left, right + 1):
+                x = (2 * column + 1) / width - 1
+                e0 = (a0 * x + b0 * y + c0) * inverse
+                e1 = (a1 * x + b1 * y + c1) * inverse
+                e2 = (a2 * x + b2 * y + c2) * inverse
+                if e0 < 0 or e1 < 0 or e2 < 0:
+                    continue
+                total = e0 + e1 + e2  # 1 / w of the surface point
+                if total <= 0:
+                    continue
+                z = z0 * e0 + z1 * e1 + z2 * e2
+                if z < -1 or z >= depth[row, column]:
+                    continue
+                depth[row, column] = z
+                rast[row, column, 0] = e0 / total
+                rast[row, column, 1] = e1 / total
+                rast[row, column, 2] = z
+                rast[row, column, 3] = f + 1
+    return rast
+
+
+@njit(cache=True, nogil=True)
+def transform(v_pos, matrix):
+    """(V, 3) positions → (V, 4) float64 clip positions, by a (4, 4) matrix."""
+    clip = np.empty((v_pos.shape[0], 4), np.float64)
+    for i in range(v_pos.shape[0]):
+        x, y, z = v_pos[i, 0], v_pos[i, 1], v_pos[i, 2]
+        for k in range(4):
+            clip[i, k] = matrix[k, 0] * x + matrix[k, 1] * y + matrix[k, 2] * z + matrix[k, 3]
+    return clip
+
+
+@njit(cache=True, nogil=True)
+def rasterize_views(v_pos, faces, matrices, height, width):
+    """Rasterise N views of one mesh: v_pos (V, 3), matrices (N, 4, 4) → (N, height, width, 4)."""
+    rast = np.empty((matrices.shape[0], height, width, 4), np.float32)
+    for n in range(matrices.shape[0]):
+        rast[n] = rasterize(transform(v_pos, matrices[n]), faces, height, width)
+    return rast
+
+
+@njit(cache=True, nogil=True)
+def interpolate(attributes, faces, rast):
+    """Vertex attributes (V, C) at every pixel of `rast` (N, H, W, 4) → (N, H, W, C) float32."""
+    n, h, w, _ = rast.shape
+    channels = attributes.shape[1]
+    image = np.zeros((n, h, w, channels), np.float32)
+    for i in range(n):
+        for row in range(h):
+            for column in range(w):
+                f = int(rast[i, row, column, 3]) - 1
+                if f < 0:
+                    continue
+                u, v = rast[i, row, column, 0], rast[i, row, column, 1]
+                for c in range(channels):
+                    image[i, row, column, c] = (
+                        u * attributes[faces[f, 0], c]
+                        + v * attributes[faces[f, 1], c]
+                        + (1 - u - v) * attributes[faces[f, 2], c]
+                    )
+    return image
+
+
+@njit(cache=True, nogil=True)
+def neighbours(faces, vertices):
+    """(F, 3) int32: the face across edge k (from vertex k to k + 1), or −1 at a border.
+
+    Edges are chained per lowest vertex. Where more than two faces meet, the first unpaired one wins.
+    """
+    count = faces.shape[0]
+    across = np.full((count, 3), -1, np.int32)
+    head = np.full(vertices, -1, np.int32)
+    following = np.empty(3 * count, np.int32)
+    for f in range(count):
+        for k in range(3):
+            a, b = faces[f, k], faces[f, (k + 1) % 3]
+            low, high = min(a, b), max(a, b)
+            previous, entry = -1, head[low]
+            while entry >= 0:
+                g, j = entry // 3, entry % 3
+                if faces[g, j] == high or faces[g, (j + 1) % 3] == high:
+                    break
+                previous, entry = entry, following[entry]
+            if entry < 0:
+                following[3 * f + k] = head[low]
+                head[low] = 3 * f + k
+                continue
+            across[f, k], across[g, j] = g, f
+            if previous < 0:
+                head[low] = following[entry]
+            else:
+                following[previous] = following[entry]
+    return across
+
+
+@njit(cache=True, nogil=True)
+def _area(screen, faces, f):
+    a, b, c = screen[faces[f, 0]], screen[faces[f, 1]], screen[faces[f, 2]]
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+@njit(cache=True, nogil=True)
+def _walk(screen, valid, faces, across, f, x, y, axis, direction, max_steps):
+    """Follow the surface from pixel centre (x, y) one pixel along `axis` until its silhouette.
+
+    Returns the two vertices of the silhouette edge met within one pixel, or (−1, −1). The line is
+    left through the edge that lies farthest ahead, so the walk cannot turn back.
+    """
+    other = 1 - axis
+    level = y if axis == 0 else x
+    start = x if axis == 0 else y
+    side = _area(screen, faces, f)
+    for _ in range(max_steps):
+        best, edge = -1e30, -1
+        for k in range(3):
+            a, b = faces[f, k], faces[f, (k + 1) % 3]
+            if not (valid[a] and valid[b]):
+                return -1, -1
+            da, db = screen[a, other] - level, screen[b, other] - level
+            if (da < 0) == (db < 0):
+                continue
+            reach = screen[a, axis] + (screen[b, axis] - screen[a, axis]) * da / (da - db)
+            ahead = (reach - start) * direction
+            if ahead > best:
+                best, edge = ahead, k
+        if edge < 0 or best > 1.0:
+            return -1, -1
+        a, b = faces[f, edge], faces[f, (edge + 1) % 3]
+        g = across[f, edge]
+        if g < 0 or _area(screen, faces, g) * side <= 0:  # a border, or the surface folds back
+            if best < 0:
+                return -1, -1
+            steep = abs(screen[a, other] - screen[b, other]) >= abs(screen[a, axis] - screen[b, axis])
+            return (a, b) if steep else (-1, -1)
+        f = g
+    return -1, -1
+
+
+@njit(cache=True, nogil=True)
+def silhouette_pairs(pos, faces, across, rast, max_steps):
+    """Neighbouring pixels of one view between which the nearer surface ends.
+
+    pos: (V, 4) clip. rast: (H, W, 4). Returns (P, 5) int32 rows: near pixel, far pixel (flat
+    indices), the silhouette edge's two vertices, axis (0 = x, 1 = y).
+    """
+    h, w, _ = rast.shape
+    screen = np.empty((pos.shape[0], 2), np.float64)
+    valid = np.empty(pos.shape[0], np.bool_)
+    for i in range(pos.shape[0]):
+        valid[i] = pos[i, 3] > 1e-8
+        inverse = 1.0 / pos[i, 3] if valid[i] else 0.0
+        screen[i, 0] = (pos[i, 0] * inverse + 1) * 0.5 * w - 0.5
+        screen[i, 1] = (pos[i, 1] * inverse + 1) * 0.5 * h - 0.5
+    pairs = np.empty((2 * h * w, 5), np.int32)
+    count = 0
+    for row in range(h):
+        for column in range(w):
+            for axis in range(2):
+                row2, column2 = row + axis, column + 1 - axis
+                if row2 >= h or column2 >= w:
+                    continue
+                here, there = int(rast[row, column, 3]), int(rast[row2, column2, 3])
+                if here == there:
+                    continue
+                first_is_near = there == 0 or (
+                    here != 0 and rast[row, column, 2] <= rast[row2, column2, 2]
+                )
+                if first_is_near:
+                    f, x, y, direction = here - 1, column, row, 1.0
+                else:
+                    f, x, y, direction = there - 1, column2, row2, -1.0
+                a, b = _walk(
+                    screen, valid, faces, across, f, float(x), float(y), axis, direction, max_steps
+                )
+                if a < 0:
+                    continue
+                near, far = row * w + column, row2 * w + column2
+                if not first_is_near:
+                    near, far = far, near
+                pairs[count, 0], pairs[count, 1] = near, far
+                pairs[count, 2], pairs[count, 3], pairs[count, 4] = a, b, axis
+                count += 1
+    return pairs[:count].copy()
