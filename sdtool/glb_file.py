@@ -230,7 +230,7 @@ class GlbFile:
         else:
             raise ObjectError(
                 "external-buffer",
-                f"{self.path} keeps its data in another file, {str(uri)[:99]}; pack it into one GLB",
+                f"{self.path} keeps its data in another file, {str(uri)[:99]}; pack both into one",
             )
         if length > len(data):
             raise self.corrupt(f"buffer {index} has {len(data)} of its {length} bytes")
