@@ -1,0 +1,61 @@
+"""The coarse shape: a density pyramid, for the phase in which parts still have to appear.
+
+A surface alone can hardly grow a leg, a density can. It starts as a soft blob.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sdtool.shapes.grids import GridPyramid, grid_points
+
+BLOB_HEIGHT, BLOB_RADIUS = 4.0, 0.35
+SHARPNESS = 8.0  # density of a raw value of 1; a surface some 0.03 thick stops a ray
+
+
+class DensityShape(nn.Module):
+    """density(x) = 8 · softplus(Σ grids(x) + blob(x)), in absorption per world unit, over ±half."""
+
+    def __init__(self, levels: tuple[int, ...] = (8, 16, 32, 48), half: float = 0.6):
+        super().__init__()
+        self.field = GridPyramid(levels, 1, half)
+        self.half = half
+        radius = grid_points(levels[-1], half).norm(dim=-1)
+        blob = BLOB_HEIGHT * (1 - 2 * radius / BLOB_RADIUS).clamp(min=-1.5)
+        self.register_buffer("blob", blob[None, None], persistent=False)
+
+    def raw(self) -> torch.Tensor:
+        """(1, 1, n, n, n) values before the softplus."""
+        return self.field.composed() + self.blob
+
+    def maps_grid(self) -> torch.Tensor:
+        """(1, 4, n, n, n): density, then its downhill direction (the outward normal, not unit)."""
+        raw = self.raw()
+        density = SHARPNESS * F.softplus(raw)
+        padded = F.pad(density, (1, 1, 1, 1, 1, 1), mode="replicate")
+        x = padded[..., 1:-1, 1:-1, :-2] - padded[..., 1:-1, 1:-1, 2:]
+        y = padded[..., 1:-1, :-2, 1:-1] - padded[..., 1:-1, 2:, 1:-1]
+        z = padded[..., :-2, 1:-1, 1:-1] - padded[..., 2:, 1:-1, 1:-1]
+        return torch.cat([density, x, y, z], dim=1)
+
+    @torch.no_grad()
+    def bounds(self, tail: float = 0.002) -> torch.Tensor:
+        """(2, 3) box that leaves out `tail` of the opacity at either end of each axis."""
+        density = SHARPNESS * F.softplus(self.raw())[0, 0]
+        cell = 2 * self.half / (density.shape[0] - 1)
+        opacity = 1 - torch.exp(-density * cell)
+        opacity = torch.where(opacity > 0.15, opacity, torch.zeros_like(opacity))
+        line = torch.linspace(-self.half, self.half, density.shape[0])
+        corners = []
+        for axes in ((0, 1), (0, 2), (1, 2)):  # the marginals along x, y, z
+            share = opacity.sum(axes).cumsum(0)
+            share = share / share[-1].clamp(min=1e-8)
+            low = line[int((share <= tail).sum().clamp(max=len(line) - 1))]
+            high = line[int((share < 1 - tail).sum().clamp(max=len(line) - 1))]
+            corners.append((low, high))
+        return torch.tensor(corners).T.contiguous()
+
+    def total_variation(self) -> torch.Tensor:
+        """Mean squared difference of neighbouring raw values."""
+        raw = self.field.composed()
+        return sum(torch.diff(raw, dim=d).square().mean() for d in (2, 3, 4))

@@ -1,0 +1,48 @@
+"""A smooth field as a sum of dense grids, coarse to fine: the parameters of shape and colour.
+
+Coarse levels move large parts at once and keep the surface smooth; fine ones add detail. One
+composed grid is sampled, so that a step costs little more than its finest level.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class GridPyramid(nn.Module):
+    """Σ of trilinearly enlarged grids over the cube [−half, half]³.
+
+    levels: cells a side of each level, ascending. channels: values at each point.
+    The parameters of level l are (1, channels, n, n, n), indexed (z, y, x), zero at first.
+    """
+
+    def __init__(self, levels: tuple[int, ...], channels: int, half: float):
+        super().__init__()
+        self.levels, self.half = tuple(levels), half
+        self.grids = nn.ParameterList(
+            nn.Parameter(torch.zeros(1, channels, n, n, n)) for n in levels
+        )
+
+    def composed(self) -> torch.Tensor:
+        """(1, channels, n, n, n) at the finest level; grid corners are the cube's corners."""
+        total = None
+        for grid in self.grids:
+            if total is not None:
+                size = grid.shape[-3:]
+                total = F.interpolate(total, size, mode="trilinear", align_corners=True)
+            total = grid if total is None else total + grid
+        return total
+
+
+def sample_grid(grid: torch.Tensor, points: torch.Tensor, half: float) -> torch.Tensor:
+    """Trilinear values (P, C) of grid (1, C, n, n, n) at points (P, 3); zero outside ±half."""
+    at = (points / half).reshape(1, 1, 1, -1, 3)
+    value = F.grid_sample(grid, at, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return value.reshape(grid.shape[1], -1).T
+
+
+def grid_points(n: int, half: float) -> torch.Tensor:
+    """(n, n, n, 3) float32 positions (x, y, z) of a grid's corners, indexed (z, y, x)."""
+    line = torch.linspace(-half, half, n)
+    z, y, x = torch.meshgrid(line, line, line, indexing="ij")
+    return torch.stack([x, y, z], dim=-1)
