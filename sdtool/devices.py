@@ -1,0 +1,23 @@
+"""Which device a command runs on."""
+
+import sys
+
+import torch
+
+from sdtool.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device `name`; "auto" takes the machine's accelerator, else the CPU, and says so."""
+    if name == "auto":
+        found = torch.accelerator.is_available()
+        device = torch.accelerator.current_accelerator() if found else torch.device("cpu")
+        print(f"device: {device}", file=sys.stderr)
+        return device
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used here ({reason}); try cpu") from None
+    return device

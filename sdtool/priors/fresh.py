@@ -1,0 +1,99 @@
+"""A fresh tiny base prior: pixel-space, four channels, small enough to train on one CPU core.
+
+Its images are maps ((2·rgb − 1)·coverage, 2·coverage − 1), so no VAE is needed.
+"""
+
+from pathlib import Path
+
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+
+from sdtool.artifacts import write_json, write_text
+from sdtool.priors.prior import Prior, words
+from sdtool.priors.text import fresh_text_encoder, save_text_encoder
+
+NORMAL_SUFFIX = ", normal map"
+"""What the captions of normal maps end with in the training of a tiny base."""
+
+CARD = "sdtool.json"
+TEXT_WIDTH, TEXT_LAYERS, TEXT_LENGTH = 128, 2, 24
+SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02}
+
+
+def fresh_base(captions: list[str], *, size: int, width: int = 32, seed: int = 0) -> Prior:
+    """An untrained base prior for size×size maps, with a tokenizer learned from `captions`.
+
+    width: channels of the first level, a multiple of 8; the levels have 1, 2 and 4 times as many.
+    Attention, the costly part on a CPU, happens only at the lowest level.
+    """
+    torch.manual_seed(seed)  # the libraries initialise from the global generator only
+    unet = UNet2DConditionModel(
+        sample_size=size,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(width, 2 * width, 4 * width),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        attention_head_dim=4,  # diffusers reads this as the number of heads
+        cross_attention_dim=TEXT_WIDTH,
+        norm_num_groups=8,
+    ).to(memory_format=torch.channels_last)
+    texts = captions + [caption + NORMAL_SUFFIX for caption in captions]
+    text = fresh_text_encoder(texts, width=TEXT_WIDTH, layers=TEXT_LAYERS, length=TEXT_LENGTH)
+    scheduler = DDPMScheduler(**SCHEDULE)
+    return Prior(
+        unet,
+        text,
+        scheduler.alphas_cumprod,
+        normal_suffix=NORMAL_SUFFIX,
+        vocabulary={word for caption in texts for word in words(caption)},
+        name="a fresh tiny base",
+    )
+
+
+def save_base(prior: Prior, folder: Path, *, facts: dict, half: bool = False) -> list[str]:
+    """Write a trained base as a diffusers folder; return the names of what was written.
+
+    facts: how it was trained, for `sdtool.json` and the model card. half: float16 weights.
+    """
+    dtype = torch.float16 if half else torch.float32
+    prior.unet.to(dtype).save_pretrained(folder / "unet", safe_serialization=True)
+    prior.text.model.to(dtype)
+    save_text_encoder(prior.text, folder)
+    DDPMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
+    pipeline = {
+        "_class_name": "DiffusionPipeline",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+    }
+    write_json(folder / "model_index.json", pipeline)
+    card = {
+        "normal_suffix": prior.normal_suffix,
+        "vocabulary": sorted(prior.vocabulary or []),
+        "training": facts,
+    }
+    write_json(folder / CARD, card)
+    write_text(folder / "README.md", _model_card(prior, facts))
+    return ["model_index.json", "unet", "text_encoder", "tokenizer", "scheduler", CARD, "README.md"]
+
+
+def _model_card(prior: Prior, facts: dict) -> str:
+    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    return f"""# A tiny text-to-image base prior
+
+A pixel-space diffusion model of {prior.sample_size}×{prior.sample_size} images with four channels:
+(2·colour − 1)·coverage and 2·coverage − 1. It has no VAE. It was trained from nothing by
+`sdtool train-base` on renders of objects, without cameras. A prompt that ends in
+"{prior.normal_suffix}" asks for the object's surface normals instead of its colours.
+
+It knows {len(prior.vocabulary or [])} words (see `{CARD}`) and is meant for trying things out on a
+small machine, not for pictures.
+
+| training | |
+|---|---|
+{rows}
+"""

@@ -1,0 +1,175 @@
+"""One contract for every diffusion prior: encode text and images, add noise, predict it.
+
+Who holds a `Prior` never asks which model it is: a latent Stable Diffusion, a pixel-space model of
+the DeepFloyd kind, the bundled tiny one, or an aligned geometric prior (AGP) that also sees the
+camera. `sdtool.priors.loading` makes them from folders and hub ids.
+"""
+
+import re
+from collections.abc import Collection
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sdtool.priors.text import TextEncoder
+
+CAMERA_NUMBERS = 12
+"""The camera condition: the upper 3×4 of c2w, row by row (DESIGN, conventions)."""
+
+
+class Prior(nn.Module):
+    """A text-to-image diffusion model with its text encoder, noise schedule and, if latent, its VAE.
+
+    unet: a diffusers UNet2DConditionModel. alphas_cumprod: (T,) float32. prediction: what the UNet
+    predicts: "epsilon", "v_prediction" or "sample". Everything is frozen until a trainer thaws it.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        text: TextEncoder | None,
+        alphas_cumprod: torch.Tensor,
+        *,
+        prediction: str = "epsilon",
+        vae: nn.Module | None = None,
+        normal_suffix: str = "",
+        vocabulary: Collection[str] | None = None,
+        name: str = "",
+    ):
+        super().__init__()
+        self.unet, self.text, self.vae = unet, text, vae
+        self.register_buffer("alphas_cumprod", alphas_cumprod.float(), persistent=False)
+        self.prediction, self.name = prediction, name
+        self.normal_suffix = normal_suffix
+        self.vocabulary = None if vocabulary is None else frozenset(vocabulary)
+        self.requires_grad_(False).eval()
+
+    # What the model is
+
+    @property
+    def channels(self) -> int:
+        """Channels of the noisy image: 4 for latents and maps, 3 for plain pixels."""
+        return self.unet.config.in_channels
+
+    @property
+    def sample_size(self) -> int:
+        """Side of the square noisy image in the model's own space, e.g. 64 for SD 2.1-base."""
+        return self.unet.config.sample_size
+
+    @property
+    def is_latent(self) -> bool:
+        """True if images pass through a VAE."""
+        return self.vae is not None
+
+    @property
+    def has_camera(self) -> bool:
+        """True for an AGP: `predict_noise` then needs `c2w`."""
+        return self.unet.config.class_embed_type == "projection"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model and its answers live."""
+        return self.alphas_cumprod.device
+
+    # Text
+
+    def encode_text(self, prompts: list[str]) -> torch.Tensor:
+        """N prompts → (N, L, C) float32 embeddings; the empty string is the unconditional prompt."""
+        if self.text is None:
+            raise ValueError(f"{self.name} was loaded without its text encoder")
+        return self.text(prompts)
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """The prompt's words that a small prior has never met; empty for models of open vocabulary."""
+        if self.vocabulary is None:
+            return []
+        return [word for word in words(prompt) if word not in self.vocabulary]
+
+    # Images
+
+    def encode_image(self, color: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
+        """Rendered colour → the model's own space, differentiable: (N, channels, h, w) float32.
+
+        color: (N, 3, H, W) in [0, 1], not premultiplied. coverage: (N, 1, H, W) in [0, 1]. A 4-channel
+        pixel model gets the map form ((2c − 1)·coverage, 2·coverage − 1), averaged premultiplied.
+        The others know no coverage: for them the caller lays `color` over a background first.
+        """
+        size = self.sample_size
+        if self.is_latent:
+            image = _resize(2 * color - 1, size * self._vae_factor)
+            latent = self.vae.encode(image.to(self.vae.dtype)).latent_dist.mean.float()
+            return latent * self.vae.config.scaling_factor
+        if self.channels == 4:
+            return _resize(torch.cat([(2 * color - 1) * coverage, 2 * coverage - 1], dim=1), size)
+        return _resize(2 * color - 1, size)
+
+    def decode_image(self, x: torch.Tensor) -> torch.Tensor:
+        """Clean samples (N, channels, h, w) → pictures (N, 3, H, W) in [0, 1], maps over white."""
+        if self.is_latent:
+            scaled = (x / self.vae.config.scaling_factor).to(self.vae.dtype)
+            return ((self.vae.decode(scaled).sample.float() + 1) / 2).clamp(0, 1)
+        if self.channels == 4:
+            coverage = (x[:, 3:] + 1) / 2
+            return ((x[:, :3] + coverage) / 2 + 1 - coverage).clamp(0, 1)
+        return ((x + 1) / 2).clamp(0, 1)
+
+    @property
+    def _vae_factor(self) -> int:
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    # Diffusion
+
+    def add_noise(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """x_t = √ᾱ_t·x + √(1 − ᾱ_t)·noise (DDPM, eq. 4). x, noise: (N, C, h, w); t: (N,) int64."""
+        a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        return a.sqrt() * x + (1 - a).sqrt() * noise
+
+    def predict_noise(
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        c2w: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The noise ε̂ in x, whatever the UNet itself predicts: (N, channels, h, w) float32.
+
+        x: (N, channels, h, w) noisy. t: (N,) int64 in [0, T). text: (N, L, C) from `encode_text`.
+        c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them.
+        """
+        camera = None
+        if self.has_camera:
+            if c2w is None:
+                raise ValueError(f"{self.name} is an AGP: predict_noise needs c2w")
+            camera = camera_vector(c2w).to(self.unet.dtype)
+        out = self.unet(
+            x.to(self.unet.dtype, memory_format=torch.channels_last),
+            t,
+            encoder_hidden_states=text.to(self.unet.dtype),
+            class_labels=camera,
+        ).sample.float()[:, : self.channels]  # models of the IF kind append a predicted variance
+        if self.prediction == "epsilon":
+            return out
+        a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        if self.prediction == "v_prediction":  # v = √ᾱ·ε − √(1 − ᾱ)·x₀ (Salimans & Ho 2022)
+            return a.sqrt() * out + (1 - a).sqrt() * x.float()
+        return (x.float() - a.sqrt() * out) / (1 - a).sqrt()
+
+
+def camera_vector(c2w: torch.Tensor) -> torch.Tensor:
+    """(N, 4, 4) camera-to-world → (N, 12): its upper 3×4, row by row."""
+    return c2w[:, :3, :].reshape(-1, CAMERA_NUMBERS)
+
+
+def words(text: str) -> list[str]:
+    """The lower-cased words of a text, in order."""
+    return re.findall(r"[^\W\d_]+", text.lower())
+
+
+def _resize(image: torch.Tensor, size: int) -> torch.Tensor:
+    """(N, C, H, W) → (N, C, size, size): averaged when shrinking, bilinear when growing."""
+    if image.shape[-2:] == (size, size):
+        return image
+    if min(image.shape[-2:]) > size:
+        return F.interpolate(image, size=(size, size), mode="area")
+    return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False)

@@ -1,0 +1,125 @@
+"""Text encoders: the one file that knows transformers' classes (imported inside the functions)."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sdtool.errors import InputError
+
+
+class TextEncoder(nn.Module):
+    """A tokenizer and a transformer: list of N prompts → (N, L, C) float32."""
+
+    def __init__(self, model: nn.Module, tokenizer, length: int, masked: bool = False):
+        super().__init__()
+        self.model, self.tokenizer, self.length, self.masked = model, tokenizer, length, masked
+
+    def tokenize(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and attention mask, both (N, L) int64, padded or cut to L tokens."""
+        tokens = self.tokenizer(
+            prompts,
+            padding="max_length",
+            truncation=True,
+            max_length=self.length,
+            return_tensors="pt",
+        )
+        return tokens.input_ids, tokens.attention_mask
+
+    def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(N, L) ids and mask from `tokenize` → (N, L, C) float32."""
+        device = self.model.device
+        mask = mask.to(device) if self.masked else None  # CLIP pipelines attend to the padding too
+        return self.model(ids.to(device), attention_mask=mask).last_hidden_state.float()
+
+    def forward(self, prompts: list[str]) -> torch.Tensor:
+        return self.embed(*self.tokenize(prompts))
+
+
+def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
+    """Read `text_encoder/` and `tokenizer/` of a diffusers folder: CLIP (Stable Diffusion) or T5 (IF)."""
+    import json
+
+    from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+
+    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    kinds = {
+        "CLIPTextModel": (CLIPTextModel, CLIPTokenizer),
+        "T5EncoderModel": (T5EncoderModel, T5Tokenizer),
+    }
+    kind = (config.get("architectures") or ["CLIPTextModel"])[0]
+    if kind not in kinds:
+        raise InputError(
+            f"{folder} has a text encoder of the kind {kind}; use a model with {' or '.join(kinds)}"
+        )
+    model_class, tokenizer_class = kinds[kind]
+    model = model_class.from_pretrained(folder / "text_encoder", use_safetensors=True, dtype=dtype)
+    tokenizer = tokenizer_class.from_pretrained(folder / "tokenizer")
+    length = tokenizer.model_max_length if kind == "CLIPTextModel" else 77  # IF was trained on 77
+    return TextEncoder(model, tokenizer, length, masked=kind == "T5EncoderModel")
+
+
+def fresh_text_encoder(captions: list[str], *, width: int, layers: int, length: int) -> TextEncoder:
+    """A small untrained CLIP text encoder, and a tokenizer whose merges come from `captions`.
+
+    The tokenizer works on bytes, so that any text can be encoded. Weights come from torch's global
+    generator: seed it before.
+    """
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    vocabulary, merges = learn_merges(captions)
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
+    config = CLIPTextConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        max_position_embeddings=length,
+        projection_dim=width,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return TextEncoder(CLIPTextModel(config), tokenizer, length)
+
+
+def learn_merges(captions: list[str], limit: int = 1500) -> tuple[dict[str, int], list]:
+    """CLIP's vocabulary layout for these captions: 256 bytes, 256 word-final bytes, merges, 2 marks.
+
+    Returns ({token: id}, [(left, right)]), at most `limit` merges; the same for the same captions.
+    """
+    import json
+
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    clip = CLIPTokenizer().backend_tokenizer  # empty: lends its way of splitting text into words
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.normalizer, learner.pre_tokenizer = clip.normalizer, clip.pre_tokenizer
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=limit + len(alphabet),
+        min_frequency=2,
+        end_of_word_suffix="</w>",
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    learner.train_from_iterator(captions, trainer)
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    tokens = alphabet + [byte + "</w>" for byte in alphabet]
+    tokens += list(dict.fromkeys("".join(pair) for pair in merges))
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    return {token: index for index, token in enumerate(tokens)}, merges
+
+
+def save_text_encoder(text: TextEncoder, folder: Path) -> None:
+    """Write `text_encoder/` and `tokenizer/`, the latter also as CLIP's vocab.json and merges.txt."""
+    import json
+
+    text.model.save_pretrained(folder / "text_encoder", safe_serialization=True)
+    text.tokenizer.save_pretrained(folder / "tokenizer")
+    model = json.loads(text.tokenizer.backend_tokenizer.to_str())["model"]
+    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False))
+    lines = ["#version: 0.2"] + [" ".join(pair) for pair in model["merges"]]
+    (folder / "tokenizer" / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

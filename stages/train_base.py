@@ -1,0 +1,132 @@
+"""Train a small text-to-image base prior from nothing.
+
+VIEWS are outputs of `sdtool render-ccm` that hold the maps `rgb` and `normal`; both are used, taken
+in turn at random, and the prompt of a normal map ends in ", normal map". The cameras are not used:
+like any text-to-image model, this prior knows what things look like, but not from where.
+
+The result is a folder in diffusers' layout. It works in pixel space, with coverage as the fourth
+channel and no VAE, so it suits small sizes (32×32 trains on one CPU core in under an hour).
+
+**Examples**
+
+    sdtool render-ccm objs/ --out views/ --maps rgb,normal --size 32
+
+    sdtool train-base views/ --captions captions/ --out base/ --steps 3000
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdtool import artifacts
+from sdtool.errors import UsageError
+
+MAPS = ("rgb", "normal")
+
+
+def train_base(
+    views: Annotated[
+        list[Path], typer.Argument(help="Folders of rendered views.", metavar="VIEWS")
+    ],
+    captions: Annotated[Path, typer.Option(help="captions.jsonl, or the folder that holds it.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("base"),
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 3000,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a step.")] = 32,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-3,
+    ema: Annotated[
+        float, typer.Option(min=0, max=1, help="Decay of the averaged weights.")
+    ] = 0.995,
+    text_dropout: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of empty prompts, for guidance.")
+    ] = 0.1,
+    grow: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the steps at half resolution, first.")
+    ] = 0.4,
+    width: Annotated[
+        int, typer.Option(min=8, help="Channels of the first level; a multiple of 8.")
+    ] = 32,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 250,
+    sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample grids.")] = 500,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    mixed_precision: Annotated[str, typer.Option(help="no or bf16.")] = "no",
+    half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier result.")
+    ] = False,
+) -> artifacts.Result:
+    if width % 8:
+        raise UsageError(f"--width {width} is not a multiple of 8")
+    if mixed_precision not in ("no", "bf16"):
+        raise UsageError(f"--mixed-precision {mixed_precision} is unknown; use no or bf16")
+    if captions.is_dir():
+        captions = captions / "captions.jsonl"
+    params = {"steps": steps, "batch": batch, "lr": lr, "ema": ema, "text_dropout": text_dropout}
+    params |= {"grow": grow, "width": width, "mixed_precision": mixed_precision, "half": half}
+    params |= {"seed": seed}
+    inputs = {f"views-{k}": folder for k, folder in enumerate(views)} | {"captions": captions}
+    record = artifacts.begin(out, "train-base", params=params, inputs=inputs, overwrite=overwrite)
+    if record.is_done:
+        print(f"{out} is already done; --overwrite trains it again", file=sys.stderr)
+        return record.result()
+
+    import torch
+
+    from sdtool.devices import choose_device
+    from sdtool.priors.data import Prompts, Views, read_captions
+    from sdtool.priors.fresh import NORMAL_SUFFIX, fresh_base, save_base
+    from sdtool.priors.sampling import contact_sheet, ddim
+    from sdtool.priors.training import Plan, clear_checkpoints, train
+
+    prompts_of = read_captions(captions)
+    data = Views(views, MAPS, prompts_of)
+    if data.size % 8:
+        raise UsageError(f"maps of {data.size} pixels; render with a --size that 8 divides")
+    prompts = Prompts(data, prompts_of, ("", NORMAL_SUFFIX))
+    texts = sorted({text for uid in data.uids for text in prompts_of[uid]})
+    prior = fresh_base(texts, size=data.size, width=width, seed=seed).to(choose_device(device))
+    tokens, mask = prior.text.tokenize(prompts.table)
+
+    def draw(generator, count):
+        index = torch.randint(len(data), (count,), generator=generator).numpy()
+        chosen = prompts.draw(data, index, text_dropout, generator)
+        return data.maps(index), prior.text.embed(tokens[chosen], mask[chosen]), None
+
+    shown = [prompts_of[uid][0] for uid in spread(data.uids, 6)]
+
+    def sample(step):
+        empty = prior.encode_text([""])
+        rows = []
+        for prompt in shown:
+            texts = [prompt] * 4 + [prompt + NORMAL_SUFFIX] * 4
+            generator = torch.Generator().manual_seed(seed)
+            x = ddim(prior, prior.encode_text(texts), empty, generator=generator, steps=20)
+            rows.append((prompt, prior.decode_image(x)))
+        contact_sheet(out / "samples" / f"step-{step:06d}.png", rows)
+
+    said = f"{len(data)} maps of {len(data.uids)} objects, {len(prompts.table)} prompts"
+    print(f"{said}, {data.size}×{data.size}, on {prior.device}", file=sys.stderr)
+    plan = Plan(
+        steps=steps,
+        batch=batch,
+        lr=lr,
+        ema=ema,
+        grow=grow,
+        mixed_precision=mixed_precision,
+        checkpoint_every=checkpoint_every,
+        sample_every=sample_every,
+    )
+    trained = {"unet": prior.unet, "text": prior.text.model}
+    loss = train(prior, trained, draw, plan, out, seed=seed, sample=sample)
+    facts = params | {"maps": len(data), "objects": len(data.uids), "loss": round(loss, 5)}
+    outputs = save_base(prior.cpu(), out, facts=facts, half=half)
+    clear_checkpoints(out)
+    counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
+    return record.finish(counts=counts, outputs=[*outputs, "log.jsonl", "samples"])
+
+
+def spread(items: list, count: int) -> list:
+    """At most `count` items, evenly spread over the list."""
+    return [items[k * len(items) // count] for k in range(min(count, len(items)))]
