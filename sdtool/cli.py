@@ -2,14 +2,17 @@
 error becomes a sentence and an exit code."""
 
 import importlib
+import inspect
 import json
 import os
 import sys
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup
 
 from sdtool import __version__
+from sdtool.artifacts import Result
 from sdtool.errors import SdtoolError
 
 # name → (module of `stages`, one line of help). The module holds a function of the same name.
@@ -45,19 +48,30 @@ class StageGroup(TyperGroup):
 
 
 def _load(name: str) -> TyperCommand:
-    """The real command of one stage: its options, plus --json and --debug."""
+    """The real command of one stage: its options, plus --json and --debug (read by `run`)."""
     module = importlib.import_module(f"sdtool.stages.{STAGES[name][0]}")
-    single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    single.command(name, help=module.__doc__)(getattr(module, STAGES[name][0]))
-    command = typer.main.get_command(single)
-    for flag, text in (
-        ("--json", "Print one JSON object to stdout instead of the path."),
-        ("--debug", "Show the full traceback of an error."),
-    ):
-        command.params.append(
-            TyperOption(param_decls=[flag], is_flag=True, help=text, expose_value=False)
+    stage = getattr(module, STAGES[name][0])
+
+    def command(as_json: bool, debug: bool, **options: Any) -> Result:
+        return stage(**options)
+
+    shared = {
+        "as_json": typer.Option("--json", help="Print one JSON object instead of the path."),
+        "debug": typer.Option("--debug", help="Show the traceback of an error."),
+    }
+    signature = inspect.signature(stage)
+    extra = [
+        inspect.Parameter(
+            key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option]
         )
-    return command
+        for key, option in shared.items()
+    ]
+    parameters = [*signature.parameters.values(), *extra]
+    command.__signature__ = signature.replace(parameters=parameters)
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    single.command(name, help=module.__doc__)(command)
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(

@@ -16,7 +16,7 @@ def list_objects(source: str | Path) -> list[dict[str, Any]]:
     """The objects of `source`, each a dict with at least ``uid`` and an absolute ``path``.
 
     source: an `objects.jsonl`; a directory that holds one; or any folder of meshes, searched
-    recursively, where the path without suffix, relative to the folder, becomes the uid.
+    recursively, where the file's stem becomes the uid (its relative path, if stems repeat).
     """
     source = Path(source)
     listing = source / "objects.jsonl" if source.is_dir() else source
@@ -27,10 +27,18 @@ def list_objects(source: str | Path) -> list[dict[str, Any]]:
                 raise InputError(f"{listing}, object {number} lacks a uid or a path")
             objects.append({**record, "path": str((listing.parent / record["path"]).resolve())})
     elif source.is_dir():
-        objects = [
-            {"uid": path.relative_to(source).with_suffix("").as_posix(), "path": str(path.resolve())}
+        paths = [
+            path
             for path in sorted(source.rglob("*"))
             if path.suffix.lower() in MESH_SUFFIXES and path.is_file()
+        ]
+        unique = len({path.stem for path in paths}) == len(paths)
+        objects = [
+            {
+                "uid": path.stem if unique else path.relative_to(source).as_posix(),
+                "path": str(path.resolve()),
+            }
+            for path in paths
         ]
     elif source.exists():
         raise InputError(f"{source} is neither a folder of meshes nor an objects.jsonl")

@@ -1,0 +1,199 @@
+"""What a lift optimises, phase after phase. Every scene renders the same maps for the same guidance.
+
+`render(c2w, fov, size, generator)` returns maps (N, 4, size, size) in the form of `sdtool.ccm`:
+"ccm" and "normal" from geometry scenes, "rgb" from the colour scene. A scene is a torch module whose
+`state_dict` is its whole state.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from sdtool.cameras import pixel_rays, world_to_clip
+from sdtool.ccm import canonical_coordinates, encode_map
+from sdtool.errors import SdtoolError
+from sdtool.render.raster import antialias, interpolate, rasterize
+from sdtool.render.shading import headlight, shade
+from sdtool.render.volume import render_grid
+from sdtool.shapes.density import DensityShape
+from sdtool.shapes.dmtet import DMTetShape, normals
+from sdtool.shapes.grids import GridPyramid, sample_grid
+
+BOX_MEMORY, BOX_EVERY = 0.7, 10
+
+
+class VanishedError(SdtoolError):
+    """The shape has become empty."""
+
+
+class RunningBox(nn.Module):
+    """The box that normalises CCMs while the shape drifts: an average, refreshed every few steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("corners", torch.zeros(2, 3))
+        self.register_buffer("age", torch.zeros((), dtype=torch.int64))
+
+    def update(self, measure) -> torch.Tensor:
+        """Count one step; every tenth, mix in `measure()` (2, 3). Returns the corners (2, 3)."""
+        if self.age == 0:
+            self.corners.copy_(measure())
+        elif self.age % BOX_EVERY == 0:
+            self.corners.lerp_(measure(), 1 - BOX_MEMORY)
+        self.age += 1
+        return self.corners
+
+
+class DensityScene(nn.Module):
+    """Coarse phase: a density pyramid, rendered by volume."""
+
+    def __init__(self, half: float, samples: int):
+        super().__init__()
+        self.shape = DensityShape(half=half)
+        self.box = RunningBox()
+        self.samples = samples
+
+    def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
+        low, high = self.box.update(self.shape.bounds) if generator else self.box.corners
+        origins, directions = (torch.from_numpy(a) for a in pixel_rays(c2w, fov, size))
+        grid = self.shape.maps_grid()
+        coverage, position, slope = render_grid(
+            grid, self.shape.half, origins, directions, self.samples, generator
+        )
+        ccm = 2 * (position - low * coverage) / (high - low).clamp(min=0.05) - coverage
+        normal = torch.nn.functional.normalize(slope, dim=-1, eps=1e-6) * coverage
+        return {
+            "ccm": _channels_first(torch.cat([ccm, 2 * coverage - 1], dim=-1)),
+            "normal": _channels_first(torch.cat([normal, 2 * coverage - 1], dim=-1)),
+        }
+
+    def regulariser(self) -> torch.Tensor:
+        return self.shape.total_variation()
+
+
+class SurfaceScene(nn.Module):
+    """Geometry phase: DMTet, rasterised. sdf0: (n, n, n), see `DMTetShape`."""
+
+    def __init__(self, sdf0: torch.Tensor, half: float):
+        super().__init__()
+        self.shape = DMTetShape(sdf0, half)
+        self.box = RunningBox()
+
+    def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
+        v_pos, faces = self.shape.surface()
+        if len(faces) == 0:
+            raise VanishedError("the surface has vanished; lower --scale or try another --seed")
+        used = v_pos.detach()
+        measured = torch.stack([used.amin(0), used.amax(0)])
+        low, high = self.box.update(lambda: measured) if generator else self.box.corners
+        matrix = torch.from_numpy(world_to_clip(c2w, fov))
+        clip = torch.cat([v_pos, torch.ones_like(v_pos[:, :1])], dim=1) @ matrix.transpose(1, 2)
+        rast = rasterize(clip, faces, (size, size))
+        mask = (rast[..., 3:] > 0).to(v_pos.dtype)
+        corner = 2 * canonical_coordinates(v_pos, low, high) - 1
+        attributes = torch.cat([corner, normals(v_pos, faces)], dim=1)
+        image = torch.cat([interpolate(attributes, rast, faces), 2 * mask - 1], dim=-1)
+        image = _channels_first(antialias(image, rast, clip, faces))
+        return {"ccm": image[:, [0, 1, 2, 6]], "normal": image[:, 3:]}
+
+    def regulariser(self) -> torch.Tensor:
+        return self.shape.roughness()
+
+
+class ColorScene(nn.Module):
+    """Colour phase: a frozen mesh and a colour pyramid, lit by the headlight.
+
+    v_pos: (V, 3) float32. t_pos_idx: (F, 3) int32.
+    """
+
+    LEVELS = (6, 12, 24, 48)
+
+    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half: float):
+        super().__init__()
+        self.register_buffer("v_pos", v_pos.detach().clone())
+        self.register_buffer("t_pos_idx", t_pos_idx.clone())
+        self.half = half
+        self.field = GridPyramid(self.LEVELS, 3, half)
+
+    def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
+        matrix = torch.from_numpy(world_to_clip(c2w, fov))
+        ones = torch.ones_like(self.v_pos[:, :1])
+        clip = torch.cat([self.v_pos, ones], dim=1) @ matrix.transpose(1, 2)
+        rast = rasterize(clip, self.t_pos_idx, (size, size))
+        attributes = torch.cat([self.v_pos, normals(self.v_pos, self.t_pos_idx)], dim=1)
+        position, normal = interpolate(attributes, rast, self.t_pos_idx).split(3, dim=-1)
+        seen = rast[..., 3] > 0
+        color = torch.zeros_like(position)
+        albedo = self.color_at(position[seen])
+        light = torch.from_numpy(headlight(c2w))[:, None, None].expand_as(normal)[seen]
+        unit = torch.nn.functional.normalize(normal[seen], dim=-1)
+        color = color.index_put(torch.nonzero(seen, as_tuple=True), shade(albedo, unit, light))
+        image = encode_map(color, seen[..., None].to(color.dtype))
+        return {"rgb": _channels_first(image)}
+
+    def color_at(self, points: torch.Tensor) -> torch.Tensor:
+        """(P, 3) sRGB-encoded base colour in (0, 1) at positions (P, 3)."""
+        return torch.sigmoid(sample_grid(self.field.composed(), points, self.half))
+
+    def regulariser(self) -> torch.Tensor:
+        field = self.field.composed()
+        return sum(torch.diff(field, dim=d).square().mean() for d in (2, 3, 4))
+
+
+def _channels_first(image: torch.Tensor) -> torch.Tensor:
+    return image.movedim(-1, 1)
+
+
+# From one phase to the next
+
+
+def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
+    """(n, n, n) signed distance, negative inside, of the density's surface; n = resolution + 1.
+
+    The surface is where the density stops half of a ray over a twentieth of a unit. Only the
+    largest connected body is kept; its holes that no ray could see are filled.
+    """
+    from scipy import ndimage
+
+    raw = shape.raw().detach()
+    n = resolution + 1
+    raw = torch.nn.functional.interpolate(raw, (n, n, n), mode="trilinear", align_corners=True)
+    raw = ndimage.gaussian_filter(raw[0, 0].numpy(), 0.6)
+    level = np.log(np.expm1(np.log(2.0) / 0.05 / 8.0))  # 8 · softplus(level) · 0.05 = ln 2
+    solid = raw > level
+    solid[[0, -1]] = solid[:, [0, -1]] = solid[:, :, [0, -1]] = False
+    labels, count = ndimage.label(solid)
+    if count == 0:
+        raise VanishedError("the coarse phase left nothing; lower --scale or try another --seed")
+    largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1
+    filled = ndimage.binary_fill_holes(largest)
+    cell = 2 * shape.half / resolution
+    outside = ndimage.distance_transform_edt(~filled)
+    within = ndimage.distance_transform_edt(filled)
+    coarse = np.where(filled, 0.5 - within, outside - 0.5) * cell
+    slope = np.linalg.norm(np.gradient(raw, cell), axis=0)
+    fine = (level - raw) / np.maximum(slope, 1e-3)
+    near = (np.abs(coarse) < 1.5 * cell) & (np.sign(fine) == np.sign(coarse))
+    sdf = np.where(near, np.clip(fine, -1.5 * cell, 1.5 * cell), coarse)
+    return torch.from_numpy(sdf.astype(np.float32))
+
+
+def largest_component(
+    v_pos: torch.Tensor, t_pos_idx: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The connected part of a mesh with the largest area, with unused vertices removed."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    faces = t_pos_idx.numpy().astype(np.int64)
+    v = v_pos.detach().numpy()
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(v), len(v)))
+    _, label = connected_components(graph, directed=False)
+    a, b, c = (v[faces[:, k]] for k in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    best = np.bincount(label[faces[:, 0]], weights=area).argmax()
+    kept = faces[label[faces[:, 0]] == best]
+    used, renumbered = np.unique(kept, return_inverse=True)
+    new_faces = renumbered.reshape(-1, 3).astype(np.int32)
+    return v_pos.detach()[torch.from_numpy(used)], torch.from_numpy(new_faces)
