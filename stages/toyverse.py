@@ -46,7 +46,13 @@ def toyverse(
     """Write the collection; the result is its folder."""
     from sdtool.toyverse.catalogue import choose
     from sdtool.toyverse.collection import (
-        LVIS, PATHS, SHARD, glb_path, shard_name, write_json_gz, write_object,
+        LVIS,
+        PATHS,
+        SHARD,
+        glb_path,
+        shard_name,
+        write_json_gz,
+        write_object,
     )  # fmt: skip
     from sdtool.toyverse.toys import generate
 

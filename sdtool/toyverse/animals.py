@@ -50,13 +50,14 @@ def _belly(body: Mesh, below: float, color: np.ndarray) -> Mesh:
 
 
 def corgi(rng: np.random.Generator, look: Look) -> list[Mesh]:
-    """Long and low, short legs, big upright ears, white chest, muzzle and socks, a stub of a tail."""
-    coat, white = look.color, WHITE if look.colour_word != "white" else np.array((0.78, 0.76, 0.72))
-    length = rng.uniform(0.46, 0.54) * look.stretch("long", 1.2)
+    """Long and low, short legs, big upright ears; white chest, muzzle and socks."""
+    coat = look.color
+    white = WHITE if look.colour_word != "white" else np.array((0.78, 0.76, 0.72))
+    length = rng.uniform(0.50, 0.57) * look.stretch("long", 1.2)
     girth = rng.uniform(0.235, 0.26) * look.stretch("chubby", 1.18)
     head = rng.uniform(0.25, 0.275) * look.stretch("small", 1.15)
     ears = rng.uniform(0.29, 0.35)
-    leg, radius = rng.uniform(0.30, 0.35), rng.uniform(0.095, 0.108)
+    leg, radius = rng.uniform(0.26, 0.30), rng.uniform(0.1, 0.112)
     middle = leg + 0.55 * girth
     y, z = middle + girth + 0.42 * head, length * 0.88
     body = tube(
@@ -77,12 +78,12 @@ def corgi(rng: np.random.Generator, look: Look) -> list[Mesh]:
         rings=6, segments=8,
     )  # fmt: skip
     tail = tube(
-        [(0, middle + girth * 0.4, -length * 0.95), (0, middle + girth * 0.95, -length * 1.22)],
+        [(0, middle + girth * 0.4, -length * 0.95), (0, middle + girth * 0.72, -length - 0.1)],
         [girth * 0.36, girth * 0.3], coat,
     )  # fmt: skip
     return [
         body, chest, skull, muzzle, blaze, tail,
-        *_legs(0.62 * girth + 0.03, length * 0.62, -length * 0.72, leg + 0.1, radius, coat, white),
+        *_legs(0.66 * girth + 0.03, length * 0.62, -length * 0.72, leg + 0.1, radius, coat, white),
         *_ear((head * 0.6, y + head * 0.55, z - 0.02), ears, head * 0.95, 14, coat, PINK),
         *_face(head * 0.46, y + head * 0.2, z + head * 0.84, head * 0.16, coat),
         _nose((0, y - head * 0.22, z + head * 1.58), head * 0.17, white),
@@ -121,7 +122,7 @@ def cat(rng: np.random.Generator, look: Look) -> list[Mesh]:
     )  # fmt: skip
     return [
         body, chest, skull, cheeks, tail,
-        *_legs(0.6 * girth + 0.035, length * 0.78, -length * 0.8, leg + 0.1, radius, coat, light),
+        *_legs(0.68 * girth + 0.035, length * 0.78, -length * 0.8, leg + 0.1, radius, coat, light),
         *_ear((head * 0.66, y + head * 0.5, z), head * 1.05, head * 0.95, 16, coat, PINK),
         *_face(head * 0.46, y + head * 0.14, z + head * 0.8, head * 0.19, coat),
         _nose((0, y - head * 0.16, z + head * 1.0), head * 0.12, coat),
@@ -133,10 +134,10 @@ def horse(rng: np.random.Generator, look: Look) -> list[Mesh]:
     coat = look.color
     hair = dark(coat, 0.4) if not is_dark(coat) else pale(coat, 0.5)
     length = rng.uniform(0.42, 0.48)
-    girth = rng.uniform(0.205, 0.23) * look.stretch("chubby", 1.2)
-    head = rng.uniform(0.145, 0.16) * look.stretch("small", 1.2)
-    leg = rng.uniform(0.56, 0.64) * look.stretch("tall", 1.15) * look.stretch("small", 0.8)
-    radius = rng.uniform(0.082, 0.092)
+    girth = rng.uniform(0.225, 0.25) * look.stretch("chubby", 1.2)
+    head = rng.uniform(0.16, 0.175) * look.stretch("small", 1.2)
+    leg = rng.uniform(0.52, 0.59) * look.stretch("tall", 1.15) * look.stretch("small", 0.8)
+    radius = rng.uniform(0.095, 0.106)
     middle = leg + 0.62 * girth
     y, z = middle + rng.uniform(0.58, 0.64), length + 0.26
     body = tube(
@@ -165,7 +166,7 @@ def horse(rng: np.random.Generator, look: Look) -> list[Mesh]:
     )  # fmt: skip
     return [
         body, neck, face, mane, tail,
-        *_legs(0.58 * girth + 0.03, length * 0.76, -length * 0.82, leg + 0.08, radius, coat, hair),
+        *_legs(0.66 * girth + 0.03, length * 0.76, -length * 0.82, leg + 0.08, radius, coat, hair),
         *_ear((head * 0.55, y + head * 0.75, z - 0.01), 0.2, 0.13, 12, coat),
         *_face(head * 0.86, y + 0.01, z + 0.08, 0.036, coat),
     ]  # fmt: skip
@@ -237,7 +238,7 @@ def rabbit(rng: np.random.Generator, look: Look) -> list[Mesh]:
     tail = ellipsoid((0, middle + 0.03, -length * 1.35 - 0.04), (0.11, 0.11, 0.11), light)
     return [
         body, chest, skull, cheeks, tail, *pair(ear),
-        *_legs(girth * 0.56 + 0.03, length * 0.72, -length * 0.72, leg + 0.12, radius, coat, light),
+        *_legs(girth * 0.6 + 0.03, length * 0.8, -length * 0.72, leg + 0.12, radius, coat, light),
         *_face(head * 0.5, y + head * 0.18, z + head * 0.82, head * 0.17, coat),
         _nose((0, y - head * 0.16, z + head * 1.08), head * 0.13, coat),
     ]  # fmt: skip
@@ -283,7 +284,7 @@ def fish(rng: np.random.Generator, look: Look) -> list[Mesh]:
     coat = look.color
     fin_color = dark(coat, 0.7) if not is_dark(coat) else pale(coat, 0.3)
     stripe = WHITE if look.colour_word != "white" else np.array((0.98, 0.62, 0.2))
-    width = rng.uniform(0.17, 0.21) * look.stretch("chubby", 1.3)
+    width = rng.uniform(0.2, 0.24) * look.stretch("chubby", 1.3)
     height = rng.uniform(0.30, 0.36) * look.stretch("tall", 1.2)
     length = rng.uniform(0.52, 0.6) * look.stretch("long", 1.25)
     body = ellipsoid((0, 0, 0), (1, 1, 1), coat, rings=16, segments=12)

@@ -18,7 +18,7 @@ class Category:
     """One kind of toy.
 
     colour: the colour word of a plain one; natural: its own shade of it, if it has one.
-    group: its category on the Objaverse artists' site. clause: ends a description ("a corgi with …").
+    group: its category in Objaverse's words. clause: ends a description ("a corgi with …").
     """
 
     build: Builder
@@ -49,10 +49,11 @@ CATEGORIES = {
     ),
     "cat": Category(
         animals.cat, "grey", ANIMALS, "with pointed ears and a long raised tail",
-        ("animal", "pet", "kitten"), ("small", "long", "chubby", "tall"), natural=(0.50, 0.50, 0.55),
+        ("animal", "pet", "kitten"), ("small", "long", "chubby", "tall"),
+        natural=(0.50, 0.50, 0.55),
     ),
     "horse": Category(
-        animals.horse, "brown", ANIMALS, "with long legs and a dark mane",
+        animals.horse, "brown", ANIMALS, "with long legs and a long mane",
         ("animal", "farm"), ("small", "chubby", "tall"), natural=(0.55, 0.31, 0.15),
     ),
     "elephant": Category(
@@ -68,7 +69,7 @@ CATEGORIES = {
         ("animal", "wings"), ("small", "chubby", "wide"),
     ),
     "fish": Category(
-        animals.fish, "orange", ANIMALS, "with a forked tail and a white stripe",
+        animals.fish, "orange", ANIMALS, "with a forked tail and a bright stripe",
         ("animal", "sea"), ("long", "chubby", "tall"), natural=(0.97, 0.48, 0.11),
     ),
     "chair": Category(
@@ -98,16 +99,16 @@ CATEGORIES = {
         ("vehicle", "automobile"), ("long", "small", "tall"), ("metal", "plastic"),
     ),
     "airplane": Category(
-        vehicles.airplane, "white", CARS, "with swept wings, two engines and a blue tail",
+        vehicles.airplane, "white", CARS, "with swept wings, two engines and a tail fin",
         ("aircraft", "plane", "vehicle"), ("long", "chubby", "wide"), ("metal", "plastic"),
     ),
     "boat": Category(
-        vehicles.boat, "red", CARS, "with a pointed bow and a wooden deck",
+        vehicles.boat, "red", CARS, "with a pointed bow and a flat deck",
         ("ship", "vehicle", "sea"), ("long", "small", "sailing"), ("wooden", "plastic"),
     ),
     "house": Category(
         things.house, "yellow", "architecture", "with a gabled roof, a door and a chimney",
-        ("building", "home"), ("tall", "wide", "small"), ("wooden", "brick"),
+        ("building", "home"), ("tall", "wide", "small"), ("wooden",),
         natural=(0.95, 0.85, 0.55),
     ),
     "tree": Category(

@@ -14,10 +14,10 @@ def _four_legs(x: float, z: float, top: float, radius: float, color: np.ndarray)
 
 def chair(rng: np.random.Generator, look: Look) -> list[Mesh]:
     """A seat on four legs; the backrest stands at -Z."""
-    width, depth = rng.uniform(0.62, 0.72, 2) * look.stretch("wide", 1.25)
-    seat = rng.uniform(0.46, 0.54) * look.stretch("low", 0.7)
+    width, depth = rng.uniform(0.52, 0.6, 2) * (look.stretch("wide", 1.25), 1)
+    seat = rng.uniform(0.46, 0.52) * look.stretch("low", 0.7)
     back = rng.uniform(0.52, 0.62) * look.stretch("tall", 1.4)
-    radius = rng.uniform(0.055, 0.065)
+    radius = rng.uniform(0.05, 0.06)
     legs = look.minor(dark(look.color) if not is_dark(look.color) else pale(look.color, 0.4))
     x, z = width / 2 - radius * 1.2, depth / 2 - radius * 1.2
     parts = [
@@ -43,8 +43,8 @@ def chair(rng: np.random.Generator, look: Look) -> list[Mesh]:
 def table(rng: np.random.Generator, look: Look) -> list[Mesh]:
     """A thick top on four legs."""
     width = rng.uniform(1.0, 1.15) * look.stretch("long", 1.4)
-    depth = rng.uniform(0.68, 0.8)
-    height = rng.uniform(0.6, 0.7) * look.stretch("low", 0.65) * look.stretch("tall", 1.35)
+    depth = rng.uniform(0.58, 0.68)
+    height = rng.uniform(0.52, 0.6) * look.stretch("low", 0.65) * look.stretch("tall", 1.35)
     radius = rng.uniform(0.065, 0.08)
     legs = look.minor(dark(look.color, 0.7) if not is_dark(look.color) else pale(look.color, 0.4))
     if look.trait == "round":
@@ -61,21 +61,22 @@ def table(rng: np.random.Generator, look: Look) -> list[Mesh]:
 
 def mug(rng: np.random.Generator, look: Look) -> list[Mesh]:
     """A hollow cup with its handle at +X."""
-    radius = rng.uniform(0.34, 0.4) * look.stretch("wide", 1.25)
-    height = rng.uniform(0.8, 0.92) * look.stretch("tall", 1.3)
-    wall, flare = 0.07, rng.uniform(0.95, 1.05)
+    radius = rng.uniform(0.29, 0.33) * look.stretch("wide", 1.25)
+    height = rng.uniform(0.76, 0.86) * look.stretch("tall", 1.3)
+    wall, rim = 0.07, radius * rng.uniform(0.95, 1.05)
     inside = pale(look.color, 0.55)
     profile = [
-        (radius * 0.86, 0.0), (radius * 0.97, 0.05), (radius, 0.15), (radius * flare, height - 0.04),
-        (radius * flare - 0.02, height), (radius * flare - wall + 0.015, height - 0.01),
-        (radius * flare - wall, height - 0.06), (radius - wall, 0.17), (radius * 0.7, 0.1),
+        (radius * 0.86, 0.0), (radius * 0.97, 0.05), (radius, 0.15), (rim, height - 0.04),
+        (rim - 0.02, height), (rim - wall + 0.015, height - 0.01), (rim - wall, height - 0.06),
+        (radius - wall, 0.17), (radius * 0.7, 0.1),
     ]  # fmt: skip
     cup = lathe(profile, np.stack([look.color] * 5 + [inside] * 4), segments=28)
     bend = np.radians(np.linspace(105, -105, 11))
-    reach, rise = rng.uniform(0.2, 0.24), height * rng.uniform(0.25, 0.29)
+    reach, rise = rng.uniform(0.19, 0.23), height * rng.uniform(0.25, 0.29)
     middle = height * 0.52
     path = [(radius * 0.97 + 0.03 + reach * np.cos(a), middle + rise * np.sin(a), 0) for a in bend]
-    handle = tube(path, 0.062, look.color, side=(0, 0, 1), segments=12)
+    tone = dark(look.color, 0.78) if not is_dark(look.color) else pale(look.color, 0.25)
+    handle = tube(path, 0.06, tone, side=(0, 0, 1), segments=12)
     return [cup, handle]
 
 

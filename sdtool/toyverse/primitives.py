@@ -5,7 +5,7 @@ Every solid here is `skin`: a stack of rings closed at both ends. Angles are in 
 """
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from sdtool.meshes import Mesh
 Vector = tuple[float, float, float]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _skin_faces(rows: int, count: int) -> np.ndarray:
     """(F, 3) int32: `rows` rings of `count` points, then the two end points."""
     here = np.arange(count)
@@ -72,7 +72,7 @@ def ellipsoid(
 
 
 def lathe(profile: list[tuple[float, float]], color: np.ndarray, *, segments: int = 20) -> Mesh:
-    """Turn a profile of (radius, y) about the y axis; flat ends; a radius of 0 at an end is a tip."""
+    """Turn a profile of (radius, y) about the y axis; flat ends, or tips where the radius is 0."""
     profile_array = np.asarray(profile, np.float64)
     tip_low, tip_high = profile_array[0], profile_array[-1]
     ends = np.array([[0, tip_low[1], 0], [0, tip_high[1], 0]])
@@ -153,9 +153,20 @@ def box(
 
 
 def slab(outline: list[tuple[float, float]], low: float, high: float, color: np.ndarray) -> Mesh:
-    """Extrude an outline of (y, z) points, star-shaped about its centre, from x = low to high."""
-    flat = np.asarray(outline, np.float64)
-    rings = [np.insert(flat, 0, x, axis=1) for x in (low, high)]
+    """Extrude an outline of (y, z) points, star-shaped about its centre, from x = low to high.
+
+    Corners are cut a little: with smooth normals, as renderers use, the sides still look flat.
+    """
+    corner = np.asarray(outline, np.float64)
+    cut = min(0.012, (high - low) / 4)
+    toward = [np.roll(corner, turn, axis=0) - corner for turn in (1, -1)]
+    toward = [way / np.linalg.norm(way, axis=1, keepdims=True) for way in toward]
+    flat = np.stack([corner + cut * way for way in toward], axis=1).reshape(-1, 2)
+    inner = flat + cut * np.repeat(toward[0] + toward[1], 2, axis=0)
+    rings = [
+        np.insert(line, 0, x, axis=1)
+        for line, x in ((inner, low), (flat, low + cut), (flat, high - cut), (inner, high))
+    ]
     return skin(np.stack(rings), color)
 
 

@@ -3,20 +3,20 @@
 import numpy as np
 
 from sdtool.meshes import Mesh
-from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, pair, slab, tube
-from sdtool.toyverse.words import BLACK, GLASS, METAL, WHITE, WOOD, Look, dark, pale, vary
+from sdtool.toyverse.primitives import box, ellipsoid, lathe, pair, slab, tube
+from sdtool.toyverse.words import BLACK, GLASS, METAL, WOOD, Look, dark, pale, vary
 
 
 def house(rng: np.random.Generator, look: Look) -> list[Mesh]:
     """Four walls under a gabled roof, door and windows in front, a chimney behind."""
-    width = rng.uniform(0.78, 0.9) * look.stretch("wide", 1.3)
-    depth = rng.uniform(0.8, 0.92)
-    wall = rng.uniform(0.5, 0.58) * look.stretch("tall", 1.5)
-    rise = rng.uniform(0.38, 0.45)
+    width = rng.uniform(0.58, 0.66) * look.stretch("wide", 1.3)
+    depth = rng.uniform(0.52, 0.6)
+    wall = rng.uniform(0.46, 0.53) * look.stretch("tall", 1.5) * look.stretch("small", 0.75)
+    rise = rng.uniform(0.36, 0.42)
     roof_color = vary(rng, np.array((0.62, 0.20, 0.16)))
     if look.colour_word in ("red", "brown", "orange"):
         roof_color = vary(rng, np.array((0.30, 0.33, 0.40)))
-    over, thick = 0.09, 0.09
+    over, thick = 0.07, 0.09
     half = width / 2
     gable = [
         (0.0, half), (wall, half), (wall + rise, 0.0), (wall, -half), (0.0, -half),
@@ -38,7 +38,7 @@ def house(rng: np.random.Generator, look: Look) -> list[Mesh]:
             (width * 0.31, wall * 0.58, z), (width * 0.2, width * 0.2, 0.05), GLASS, radius=0.015
         )
         panes += pair(pane)
-    gable_pane = box((0, wall + rise * 0.3, front), (0.15, 0.15, 0.05), GLASS, radius=0.015)
+    gable_pane = box((0, wall + rise * 0.18, front), (0.13, 0.13, 0.05), GLASS, radius=0.015)
     x = half * 0.5
     top = wall + rise + 0.1
     foot = wall + rise * 0.3
@@ -131,6 +131,3 @@ def robot(rng: np.random.Generator, look: Look) -> list[Mesh]:
     for part in (eye, arm, hand, shank, foot):
         parts += pair(part)
     return parts
-
-
-__all__ = ["house", "pine", "robot", "tree", "WHITE"]

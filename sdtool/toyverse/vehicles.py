@@ -4,7 +4,15 @@ import numpy as np
 
 from sdtool.meshes import Mesh
 from sdtool.toyverse.primitives import (
-    box, ellipsoid, lathe, move, pair, rotate, skin, slab, tube,
+    box,
+    ellipsoid,
+    lathe,
+    move,
+    pair,
+    rotate,
+    skin,
+    slab,
+    tube,
 )  # fmt: skip
 from sdtool.toyverse.words import BLACK, GLASS, METAL, WHITE, Look, dark, is_dark, pale
 
@@ -31,7 +39,7 @@ def car(rng: np.random.Generator, look: Look) -> list[Mesh]:
     roof = rng.uniform(0.23, 0.27) * look.stretch("tall", 1.4)
     cabin = length * rng.uniform(0.46, 0.52)
     y = low + deck
-    back = -length * 0.08
+    back = -length * 0.12
     body = box((0, low + deck / 2, 0), (width, deck, length), look.color, radius=0.09)
     windows = box(
         (0, y + roof / 2 - 0.04, back), (width * 0.9, roof, cabin), GLASS, radius=0.05,
@@ -62,7 +70,7 @@ def car(rng: np.random.Generator, look: Look) -> list[Mesh]:
 
 def airplane(rng: np.random.Generator, look: Look) -> list[Mesh]:
     """A round fuselage, swept wings with two engines, a tailplane and a fin at the back."""
-    radius = rng.uniform(0.115, 0.135) * look.stretch("chubby", 1.3)
+    radius = rng.uniform(0.145, 0.165) * look.stretch("chubby", 1.3)
     length = rng.uniform(1.15, 1.3) * look.stretch("long", 1.2)
     span = rng.uniform(0.58, 0.68) * look.stretch("wide", 1.2)
     accent = np.array((0.18, 0.40, 0.80)) if look.colour_word != "blue" else WHITE
@@ -79,27 +87,27 @@ def airplane(rng: np.random.Generator, look: Look) -> list[Mesh]:
     )  # fmt: skip
     wing = tube(
         [(0.02, -0.03, 0.1), (span * 0.5, 0.0, -0.03), (span, 0.03, -0.18)],
-        [(0.19, 0.035), (0.14, 0.03), (0.08, 0.025)], look.color, side=(0, 0, 1), segments=14,
+        [(0.21, 0.05), (0.155, 0.043), (0.095, 0.036)], look.color, side=(0, 0, 1), segments=14,
     )  # fmt: skip
     plane = tube(
         [(0.01, 0.06, -half * 0.86), (span * 0.42, 0.08, -half * 0.86 - 0.09)],
-        [(0.11, 0.028), (0.065, 0.024)], accent, side=(0, 0, 1), segments=12,
+        [(0.125, 0.038), (0.08, 0.034)], accent, side=(0, 0, 1), segments=12,
     )  # fmt: skip
     fin = tube(
         [(0, 0.06, -half * 0.8), (0, radius + 0.26, -half * 0.8 - 0.14)],
-        [(0.03, 0.14), (0.026, 0.075)], accent, segments=12,
+        [(0.042, 0.15), (0.036, 0.085)], accent, segments=12,
     )  # fmt: skip
     engine = lathe(
-        [(0.04, -0.12), (0.062, -0.06), (0.07, 0.06), (0.065, 0.12)],
+        [(0.05, -0.13), (0.078, -0.06), (0.085, 0.06), (0.08, 0.13)],
         np.stack([dark(METAL), METAL, METAL, dark(METAL, 0.5)]), segments=12,
     )  # fmt: skip
-    engine = move(rotate(engine, "x", 90), (span * 0.42, -0.085, 0.06))
+    engine = move(rotate(engine, "x", 90), (span * 0.45, -0.1, 0.06))
     return [fuselage, cockpit, *pair(wing), *pair(plane), fin, *pair(engine)]
 
 
 def boat(rng: np.random.Generator, look: Look) -> list[Mesh]:
     """A hull with a pointed bow, a cabin and a funnel or a mast with a sail."""
-    width = rng.uniform(0.42, 0.5)
+    width = rng.uniform(0.46, 0.54)
     length = rng.uniform(1.15, 1.3) * look.stretch("long", 1.2) * look.stretch("small", 0.85)
     height = rng.uniform(0.26, 0.3)
     deck_color = look.minor(np.array((0.80, 0.62, 0.40)))
@@ -115,9 +123,6 @@ def boat(rng: np.random.Generator, look: Look) -> list[Mesh]:
         y = keel + (top - keel) * outline[:, 1]
         rings.append(np.stack([outline[:, 0] * share * width / 2, y, np.full(10, z * length)], -1))
     hull = skin(np.stack(rings), look.color)
-    rail = hull.v_pos[:, 1] > height * 0.9
-    inner = rail & (np.abs(hull.v_pos[:, 0]) < 0.6 * width / 2) & (hull.v_pos[:, 2] < length * 0.3)
-    del inner
     parts = [hull, _deck(width, length, height, deck_color)]
     wall = WHITE if look.colour_word != "white" else np.array((0.30, 0.52, 0.78))
     if look.trait == "sailing":
@@ -133,7 +138,7 @@ def boat(rng: np.random.Generator, look: Look) -> list[Mesh]:
             -0.02, 0.02, wall,
         )  # fmt: skip
         return [*parts, mast, sail, jib]
-    tall = rng.uniform(0.24, 0.28) * look.stretch("tall", 1.3)
+    tall = rng.uniform(0.27, 0.31) * look.stretch("tall", 1.3)
     back = -length * 0.1
     cabin = box(
         (0, height + tall / 2 - 0.03, back), (width * 0.62, tall, length * 0.4), wall, radius=0.04
