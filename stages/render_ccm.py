@@ -137,6 +137,8 @@ def _render_shard(job: dict) -> tuple[int, int]:
         "failures": json.dumps(failures),
         "camera": json.dumps(asdict(look)),
     }
+    # safetensors writes an array's memory as it lies: a transposed one would be scrambled
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with artifacts.atomic_path(job["path"]) as temporary:
         save_file(tensors, temporary, metadata=metadata)
     return len(uids) - len(failures), len(failures)
