@@ -1,0 +1,85 @@
+"""Score distillation sampling (Poole et al. 2023, DreamFusion, eq. 3): a prior as a loss.
+
+The prior is an argument: anything with `alphas_cumprod` (T,), `add_noise(x, noise, t)` and
+`predict_noise(x, t, text, c2w)`.
+"""
+
+import torch
+
+
+def one_minus_alpha(alpha_bar: torch.Tensor) -> torch.Tensor:
+    """w(t) = 1 − ᾱ_t (DreamFusion's σ²; SweetDreamer; Fantasia3D's coarse geometry)."""
+    return 1 - alpha_bar
+
+
+def sqrt_alpha(alpha_bar: torch.Tensor) -> torch.Tensor:
+    """w(t) = √ᾱ_t·(1 − ᾱ_t) (Fantasia3D's fine geometry: weaker at high noise)."""
+    return alpha_bar.sqrt() * (1 - alpha_bar)
+
+
+WEIGHTINGS = {"one_minus_alpha": one_minus_alpha, "sqrt_alpha": sqrt_alpha}
+
+
+def sample_t(
+    count: int, t_range: tuple[float, float], steps: int, generator: torch.Generator
+) -> torch.Tensor:
+    """(count,) int64 times on the CPU, uniform over t_range = (lower, upper), shares of `steps`.
+
+    generator: a CPU generator.
+    """
+    lower, upper = t_range
+    if not 0 <= lower <= upper <= 1:
+        raise ValueError(f"a range of times needs 0 ≤ lower ≤ upper ≤ 1, not {lower} and {upper}")
+    first = min(int(lower * steps), steps - 1)
+    last = max(first, min(int(upper * steps), steps - 1))
+    return torch.randint(first, last + 1, (count,), generator=generator)
+
+
+@torch.no_grad()
+def guided_noise(
+    prior,
+    x_t: torch.Tensor,
+    t: torch.Tensor,
+    text: torch.Tensor,
+    empty: torch.Tensor,
+    scale: float,
+    c2w: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022) in its standard form: ε_u + s·(ε_c − ε_u).
+
+    x_t: (N, C, h, w). t: (N,). text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4), given
+    to both halves. One call of the prior on a batch of 2N. Returns (N, C, h, w), without gradient.
+    """
+    n = len(x_t)
+    both = torch.cat([empty.expand(n, -1, -1), text.expand(n, -1, -1)])
+    cameras = None if c2w is None else torch.cat([c2w, c2w])
+    guess = prior.predict_noise(torch.cat([x_t, x_t]), torch.cat([t, t]), both, cameras)
+    without, with_text = guess.chunk(2)
+    return without + scale * (with_text - without)
+
+
+def sds_loss(
+    prior,
+    x: torch.Tensor,
+    t: torch.Tensor,
+    noise: torch.Tensor,
+    text: torch.Tensor,
+    empty: torch.Tensor,
+    scale: float,
+    *,
+    c2w: torch.Tensor | None = None,
+    weighting: str = "one_minus_alpha",
+) -> torch.Tensor:
+    """A scalar whose gradient with respect to x is w(t)·(ε̂ − ε).
+
+    x: (N, C, h, w) in the prior's own space, clean, with gradient. t: (N,) int64. noise: like x.
+    weighting: a name of `WEIGHTINGS`. The loss is ½‖x − target‖², summed over the batch, with the
+    target x − w·(ε̂ − ε) held fixed: its value is half the squared size of that gradient. The
+    Jacobian of the UNet is left out, as in DreamFusion.
+    """
+    t, noise = t.to(x.device), noise.to(x.device)
+    x_t = prior.add_noise(x.detach(), noise, t)
+    guess = guided_noise(prior, x_t, t, text, empty, scale, c2w)
+    weight = WEIGHTINGS[weighting](prior.alphas_cumprod[t]).view(-1, 1, 1, 1)
+    target = (x - weight * (guess - noise)).detach()
+    return 0.5 * (x - target).square().sum()
