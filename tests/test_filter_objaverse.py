@@ -23,6 +23,7 @@ OBJECTS = {
     "scene": (annotation("scene", categories=["Places & Travel"]), ["scene"]),
     "scene2": (annotation("scene2", "Small Forest Scene"), ["scene"]),
     "pack": (annotation("pack", "Medieval Props Pack"), ["collection"]),
+    "side": (annotation("side", "Purple Horse Z-Up"), ["orientation"]),
     "wip": (annotation("wip", "Dragon [WIP]"), ["unfinished"]),
     "few": (annotation("few", faces=12), ["few-faces"]),
     "empty": (annotation("empty", faces=0), ["few-faces"]),
@@ -217,6 +218,18 @@ def test_paths_outside_the_collection_are_not_followed(tmp_path):
 def test_the_folder_of_the_objaverse_package_is_found(tmp_path):
     write_collection(tmp_path / "hf-objaverse-v1", [annotation("a")])
     assert [record["uid"] for record in Collection(tmp_path).records()] == ["a"]
+
+
+def test_every_spoiled_toy_is_found_and_no_good_one(tmp_path, capsys):
+    from sdtool.toyverse.toys import generate
+
+    out = tmp_path / "objs"
+    assert run(["toyverse", "--out", str(out), "--count", "80", "--bad-share", "0.5"]) == 0
+    toys = [generate(0, index, bad_share=0.5) for index in range(80)]
+    command(capsys, out, "--out", tmp_path / "f")
+    kept = {line["uid"] for line in lines(tmp_path / "f/objects.jsonl")}
+    assert kept == {toy.uid for toy in toys if not toy.spoiled}
+    assert len({toy.spoiled for toy in toys}) == 7  # every kind of flaw was there, and none
 
 
 def test_words_are_compared_whole_and_without_punctuation():
