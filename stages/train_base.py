@@ -94,7 +94,8 @@ def train_base(
         chosen = prompts.draw(data, index, text_dropout, generator)
         return data.maps(index), prior.text.embed(tokens[chosen], mask[chosen]), None
 
-    shown = [prompts_of[uid][0] for uid in spread(data.uids, 6)]
+    captioned = sorted({prompts_of[uid][0] for uid in data.uids})
+    shown = [captioned[k * len(captioned) // 6] for k in range(min(6, len(captioned)))]
 
     def sample(step):
         empty = prior.encode_text([""])
@@ -125,8 +126,3 @@ def train_base(
     clear_checkpoints(out)
     counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
     return record.finish(counts=counts, outputs=[*outputs, "log.jsonl", "samples"])
-
-
-def spread(items: list, count: int) -> list:
-    """At most `count` items, evenly spread over the list."""
-    return [items[k * len(items) // count] for k in range(min(count, len(items)))]

@@ -51,7 +51,7 @@ def test_descent_pulls_to_the_mean_of_the_prior():
 
 
 def test_guidance_moves_the_fixed_point_beyond_the_conditional_mean():
-    # With N(0, σ²) without text and N(1, σ²) with it, both linear in x, guidance s acts like N(s, σ²).
+    # N(0, σ²) without text, N(1, σ²) with it: ε̂ is linear in the mean, so s acts like N(s, σ²)
     prior = GaussianPrior(spread=0.5)
     x, t = torch.zeros(1, 1, 1, 1, dtype=torch.float64), torch.tensor([400])
     guided = sds.guided_noise(prior, x, t, means(1.0), means(0.0), 3.0)

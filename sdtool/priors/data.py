@@ -14,7 +14,7 @@ from sdtool.errors import InputError
 
 @dataclass(frozen=True)
 class Shard:
-    """One open shard. maps: name → (N, 4, H, W) float16 memory map; object: (N,) indices into uids."""
+    """One open shard. maps: name → (N, 4, H, W) memory map; object: (N,) indices into uids."""
 
     path: Path
     uids: list[str]
@@ -78,8 +78,8 @@ class Views:
         where = ", ".join(str(d) for d in directories)
         if not len(self):
             raise InputError(
-                f"{where}: no view has both a map ({' or '.join(self.names)}) and a caption; render "
-                f"with --maps {','.join(self.names)} and check that the captions have the same uids"
+                f"{where}: no view has both a map ({' or '.join(self.names)}) and a caption; "
+                f"render with --maps {','.join(self.names)}, and caption the same objects"
             )
         sizes = {s.maps[n].shape[-1] for s in self.shards for n in self.names if n in s.maps}
         if len(sizes) > 1:
@@ -156,6 +156,15 @@ class Prompts:
         return torch.tensor(numbers)
 
 
-def is_held_out(uid: str, share: float = 0.05) -> bool:
-    """True for a fixed pseudo-random share of all uids, whatever collection they stand in."""
-    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "big") >= (1 - share) * 2**64
+def held_out(uids: list[str], share: float = 0.05) -> set[str]:
+    """The objects kept for validation: the same ones whatever collection they stand in.
+
+    A uid's hash decides; if it picks none of a small collection, the highest hash goes.
+    """
+    if len(uids) < 2:
+        raise InputError(
+            "training needs two objects or more: one is held out to measure the result"
+        )
+    rank = {u: int.from_bytes(hashlib.sha256(u.encode()).digest()[:8], "big") / 2**64 for u in uids}
+    chosen = {uid for uid, value in rank.items() if value >= 1 - share}
+    return chosen if 0 < len(chosen) < len(uids) else {max(uids, key=rank.__getitem__)}

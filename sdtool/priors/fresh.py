@@ -7,10 +7,13 @@ from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers.utils import logging
 
 from sdtool.artifacts import write_json, write_text
 from sdtool.priors.prior import Prior, words
 from sdtool.priors.text import fresh_text_encoder, save_text_encoder
+
+logging.set_verbosity_error()  # its warnings about casting weights do not concern the user
 
 NORMAL_SUFFIX = ", normal map"
 """What the captions of normal maps end with in the training of a tiny base."""

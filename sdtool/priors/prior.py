@@ -19,7 +19,7 @@ CAMERA_NUMBERS = 12
 
 
 class Prior(nn.Module):
-    """A text-to-image diffusion model with its text encoder, noise schedule and, if latent, its VAE.
+    """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
     unet: a diffusers UNet2DConditionModel. alphas_cumprod: (T,) float32. prediction: what the UNet
     predicts: "epsilon", "v_prediction" or "sample". Everything is frozen until a trainer thaws it.
@@ -75,13 +75,13 @@ class Prior(nn.Module):
     # Text
 
     def encode_text(self, prompts: list[str]) -> torch.Tensor:
-        """N prompts → (N, L, C) float32 embeddings; the empty string is the unconditional prompt."""
+        """N prompts → (N, L, C) float32 embeddings; the empty prompt is the unconditional one."""
         if self.text is None:
             raise ValueError(f"{self.name} was loaded without its text encoder")
         return self.text(prompts)
 
     def unknown_words(self, prompt: str) -> list[str]:
-        """The prompt's words that a small prior has never met; empty for models of open vocabulary."""
+        """The prompt's words that a small prior has never met; empty for an open vocabulary."""
         if self.vocabulary is None:
             return []
         return [word for word in words(prompt) if word not in self.vocabulary]
@@ -91,9 +91,9 @@ class Prior(nn.Module):
     def encode_image(self, color: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
         """Rendered colour → the model's own space, differentiable: (N, channels, h, w) float32.
 
-        color: (N, 3, H, W) in [0, 1], not premultiplied. coverage: (N, 1, H, W) in [0, 1]. A 4-channel
-        pixel model gets the map form ((2c − 1)·coverage, 2·coverage − 1), averaged premultiplied.
-        The others know no coverage: for them the caller lays `color` over a background first.
+        color: (N, 3, H, W) in [0, 1], not premultiplied. coverage: (N, 1, H, W) in [0, 1].
+        A 4-channel pixel model gets the map ((2c − 1)·coverage, 2·coverage − 1), averaged
+        premultiplied. The others know no coverage: the caller lays `color` over a background.
         """
         size = self.sample_size
         if self.is_latent:

@@ -1,5 +1,6 @@
 """Text encoders: the one file that knows transformers' classes (imported inside the functions)."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -37,10 +38,11 @@ class TextEncoder(nn.Module):
 
 
 def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
-    """Read `text_encoder/` and `tokenizer/` of a diffusers folder: CLIP (Stable Diffusion) or T5 (IF)."""
-    import json
-
+    """Read `text_encoder/` and `tokenizer/` of a folder: CLIP (Stable Diffusion) or T5 (IF)."""
     from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     config = json.loads((folder / "text_encoder" / "config.json").read_text())
     kinds = {
@@ -85,12 +87,10 @@ def fresh_text_encoder(captions: list[str], *, width: int, layers: int, length: 
 
 
 def learn_merges(captions: list[str], limit: int = 1500) -> tuple[dict[str, int], list]:
-    """CLIP's vocabulary layout for these captions: 256 bytes, 256 word-final bytes, merges, 2 marks.
+    """A vocabulary in CLIP's layout: 256 bytes, 256 word-final bytes, merges, two marks.
 
     Returns ({token: id}, [(left, right)]), at most `limit` merges; the same for the same captions.
     """
-    import json
-
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -114,9 +114,10 @@ def learn_merges(captions: list[str], limit: int = 1500) -> tuple[dict[str, int]
 
 
 def save_text_encoder(text: TextEncoder, folder: Path) -> None:
-    """Write `text_encoder/` and `tokenizer/`, the latter also as CLIP's vocab.json and merges.txt."""
-    import json
+    """Write `text_encoder/` and `tokenizer/` (also as CLIP's own vocab.json and merges.txt)."""
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     text.model.save_pretrained(folder / "text_encoder", safe_serialization=True)
     text.tokenizer.save_pretrained(folder / "tokenizer")
     model = json.loads(text.tokenizer.backend_tokenizer.to_str())["model"]

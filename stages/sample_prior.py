@@ -1,0 +1,85 @@
+"""Draw what a prior knows of a prompt, before lifting it.
+
+A contact sheet of eight views from the aligned geometric prior, as canonical coordinate maps (red
+grows toward +X, green up, blue to the front), and samples of the base prior. If the eight views do
+not show one consistent object, lifting will not either: try another wording or seed.
+
+**Examples**
+
+    sdtool sample-prior "a corgi"
+
+    sdtool sample-prior "a corgi" --agp agp/ --scale 7 --seed 3 --out look/
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdtool import artifacts
+
+
+def sample_prior(
+    prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("samples"),
+    agp: Annotated[str, typer.Option(help="AGP: a folder, or tiny.")] = "tiny",
+    base: Annotated[
+        str, typer.Option(help="Base prior: a folder, tiny, or a hub id. Default: the AGP's own.")
+    ] = "",
+    steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 30,
+    scale: Annotated[float, typer.Option(help="Strength of the text guidance.")] = 5.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of the initial noise.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier result.")
+    ] = False,
+) -> artifacts.Result:
+    params = {"prompt": prompt, "agp": agp, "base": base, "steps": steps, "scale": scale}
+    params |= {"seed": seed}
+    inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
+    inputs["base"] = Path(base) if base and Path(base).is_dir() else None
+    record = artifacts.begin(out, "sample-prior", params=params, inputs=inputs, overwrite=overwrite)
+    if record.is_done:
+        print(f"{out} is already done; --overwrite draws it again", file=sys.stderr)
+        return record.result()
+
+    import torch
+
+    from sdtool.devices import choose_device
+    from sdtool.priors.loading import base_of, load_agp, load_base
+    from sdtool.priors.measure import turntable_cameras
+    from sdtool.priors.sampling import contact_sheet, ddim
+
+    where = choose_device(device)
+    geometry = load_agp(agp, where, base=base or None)
+    picture = load_base(base or base_of(agp), where)
+    if unknown := picture.unknown_words(prompt):
+        print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
+
+    def drawn(prior, text, c2w=None):
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            embedded, empty = prior.encode_text([text]), prior.encode_text([""])
+        x = ddim(
+            prior,
+            embedded.expand(8, -1, -1),
+            empty,
+            generator=generator,
+            c2w=c2w,
+            steps=steps,
+            scale=scale,
+        )
+        return prior.decode_image(x)
+
+    rows = [
+        (f"{prompt}: AGP, eight azimuths", drawn(geometry, prompt, turntable_cameras().to(where)))
+    ]
+    rows.append((f"{prompt}: base", drawn(picture, prompt)))
+    if picture.normal_suffix:
+        rows.append(
+            (prompt + picture.normal_suffix, drawn(picture, prompt + picture.normal_suffix))
+        )
+    chunks = {"prompt": prompt, "scale": scale, "steps": steps, "seed": seed}
+    contact_sheet(out / "samples.png", rows, side=128, text=chunks)
+    return record.finish(counts={"ok": 1, "failed": 0}, outputs=["samples.png"])
