@@ -70,6 +70,8 @@ def toyverse(
         typer.echo(f"{out} holds this collection already", err=True)
         return record.result()
 
+    for leftover in (out / "glbs").rglob(".*.tmp.glb"):  # of a run that was killed
+        leftover.unlink()
     paths: dict[str, str] = {}
     lvis: dict[str, list[str]] = {name: [] for name in names}
     tally: Counter[str] = Counter()

@@ -13,8 +13,11 @@ def _legs(
 ) -> list[Mesh]:  # fmt: skip
     """Four thick legs with flat soles; `foot` colours the lowest third."""
     foot = color if foot is None else foot
-    colors = np.stack([foot, foot, foot, color, color, color])
-    ring = [(0.85, 0.0), (1.08, 0.08), (1.05, 0.32), (0.98, 0.34), (1.0, 0.7), (1.1, 1.0)]
+    colors = np.stack([foot] * 3 + [color] * 5)
+    ring = [
+        (0.85, 0.0), (1.08, 0.08), (1.05, 0.32), (0.98, 0.34),
+        (1.0, 0.7), (1.05, 0.9), (0.85, 1.04), (0.45, 1.12),
+    ]  # fmt: skip
     leg = lathe([(r * radius, h * top) for r, h in ring], colors, segments=12)
     return [part for z in (z_front, z_back) for part in pair(move(leg, (x, 0, z)))]
 
@@ -57,16 +60,16 @@ def corgi(rng: np.random.Generator, look: Look) -> list[Mesh]:
     girth = rng.uniform(0.235, 0.26) * look.stretch("chubby", 1.18)
     head = rng.uniform(0.25, 0.275) * look.stretch("small", 1.15)
     ears = rng.uniform(0.29, 0.35)
-    leg, radius = rng.uniform(0.26, 0.30), rng.uniform(0.1, 0.112)
-    middle = leg + 0.55 * girth
+    leg, radius = rng.uniform(0.28, 0.32), rng.uniform(0.1, 0.112)
+    middle = leg + 0.62 * girth
     y, z = middle + girth + 0.42 * head, length * 0.88
     body = tube(
         [(0, middle, -length * 0.62), (0, middle, 0), (0, middle + 0.03, length * 0.6)],
-        [(girth * 0.98, girth * 0.9), (girth, girth * 0.86), (girth * 1.05, girth)],
+        [(girth * 0.98, girth * 0.9), (girth, girth * 0.86), (girth * 1.05, girth * 0.92)],
         coat, segments=16,
     )  # fmt: skip
     chest = ellipsoid(
-        (0, middle + 0.01, length * 0.62), (girth * 0.72, girth * 0.95, girth * 1.12), white
+        (0, middle + 0.01, length * 0.62), (girth * 0.72, girth * 0.85, girth * 1.12), white
     )
     skull = ellipsoid((0, y, z), (head * 1.05, head * 0.92, head), coat)
     muzzle = tube(
@@ -161,7 +164,7 @@ def horse(rng: np.random.Generator, look: Look) -> list[Mesh]:
     )  # fmt: skip
     tail = tube(
         [(0, middle + girth * 0.5, -length - 0.06), (0, middle + 0.08, -length - 0.22),
-         (0, middle - 0.22, -length - 0.28), (0, middle - 0.42, -length - 0.26)],
+         (0, middle - 0.2, -length - 0.28), (0, 0.62 * leg, -length - 0.26)],
         [0.055, 0.085, 0.095, 0.05], hair, segments=10,
     )  # fmt: skip
     return [
@@ -186,11 +189,12 @@ def elephant(rng: np.random.Generator, look: Look) -> list[Mesh]:
         [girth * 0.98, girth * 1.02, girth], skin_color, segments=18,
     )  # fmt: skip
     skull = ellipsoid((0, y, z), (head * 1.02, head * 1.08, head), skin_color)
+    low = 0.29  # the trunk's tip stays above a walker's knee
     trunk = tube(
         [
             (0, y - head * 0.2, z + head * 0.7), (0, y - head * 0.75, z + head * 1.2),
-            (0, y - head * 1.6, z + head * 1.32), (0, y - head * 2.3, z + head * 1.5),
-            (0, y - head * 2.5, z + head * 1.95),
+            (0, 0.45 * y + 0.55 * low, z + head * 1.3), (0, low + 0.07, z + head * 1.45),
+            (0, low, z + head * 1.9),
         ],
         [0.12, 0.105, 0.088, 0.076, 0.07], skin_color, segments=12,
     )  # fmt: skip
@@ -221,7 +225,7 @@ def rabbit(rng: np.random.Generator, look: Look) -> list[Mesh]:
     girth = rng.uniform(0.25, 0.28) * look.stretch("chubby", 1.15)
     length = rng.uniform(0.28, 0.33)
     head = rng.uniform(0.215, 0.24) * look.stretch("small", 1.15)
-    leg, radius = rng.uniform(0.26, 0.30), rng.uniform(0.088, 0.098)
+    leg, radius = rng.uniform(0.31, 0.35), rng.uniform(0.088, 0.098)
     middle = leg + girth * 0.6
     y, z = middle + girth * 0.72 + head * 0.5, length * 0.95
     body = ellipsoid((0, middle, -0.02), (girth, girth * 0.98, length * 1.35), coat)

@@ -102,7 +102,7 @@ def pine(rng: np.random.Generator, look: Look) -> list[Mesh]:
 
 
 def robot(rng: np.random.Generator, look: Look) -> list[Mesh]:
-    """A boxy head with glowing eyes and an antenna, a boxy trunk, arms and legs."""
+    """A boxy head with glowing eyes and an antenna, a boxy trunk with a pack, arms and legs."""
     width = rng.uniform(0.46, 0.54) * look.stretch("wide", 1.2)
     trunk = rng.uniform(0.42, 0.48) * look.stretch("tall", 1.2)
     leg = rng.uniform(0.3, 0.36) * look.stretch("tall", 1.3)
@@ -114,6 +114,7 @@ def robot(rng: np.random.Generator, look: Look) -> list[Mesh]:
     parts = [
         box((0, leg + trunk / 2, 0), (width, trunk, 0.34), look.color, radius=0.06),
         box((0, leg + trunk * 0.55, 0.17), (width * 0.5, trunk * 0.4, 0.04), joint, radius=0.015),
+        box((0, leg + trunk * 0.55, -0.2), (width * 0.62, trunk * 0.6, 0.14), joint, radius=0.04),
         lathe([(0.08, y - 0.03), (0.08, y + 0.1)], joint, segments=10),
         box((0, face, 0), (head * 1.35, head, head), look.color, radius=0.05),
         tube(
@@ -124,8 +125,8 @@ def robot(rng: np.random.Generator, look: Look) -> list[Mesh]:
     ]
     eye = ellipsoid((head * 0.33, face + head * 0.12, head / 2), (0.06, 0.06, 0.035), glow, rings=5)
     x = width / 2 + 0.075
-    arm = tube([(x, y - 0.08, 0), (x, leg + 0.06, 0.04)], 0.07, joint)
-    hand = ellipsoid((x, leg + 0.02, 0.05), (0.09, 0.09, 0.09), look.color, rings=6, segments=12)
+    arm = tube([(x, y - 0.08, 0), (x, leg + 0.12, 0.14)], 0.07, joint)
+    hand = ellipsoid((x, leg + 0.09, 0.18), (0.09, 0.09, 0.09), look.color, rings=6, segments=12)
     shank = tube([(width * 0.27, 0.1, 0), (width * 0.27, leg + 0.05, 0)], 0.08, joint)
     foot = box((width * 0.27, 0.06, 0.05), (0.2, 0.12, 0.3), look.color, radius=0.05)
     for part in (eye, arm, hand, shank, foot):
