@@ -12,7 +12,7 @@ KINDS = {
         "Point cloud of {}, raw LiDAR export.",
         ("pointcloud", "point-cloud", "lidar"),
     ),
-    "lowpoly": Flaw("Low Poly {}", "Low poly {}.", ("lowpoly", "low-poly", "gameasset")),
+    "lowpoly": Flaw("Low Poly {}", "Low poly model of {}.", ("lowpoly", "low-poly", "gameasset")),
     "orientation": Flaw(
         "{} Z-Up", "Exported with the wrong axis up: {}.", ("z-up", "wrong-orientation", "wip")
     ),

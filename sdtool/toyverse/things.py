@@ -24,11 +24,12 @@ def house(rng: np.random.Generator, look: Look) -> list[Mesh]:
     body = _along_z(gable, -depth / 2, depth / 2, look.color)
     slope = rise / half
     low = wall - over * slope
-    roof = _along_z(
-        [(low, half + over), (low + thick, half + over), (wall + rise + thick, 0.0),
-         (low + thick, -half - over), (low, -half - over), (wall + rise, 0.0)],
-        -depth / 2 - over, depth / 2 + over, roof_color,
-    )  # fmt: skip
+    ridge = -0.03  # a little past the middle, so that the two slopes run into each other
+    slope_outline = [
+        (wall + rise, ridge), (low, half + over), (low + thick, half + over),
+        (wall + rise + thick, ridge),
+    ]  # fmt: skip
+    roof = pair(_along_z(slope_outline, -depth / 2 - over, depth / 2 + over, roof_color))
     front = depth / 2
     door_color = dark(WOOD, 0.6)
     door = box((0, wall * 0.31, front), (width * 0.25, wall * 0.62, 0.06), door_color, radius=0.02)
@@ -38,7 +39,7 @@ def house(rng: np.random.Generator, look: Look) -> list[Mesh]:
             (width * 0.31, wall * 0.58, z), (width * 0.2, width * 0.2, 0.05), GLASS, radius=0.015
         )
         panes += pair(pane)
-    gable_pane = box((0, wall + rise * 0.18, front), (0.13, 0.13, 0.05), GLASS, radius=0.015)
+    gable_pane = box((0, wall + rise * 0.1, front), (0.13, 0.13, 0.05), GLASS, radius=0.015)
     x = half * 0.5
     top = wall + rise + 0.1
     foot = wall + rise * 0.3
@@ -46,7 +47,7 @@ def house(rng: np.random.Generator, look: Look) -> list[Mesh]:
         (x, (foot + top) / 2, -depth * 0.22), (0.15, top - foot, 0.15), dark(roof_color, 0.75),
         radius=0.015,
     )  # fmt: skip
-    return [body, roof, door, *panes, gable_pane, chimney]
+    return [body, *roof, door, *panes, gable_pane, chimney]
 
 
 def _along_z(outline: list[tuple[float, float]], low: float, high: float, color) -> Mesh:
