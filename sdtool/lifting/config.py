@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sdtool.cameras import ViewRange
 from sdtool.errors import UsageError
 
 
@@ -37,9 +38,14 @@ class Phase:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole lift: its phases and the resolution of the tetrahedral grid (cells a side)."""
+    """A whole lift: its phases, where cameras stand, and the sizes of the two shape grids.
+
+    tet_resolution: cells a side of the tetrahedral grid. samples: along a ray of the density. half:
+    half a side of the cube that holds the shape.
+    """
 
     phases: tuple[Phase, ...]
+    look: ViewRange = ViewRange(distance=1.8)
     tet_resolution: int = 48
     samples: int = 48
     half: float = 0.6

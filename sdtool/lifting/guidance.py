@@ -3,20 +3,27 @@
 import torch
 import torch.nn.functional as F
 
-from sdtool import sds
+from sdtool import schedules, sds
 from sdtool.lifting.config import Phase
-
 
 class Guidance:
     """Text embeddings and score distillation of a base prior and an AGP for one prompt.
 
     base, agp: objects with `encode_text`, `encode_image`, `predict_noise`, `add_noise`,
     `alphas_cumprod` (a `sdtool.priors` Prior). lambda_ori, lambda_align multiply the phases' weights;
-    0 leaves a prior out.
+    0 leaves a prior out. scale multiplies the phases' guidance scales.
     """
 
-    def __init__(self, base, agp, prompt: str, lambda_ori: float = 1.0, lambda_align: float = 1.0):
-        self.base, self.agp = base, agp
+    def __init__(
+        self,
+        base,
+        agp,
+        prompt: str,
+        lambda_ori: float = 1.0,
+        lambda_align: float = 1.0,
+        scale: float = 1.0,
+    ):
+        self.base, self.agp, self.scale = base, agp, scale
         self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
         with torch.no_grad():
             self.text = {
@@ -39,15 +46,14 @@ class Guidance:
         maps: name → (N, 4, H, W). c2w: (N, 4, 4). progress: share of the phase that is done.
         strength: factor on the guidance scales (lowered after a rollback).
         """
-        share = min(progress / 0.7, 1.0)
-        t_range = (phase.t_low, phase.t_high[0] + share * (phase.t_high[1] - phase.t_high[0]))
+        upper = schedules.linear(*phase.t_high, end=0.7)(progress)
         late = int(progress >= 0.25)
         total, sizes = torch.zeros(()), {}
         weight = self.lambda_align * phase.lambda_align[late]
         if weight > 0:
             x = _resize(maps["ccm"], self.agp.sample_size)
-            scale = phase.scale_align * strength
-            term = self._term(self.agp, x, self.text_agp, scale, phase, t_range, generator, c2w)
+            scale = phase.scale_align * self.scale * strength
+            term = self._term(self.agp, x, self.text_agp, scale, phase, upper, generator, c2w)
             sizes["align"] = term.detach().item()
             total = total + weight * term
         weight = self.lambda_ori * phase.lambda_ori[late]
@@ -55,20 +61,19 @@ class Guidance:
             weight = self.lambda_ori  # without an AGP the base must lead from the first step
         if weight > 0:
             x = self._base_image(maps[phase.sees])
-            scale = phase.scale_ori * strength
+            scale = phase.scale_ori * self.scale * strength
             text = self.text[phase.sees]
-            term = self._term(self.base, x, text, scale, phase, t_range, generator, None)
+            term = self._term(self.base, x, text, scale, phase, upper, generator, None)
             sizes["ori"] = term.detach().item()
             total = total + weight * term
         return total, sizes
 
-    def _term(self, prior, x, text, scale, phase, t_range, generator, c2w) -> torch.Tensor:
-        t = sds.sample_t(len(x), t_range, len(prior.alphas_cumprod), generator)
+    def _term(self, prior, x, text, scale, phase, upper, generator, c2w) -> torch.Tensor:
+        """One prior's SDS loss on x (N, C, h, w); text: (2, L, C), the empty prompt first."""
+        t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
-        unconditional, conditional = text[:1], text[1:]
         return sds.sds_loss(
-            prior, x, t, noise, conditional.expand(len(x), -1, -1),
-            unconditional.expand(len(x), -1, -1), scale, c2w=c2w, weighting=phase.weighting,
+            prior, x, t, noise, text[1:], text[:1], scale, c2w=c2w, weighting=phase.weighting
         )
 
     def _base_image(self, image: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,74 @@
+"""`--rep dmtet`: a density for the coarse phase, DMTet for the geometry, a colour field on its surface.
+
+The surface alone cannot grow parts that it does not have, so the coarse phase is a short density
+warm start; the paper's DMTet pipeline starts from an ellipsoid instead.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from sdtool.artifacts import atomic_path
+from sdtool.lifting.config import Plan
+from sdtool.lifting.scenes import (
+    ColorScene,
+    DensityScene,
+    SurfaceScene,
+    VanishedError,
+    density_to_sdf,
+    largest_component,
+)
+from sdtool.meshes import Mesh, face_normals
+
+
+def first_scene(plan: Plan) -> nn.Module:
+    """The scene of a plan's first phase: the soft blob."""
+    return DensityScene(plan.half, plan.samples)
+
+
+def next_scene(previous: nn.Module, plan: Plan) -> nn.Module:
+    """The scene that continues `previous` in the following phase."""
+    if isinstance(previous, DensityScene):
+        scene = SurfaceScene(density_to_sdf(previous.shape, plan.tet_resolution), plan.half)
+        return scene
+    with torch.no_grad():
+        v_pos, faces = previous.shape.surface()
+        if len(faces) == 0:
+            raise VanishedError("the geometry phase left no surface; try another --seed")
+        v_pos, faces = largest_component(v_pos, faces)
+    return ColorScene(v_pos, faces, plan.half)
+
+
+def restored_scene(number: int, tensors: dict[str, torch.Tensor], plan: Plan) -> nn.Module:
+    """The scene of phase `number` with the tensors of a checkpoint."""
+    kind = plan.phases[number].scene
+    if kind == "density":
+        scene = first_scene(plan)
+    elif kind == "surface":
+        scene = SurfaceScene(tensors["shape.sdf0"], plan.half)
+    else:
+        scene = ColorScene(tensors["v_pos"], tensors["t_pos_idx"], plan.half)
+    scene.load_state_dict(tensors)
+    return scene
+
+
+@torch.no_grad()
+def finished(scene: ColorScene, out: Path) -> Mesh:
+    """Write `shape.safetensors` and `material.safetensors`; return the coloured mesh.
+
+    shape: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. material: v_color (V, 3) float32 sRGB and
+    the colour field's grids.
+    """
+    color = scene.color_at(scene.v_pos)
+    mesh = Mesh(scene.v_pos.numpy(), scene.t_pos_idx.numpy(), color.numpy().astype(np.float32))
+    if not np.isfinite(mesh.v_pos).all() or not np.isfinite(face_normals(mesh)).all():
+        raise VanishedError("the finished surface is not finite; try another --seed")
+    with atomic_path(out / "shape.safetensors") as temporary:
+        save_file({"v_pos": scene.v_pos, "t_pos_idx": scene.t_pos_idx}, temporary)
+    field = {f"color.{k}": v.contiguous() for k, v in scene.field.state_dict().items()}
+    with atomic_path(out / "material.safetensors") as temporary:
+        save_file({"v_color": color.contiguous(), **field}, temporary)
+    return mesh

@@ -1,0 +1,164 @@
+"""The one optimisation loop of every phase, with its checkpoints and its guard.
+
+All randomness of a step comes from (seed, phase, step), so a continued run needs no generator state
+and ends with the same bits as an uninterrupted one.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from sdtool.artifacts import append_jsonl, atomic_path
+from sdtool.cameras import orbit
+from sdtool.errors import SdtoolError
+from sdtool.lifting.config import Phase, ViewRange
+from sdtool.lifting.guidance import Guidance
+from sdtool.lifting.scenes import VanishedError
+
+CHECKPOINT_EVERY, GOOD_EVERY = 50, 20
+
+
+@dataclass
+class Clock:
+    """Seconds spent so far, by what they were spent on."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, since: float) -> float:
+        """Charge the time since `since` to `name`; return the present."""
+        now = time.perf_counter()
+        self.spent[name] = self.spent.get(name, 0.0) + now - since
+        return now
+
+
+def step_views(
+    look: ViewRange, views: int, seed: int, phase: int, step: int
+) -> tuple[np.ndarray, torch.Generator]:
+    """The cameras (views, 4, 4) of one step, evenly spread in azimuth, and its noise generator."""
+    rng = np.random.default_rng([seed, phase, step])
+    azimuth = rng.uniform(-np.pi, np.pi) + np.arange(views) * (2 * np.pi / views)
+    elevation = np.radians(rng.uniform(*look.elevation, views))
+    c2w = orbit(azimuth, elevation, look.distance * rng.uniform(*look.factor, views))
+    return c2w, torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+
+def optimise(
+    scene: nn.Module,
+    guidance: Guidance,
+    phase: Phase,
+    look: ViewRange,
+    *,
+    number: int,
+    seed: int,
+    start: int,
+    adam: dict | None,
+    out: Path,
+    on_step: Callable[[int, float], None],
+) -> Clock:
+    """Run a phase from step `start`; the scene is changed in place. Returns where the time went.
+
+    A non-finite loss or gradient, or a vanished shape, rolls back to the last good state and
+    halves the guidance, once; SdtoolError the second time. adam: the optimiser's state to continue
+    with. on_step(step, loss) is called after each step.
+    """
+    parameters = [p for p in scene.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(parameters, lr=phase.lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
+    if adam:
+        optimiser.load_state_dict(
+            {"state": adam, "param_groups": optimiser.state_dict()["param_groups"]}
+        )
+    fov, clock, strength = float(np.radians(look.fov)), Clock(), 1.0
+    good, step = (start, _copy(scene, optimiser)), start
+    while step < phase.steps:
+        if step % GOOD_EVERY == 0:
+            good = (step, _copy(scene, optimiser))
+        if step % CHECKPOINT_EVERY == 0:
+            save(out, scene, optimiser, number, step)
+        began = now = time.perf_counter()
+        c2w, generator = step_views(look, phase.views, seed, number, step)
+        optimiser.zero_grad(set_to_none=True)
+        try:
+            maps = scene.render(c2w, fov, phase.size, generator)
+            now = clock.add("render", now)
+            loss, sizes = guidance.loss(
+                maps, torch.from_numpy(c2w), phase, step / phase.steps, strength, generator
+            )
+            now = clock.add("priors", now)
+            total = loss + phase.smooth * scene.regulariser()
+            total.backward()
+            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            if not torch.isfinite(norm):
+                raise VanishedError(f"the gradient became {norm.item()}")
+        except VanishedError as error:
+            if strength < 1:
+                raise SdtoolError(
+                    f"the {phase.name} phase failed twice at step {step} ({error}); nothing was "
+                    "written as a result; try another --seed or a lower --scale"
+                ) from None
+            step, state = good
+            _restore(scene, optimiser, state)
+            strength = 0.5
+            append_jsonl(out / "log.jsonl", {"phase": phase.name, "rollback": str(error)})
+            continue
+        optimiser.step()
+        clock.add("backward", now)
+        step += 1
+        on_step(step, loss.item())
+        seconds = round(time.perf_counter() - began, 4)
+        line = {"phase": phase.name, "step": step, "seconds": seconds, **sizes}
+        append_jsonl(out / "log.jsonl", line)
+    return clock
+
+
+def _copy(scene: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
+    state = {k: v.clone() for k, v in scene.state_dict().items()}
+    inner = {
+        i: {k: v.clone() for k, v in s.items()}
+        for i, s in optimiser.state_dict()["state"].items()
+    }
+    return state, inner
+
+
+def _restore(scene: nn.Module, optimiser: torch.optim.Optimizer, copy: tuple[dict, dict]) -> None:
+    scene.load_state_dict(copy[0])
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": copy[1], "param_groups": groups})
+
+
+# Checkpoints
+
+
+def save(out: Path, scene: nn.Module, optimiser, number: int, step: int) -> None:
+    """Write `checkpoint.safetensors`: the scene's tensors, Adam's, and which phase and step."""
+    tensors = {f"scene/{k}": v.contiguous() for k, v in scene.state_dict().items()}
+    for i, inner in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam/{i}/{k}": v.contiguous() for k, v in inner.items()}
+    record = json.dumps({"phase": number, "step": step})
+    with atomic_path(out / "checkpoint.safetensors") as temporary:
+        save_file(tensors, temporary, metadata={"sdtool": record})
+
+
+def load(out: Path) -> tuple[int, int, dict, dict] | None:
+    """(phase, step, scene tensors, Adam's state) of the checkpoint in `out`; None if there is none."""
+    path = out / "checkpoint.safetensors"
+    if not path.is_file():
+        return None
+    scene, adam = {}, {}
+    with safe_open(path, "pt") as file:
+        place = json.loads(file.metadata()["sdtool"])
+        for name in file.keys():  # noqa: SIM118
+            kind, rest = name.split("/", 1)
+            if kind == "scene":
+                scene[rest] = file.get_tensor(name)
+            else:
+                index, key = rest.split("/")
+                adam.setdefault(int(index), {})[key] = file.get_tensor(name)
+    return place["phase"], place["step"], scene, adam
