@@ -1,0 +1,236 @@
+"""The import rules of the project, read from its syntax trees: else each would erode unseen."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"torch", "numba", "diffusers", "transformers", "trimesh", "scipy", "safetensors", "PIL"}
+
+
+@cache
+def modules():
+    """{dotted name: syntax tree} of the whole project; stages are `sdtool.stages.X`."""
+    found = {}
+    for base, prefix in ((ROOT / "sdtool", "sdtool"), (ROOT / "stages", "sdtool.stages")):
+        for path in sorted(base.rglob("*.py")):
+            parts = [prefix, *path.relative_to(base).with_suffix("").parts]
+            name = ".".join(part for part in parts if part != "__init__")
+            found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+def imports(tree):
+    """Yield (imported dotted name, is inside a function) of every import that is ever executed."""
+    for_types_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and dotted(block.test).endswith("TYPE_CHECKING")
+        for node in ast.walk(block)
+    }
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide who imports whom"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full if full in modules() else node.module), id(node) in inside
+
+
+def own_imports(name):
+    """The modules of the project that module `name` imports anywhere."""
+    return {target for target, _ in imports(modules()[name]) if target.split(".")[0] == "sdtool"}
+
+
+def dotted(node):
+    """`a.b.c` of an attribute chain, else ""."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def calls(tree):
+    """Yield (dotted name of the function, keyword names, call)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield dotted(node.func), {k.arg for k in node.keywords}, node
+
+
+def test_the_project_is_found():
+    assert {"sdtool.cli", "sdtool.errors", "sdtool.stages.lift", "sdtool.render"} <= set(modules())
+
+
+# Who may import whom
+
+
+def test_only_the_command_line_knows_the_stages():
+    for name in modules():
+        stages = {target for target in own_imports(name) if target.startswith("sdtool.stages.")}
+        assert not stages, f"{name} imports {stages}: stages know each other through files only"
+        assert "sdtool.cli" not in own_imports(name) or name == "sdtool.__main__", name
+
+
+def test_priors_shapes_and_render_do_not_import_one_another():
+    apart = ("priors", "shapes", "render", "toyverse")
+    for name in modules():
+        mine = next((p for p in apart if name.split(".")[1:2] == [p]), None)
+        for target in own_imports(name) if mine else ():
+            theirs = target.split(".")[1]
+            assert theirs == mine or theirs not in apart, f"{name} imports {target}"
+
+
+def test_the_lowest_modules_import_only_what_lies_below():
+    below = {
+        "sdtool.errors": set(),
+        "sdtool.meshes": {"sdtool.errors"},
+        "sdtool.cameras": {"sdtool.errors"},
+        "sdtool.schedules": {"sdtool.errors"},
+        "sdtool.artifacts": {"sdtool", "sdtool.errors"},
+        "sdtool.sds": {"sdtool.errors", "sdtool.cameras", "sdtool.meshes", "sdtool.schedules"},
+        "sdtool.ccm": {"sdtool.errors", "sdtool.cameras", "sdtool.meshes", "sdtool.schedules"},
+    }
+    for name, allowed in below.items():
+        assert own_imports(name) <= allowed, f"{name} imports {own_imports(name) - allowed}"
+
+
+def test_imports_make_no_circle():
+    graph = {name: own_imports(name) & set(modules()) - {name, "sdtool"} for name in modules()}
+    while graph:
+        free = {name for name, targets in graph.items() if not targets & set(graph)}
+        assert free, f"these modules import each other in a circle: {sorted(graph)}"
+        graph = {name: targets for name, targets in graph.items() if name not in free}
+
+
+@pytest.mark.parametrize("library", ["nvdiffrast", "tinycudann", "open3d", "ray", "embreex"])
+def test_accelerators_are_imported_in_one_file_inside_a_function(library):
+    users = [
+        (name, inside)
+        for name, tree in modules().items()
+        for target, inside in imports(tree)
+        if target.split(".")[0] == library
+    ]
+    assert len({name for name, _ in users}) <= 1, users
+    assert all(inside for _, inside in users), users
+
+
+def loaded(statement):
+    """The modules that a fresh interpreter has loaded after `statement`."""
+    code = f"{statement}; import sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_nothing_heavy_and_no_stage():
+    names = loaded("from sdtool.cli import run; assert run(['--help']) == 0")
+    assert "sdtool.cli" in names
+    assert not names & (HEAVY | {"numpy"})
+    assert not [name for name in names if name.startswith("sdtool.stages.")]
+
+
+def test_stages_load_nothing_heavy_before_they_run():
+    stages = [name for name in modules() if name.startswith("sdtool.stages.")]
+    names = loaded(f"import {', '.join(stages)}")
+    assert set(stages) <= names
+    assert not names & HEAVY
+
+
+# What nobody may write
+
+
+def docstrings(tree):
+    """The ids of docstring nodes."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, kinds) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+
+
+def test_no_device_is_named_below_the_stages():
+    for name, tree in modules().items():
+        if name.startswith("sdtool.stages"):
+            continue
+        skip = docstrings(tree)
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in skip
+            ):
+                is_device = node.value == "cuda" or node.value.startswith("cuda:")
+                assert not is_device, f"{name}, line {node.lineno}: the device follows the tensors"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                assert node.func.attr != "cuda", f"{name}, line {node.lineno}: .cuda()"
+
+
+def test_nothing_that_is_loaded_can_execute_code():
+    for name, tree in modules().items():
+        roots = {target.split(".")[0] for target, _ in imports(tree)}
+        assert not roots & {"pickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}, name
+        for function, keywords, call in calls(tree):
+            where = f"{name}, line {call.lineno}: {function}"
+            assert function not in ("torch.load", "torch.save", "eval", "exec", "np.save"), where
+            assert "allow_pickle" not in keywords and "trust_remote_code" not in keywords, where
+
+
+def test_only_the_command_line_turns_a_string_into_code():
+    for name, tree in modules().items():
+        for function, _, call in calls(tree):
+            magic = ("importlib.import_module", "import_module", "__import__", "globals")
+            where = f"{name}, line {call.lineno}: {function}"
+            assert function not in magic or name == "sdtool.cli", where
+
+
+# torch has initialisers that draw from the global generator only; there it is seeded on the spot.
+SEEDS_GLOBALLY = {"sdtool.priors.fresh"}
+DRAWS = ("rand", "randn", "randint", "randperm", "normal", "multinomial", "bernoulli")
+NUMPY_ALLOWED = ("default_rng", "Generator", "SeedSequence", "Philox", "PCG64")
+
+
+def test_randomness_is_passed_in():
+    for name, tree in modules().items():
+        assert "random" not in {target for target, _ in imports(tree)}, f"{name} imports random"
+        for function, keywords, call in calls(tree):
+            where = f"{name}, line {call.lineno}: {function}"
+            head, _, last = function.rpartition(".")
+            if head in ("np.random", "numpy.random"):
+                assert last in NUMPY_ALLOWED, f"{where} draws from the global generator"
+            if head == "torch" and last in DRAWS:
+                assert "generator" in keywords, f"{where} has no generator"
+            if head == "torch" and last in ("rand_like", "randn_like", "randint_like"):
+                raise AssertionError(f"{where} cannot take a generator")
+            if function in ("torch.manual_seed", "torch.seed"):
+                assert name in SEEDS_GLOBALLY, f"{where} seeds for everybody"
+
+
+# Models along another axis than the one its solid is made for; it converts no frame.
+TURNS_AXES = {"sdtool.cameras", "sdtool.ccm", "sdtool.toyverse.things"}
+POINTS = ("pos", "point", "xyz", "normal", "vert", "coord")
+
+
+def test_axes_are_permuted_in_two_places_only():
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple):
+                continue
+            last = node.slice.elts[-1]
+            order = [getattr(e, "value", None) for e in getattr(last, "elts", [])]
+            turned = sorted(map(str, order)) == ["0", "1", "2"] and order != [0, 1, 2]
+            of_points = any(word in dotted(node.value).lower() for word in POINTS)
+            if turned and of_points:
+                assert name in TURNS_AXES, f"{name}, line {node.lineno}: axes permuted"

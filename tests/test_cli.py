@@ -1,0 +1,140 @@
+"""The command line: what goes to stdout, what to stderr, and what each exit code means."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from collection_samples import annotation, write_collection
+
+from sdtool import __version__
+from sdtool.cli import STAGES, run
+from sdtool.errors import SdtoolError
+
+
+@pytest.fixture
+def collection(tmp_path):
+    return write_collection(tmp_path / "objs", [annotation("a", "Red Chair"), annotation("b")])
+
+
+def command(capsys, *arguments):
+    """(exit code, stdout, stderr) of one command line."""
+    code = run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_lists_every_stage_with_its_line(capsys):
+    code, stdout, _ = command(capsys, "--help")
+    assert code == 0
+    text = " ".join(stdout.replace("│", " ").split())
+    for name, (_, line) in STAGES.items():
+        assert f"{name} {line}" in text
+    assert command(capsys, "-h")[1] == stdout
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_explains_itself_with_an_example(stage, capsys):
+    code, stdout, _ = command(capsys, stage, "--help")
+    assert code == 0
+    for word in ("Example", f"sdtool {stage}", "--json", "--debug"):
+        assert word in stdout
+
+
+def test_version(capsys):
+    assert command(capsys, "--version")[:2] == (0, f"sdtool {__version__}\n")
+
+
+def test_done_prints_the_path_and_nothing_else(collection, tmp_path, capsys):
+    out = tmp_path / "captions"
+    code, stdout, stderr = command(capsys, "caption", collection, "--out", out)
+    assert (code, stdout) == (0, f"{out}\n")
+    assert "captions" in stderr
+
+
+def test_json_is_one_object_on_stdout_wherever_the_flag_stands(collection, tmp_path, capsys):
+    out = tmp_path / "captions"
+    for arguments in (["--json", collection, "--out", out], [collection, "--out", out, "--json"]):
+        code, stdout, _ = command(capsys, "caption", *arguments)
+        value = json.loads(stdout)
+        assert code == 0 and stdout.count("\n") == 1
+        assert value["path"] == str(out) and value["failed"] == 0
+        assert value["counts"]["ok"] == 2
+
+
+def test_failure_is_one_sentence_on_stderr(tmp_path, capsys):
+    arguments = ["caption", tmp_path / "absent", "--out", tmp_path / "out"]
+    code, stdout, stderr = command(capsys, *arguments)
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith("sdtool: ") and stderr.count("\n") == 1 and "absent" in stderr
+    code, stdout, again = command(capsys, *arguments, "--json")
+    assert code == 1 and again == stderr
+    assert json.loads(stdout) == {"error": stderr[len("sdtool: ") : -1], "exit_code": 1}
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["caption"], "objects"),
+        (["caption", "x", "--out"], "--out"),
+        (["caption", "x", "--out", "y", "--nonsense"], "--nonsense"),
+        (["caption", "x", "--out", "y", "--method", "guess"], "offline"),
+        (["fly"], "fly"),
+        (["filter-objaverse"], "SOURCE"),
+    ],
+)
+def test_wrong_usage_is_named(arguments, complaint, capsys):
+    code, stdout, stderr = command(capsys, *arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("sdtool: ") and complaint.lower() in stderr.lower()
+
+
+def test_without_a_stage_the_help_is_shown(capsys):
+    code, stdout, stderr = command(capsys)
+    assert code == 2 and "filter-objaverse" in stdout + stderr
+
+
+def test_some_objects_failed_is_3_also_when_nothing_is_left_to_do(tmp_path, capsys):
+    bad = annotation("b", "untitled", tags=[])
+    root = write_collection(tmp_path / "objs", [annotation("a"), bad])
+    out = tmp_path / "captions"
+    for _ in range(2):
+        code, stdout, _ = command(capsys, "caption", root, "--out", out)
+        assert (code, stdout) == (3, f"{out}\n")
+    assert (out / "failures.jsonl").read_text().count("\n") == 1
+
+
+def test_a_directory_of_another_stage_is_not_overwritten(collection, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert command(capsys, "filter-objaverse", collection, "--out", out)[0] == 0
+    code, _, stderr = command(capsys, "caption", collection, "--out", out)
+    assert code == 2 and "filter-objaverse" in stderr
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years")
+    for extra in ([], ["--overwrite"]):
+        assert command(capsys, "caption", collection, "--out", precious, *extra)[0] == 2
+    assert (precious / "thesis.txt").read_text() == "years"
+
+
+def test_debug_lets_the_error_through(tmp_path, capsys):
+    with pytest.raises(SdtoolError):
+        run(["caption", str(tmp_path / "absent"), "--out", str(tmp_path / "o"), "--debug"])
+
+
+def test_an_unforeseen_error_is_no_traceback(collection, tmp_path, capsys, monkeypatch):
+    def broken(record):
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setattr("sdtool.captions.caption", broken)
+    code, stdout, stderr = command(capsys, "caption", collection, "--out", tmp_path / "o")
+    assert (code, stdout) == (1, "")
+    assert "of all things" in stderr and "--debug" in stderr and "Traceback" not in stderr
+
+
+def test_the_installed_program_returns_the_code(tmp_path):
+    program = [sys.executable, "-m", "sdtool.cli"]
+    for arguments, code in ((["--version"], 0), (["fly"], 2), (["caption", "x", "--out", "y"], 1)):
+        finished = subprocess.run([*program, *arguments], capture_output=True, cwd=tmp_path)
+        assert finished.returncode == code, finished.stderr
+    assert list(tmp_path.iterdir()) == []
