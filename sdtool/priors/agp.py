@@ -28,6 +28,7 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
         raise InputError(f"{base.name} already uses the hook that the camera needs")
     hook = {"projection_class_embeddings_input_dim": CAMERA_NUMBERS}
     config = {**base.unet.config, "class_embed_type": "projection", **hook}
+    config.pop("_use_default_values", None)  # else diffusers resets what the base left at default
     unet = UNet2DConditionModel.from_config(config).to(base.device, base.unet.dtype)
     missing, unexpected = unet.load_state_dict(base.unet.state_dict(), strict=False)
     assert not unexpected and all(name.startswith("class_embedding.") for name in missing)

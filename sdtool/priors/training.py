@@ -193,8 +193,12 @@ def load_checkpoint(out, parameters, average, optimizer, generator) -> int:
         for k, (name, value) in enumerate(parameters.items()):
             value.copy_(file.get_tensor(f"value/{name}"))
             average[name].copy_(file.get_tensor(f"average/{name}"))
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            state[k] = {key: file.get_tensor(f"{key}/{name}") for key in keys}
+            state[k] = {"step": file.get_tensor(f"step/{name}")}
+            for key in (
+                "exp_avg",
+                "exp_avg_sq",
+            ):  # the fused kernel walks memory in the value's layout
+                state[k][key] = torch.empty_like(value).copy_(file.get_tensor(f"{key}/{name}"))
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
         generator.set_state(file.get_tensor("generator"))

@@ -1,0 +1,317 @@
+"""Training data, the loop and its exact restart, and the commands that use them."""
+
+import json
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from prior_samples import write_views
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_torch
+
+from sdtool.artifacts import read_json, read_jsonl
+from sdtool.cli import run
+from sdtool.errors import InputError, SdtoolError
+from sdtool.priors.data import Prompts, Views, held_out, read_captions
+from sdtool.priors.embed import embeddings
+from sdtool.priors.fresh import fresh_base
+from sdtool.priors.loading import load_agp, load_base
+from sdtool.priors.training import Plan, clear_checkpoints, train
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    return write_views(tmp_path_factory.mktemp("views"))
+
+
+@pytest.fixture(scope="module")
+def captions(views):
+    return read_captions(views)
+
+
+# Data
+
+
+def test_rows_are_what_the_shards_hold(views, captions, tmp_path):
+    data = Views([views], ("rgb", "normal"), captions)
+    assert len(data) == 2 * 8 * 4 and data.size == 16
+    raw = load_file(views / "views-00000.safetensors")
+    index = np.array([3, 40, 5])  # rows 0–31 are rgb, 32–63 are the normals of the same views
+    expected = np.stack([raw["rgb"][3], raw["normal"][8], raw["rgb"][5]])
+    assert np.array_equal(data.maps(index).numpy(), expected.astype(np.float32))
+    assert np.array_equal(data.cameras(index).numpy(), raw["c2w"][[3, 8, 5]])
+    assert [data.uids[k] for k in data.object[index]] == ["object-0", "object-2", "object-1"]
+    second = write_views(tmp_path / "more", objects=2, seed=1)
+    assert len(Views([views, second], ("ccm",), captions)) == 8 * 4 + 2 * 4
+
+
+def test_views_without_caption_or_refused_are_left_out(views, captions):
+    some = {uid: captions[uid] for uid in ("object-1", "object-6")}
+    data = Views([views], ("ccm",), some)
+    assert data.uids == ["object-1", "object-6"] and len(data) == 8
+    assert len(Views([views], ("ccm",), some, keep=lambda uid: uid != "object-1")) == 4
+    with pytest.raises(InputError, match="albedo"):
+        Views([views], ("albedo",), captions)
+    with pytest.raises(InputError, match="caption"):
+        Views([views], ("ccm",), {"someone-else": ["a dog"]})
+
+
+def test_broken_data_is_named(views, captions, tmp_path):
+    with pytest.raises(InputError, match="no shards"):
+        Views([tmp_path], ("ccm",), captions)
+    shard = tmp_path / "views-00000.safetensors"
+    whole = (views / shard.name).read_bytes()
+    for content in (b"", b"\xff" * 64, whole[:300], whole[: len(whole) // 2]):
+        shard.write_bytes(content)
+        with pytest.raises(InputError, match="views-00000.*render it again"):
+            Views([tmp_path], ("ccm",), captions)
+    tensors = load_file(views / shard.name)
+    tensors["object"] = tensors["object"] + 7
+    save_file(tensors, shard, metadata={"uids": json.dumps([f"object-{k}" for k in range(8)])})
+    with pytest.raises(InputError, match="outside its list of 8"):
+        Views([tmp_path], ("ccm",), captions)
+    write_views(tmp_path, size=32)
+    with pytest.raises(InputError, match=r"different sizes \[16, 32\]"):
+        Views([views, tmp_path], ("ccm",), captions)
+
+
+def test_captions_join_every_wording_once(tmp_path):
+    lines = [
+        {"uid": "a", "caption": "a cat", "annotation": "Cat!", "alternatives": ["a cat", "kitty"]},
+        {"uid": "b", "caption": "", "annotation": "only a name", "alternatives": None},
+        {"uid": "c", "caption": None},
+    ]
+    path = tmp_path / "captions.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    expected = {"a": ["a cat", "Cat!", "kitty"], "b": ["only a name"]}
+    assert read_captions(path) == read_captions(tmp_path) == expected
+
+
+def test_prompts_are_switched_and_dropped_at_random(views, captions):
+    data = Views([views], ("rgb", "normal"), captions)
+    prompts = Prompts(data, captions, ("", ", normal map"))
+    index = np.repeat([0, 32], 5000)  # object-0 in colour, and its normals
+    numbers = prompts.draw(data, index, 0.1, torch.Generator().manual_seed(0))
+    drawn = [prompts.table[k] for k in numbers.tolist()]
+    share = {text: drawn[:5000].count(text) / 5000 for text in set(drawn[:5000])}
+    assert share.pop("") == pytest.approx(0.1, abs=0.02)
+    assert share.pop("a red disc") == pytest.approx(0.45, abs=0.03)
+    assert share.pop("disc no. 0") == pytest.approx(0.225, abs=0.03)
+    assert share.pop("some red thing") == pytest.approx(0.225, abs=0.03)
+    assert not share
+    assert {text.endswith(", normal map") for text in drawn[5000:] if text} == {True}
+
+
+def test_the_held_out_objects_stay_the_same_in_a_larger_collection():
+    small, large = [f"u{k}" for k in range(500)], [f"u{k}" for k in range(4000)]
+    assert len(held_out(large)) == pytest.approx(200, abs=45)
+    assert held_out(small) == held_out(large) & set(small)
+    assert len(held_out(["a", "b"])) == 1
+    with pytest.raises(InputError, match="two objects"):
+        held_out(["alone"])
+
+
+def test_embeddings_are_the_same_cached_or_not(captions):
+    prompts, numbers = ["", "a red disc", "a blue square"], torch.tensor([2, 0, 2])
+    prior = fresh_base(["a red disc"], size=16, width=8)
+    expected = prior.encode_text([prompts[k] for k in numbers])
+    each = embeddings(prior, prompts, limit=0)
+    assert torch.allclose(each(numbers), expected, atol=1e-6) and prior.text is not None
+    cached = embeddings(prior, prompts)
+    assert torch.allclose(cached(numbers), expected, atol=1e-6) and prior.text is None
+
+
+# The loop
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    plan = Plan(steps=1000, lr=1.0, warmup=100)
+    assert [plan.rate(s) for s in (0, 49, 99, 699, 700, 999)] == [0.01, 0.5, 1.0, 1.0, 0.2, 0.2]
+    cosine = Plan(steps=1000, lr=1.0, warmup=0, decay="cosine")
+    assert [cosine.rate(s) for s in (0, 500)] == pytest.approx([1.0, 0.5])
+
+
+def start(views, captions, seed=0):
+    """A fresh prior and its `draw`, both always the same for the same seed."""
+    data = Views([views], ("rgb", "normal"), captions)
+    prompts = Prompts(data, captions, ("", ", normal map"))
+    prior = fresh_base(prompts.table, size=16, width=8, seed=seed)
+
+    def draw(generator, count):
+        index = torch.randint(len(data), (count,), generator=generator).numpy()
+        numbers = prompts.draw(data, index, 0.1, generator)
+        return data.maps(index), prior.encode_text([prompts.table[k] for k in numbers]), None
+
+    return prior, {"unet": prior.unet, "text": prior.text.model}, draw
+
+
+def test_a_killed_run_continues_bit_for_bit(views, captions, tmp_path):
+    plan = Plan(steps=12, batch=4, warmup=4, grow=0.4, checkpoint_every=3, sample_every=4)
+
+    class Killed(Exception):
+        pass
+
+    def dying(draw, after):
+        calls = iter(range(1000))
+
+        def wrapped(generator, count):
+            if next(calls) == after:
+                raise Killed
+            return draw(generator, count)
+
+        return wrapped
+
+    whole, trained, draw = start(views, captions)
+    seen = []
+    train(whole, trained, draw, plan, tmp_path / "a", seed=3, sample=seen.append)
+    assert seen == [4, 8, 12]
+
+    # Dies after 5 steps, with the first 3 kept; then after 4 more, with 6 kept. Later starts have
+    # other weights, which the checkpoint must replace.
+    for after, weights in ((5, 0), (4, 98)):
+        parts, trained, draw = start(views, captions, seed=weights)
+        with pytest.raises(Killed):
+            train(parts, trained, dying(draw, after), plan, tmp_path / "b", seed=3)
+    names = sorted(path.name for path in (tmp_path / "b").glob("checkpoint*"))
+    assert names == ["checkpoint-000003.safetensors", "checkpoint-000006.safetensors"]
+    parts, trained, draw = start(views, captions, seed=99)
+    train(parts, trained, draw, plan, tmp_path / "b", seed=3)
+    for (name, one), two in zip(whole.named_parameters(), parts.parameters(), strict=True):
+        assert torch.equal(one, two), name
+    assert len(list((tmp_path / "b").glob("checkpoint*"))) == 2
+    clear_checkpoints(tmp_path / "b")
+    assert not list((tmp_path / "b").glob("checkpoint*"))
+
+
+def test_the_average_and_not_the_last_weights_are_the_result(views, captions, tmp_path):
+    prior, trained, draw = start(views, captions)
+    before = {name: value.clone() for name, value in prior.named_parameters()}
+    train(prior, trained, draw, Plan(steps=1, batch=4, ema=1.0), tmp_path, seed=0)
+    name = "unet.conv_in.weight"
+    moved = dict(prior.named_parameters())[name] - before[name]
+    # AdamW's first step moves each weight by about lr = 1e-3 / 100; the average follows by 9/10 of
+    # that, since its decay warms up as (1 + step) / (10 + step) = 1/10.
+    typical = moved.abs().median().item()
+    assert typical == pytest.approx(0.9 * 1e-3 / 100, rel=0.02)
+
+
+def test_training_learns_and_grows(views, captions, tmp_path):
+    prior, trained, draw = start(views, captions)
+    plan = Plan(steps=100, batch=8, lr=2e-3, warmup=10, grow=0.5)
+    train(prior, trained, draw, plan, tmp_path, seed=0)
+    log = list(read_jsonl(tmp_path / "log.jsonl"))
+    assert [(line["step"], line["size"]) for line in log] == [(50, 8), (100, 16)]
+    assert log[1]["loss"] < 0.6 * log[0]["loss"]
+    assert not any(parameter.requires_grad for parameter in prior.parameters())
+
+
+def test_a_broken_training_says_so(views, captions, tmp_path):
+    prior, trained, draw = start(views, captions)
+    with pytest.raises(SdtoolError, match="lower --lr"):
+        train(prior, trained, draw, Plan(steps=50, batch=4, lr=1e30, warmup=0), tmp_path, seed=0)
+    other = fresh_base(["a"], size=16, width=16)
+    prior, trained, draw = start(views, captions)
+    plan = Plan(steps=3, batch=2, checkpoint_every=2)
+    train(prior, trained, draw, plan, tmp_path / "x", seed=0)
+    with pytest.raises(InputError, match="another model"):
+        train(other, {"unet": other.unet}, draw, plan, tmp_path / "x", seed=0)
+
+
+# The commands
+
+
+SHORT = ["--batch", "4", "--checkpoint-every", "2", "--sample-every", "100", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def base(views, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "base"
+    command = ["train-base", str(views), "--captions", str(views), "--out", str(out)]
+    assert run([*command, "--steps", "4", "--width", "8", "--half", *SHORT]) == 0
+    return out
+
+
+def test_train_base_writes_a_diffusers_folder_once(base, views, capsys):
+    prior = load_base(base)
+    assert (prior.sample_size, prior.channels, prior.is_latent) == (16, 4, False)
+    assert prior.unknown_words("a red disc, normal map") == []
+    with safe_open(base / "unet" / "diffusion_pytorch_model.safetensors", "pt") as file:
+        assert file.get_tensor("conv_in.weight").dtype == torch.float16
+    assert read_json(base / "stage.json")["counts"] == {"ok": 8, "failed": 0, "maps": 64}
+    assert not list(base.glob("checkpoint*")) and not (base / "stage.partial.json").exists()
+    assert Image.open(base / "samples" / "step-000004.png").size[0] == 8 * 96
+    stamp = (base / "stage.json").stat().st_mtime_ns
+    command = ["train-base", str(views), "--captions", str(views), "--out", str(base)]
+    command += ["--steps", "4", "--width", "8", "--half", *SHORT]
+    assert run(command) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{base}\n" and "already done" in said.err
+    assert (base / "stage.json").stat().st_mtime_ns == stamp
+    assert run([*command, "--steps", "5"]) == 2
+    assert "steps: 4 there, 5 now" in capsys.readouterr().err
+
+
+def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
+    out, look = tmp_path / "agp", tmp_path / "look"
+    command = ["finetune-agp", str(views), "--captions", str(views / "captions.jsonl")]
+    command += ["--base", str(base), "--out", str(out), "--steps", "4", *SHORT]
+    assert run(command) == 0
+    card = read_json(out / "agp.json")
+    assert 0 <= card["view_identification"] <= 1 and card["held_out"] == 1 and card["objects"] == 7
+    assert "view_identification" in (out / "README.md").read_text()
+    assert load_agp(out).has_camera
+    assert run(command) == 0 and "already done" in capsys.readouterr().err
+
+    sample = ["sample-prior", "a red zyzzyva", "--agp", str(out), "--out", str(look)]
+    sample += ["--steps", "2", "--device", "cpu"]
+    assert run(sample) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{look}\n" and "never met: zyzzyva" in said.err
+    sheet = Image.open(look / "samples.png")
+    assert sheet.size[0] == 8 * 128 and sheet.text["prompt"] == "a red zyzzyva"
+    assert run(sample) == 0 and "already done" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_path):
+    def command(out):
+        options = ["--base", str(base), "--steps", "40", "--batch", "4", "--checkpoint-every", "5"]
+        options += ["--device", "cpu", "--out", str(out)]
+        return ["finetune-agp", str(views), "--captions", str(views), *options]
+
+    assert run(command(tmp_path / "whole")) == 0
+
+    def interrupt():
+        while not list((tmp_path / "parts").glob("checkpoint-??????.safetensors")):
+            time.sleep(0.002)
+        signal.raise_signal(signal.SIGINT)  # Ctrl-C, once there is something to continue from
+
+    watcher = threading.Thread(target=interrupt, daemon=True)
+    watcher.start()
+    assert run(command(tmp_path / "parts")) == 130
+    watcher.join()
+    assert not (tmp_path / "parts" / "agp.json").exists()
+    assert run(command(tmp_path / "parts")) == 0
+    name = "unet/diffusion_pytorch_model.safetensors"
+    whole, parts = load_torch(tmp_path / "whole" / name), load_torch(tmp_path / "parts" / name)
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_wrong_sizes_and_options_are_named_with_a_cure(base, views, tmp_path, capsys):
+    large = write_views(tmp_path / "large", size=32, objects=2, views=1)
+    agp = ["finetune-agp", str(large), "--captions", str(large), "--out"]
+    assert run([*agp, str(tmp_path / "agp"), "--base", str(base)]) == 2
+    assert "render with --size 16" in capsys.readouterr().err
+    assert run([*agp, str(tmp_path / "agp"), "--base", str(base), "--decay", "never"]) == 2
+    assert "use step or cosine" in capsys.readouterr().err
+    assert run([*agp, str(tmp_path / "other"), "--base", str(tmp_path / "nowhere")]) == 1
+    assert "not a base prior" in capsys.readouterr().err
+    fresh = ["train-base", str(large), "--captions", str(large), "--out", str(tmp_path / "base")]
+    assert run([*fresh, "--width", "12"]) == 2
+    assert "multiple of 8" in capsys.readouterr().err
+    assert run([*fresh, "--device", "abacus"]) == 2
+    assert "try cpu" in capsys.readouterr().err
