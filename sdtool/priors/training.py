@@ -6,6 +6,7 @@ and continued ends with the same bits as one that was not.
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     start = load_checkpoint(out, parameters, average, optimizer, generator)
     trim_log(out / LOG, start)
+    if start:
+        print(f"continuing after step {start} of {plan.steps}", file=sys.stderr)
     total, count, loss_shown, clock = 0.0, 0, math.nan, time.monotonic()
     with progress_bar() as bar:
         task = bar.add_task("training", total=plan.steps, completed=start, loss=math.nan, speed=0.0)
@@ -206,9 +209,10 @@ def load_checkpoint(out, parameters, average, optimizer, generator) -> int:
 
 
 def clear_checkpoints(out: Path) -> None:
-    """Remove the checkpoints of a finished training."""
-    for path in out.glob("checkpoint-??????.safetensors"):
-        path.unlink()
+    """Remove the checkpoints of a finished training, and what a kill left half-written."""
+    for pattern in ("checkpoint-??????.safetensors", ".checkpoint-*.tmp.safetensors"):
+        for path in out.glob(pattern):
+            path.unlink()
 
 
 def trim_log(path: Path, step: int) -> None:
