@@ -1,0 +1,92 @@
+"""Reading a finished lift: the mesh it made and what it was asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from sdtool.artifacts import DONE, PARTIAL, read_json
+from sdtool.errors import InputError, ObjectError
+from sdtool.meshes import Mesh, validate
+
+SHAPE, MATERIAL = "shape.safetensors", "material.safetensors"
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """A lift's result: `mesh` in the lift's own size and place, and its stage record."""
+
+    mesh: Mesh
+    record: dict[str, Any]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The lift's parameters: prompt, seed, agp, base, preset, …"""
+        return self.record["params"]
+
+
+def read_lift(run: str | Path) -> Lifted:
+    """Read the directory of a finished `sdtool lift`.
+
+    InputError if it is none, is not finished, or holds a broken, empty or non-finite shape.
+    """
+    run = Path(run)
+    record = _record(run)
+    shape, material = _tensors(run / SHAPE), _tensors(run / MATERIAL)
+    v_pos = _array(run / SHAPE, shape, "v_pos", "f")
+    faces = _array(run / SHAPE, shape, "t_pos_idx", "i")
+    color = _array(run / MATERIAL, material, "v_color", "f")
+    if len(color) != len(v_pos):
+        raise _spoiled(run, f"{len(color)} colours for {len(v_pos)} vertices")
+    try:
+        mesh = Mesh(v_pos.astype(np.float32), faces.astype(np.int32), color.astype(np.float32))
+        validate(mesh, str(run / SHAPE))
+    except ObjectError as error:
+        raise _spoiled(run, str(error)) from None
+    if not np.isfinite(mesh.v_color[np.unique(mesh.t_pos_idx)]).all():
+        raise _spoiled(run, f"{run / MATERIAL} has NaN or infinite colours")
+    return Lifted(mesh, record)
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """The stage record of a finished lift in `run`."""
+    cure = f'make it with: sdtool lift "a corgi" --out {run}'
+    if not run.is_dir():
+        kind = "is not a directory" if run.exists() else "does not exist"
+        raise InputError(f"{run} {kind}; name the directory of a lift, or {cure}")
+    if not (run / DONE).is_file():
+        if (run / PARTIAL).is_file():
+            params = read_json(run / PARTIAL).get("params", {})
+            again = f'sdtool lift "{params.get("prompt", "…")}" --out {run}'
+            raise InputError(f"{run} is an unfinished lift; the same command continues it: {again}")
+        raise InputError(f"{run} is not a finished lift (it holds no {DONE}); {cure}")
+    record = read_json(run / DONE)
+    stage = record.get("stage") if isinstance(record, dict) else None
+    if stage != "lift" or not isinstance(record.get("params"), dict):
+        made = f"was written by {stage}" if stage else f"holds a {DONE} of another kind"
+        raise InputError(f"{run} {made}, not by lift; {cure}")
+    return record
+
+
+def _tensors(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise _spoiled(path.parent, f"{path} is missing")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, TypeError) as error:
+        raise _spoiled(path.parent, f"{path} cannot be read ({error})") from None
+
+
+def _array(path: Path, tensors: dict[str, np.ndarray], name: str, kind: str) -> np.ndarray:
+    """The (n, 3) tensor `name`, of floating ("f") or integer ("i") numbers."""
+    array = tensors.get(name)
+    if array is None or array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind != kind:
+        raise _spoiled(path.parent, f"{path} holds no tensor {name} of three columns")
+    return array
+
+
+def _spoiled(run: Path, what: str) -> InputError:
+    return InputError(f"{what}; lift it again: sdtool lift … --out {run} --overwrite")
