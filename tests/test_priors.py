@@ -165,13 +165,17 @@ def test_add_noise_is_ddpm(tiny):
 
 def test_v_and_sample_predictions_become_noise(tiny):
     x, t, text = noisy(tiny)
-    out = tiny.predict_noise(x, t, text)  # read as v, or as the clean image, in what follows
+    out = tiny.predict(x, t, text)
     a = tiny.alphas_cumprod[t].view(-1, 1, 1, 1)
     v = Prior(tiny.unet, tiny.text, tiny.alphas_cumprod, prediction="v_prediction")
-    clean = a.sqrt() * x - (1 - a).sqrt() * out  # x₀ of a v-prediction
-    assert torch.allclose(v.add_noise(clean, v.predict_noise(x, t, text), t), x, atol=1e-5)
     direct = Prior(tiny.unet, tiny.text, tiny.alphas_cumprod, prediction="sample")
-    assert torch.allclose(direct.add_noise(out, direct.predict_noise(x, t, text), t), x, atol=1e-5)
+    for prior, clean in ((v, a.sqrt() * x - (1 - a).sqrt() * out), (direct, out)):
+        noise = prior.predict_noise(x, t, text)
+        assert torch.allclose(prior.add_noise(clean, noise, t), x, atol=1e-5)
+        assert torch.allclose(prior.target(clean, noise, t), out, atol=1e-5)
+    plain = Prior(tiny.unet, tiny.text, tiny.alphas_cumprod)
+    assert torch.equal(plain.predict_noise(x, t, text), out)
+    assert plain.target(x, out, t) is out
 
 
 def test_a_v_prediction_folder_is_recognised(stable_diffusion, tmp_path):
@@ -235,6 +239,7 @@ def test_an_agp_survives_its_folder_and_finds_its_base_beside_it(tiny_folder, tm
     plain = UNet2DConditionModel.from_pretrained(tmp_path / "moved", subfolder="unet")
     camera = camera_vector(cameras)
     raw = plain(x, t, encoder_hidden_states=text, class_labels=camera).sample
+    expected = again.predict(x, t, text, cameras)
     assert torch.allclose(raw, expected, atol=1e-4)  # other memory layout, other order of sums
     assert load_base(base_of(tmp_path / "moved")).sample_size == 16
     with pytest.raises(InputError, match="is an AGP"):

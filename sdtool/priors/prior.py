@@ -137,23 +137,44 @@ class Prior(nn.Module):
         x: (N, channels, h, w) noisy. t: (N,) int64 in [0, T). text: (N, L, C) from `encode_text`.
         c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them.
         """
+        out = self.predict(x, t, text, c2w)
+        if self.prediction == "epsilon":
+            return out
+        a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        if self.prediction == "v_prediction":
+            return a.sqrt() * out + (1 - a).sqrt() * x.float()
+        return (x.float() - a.sqrt() * out) / (1 - a).sqrt()
+
+    def predict(
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        c2w: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What the UNet itself predicts, for training; arguments and shape as `predict_noise`."""
         camera = None
         if self.has_camera:
             if c2w is None:
-                raise ValueError(f"{self.name} is an AGP: predict_noise needs c2w")
+                raise ValueError(f"{self.name} is an AGP: it needs c2w")
             camera = camera_vector(c2w).to(self.unet.dtype)
         out = self.unet(
             x.to(self.unet.dtype, memory_format=torch.channels_last),
             t,
             encoder_hidden_states=text.to(self.unet.dtype),
             class_labels=camera,
-        ).sample.float()[:, : self.channels]  # models of the IF kind append a predicted variance
+        ).sample
+        return out[:, : self.channels].float()  # models of the IF kind append a predicted variance
+
+    def target(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """What `predict` should give for clean x (N, C, h, w): the noise, v, or x itself.
+
+        v = √ᾱ·ε − √(1 − ᾱ)·x (Salimans & Ho 2022, appendix D).
+        """
         if self.prediction == "epsilon":
-            return out
+            return noise
         a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
-        if self.prediction == "v_prediction":  # v = √ᾱ·ε − √(1 − ᾱ)·x₀ (Salimans & Ho 2022)
-            return a.sqrt() * out + (1 - a).sqrt() * x.float()
-        return (x.float() - a.sqrt() * out) / (1 - a).sqrt()
+        return a.sqrt() * noise - (1 - a).sqrt() * x if self.prediction == "v_prediction" else x
 
 
 def camera_vector(c2w: torch.Tensor) -> torch.Tensor:

@@ -67,7 +67,7 @@ def train(
     seed: int,
     sample: Callable[[int], None] = lambda step: None,
 ) -> float:
-    """Train the modules `trained` of `prior` to predict noise (ε-prediction, DDPM eq. 14).
+    """Train the modules `trained` of `prior` to predict what it predicts (DDPM, eq. 14, for noise).
 
     At the end the modules hold the averaged (EMA) weights. sample(step) is called with the averaged
     weights in place, every `plan.sample_every` steps and at the end. Writes log.jsonl and
@@ -105,8 +105,8 @@ def train(
             with torch.autocast(
                 device.type, torch.bfloat16, enabled=plan.mixed_precision == "bf16"
             ):
-                guess = prior.predict_noise(prior.add_noise(x, noise, t), t, text, c2w)
-            loss = F.mse_loss(guess, noise)
+                guess = prior.predict(prior.add_noise(x, noise, t), t, text, c2w)
+            loss = F.mse_loss(guess, prior.target(x, noise, t))
             loss.backward()
             norm = nn.utils.clip_grad_norm_(values, plan.clip)
             if not torch.isfinite(norm):
