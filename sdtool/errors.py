@@ -1,4 +1,4 @@
-"""The few kinds of error a user can cause. `sdtool.cli` turns each into one sentence and an exit code."""
+"""The few kinds of error a user can cause. `sdtool.cli` makes each a sentence and a code."""
 
 
 class SdtoolError(Exception):
@@ -22,7 +22,7 @@ class MissingDependencyError(SdtoolError):
 
 
 class ObjectError(SdtoolError):
-    """One object of many cannot be used: it becomes a line of `failures.jsonl`, not the end of a run.
+    """One object of many cannot be used: it becomes a line of `failures.jsonl`, not the end.
 
     `reason` is a short slug such as ``"no-triangles"``; the message says more.
     """
@@ -30,3 +30,6 @@ class ObjectError(SdtoolError):
     def __init__(self, reason: str, message: str):
         super().__init__(message)
         self.reason = reason
+
+    def __reduce__(self):  # so that it comes back whole from a worker process
+        return type(self), (self.reason, str(self))
