@@ -16,21 +16,27 @@ def list_objects(source: str | Path) -> list[dict[str, Any]]:
     """The objects of `source`, each a dict with at least ``uid`` and an absolute ``path``.
 
     source: an `objects.jsonl`; a directory that holds one; or any folder of meshes, searched
-    recursively, where the file's stem becomes the uid (its relative path, if stems repeat).
+    recursively, where the file's stem becomes the uid (its relative path, if stems repeat). Hidden
+    files and folders are passed over.
     """
     source = Path(source)
     listing = source / "objects.jsonl" if source.is_dir() else source
     if listing.is_file() and listing.suffix == ".jsonl":
-        objects = []
+        objects, seen = [], set()
         for number, record in enumerate(read_jsonl(listing), start=1):
-            if "uid" not in record or "path" not in record:
-                raise InputError(f"{listing}, object {number} lacks a uid or a path")
-            objects.append({**record, "path": str((listing.parent / record["path"]).resolve())})
+            uid, path = record.get("uid"), record.get("path")
+            if not (uid and isinstance(uid, str) and path and isinstance(path, str)):
+                raise InputError(f"{listing}, object {number} lacks a uid or a path, as text")
+            if uid in seen:
+                raise InputError(f"{listing}, object {number} repeats the uid {uid}")
+            seen.add(uid)
+            objects.append({**record, "path": str((listing.parent / path).resolve())})
     elif source.is_dir():
         paths = [
             path
             for path in sorted(source.rglob("*"))
             if path.suffix.lower() in MESH_SUFFIXES and path.is_file()
+            if not any(part.startswith(".") for part in path.relative_to(source).parts)
         ]
         unique = len({path.stem for path in paths}) == len(paths)
         objects = [
@@ -52,5 +58,6 @@ def list_objects(source: str | Path) -> list[dict[str, Any]]:
 
 def object_rng(seed: int, uid: str) -> np.random.Generator:
     """A generator that depends on seed and uid alone, so that reruns and ranks agree."""
-    words = np.frombuffer(hashlib.sha256(uid.encode()).digest()[:16], np.uint32)
+    digest = hashlib.sha256(uid.encode("utf-8", "surrogatepass")).digest()
+    words = np.frombuffer(digest[:16], np.uint32)
     return np.random.default_rng([seed, *words.tolist()])
