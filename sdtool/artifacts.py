@@ -8,15 +8,19 @@ command and never mixed with another one.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdtool import __version__
 from sdtool.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DONE, PARTIAL, FAILURES = "stage.json", "stage.partial.json", "failures.jsonl"
 
@@ -38,7 +42,7 @@ class Result:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; move it into place if the block succeeds, else remove it."""
+    """Yield a temporary path beside `path`: moved there if the block succeeds, else removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
@@ -49,10 +53,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+# Half of an emoji, as cut-off names hold, has no UTF-8; JSON reads it back from its escape.
+_UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, **_UTF8)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -63,7 +71,7 @@ def write_json(path: str | Path, value: Any) -> None:
 def write_jsonl(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
     """Write one JSON object per line atomically; return how many."""
     count = 0
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, open(temporary, "w", **_UTF8) as file:
         for record in records:
             file.write(json.dumps(record, ensure_ascii=False, default=_plain) + "\n")
             count += 1
@@ -72,7 +80,7 @@ def write_jsonl(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
 
 def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
     """Append one line (for logs and failures of a running stage)."""
-    with open(path, "a", encoding="utf-8") as file:
+    with open(path, "a", **_UTF8) as file:
         file.write(json.dumps(record, ensure_ascii=False, default=_plain) + "\n")
 
 
@@ -90,17 +98,46 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON-lines file; InputError names file and line of a broken one."""
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist")
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}, line {number} is not valid JSON ({error.msg})") from None
+                record = json.loads(line.decode("utf-8"))
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                reason = getattr(error, "msg", "not UTF-8")
+                raise InputError(f"{path}, line {number} is not valid JSON ({reason})") from None
             if not isinstance(record, dict):
                 raise InputError(f"{path}, line {number} is not a JSON object")
             yield record
+
+
+def write_tensors(
+    path: str | Path, tensors: dict[str, "np.ndarray"], metadata: dict[str, str]
+) -> None:
+    """Write float32, float16 and int32 arrays as a safetensors file, atomically.
+
+    The same content gives the same bytes (the safetensors library orders `metadata` at random),
+    and an array's memory may lie in any order.
+    """
+    import numpy as np
+
+    kinds = {"float32": "F32", "float16": "F16", "int32": "I32"}
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    arrays, end = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])), 0
+    for name, array in arrays:
+        start, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": kinds[str(array.dtype)],
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, array in arrays:
+            file.write(np.ascontiguousarray(array))
 
 
 def _plain(value: Any) -> Any:
@@ -114,10 +151,11 @@ def _plain(value: Any) -> Any:
 # Digests
 
 
-def digest(path: str | Path) -> str:
-    """A short SHA-256 of an input: a file's bytes; a stage directory's record; else names and sizes.
+def digest(path: str | Path, leave_out: Path | None = None) -> str:
+    """A short SHA-256 of an input: a file's bytes, a stage directory's record, or names and sizes.
 
-    Hashing names and sizes keeps a folder of 100,000 objects cheap to recognise.
+    Hashing names and sizes keeps a folder of 100,000 objects cheap to recognise. What lies in the
+    folder `leave_out` does not count: results may be written below what they were made from.
     """
     path = Path(path)
     sha = hashlib.sha256()
@@ -128,8 +166,11 @@ def digest(path: str | Path) -> str:
     elif (path / DONE).is_file():
         sha.update((path / DONE).read_bytes())
     elif path.is_dir():
+        skipped = leave_out.resolve() if leave_out else None
         for item in sorted(p for p in path.rglob("*") if p.is_file()):
-            sha.update(f"{item.relative_to(path)}\0{item.stat().st_size}\n".encode())
+            if skipped and skipped in item.resolve().parents:
+                continue
+            sha.update(os.fsencode(f"{item.relative_to(path)}\0{item.stat().st_size}\n"))
     else:
         raise InputError(f"{path} does not exist")
     return sha.hexdigest()[:16]
@@ -182,10 +223,15 @@ def begin(
 
     params: everything that changes the result (the seed too). inputs: name → file or directory.
     The record `is_done` if the same command finished here before; it is `resumed` if the same
-    command was interrupted here. UsageError if `out` holds something else, unless `overwrite`.
+    command was interrupted here. UsageError if `out` holds something else; `overwrite` replaces
+    what the same stage wrote, and nothing else.
     """
     out = Path(out)
-    found = {k: {"path": str(p), "digest": digest(p)} for k, p in (inputs or {}).items() if p}
+    given = {key: Path(path) for key, path in (inputs or {}).items() if path}
+    for key, path in given.items():
+        if out.resolve() in (path.resolve(), *path.resolve().parents):
+            raise UsageError(f"--out {out} holds the input {key} ({path}); choose another --out")
+    found = {k: {"path": str(p), "digest": digest(p, leave_out=out)} for k, p in given.items()}
     head = {
         "stage": stage,
         "sdtool": __version__,
@@ -195,19 +241,26 @@ def begin(
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a directory")
     marks = [m for m in (out / DONE, out / PARTIAL) if m.is_file()]
-    if overwrite and marks:
-        shutil.rmtree(out)
-        marks = []
-    if not marks and out.is_dir() and any(out.iterdir()):
+    if not marks and out.is_dir() and any(not _TEMPORARY.match(p.name) for p in out.iterdir()):
         raise UsageError(f"{out} is not empty and sdtool did not write it; choose another --out")
     if marks:
         other = read_json(marks[0])
+        author = other.get("stage") if isinstance(other, dict) else "something else"
+        if author != stage:
+            raise UsageError(f"{out} was written by {author}; choose another --out")
+        if overwrite:
+            shutil.rmtree(out)
+            marks = []
+    if marks:
         difference = _difference(other, head)
         if difference:
             raise UsageError(
-                f"{out} was made differently ({difference}); choose another --out or add --overwrite"
+                f"{out} was made differently ({difference}); "
+                "choose another --out or add --overwrite"
             )
         done = other if marks[0].name == DONE else None
+        if done is None:
+            _sweep(out)
         return StageRecord(out, head, done, resumed=done is None)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / PARTIAL, head)
@@ -215,9 +268,7 @@ def begin(
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """The first thing in which two records differ, in words; empty if they agree."""
-    if old.get("stage") != new["stage"]:
-        return f"by the stage {old.get('stage')}"
+    """The first thing in which two records of a stage differ, in words; empty if they agree."""
     before, now = old.get("params", {}), new["params"]
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
@@ -227,3 +278,24 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
         if (there or {}).get("digest") != (here or {}).get("digest"):
             return f"its input {key} has changed"
     return ""
+
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\..+)?$")  # the names that `atomic_path` gives
+
+
+def _sweep(out: Path) -> None:
+    """Remove the temporary files of processes that were killed."""
+    for path in out.rglob(".*.tmp*"):
+        match = _TEMPORARY.match(path.name)
+        if match and (int(match[1]) == os.getpid() or not _runs(int(match[1]))):
+            path.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
