@@ -1,0 +1,64 @@
+# sdtool: `make` alone shows what can be made.
+
+PYTHON ?= python3
+# An index that pip looks at besides its own: PyTorch's CPU wheels, where pip's has none.
+TORCH_WHEELS ?=
+# 1: take torch from pip's own index, with its several GB of CUDA packages.
+CUDA ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+INSTALL := $(BIN)/python -m pip install $(addprefix --extra-index-url ,$(TORCH_WHEELS))
+
+# On Linux a plain torch may bring CUDA packages; the version with +cpu cannot.
+CPU := $(if $(filter Linux,$(shell uname -s)),$(if $(filter 1,$(CUDA)),,+cpu))
+TORCH := $(shell grep ^torch== constraints.txt)$(CPU)
+
+# Idle OpenMP threads must not spin: two trainings side by side slow each other tenfold.
+export OMP_WAIT_POLICY := passive
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench tiny-prior clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Set up .venv with the tested versions (CUDA=1: with CUDA packages).
+
+demo: $(READY) ## Turn "a corgi" into corgi.glb, on the CPU and without a network.
+	@run="$$($(BIN)/sdtool lift 'a corgi' --rep dmtet)" \
+		&& file="$$($(BIN)/sdtool export "$$run" --out corgi.glb)" \
+		&& echo "Here is the corgi: $(CURDIR)/$$file" \
+		&& echo "Eight sides of it: $(CURDIR)/$$run/views.png"
+
+test: $(READY) ## Run the tests.
+	$(BIN)/python -m pytest -q --durations=10
+
+lint: $(READY) ## Check style and formatting.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(READY) ## Measure rendering against Embree, and where a lift's time goes.
+	@$(BIN)/python -m sdtool.bench
+
+tiny-prior: $(READY) ## Train the bundled tiny prior again (hours on a CPU).
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_prior.sh
+
+clean: ## Remove .venv and caches; results stay.
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	find sdtool stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "sdtool needs Python 3.11 or newer, and $(PYTHON) is not; name one that is:"; \
+		echo "    make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --no-deps $(TORCH) || { \
+		echo "If pip has found no $(TORCH), choose:"; \
+		echo "    make $(MAKECMDGOALS) TORCH_WHEELS=URL"; \
+		echo "        PyTorch's CPU wheels; its Get Started page shows the URL (Linux, Pip, CPU)"; \
+		echo "    make $(MAKECMDGOALS) CUDA=1"; \
+		echo "        torch with several GB of CUDA packages"; exit 1; } >&2
+	$(INSTALL) -c constraints.txt -e ".[dev]"
+	@touch $@
