@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The whole way of the data in a few minutes on a CPU: a toy collection is filtered, captioned and
+# rendered; the bundled base prior becomes an AGP; a line of text becomes a shape and a GLB file.
+#
+# Each stage prints the path of what it made, and the next stage begins from that path. All stages
+# write below OUT; the same command continues a stopped run.
+#
+#     OUT=demo PROMPT="a chair" STEPS=500 examples/end_to_end.sh
+set -euo pipefail
+
+OUT=${OUT:-demo}           # folder for everything
+PROMPT=${PROMPT:-a corgi}  # what to make
+COUNT=${COUNT:-300}        # objects in the collection
+VIEWS=${VIEWS:-8}          # views of each object
+STEPS=${STEPS:-300}        # training steps of the AGP
+BASE=${BASE:-tiny}         # base prior: a folder, or tiny
+AGP=${AGP:-}               # AGP to lift with; empty: the one that is trained here
+PRESET=${PRESET:-tiny-cpu} # how thoroughly to lift: tiny-cpu or preview
+
+# A stage ends with 3 where some objects failed; the objects that went well are enough here.
+stage() {
+    sdtool "$@" || [ $? -eq 3 ]
+}
+
+objects=$(stage toyverse --out "$OUT/objects" --count "$COUNT")
+filtered=$(stage filter-objaverse "$objects" --out "$OUT/filtered")
+captions=$(stage caption "$filtered" --out "$OUT/captions")
+
+# Size and camera distance are those of the tiny prior.
+ccm=$(stage render-ccm "$filtered" --out "$OUT/ccm" --views "$VIEWS" --size 32 --distance 1.8)
+agp=$(stage finetune-agp "$ccm" --captions "$captions" --base "$BASE" --steps "$STEPS" --out "$OUT/agp")
+
+shape=$(stage lift "$PROMPT" --rep dmtet --agp "${AGP:-$agp}" --preset "$PRESET" --out "$OUT/shape")
+stage export "$shape" --out "$OUT/model.glb"
