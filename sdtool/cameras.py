@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 REFERENCE_DISTANCE = 1.5
-"""Distance at which a unit object fills a 45° view; the paper's factors 0.9–1.1 multiply it."""
+"""Where a sphere of diameter 1 nearly fills a 45° view; the paper's factors 0.9–1.1 multiply it."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,12 @@ class ViewRange:
     elevation: tuple[float, float] = (-10.0, 45.0)
     factor: tuple[float, float] = (0.9, 1.1)
     distance: float = REFERENCE_DISTANCE
+
+
+def view_range(fields: dict) -> ViewRange:
+    """A ViewRange from the fields that a file keeps of it; what is missing takes its default."""
+    known = {k: v for k, v in fields.items() if k in ViewRange.__dataclass_fields__}
+    return ViewRange(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
 
 
 def orbit(azimuth: np.ndarray, elevation: np.ndarray, distance: np.ndarray) -> np.ndarray:

@@ -76,6 +76,7 @@ def finetune_agp(
 
     import torch
 
+    from sdtool.cameras import view_range
     from sdtool.devices import choose_device
     from sdtool.priors.agp import fresh_agp, save_agp
     from sdtool.priors.data import Prompts, Views, held_out, read_captions
@@ -115,7 +116,7 @@ def finetune_agp(
         numbers = prompts.draw(data, index, text_dropout, generator)
         return data.maps(index), lookup(numbers), data.cameras(index).to(prior.device)
 
-    cameras = turntable_cameras().to(prior.device)
+    cameras = turntable_cameras(look=view_range(data.camera)).to(prior.device)
 
     def sample(step):
         rows = []
@@ -144,6 +145,7 @@ def finetune_agp(
     print(f"view identification: {accuracy:.0%} of {len(chosen)} maps", file=sys.stderr)
     facts = params | {"maps": len(data), "objects": len(data.uids), "held_out": len(test.uids)}
     facts |= {"loss": round(loss, 5), "view_identification": round(accuracy, 4)}
+    facts["camera"] = data.camera
     facts["data"] = [artifacts.digest(folder) for folder in ccm]
     facts.pop("base")
     outputs = save_agp(prior.cpu(), out, base=stored_base(base, out), facts=facts, half=half)

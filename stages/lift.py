@@ -41,7 +41,9 @@ def lift(
     base: Annotated[
         str, typer.Option(help="Base prior: a folder, tiny or a hub id; default: the AGP's own.")
     ] = "",
-    preset: Annotated[str, typer.Option(help="tiny-cpu, or preview (worse, quicker).")] = "tiny-cpu",
+    preset: Annotated[
+        str, typer.Option(help="tiny-cpu, or preview (worse, quicker).")
+    ] = "tiny-cpu",
     lambda_ori: Annotated[
         float, typer.Option(min=0, help="Factor on the base prior's weight; 0 leaves it out.")
     ] = 1.0,
@@ -81,7 +83,7 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
     """Load the priors, run the phases, write shape, material and pictures."""
     from sdtool.lifting import dmtet, loop, pictures
     from sdtool.lifting.guidance import Guidance
-    from sdtool.priors.loading import base_of, load_agp, load_base
+    from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
     from sdtool.progress import progress
 
     began = time.monotonic()
@@ -90,6 +92,7 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
     geometric = load_agp(params["agp"], base=params["base"] or None)
     if unknown := prior.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
+    look = camera_of(params["agp"])
     guidance = Guidance(
         prior, geometric, prompt, params["lambda_ori"], params["lambda_align"], params["scale"]
     )
@@ -113,17 +116,17 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
                 bar.advance(1, note=f"{phase.name}, loss {loss:.1f}")
                 if done % 50 == 0 or done == phase.steps:
                     path = out / "previews" / f"{phase.name}-{done:04d}.png"
-                    pictures.preview(scene, plan.look, path, f"{prompt}, {phase.name} {done}")
+                    pictures.preview(scene, look, path, f"{prompt}, {phase.name} {done}")
 
             clock = loop.optimise(
-                scene, guidance, phase, plan.look, number=index, seed=params["seed"], start=step,
+                scene, guidance, phase, look, number=index, seed=params["seed"], start=step,
                 adam=adam, out=out, on_step=show,
             )  # fmt: skip
             for key, seconds in clock.spent.items():
                 spent[key] = spent.get(key, 0.0) + seconds
     mesh = dmtet.finished(scene, out)
-    pictures.contact_sheet(mesh, plan.look, out / "views.png", prompt)
-    pictures.spin(mesh, plan.look, out / "turntable.webp")
+    pictures.contact_sheet(mesh, look, out / "views.png", prompt)
+    pictures.spin(mesh, look, out / "turntable.webp")
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
     counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
     outputs = ["shape.safetensors", "material.safetensors", "views.png", "turntable.webp"]

@@ -47,7 +47,7 @@ def sample_prior(
     import torch
 
     from sdtool.devices import choose_device
-    from sdtool.priors.loading import base_of, load_agp, load_base
+    from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
     from sdtool.priors.measure import turntable_cameras
     from sdtool.priors.sampling import contact_sheet, ddim
 
@@ -72,9 +72,8 @@ def sample_prior(
         )
         return prior.decode_image(x)
 
-    rows = [
-        (f"{prompt}: AGP, eight azimuths", drawn(geometry, prompt, turntable_cameras().to(where)))
-    ]
+    cameras = turntable_cameras(look=camera_of(agp)).to(where)
+    rows = [(f"{prompt}: AGP, eight azimuths", drawn(geometry, prompt, cameras))]
     rows.append((f"{prompt}: base", drawn(picture, prompt)))
     if picture.normal_suffix:
         rows.append(

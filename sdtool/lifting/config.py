@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from sdtool.cameras import ViewRange
 from sdtool.errors import UsageError
 
 
@@ -38,14 +37,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole lift: its phases, where cameras stand, and the sizes of the two shape grids.
+    """A whole lift: its phases and the sizes of the two shape grids.
 
     tet_resolution: cells a side of the tetrahedral grid. samples: along a ray of the density. half:
     half a side of the cube that holds the shape.
     """
 
     phases: tuple[Phase, ...]
-    look: ViewRange = ViewRange(distance=1.8)
     tet_resolution: int = 48
     samples: int = 48
     half: float = 0.6
@@ -54,15 +52,32 @@ class Plan:
 TINY_CPU = Plan(
     phases=(
         Phase(
-            "coarse", "density", steps=300, lr=0.05, size=32, lambda_ori=(0.0, 0.3), smooth=1.0,
+            "coarse",
+            "density",
+            steps=300,
+            lr=0.05,
+            size=32,
+            lambda_ori=(0.0, 0.3),
+            smooth=1.0,
         ),
         Phase(
-            "geometry", "surface", steps=150, lr=0.002, lambda_ori=(0.3, 0.3),
-            t_high=(0.5, 0.3), smooth=0.1,
+            "geometry",
+            "surface",
+            steps=150,
+            lr=0.002,
+            lambda_ori=(0.3, 0.3),
+            t_high=(0.5, 0.3),
+            smooth=0.1,
         ),
         Phase(
-            "color", "color", steps=120, lr=0.05, sees="rgb", lambda_align=(0.0, 0.0),
-            scale_ori=7.5, t_high=(0.98, 0.5),
+            "color",
+            "color",
+            steps=120,
+            lr=0.05,
+            sees="rgb",
+            lambda_align=(0.0, 0.0),
+            scale_ori=7.5,
+            t_high=(0.98, 0.5),
         ),
     )
 )
@@ -70,11 +85,23 @@ TINY_CPU = Plan(
 PREVIEW = Plan(
     phases=(
         Phase(
-            "coarse", "density", steps=120, lr=0.08, size=32, lambda_ori=(0.0, 0.3), smooth=1.0,
+            "coarse",
+            "density",
+            steps=120,
+            lr=0.08,
+            size=32,
+            lambda_ori=(0.0, 0.3),
+            smooth=1.0,
         ),
         Phase("geometry", "surface", steps=20, lr=0.002, t_high=(0.5, 0.3), smooth=0.1),
         Phase(
-            "color", "color", steps=40, lr=0.1, sees="rgb", lambda_align=(0.0, 0.0), scale_ori=7.5,
+            "color",
+            "color",
+            steps=40,
+            lr=0.1,
+            sees="rgb",
+            lambda_align=(0.0, 0.0),
+            scale_ori=7.5,
         ),
     ),
     tet_resolution=32,

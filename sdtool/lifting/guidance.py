@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from sdtool import schedules, sds
 from sdtool.lifting.config import Phase
 
+
 class Guidance:
     """Text embeddings and score distillation of a base prior and an AGP for one prompt.
 

@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sdtool.artifacts import append_jsonl, atomic_path
-from sdtool.cameras import orbit
+from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import SdtoolError
-from sdtool.lifting.config import Phase, ViewRange
+from sdtool.lifting.config import Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import VanishedError
 
@@ -121,8 +121,7 @@ def optimise(
 def _copy(scene: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
     state = {k: v.clone() for k, v in scene.state_dict().items()}
     inner = {
-        i: {k: v.clone() for k, v in s.items()}
-        for i, s in optimiser.state_dict()["state"].items()
+        i: {k: v.clone() for k, v in s.items()} for i, s in optimiser.state_dict()["state"].items()
     }
     return state, inner
 

@@ -14,13 +14,17 @@ from sdtool.errors import InputError
 
 @dataclass(frozen=True)
 class Shard:
-    """One open shard. maps: name → (N, 4, H, W) memory map; object: (N,) indices into uids."""
+    """One open shard. maps: name → (N, 4, H, W) memory map; object: (N,) indices into uids.
+
+    camera: how its cameras were drawn, the fields of a `sdtool.cameras.ViewRange` ({} if unsaid).
+    """
 
     path: Path
     uids: list[str]
     object: np.ndarray
     c2w: np.ndarray
     maps: dict[str, np.ndarray]
+    camera: dict
 
 
 def open_shard(path: Path) -> Shard:
@@ -29,7 +33,8 @@ def open_shard(path: Path) -> Shard:
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
-        uids = json.loads(header.pop("__metadata__", {})["uids"])
+        facts = header.pop("__metadata__", {})
+        uids, camera = json.loads(facts["uids"]), json.loads(facts.get("camera", "{}"))
         kinds = {"F16": np.float16, "F32": np.float32, "I32": np.int32}
         tensors = {
             name: np.memmap(
@@ -49,7 +54,7 @@ def open_shard(path: Path) -> Shard:
         ) from None
     if len(index) and (index.min() < 0 or index.max() >= len(uids)):
         raise InputError(f"{path} names an object outside its list of {len(uids)} uids")
-    return Shard(path, uids, index.astype(np.int64), c2w, tensors)
+    return Shard(path, uids, index.astype(np.int64), c2w, tensors, camera)
 
 
 class Views:
@@ -85,6 +90,7 @@ class Views:
         if len(sizes) > 1:
             raise InputError(f"{where}: maps of different sizes {sorted(sizes)}; render them alike")
         self.size = sizes.pop()
+        self.camera = self.shards[0].camera
 
     def __len__(self) -> int:
         return len(self.row)

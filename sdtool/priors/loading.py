@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError
 
 from sdtool.artifacts import read_json
+from sdtool.cameras import ViewRange, view_range
 from sdtool.errors import InputError
 from sdtool.priors.fresh import CARD
 from sdtool.priors.prior import Prior
@@ -114,6 +115,11 @@ def base_of(path: str | Path) -> str:
     named = read_json(folder / AGP_CARD).get("base", TINY)
     beside = folder / named
     return str(beside) if named != TINY and beside.is_dir() else named
+
+
+def camera_of(path: str | Path) -> ViewRange:
+    """Where the cameras stood that an AGP was trained with."""
+    return view_range(read_json(agp_folder(path) / AGP_CARD).get("camera", {}))
 
 
 def stored_base(base: str | Path, folder: Path) -> str:

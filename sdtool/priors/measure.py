@@ -11,9 +11,14 @@ from sdtool.priors.prior import Prior
 AZIMUTHS = 8
 
 
-def turntable_cameras(count: int = AZIMUTHS, elevation: float = 15.0) -> torch.Tensor:
-    """(count, 4, 4) float32 cameras around the object, the first in front; elevation in degrees."""
-    return torch.from_numpy(turntable(count, ViewRange(), elevation))
+def turntable_cameras(
+    count: int = AZIMUTHS, elevation: float = 15.0, look: ViewRange | None = None
+) -> torch.Tensor:
+    """(count, 4, 4) float32 cameras around the object, the first in front; elevation in degrees.
+
+    look: where the prior's training cameras stood (their distance counts).
+    """
+    return torch.from_numpy(turntable(count, look or ViewRange(), elevation))
 
 
 def camera_ring(c2w: torch.Tensor, count: int = AZIMUTHS) -> torch.Tensor:

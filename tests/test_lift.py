@@ -1,0 +1,255 @@
+"""lift: through the command line with the bundled prior, its exact restart, its guard, a real corgi."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from geometry import corgi_facts, pieces, slice_fill
+from safetensors.torch import load_file
+
+from sdtool import cli
+from sdtool.cameras import ViewRange, orbit
+from sdtool.errors import SdtoolError
+from sdtool.lifting import config, loop
+from sdtool.lifting.config import Phase, Plan
+from sdtool.lifting.guidance import Guidance
+from sdtool.lifting.scenes import (
+    ColorScene,
+    DensityScene,
+    RunningBox,
+    SurfaceScene,
+    VanishedError,
+    density_to_sdf,
+    largest_component,
+)
+from sdtool.meshes import Mesh
+from sdtool.shapes.density import DensityShape
+from sdtool.shapes.grids import grid_points
+
+SMALL = """
+from sdtool import cli
+from sdtool.lifting import config
+from sdtool.lifting.config import Phase, Plan
+config.PRESETS["small"] = Plan(phases=(
+    Phase("coarse", "density", steps=60, lr=0.05, size=32, views=2, lambda_ori=(0.0, 0.3)),
+    Phase("geometry", "surface", steps=6, lr=0.002, views=1),
+    Phase("color", "color", steps=4, lr=0.05, views=1, sees="rgb", lambda_align=(0.0, 0.0)),
+), tet_resolution=16, samples=24)
+loop = __import__("sdtool.lifting.loop").lifting.loop
+loop.CHECKPOINT_EVERY = 5
+"""
+
+
+def lift_small(out, *extra: str) -> list[str]:
+    """A command that lifts with a plan of 70 steps."""
+    arguments = ["lift", "a corgi", "--preset", "small", "--out", str(out), *extra]
+    return [sys.executable, "-c", f"{SMALL}\ncli.main({arguments!r})"]
+
+
+def test_killed_and_continued_equals_uninterrupted(tmp_path):
+    whole = subprocess.run(lift_small(tmp_path / "a"), capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stdout == f"{tmp_path / 'a'}\n"
+    process = subprocess.Popen(lift_small(tmp_path / "b"), stderr=subprocess.DEVNULL)
+    log = tmp_path / "b" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and len(log.read_text().splitlines()) > 12):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "b" / "stage.json").exists()
+    rest = subprocess.run(lift_small(tmp_path / "b"), capture_output=True, text=True)
+    assert rest.returncode == 0 and "continuing at the coarse phase" in rest.stderr
+    for name in ("shape.safetensors", "material.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    steps = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [s["step"] for s in steps if s["phase"] == "coarse"] == list(range(1, 61))
+    for name in ("views.png", "turntable.webp", "previews/coarse-0050.png"):
+        assert (tmp_path / "b" / name).stat().st_size > 500
+    again = subprocess.run(lift_small(tmp_path / "b"), capture_output=True, text=True)
+    assert again.returncode == 0 and "already lifted" in again.stderr
+    other = subprocess.run(
+        lift_small(tmp_path / "b", "--seed", "1"), capture_output=True, text=True
+    )
+    assert other.returncode == 2 and "seed: 0 there, 1 now" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lift", "  "], "the prompt is empty"),
+        (["lift", "a corgi", "--preset", "nope"], "--preset 'nope' is not one of tiny-cpu"),
+        (["lift", "a corgi", "--lambda-ori", "0", "--lambda-align", "0"], "nothing guides"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(arguments) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_agp_is_named(capsys, tmp_path):
+    assert cli.run(["lift", "a corgi", "--agp", "nowhere", "--out", str(tmp_path / "x")]) == 1
+    assert "nowhere is not an AGP" in capsys.readouterr().err
+
+
+# Steps and their randomness
+
+
+def test_views_of_a_step_are_spread_and_repeatable():
+    look = ViewRange(distance=1.8)
+    c2w, generator = loop.step_views(look, 4, seed=3, phase=1, step=7)
+    azimuth = np.sort(np.arctan2(c2w[:, 0, 3], c2w[:, 2, 3]))
+    np.testing.assert_allclose(np.diff(azimuth), np.pi / 2, atol=1e-5)
+    again, same = loop.step_views(look, 4, seed=3, phase=1, step=7)
+    assert (c2w == again).all()
+    assert torch.equal(torch.randn(3, generator=generator), torch.randn(3, generator=same))
+    other, _ = loop.step_views(look, 4, seed=3, phase=1, step=8)
+    assert not (c2w == other).all()
+
+
+def test_running_box_averages_every_tenth_step():
+    box = RunningBox()
+    ones, threes = torch.ones(2, 3), torch.full((2, 3), 3.0)
+    box.update(lambda: ones)
+    for _ in range(9):
+        assert torch.equal(box.update(lambda: threes), ones)
+    expected = 0.7 * ones + 0.3 * threes
+    torch.testing.assert_close(box.update(lambda: threes), expected)
+
+
+# The guard
+
+
+class BrokenPrior:
+    """A prior whose answers are not numbers while `broken` lasts."""
+
+    sample_size, channels, is_latent, normal_suffix = 8, 4, False, ""
+    alphas_cumprod = torch.linspace(0.99, 0.01, 100)
+
+    def __init__(self, broken: range):
+        self.calls, self.broken = 0, broken
+
+    def encode_text(self, prompts):
+        return torch.zeros(len(prompts), 2, 4)
+
+    def add_noise(self, x, noise, t):
+        a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        return a.sqrt() * x + (1 - a).sqrt() * noise
+
+    def predict_noise(self, x, t, text, c2w=None):
+        self.calls += 1
+        return x * (float("nan") if self.calls in self.broken else 0.5)
+
+
+def run_guarded(broken: range, out, steps: int = 25) -> tuple[DensityScene, list[dict]]:
+    prior = BrokenPrior(broken)
+    phase = Phase("coarse", "density", steps=steps, lr=0.01, size=8, views=1)
+    scene = DensityScene(0.6, 8)
+    loop.optimise(
+        scene, Guidance(prior, prior, "a corgi", lambda_ori=0.0), phase, ViewRange(),
+        number=0, seed=0, start=0, adam=None, out=out, on_step=lambda step, loss: None,
+    )  # fmt: skip
+    return scene, [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_non_finite_step_rolls_back_and_goes_on(tmp_path):
+    scene, log = run_guarded(range(23, 24), tmp_path)
+    steps = [line["step"] for line in log if "step" in line]
+    assert steps == [*range(1, 23), *range(21, 26)]  # step 23 failed; step 20 was the last good one
+    assert sum("rollback" in line for line in log) == 1
+    assert all(torch.isfinite(p).all() for p in scene.parameters())
+
+
+def test_a_second_non_finite_step_stops_with_a_clear_message(tmp_path):
+    with pytest.raises(SdtoolError, match="failed twice at step"):
+        run_guarded(range(10, 1000), tmp_path)
+
+
+def test_nothing_left_is_an_error_and_not_a_result():
+    empty = DensityShape()
+    with torch.no_grad():
+        empty.field.grids[0].fill_(-50)
+    with pytest.raises(VanishedError):
+        density_to_sdf(empty, 16)
+    with pytest.raises(VanishedError):
+        SurfaceScene(torch.ones(9, 9, 9), 0.6).render(orbit(0, 0, 1.8), 0.8, 16)
+
+
+# From phase to phase
+
+
+def test_the_surface_continues_the_density():
+    shape = DensityShape()
+    before = density_to_sdf(shape, 32)
+    scene = SurfaceScene(before, 0.6)
+    v_pos, faces = scene.shape.surface()
+    radius = v_pos.norm(dim=1)
+    assert len(faces) > 100
+    # raw = 4 (1 − 2r / 0.35), and the level is where 8 · softplus(raw) · 0.05 = ln 2
+    level = np.log(np.expm1(np.log(2) / 0.4))
+    expected = 0.35 / 2 * (1 - level / 4)
+    assert abs(radius.mean().item() - expected) < 0.01
+    assert radius.std() < 0.006
+
+
+def test_scenes_render_maps_of_the_same_form():
+    c2w = orbit(np.array([0.0, 2.0]), 0.2, 1.8)
+    generator = torch.Generator().manual_seed(0)
+    coarse = DensityScene(0.6, 32)
+    maps = coarse.render(c2w, 0.785, 16, generator)
+    surface = SurfaceScene(grid_points(17, 0.6).norm(dim=-1) - 0.3, 0.6)
+    maps |= {f"surface {k}": v for k, v in surface.render(c2w, 0.785, 16, generator).items()}
+    v_pos, faces = surface.shape.surface()
+    maps |= ColorScene(v_pos, faces, 0.6).render(c2w, 0.785, 16)
+    assert len(maps) == 5
+    for name, image in maps.items():
+        assert image.shape == (2, 4, 16, 16), name
+        coverage = (image[:, 3] + 1) / 2
+        assert coverage.min() >= -1e-5 and coverage.max() <= 1 + 1e-5, name
+        assert coverage[:, 8, 8].min() > 0.9 and coverage[:, 0, 0].max() < 0.01, name
+        assert (image[:, :3].abs() <= coverage[:, None] + 1e-3).all(), name
+    # in the middle of the front view the sphere's front is seen: ccm z near 1, normal toward +z
+    assert (maps["surface ccm"][0, 2, 8, 8] + 1) / 2 > 0.9
+    assert maps["surface normal"][0, 2, 8, 8] > 0.8
+    assert (maps["ccm"][0, 2, 8, 8] + 1) / 2 > 0.8 and maps["normal"][0, 2, 8, 8] > 0.8
+
+
+def test_largest_component_keeps_the_larger_sphere():
+    points = grid_points(33, 0.6)
+    large = (points - torch.tensor([0.2, 0.0, 0.0])).norm(dim=-1) - 0.3
+    small = (points + torch.tensor([0.4, 0.0, 0.0])).norm(dim=-1) - 0.1
+    v_pos, faces = SurfaceScene(torch.minimum(large, small), 0.6).shape.surface()
+    kept, kept_faces = largest_component(v_pos, faces)
+    assert kept[:, 0].min() > -0.15 and v_pos[:, 0].min() < -0.4
+    assert kept_faces.max() == len(kept) - 1
+
+
+# The whole thing, as the README shows it
+
+
+@pytest.mark.slow
+def test_a_corgi_is_a_corgi(tmp_path):
+    out = tmp_path / "corgi"
+    assert cli.run(["lift", "a corgi", "--rep", "dmtet", "--out", str(out)]) == 0
+    shape = load_file(out / "shape.safetensors")
+    mesh = Mesh(shape["v_pos"].numpy(), shape["t_pos_idx"].numpy())
+    facts = corgi_facts(mesh)
+    assert facts["largest_component"] >= 0.95
+    assert facts["legs"] == 4, pieces(slice_fill(mesh, 0.12))
+    assert facts["ears_in_front"] > 0.9
+    assert facts["mirror_x"] > facts["mirror_z"] + 0.2
+
+
+def test_presets_are_complete():
+    for name, plan in config.PRESETS.items():
+        assert isinstance(plan, Plan)
+        assert [phase.scene for phase in plan.phases] == ["density", "surface", "color"], name
