@@ -9,6 +9,12 @@ import numpy as np
 from numba import njit
 
 
+@njit(cache=True, nogil=True)
+def _near_screen(value):
+    """Limit a screen coordinate to ±2: near w = 0 it would overflow the integer of its pixel."""
+    return min(max(value, -2.0), 2.0)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def rasterize(pos, faces, height, width):
     """Z-buffer of one view with homogeneous edge functions (no clipping needed), two-sided.
@@ -29,12 +35,12 @@ def rasterize(pos, faces, height, width):
         if w0 > 0 and w1 > 0 and w2 > 0:  # else the projected box is unbounded: try every pixel
             sx0, sx1, sx2 = x0 / w0, x1 / w1, x2 / w2
             sy0, sy1, sy2 = y0 / w0, y1 / w1, y2 / w2
-            left = max(0, int(np.ceil((min(sx0, sx1, sx2) + 1) * 0.5 * width - 0.5 - 1e-9)))
-            right = min(width - 1, int(np.floor((max(sx0, sx1, sx2) + 1) * 0.5 * width - 0.5 + 1e-9)))
-            top = max(0, int(np.ceil((min(sy0, sy1, sy2) + 1) * 0.5 * height - 0.5 - 1e-9)))
-            bottom = min(
-                height - 1, int(np.floor((max(sy0, sy1, sy2) + 1) * 0.5 * height - 0.5 + 1e-9))
-            )
+            low_x, high_x = _near_screen(min(sx0, sx1, sx2)), _near_screen(max(sx0, sx1, sx2))
+            low_y, high_y = _near_screen(min(sy0, sy1, sy2)), _near_screen(max(sy0, sy1, sy2))
+            left = max(0, int(np.ceil((low_x + 1) * 0.5 * width - 0.5 - 1e-9)))
+            right = min(width - 1, int(np.floor((high_x + 1) * 0.5 * width - 0.5 + 1e-9)))
+            top = max(0, int(np.ceil((low_y + 1) * 0.5 * height - 0.5 - 1e-9)))
+            bottom = min(height - 1, int(np.floor((high_y + 1) * 0.5 * height - 0.5 + 1e-9)))
         if left > right or top > bottom:
             continue
         a0, b0, c0 = y1 * w2 - y2 * w1, w1 * x2 - w2 * x1, x1 * y2 - x2 * y1
@@ -114,12 +120,15 @@ def neighbours(faces, vertices):
     """(F, 3) int32: the face across edge k (from vertex k to k + 1), or −1 at a border.
 
     Edges are chained per lowest vertex. Where more than two faces meet, the first unpaired one wins.
+    Faces that name a vertex twice have no neighbours.
     """
     count = faces.shape[0]
     across = np.full((count, 3), -1, np.int32)
     head = np.full(vertices, -1, np.int32)
     following = np.empty(3 * count, np.int32)
     for f in range(count):
+        if faces[f, 0] == faces[f, 1] or faces[f, 1] == faces[f, 2] or faces[f, 2] == faces[f, 0]:
+            continue
         for k in range(3):
             a, b = faces[f, k], faces[f, (k + 1) % 3]
             low, high = min(a, b), max(a, b)

@@ -27,9 +27,9 @@ def rasterize(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> 
     view, row, column = torch.nonzero(rast[..., 3] > 0, as_tuple=True)
     face = rast[view, row, column, 3].long() - 1
     corner = pos.reshape(-1, 4)[faces.long()[face] + view[:, None] * pos.shape[1]]  # (P, 3, 4)
-    x = (2 * column + 1) / width - 1
-    y = (2 * row + 1) / height - 1
-    pixel = torch.stack([x, y, torch.ones_like(x)], dim=-1).to(pos.dtype)  # (P, 3)
+    x = (2 * column.to(pos.dtype) + 1) / width - 1
+    y = (2 * row.to(pos.dtype) + 1) / height - 1
+    pixel = torch.stack([x, y, torch.ones_like(x)], dim=-1)  # (P, 3)
     edge = torch.stack([_edge(corner, k, pixel) for k in range(3)], dim=-1)  # (P, 3)
     weight = edge / edge.sum(-1, keepdim=True)
     depth = (weight * corner[..., 2]).sum(-1) / (weight * corner[..., 3]).sum(-1)

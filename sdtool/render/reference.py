@@ -9,15 +9,17 @@ def rasterize(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> 
     Memory grows with pixels × faces. Runs on any device; differentiable in `pos`.
     """
     height, width = size
-    rows = (2 * torch.arange(height, device=pos.device) + 1) / height - 1
-    columns = (2 * torch.arange(width, device=pos.device) + 1) / width - 1
+    rows = (2 * torch.arange(height, device=pos.device, dtype=pos.dtype) + 1) / height - 1
+    columns = (2 * torch.arange(width, device=pos.device, dtype=pos.dtype) + 1) / width - 1
     y, x = torch.meshgrid(rows, columns, indexing="ij")
-    pixel = torch.stack([x, y, torch.ones_like(x)], dim=-1).to(pos.dtype)  # (H, W, 3)
+    pixel = torch.stack([x, y, torch.ones_like(x)], dim=-1)  # (H, W, 3)
     views = []
     for clip in pos:
         corner = clip[faces.long()]  # (F, 3, 4)
         plane = corner[..., [0, 1, 3]]
-        normal = torch.linalg.cross(plane.roll(-1, 1), plane.roll(-2, 1))  # (F, 3, 3)
+        a, b = plane.roll(-1, 1), plane.roll(-2, 1)
+        # torch.linalg.cross may fuse and round: a face without area would get one
+        normal = a.roll(-1, 2) * b.roll(-2, 2) - a.roll(-2, 2) * b.roll(-1, 2)  # (F, 3, 3)
         det = (normal[:, 0] * plane[:, 0]).sum(-1)  # (F,)
         edge = torch.einsum("hwc,fkc->hwfk", pixel, normal) / det[:, None]
         total = edge.sum(-1)
