@@ -35,7 +35,10 @@ class GridPyramid(nn.Module):
 
 
 def sample_grid(grid: torch.Tensor, points: torch.Tensor, half: float) -> torch.Tensor:
-    """Trilinear values (P, C) of grid (1, C, n, n, n) at points (P, 3); zero outside ±half."""
+    """Trilinear values (P, C) of grid (1, C, n, n, n) at points (P, 3).
+
+    Outside ±half they fade to zero over one cell.
+    """
     at = (points / half).reshape(1, 1, 1, -1, 3)
     value = F.grid_sample(grid, at, mode="bilinear", padding_mode="zeros", align_corners=True)
     return value.reshape(grid.shape[1], -1).T
