@@ -243,6 +243,8 @@ def begin(
     marks = [m for m in (out / DONE, out / PARTIAL) if m.is_file()]
     if not marks and out.is_dir() and any(not _TEMPORARY.match(p.name) for p in out.iterdir()):
         raise UsageError(f"{out} is not empty and sdtool did not write it; choose another --out")
+    if marks and [p.name for p in out.iterdir()] == [PARTIAL]:
+        marks = []  # a command that failed before it made anything binds nobody
     if marks:
         other = read_json(marks[0])
         author = other.get("stage") if isinstance(other, dict) else "something else"

@@ -115,13 +115,13 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         return _report(error.exit_code, str(error), as_json)
-    except typer.Abort:
-        return _report(130, "stopped; the same command continues", as_json)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         return _report(130, "stopped; the same command continues", as_json)
     except BrokenPipeError:
         return 1
     except typer.Exit as stop:
+        if stop.exit_code == 130:  # the command-line parser's word for Ctrl-C
+            return _report(130, "stopped; the same command continues", as_json)
         return stop.exit_code
     except Exception as error:
         if debug:

@@ -236,6 +236,8 @@ def test_a_difference_is_named(tmp_path, finished):
     record = run_stage(out, params={"seed": 0, "size": 8}, inputs={"text": source})
     if finished:
         record.finish(counts={}, outputs=[])
+    else:
+        (out / "shard-0").write_text("made")
     for changed, complaint in (
         ({"seed": 0, "size": 9}, "size: 8 there, 9 now"),
         ({"seed": 0}, "size: 8 there, None now"),
@@ -249,6 +251,13 @@ def test_a_difference_is_named(tmp_path, finished):
         run_stage(out, params={"seed": 0, "size": 8}, inputs={"text": source})
     with pytest.raises(UsageError, match="its input text has changed"):
         run_stage(out, params={"seed": 0, "size": 8})
+
+
+def test_a_command_that_made_nothing_binds_nobody(tmp_path):
+    out = tmp_path / "out"
+    run_stage(out, params={"seed": 0})
+    record = run_stage(out, params={"seed": 1})
+    assert not record.resumed and not record.is_done
 
 
 def test_overwrite_begins_afresh(tmp_path):
