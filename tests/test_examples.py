@@ -1,0 +1,71 @@
+"""The example scripts, at a reduced size: every stage takes what the stage before it printed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdtool.glb import read_glb
+from sdtool.priors.loading import load_agp, load_base
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+TINY = EXAMPLES.parent / "sdtool" / "tiny"
+pytestmark = pytest.mark.slow
+
+
+def run(script, cwd, **variables):
+    """Run an example with the `sdtool` of this interpreter; its finished process."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "OMP_WAIT_POLICY": "passive", **variables}
+    return subprocess.run(
+        [EXAMPLES / script], cwd=cwd, env=env, capture_output=True, text=True, timeout=1200
+    )
+
+
+def asset(path):
+    """The `asset` object of a GLB file."""
+    data = path.read_bytes()
+    return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])["asset"]
+
+
+@pytest.mark.skipif(not (TINY / "agp").is_dir(), reason="the tiny prior is not bundled yet")
+def test_end_to_end(tmp_path):
+    size = {"COUNT": "24", "VIEWS": "3", "STEPS": "2", "PRESET": "preview", "AGP": "tiny"}
+    first = run("end_to_end.sh", tmp_path, OUT="out", **size)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == "out/model.glb\n"
+    out = tmp_path / "out"
+    for stage in ("objects", "filtered", "captions", "ccm", "agp", "shape"):
+        assert (out / stage / "stage.json").is_file(), stage
+    assert load_agp(out / "agp").has_camera
+    mesh = read_glb(out / "model.glb")
+    low, high = mesh.bounds()
+    np.testing.assert_allclose(low + high, 0, atol=1e-6)
+    assert (high - low).max() == pytest.approx(1)
+    assert len(mesh.t_pos_idx) > 500 and np.ptp(mesh.v_color) > 0.1
+    assert asset(out / "model.glb")["extras"]["prompt"] == "a corgi"
+
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    again = run("end_to_end.sh", tmp_path, OUT="out", **size)
+    assert (again.returncode, again.stdout) == (0, "out/model.glb\n"), again.stderr
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_tiny_prior(tmp_path):
+    size = {"COUNT": "24", "BASE_STEPS": "2", "AGP_STEPS": "2", "BUILD": "build"}
+    old = tmp_path / "bundle" / "agp" / "old"
+    old.mkdir(parents=True)
+    finished = run("tiny_prior.sh", tmp_path, BUNDLE="bundle", **size)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == f"{tmp_path / 'bundle'}\n"
+    assert not old.exists()
+    moved = (tmp_path / "bundle").rename(tmp_path / "elsewhere")
+    base, agp = load_base(moved / "base"), load_agp(moved / "agp")
+    assert agp.has_camera and base.sample_size == agp.sample_size == 32
+    names = {p.name for p in moved.glob("*/*")}
+    assert not names & {"stage.json", "log.jsonl", "samples"}
+    assert sum(p.stat().st_size for p in moved.rglob("*") if p.is_file()) < 25e6
