@@ -28,7 +28,7 @@ def composite(density: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
     spacing = torch.cat([spacing, spacing.mean(-1, keepdim=True)], dim=-1)
     absorbed = density * spacing
     alpha = 1 - torch.exp(-absorbed)
-    before = torch.cumsum(absorbed, dim=-1) - absorbed
+    before = F.pad(torch.cumsum(absorbed[..., :-1], dim=-1), (1, 0))
     return alpha * torch.exp(-before)
 
 
