@@ -234,6 +234,7 @@ def test_a_difference_is_named(tmp_path, finished):
     source, out = tmp_path / "in.txt", tmp_path / "out"
     source.write_text("x")
     record = run_stage(out, params={"seed": 0, "size": 8}, inputs={"text": source})
+    (out / "shard").write_text("work")
     if finished:
         record.finish(counts={}, outputs=[])
     else:
@@ -258,6 +259,13 @@ def test_a_command_that_made_nothing_binds_nobody(tmp_path):
     run_stage(out, params={"seed": 0})
     record = run_stage(out, params={"seed": 1})
     assert not record.resumed and not record.is_done
+
+
+def test_a_command_that_failed_before_it_made_anything_binds_nobody(tmp_path):
+    run_stage(tmp_path / "out")
+    record = run_stage(tmp_path / "out", params={"seed": 1}, stage="lift")
+    assert not record.is_done and not record.resumed
+    assert read_json(tmp_path / "out" / "stage.partial.json")["stage"] == "lift"
 
 
 def test_overwrite_begins_afresh(tmp_path):
