@@ -2,7 +2,7 @@
 
 Reads a folder of meshes (GLB, OBJ, PLY, STL, OFF) or an `objects.jsonl`, and writes shards that
 `finetune-agp` trains on: per view the map and its camera. An object that cannot be used becomes a
-line of `failures.jsonl`, and the exit code is 3.
+line of `failures.jsonl`, and the exit code is 3 (1 if none can be used).
 
 With `--maps rgb,normal --random-yaw` it renders the camera-free pictures of `train-base` instead.
 
@@ -15,6 +15,7 @@ Examples:
 
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from typing import Annotated
 import typer
 
 from sdtool import artifacts
-from sdtool.errors import ObjectError, UsageError
+from sdtool.errors import InputError, ObjectError, UsageError
 
 
 def render_ccm(
@@ -98,7 +99,6 @@ def _run(jobs: list[dict], total: int, workers: int) -> None:
 def _render_shard(job: dict) -> tuple[int, int]:
     """Render one shard file; return how many objects went well and how many failed."""
     import numpy as np
-    from safetensors.numpy import save_file
 
     from sdtool.cameras import random_views, rotate_y
     from sdtool.ccm import to_canonical
@@ -137,10 +137,7 @@ def _render_shard(job: dict) -> tuple[int, int]:
         "failures": json.dumps(failures),
         "camera": json.dumps(asdict(look)),
     }
-    # safetensors writes an array's memory as it lies: a transposed one would be scrambled
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    with artifacts.atomic_path(job["path"]) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    artifacts.write_tensors(job["path"], tensors, metadata)
     return len(uids) - len(failures), len(failures)
 
 
@@ -155,10 +152,20 @@ def _finish(record: artifacts.StageRecord, shards: list[Path], previews: int) ->
         failures += json.loads(header["failures"])
         total += len(json.loads(header["uids"]))
     outputs = [path.name for path in shards]
+    (record.out / artifacts.FAILURES).unlink(missing_ok=True)  # of an earlier attempt
     if failures:
         artifacts.write_jsonl(record.out / artifacts.FAILURES, failures)
         outputs.append(artifacts.FAILURES)
-    if len(failures) < total and previews:
+    if len(failures) == total:
+        for path in shards:  # so that the same command tries again
+            path.unlink()
+        reasons = Counter(failure["reason"] for failure in failures).most_common()
+        raise InputError(
+            f"none of the {total} objects could be rendered "
+            f"({', '.join(f'{count} {reason}' for reason, count in reasons)}); "
+            f"{record.out / artifacts.FAILURES} says why, object by object"
+        )
+    if previews:
         _preview(record.out / "preview.png", shards, previews)
         outputs.append("preview.png")
     counts = {"ok": total - len(failures), "failed": len(failures)}

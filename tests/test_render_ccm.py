@@ -1,0 +1,369 @@
+"""The command render-ccm: what it writes, what it says of bad objects, and that it can be killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+from shape_samples import box, icosphere
+
+from sdtool.artifacts import read_json, read_jsonl, write_jsonl
+from sdtool.cameras import ViewRange, azimuth_elevation, random_views, world_to_clip
+from sdtool.ccm import decode_map, positions, to_canonical
+from sdtool.cli import run
+from sdtool.glb import load_mesh, write_glb
+from sdtool.meshes import Mesh
+from sdtool.objects import object_rng
+
+QUICK = ["--size", "16", "--views", "3", "--supersample", "2", "--workers", "1"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write_objects(folder, names=("ball", "brick", "plank"), **more):
+    """Write a coloured GLB for each name, off-centre and of any size; return the folder."""
+    shapes = {
+        "ball": icosphere(2, radius=3.0),
+        "brick": box([1, 2, 3], [2, 4, 7]),
+        "plank": box([-10, -1, -4], [-2, 0, -2]),
+    }
+    for name in names:
+        mesh = shapes[name]
+        color = np.random.default_rng(0).uniform(0, 1, mesh.v_pos.shape).astype(np.float32)
+        write_glb(Path(folder) / f"{name}.glb", Mesh(mesh.v_pos, mesh.t_pos_idx, color))
+    return Path(folder)
+
+
+def render(*arguments, quick=True):
+    """The exit code of `sdtool render-ccm …`, small and in this process unless told otherwise."""
+    return run(["render-ccm", *map(str, arguments), *(QUICK if quick else [])])
+
+
+def read_shard(path):
+    """(tensors, metadata) of a shard, pixels as (N, H, W, 4) float32."""
+    with safe_open(path, "numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, file.metadata()
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*.*"))}
+
+
+# What it writes
+
+
+def test_a_folder_with_defaults_as_the_readme_writes_it(capsys):
+    write_objects("objs")
+    assert render("./objs", "--out", "ccm/", quick=False) == 0
+    assert capsys.readouterr().out == "ccm\n"
+    assert list(contents(Path("ccm"))) == ["ccm-00000.safetensors", "preview.png", "stage.json"]
+    tensors, metadata = read_shard("ccm/ccm-00000.safetensors")
+    assert {name: (t.shape, str(t.dtype)) for name, t in tensors.items()} == {
+        "ccm": ((3 * 16, 4, 64, 64), "float16"),
+        "c2w": ((3 * 16, 4, 4), "float32"),
+        "object": ((3 * 16,), "int32"),
+    }
+    assert json.loads(metadata["uids"]) == ["ball", "brick", "plank"]
+    assert json.loads(metadata["failures"]) == []
+    camera = {"fov": 45, "elevation": [-10, 45], "factor": [0.9, 1.1], "distance": 1.5}
+    assert json.loads(metadata["camera"]) == camera
+    assert tensors["object"].tolist() == [0] * 16 + [1] * 16 + [2] * 16
+    record = read_json("ccm/stage.json")
+    assert record["stage"] == "render-ccm" and record["counts"] == {"ok": 3, "failed": 0}
+    assert record["params"]["seed"] == 0 and "workers" not in record["params"]
+
+
+def test_maps_have_the_form_that_the_prior_learns():
+    write_objects("objs")
+    assert render("objs", "--out", "out", "--maps", "ccm,rgb,normal") == 0
+    tensors, _ = read_shard("out/ccm-00000.safetensors")
+    coverage = (tensors["ccm"][:, 3].astype(np.float32) + 1) / 2
+    for name in ("ccm", "rgb", "normal"):
+        image = tensors[name].astype(np.float32)
+        assert np.array_equal(image[:, 3], tensors["ccm"][:, 3])
+        assert (abs(image[:, :3]) <= coverage[:, None] + 1e-3).all()  # premultiplied
+        assert (
+            image[:, :3][np.broadcast_to(coverage[:, None] == 0, image[:, :3].shape)] == 0
+        ).all()
+    assert set(np.unique(coverage)) <= {0, 0.25, 0.5, 0.75, 1}  # 2 × 2 samples
+    assert (coverage.mean(axis=(1, 2)) > 0.05).all()
+
+
+def test_a_listing_is_rendered_with_its_uids_and_relative_paths():
+    write_objects("lists/glbs")
+    uids = ["Öpaque/uid:1", "b", "c"]
+    paths = ["glbs/plank.glb", "glbs/ball.glb", "glbs/brick.glb"]
+    lines = [{"uid": uid, "path": path} for uid, path in zip(uids, paths, strict=True)]
+    write_jsonl("lists/objects.jsonl", lines)
+    assert render("lists/objects.jsonl", "--out", "one") == 0
+    assert render("lists", "--out", "two") == 0
+    tensors, metadata = read_shard("one/ccm-00000.safetensors")
+    assert json.loads(metadata["uids"]) == uids
+    assert (
+        contents(Path("one"))["ccm-00000.safetensors"]
+        == contents(Path("two"))["ccm-00000.safetensors"]
+    )
+    expected = random_views(object_rng(0, "Öpaque/uid:1"), 3, ViewRange())
+    assert np.array_equal(tensors["c2w"][:3], expected)
+
+
+def test_decoded_points_project_onto_their_own_pixels():
+    """Of a written shard alone, with the camera of its header: what reads it later relies on this."""
+    write_objects("objs")
+    assert render("objs", "--out", "out", "--size", 32, "--views", 4, "--supersample", 1,
+                  "--fov", 40, "--workers", 1, quick=False) == 0  # fmt: skip
+    tensors, metadata = read_shard("out/ccm-00000.safetensors")
+    matrices = world_to_clip(tensors["c2w"], np.radians(json.loads(metadata["camera"])["fov"]))
+    uids = json.loads(metadata["uids"])
+    row, column = np.mgrid[0:32, 0:32]
+    for image, index, matrix in zip(tensors["ccm"], tensors["object"], matrices, strict=True):
+        value, coverage = decode_map(image.transpose(1, 2, 0).astype(np.float64))
+        low, high = to_canonical(load_mesh(f"objs/{uids[index]}.glb")).bounds()
+        hit = coverage[..., 0] == 1
+        points = positions(value[hit], low, high)
+        clip = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ matrix.T
+        screen = (clip[:, :2] / clip[:, 3:] + 1) / 2 * 32 - 0.5
+        assert hit.sum() > 30
+        assert abs(screen[:, 0] - column[hit]).max() < 0.02
+        assert abs(screen[:, 1] - row[hit]).max() < 0.02
+
+
+def test_cameras_follow_the_options():
+    write_objects("objs", ["ball"])
+    assert render("objs", "--out", "out", "--elevation", 20, 30, "--distance", 2, "--jitter", 0.25,
+                  "--views", 60, "--size", 4, quick=False) == 0  # fmt: skip
+    c2w = read_shard("out/ccm-00000.safetensors")[0]["c2w"]
+    elevation = np.degrees(azimuth_elevation(c2w)[1])
+    distance = np.linalg.norm(c2w[:, :3, 3], axis=1)
+    assert 20 <= elevation.min() < 21 and 29 < elevation.max() <= 30.001
+    assert 1.5 <= distance.min() < 1.6 and 2.4 < distance.max() <= 2.5
+
+
+def test_shards_hold_so_many_objects_each():
+    write_objects("objs")
+    assert render("objs", "--out", "out", "--shard-size", 2) == 0
+    shards = [read_shard(f"out/ccm-0000{k}.safetensors") for k in (0, 1)]
+    assert [json.loads(m["uids"]) for _, m in shards] == [["ball", "brick"], ["plank"]]
+    assert [t["object"].tolist() for t, _ in shards] == [[0] * 3 + [1] * 3, [0] * 3]
+
+
+def test_the_preview_has_a_row_of_four_views_for_each_object():
+    write_objects("objs")
+    assert render("objs", "--out", "out", "--views", 5, "--size", 16, quick=False) == 0
+    with Image.open("out/preview.png") as picture:
+        assert picture.size == (12 * (64 + 2) - 2, 64)  # three objects side by side
+        assert "first objects" in picture.text["Title"]
+    assert render("objs", "--out", "few", "--previews", 1) == 0
+    with Image.open("few/preview.png") as picture:
+        assert picture.size == (4 * (64 + 2) - 2, 64)
+        pixels = np.asarray(picture)
+        assert (pixels[:, 3 * 66 :] == 255).all()  # only three views were rendered
+        assert (pixels[:, :64] != 255).any()
+    assert render("objs", "--out", "none", "--previews", 0) == 0
+    assert not Path("none/preview.png").exists()
+
+
+# Views depend on seed and uid alone
+
+
+def test_a_subset_gives_the_same_maps():
+    write_objects("objs")
+    write_objects("some", ["plank"])
+    assert render("objs", "--out", "all") == render("some", "--out", "one") == 0
+    whole, part = (read_shard(f"{n}/ccm-00000.safetensors")[0] for n in ("all", "one"))
+    mine = whole["object"] == 2
+    for name in ("ccm", "c2w"):
+        assert np.array_equal(whole[name][mine], part[name])
+    assert not np.array_equal(whole["c2w"][:3], whole["c2w"][3:6])  # objects differ in their views
+
+
+def test_the_seed_changes_every_view():
+    write_objects("objs")
+    assert render("objs", "--out", "a") == render("objs", "--out", "b", "--seed", 1) == 0
+    one, other = (read_shard(f"{n}/ccm-00000.safetensors")[0]["c2w"] for n in "ab")
+    assert (abs(one - other).max(axis=(1, 2)) > 1e-3).all()
+
+
+def test_two_workers_write_the_same_bytes_as_one():
+    write_objects("objs")
+    assert render("objs", "--out", "one", "--shard-size", 1) == 0
+    arguments = ["objs", "--out", "two", "--shard-size", 1, *QUICK[:-1], 2]
+    assert render(*arguments, quick=False) == 0
+    assert contents(Path("one")) == contents(Path("two"))
+
+
+# Pictures for the base prior
+
+
+def test_random_yaw_turns_objects_and_keeps_them_canonical():
+    write_objects("objs")
+    options = ["--maps", "rgb,normal", "--views", 2]
+    for out, more in (("still", []), ("a", ["--random-yaw"]), ("b", ["--random-yaw"])):
+        assert render("objs", "--out", out, *options, *more) == 0
+    still, turned, again = (
+        read_shard(f"{n}/views-00000.safetensors")[0] for n in ("still", "a", "b")
+    )
+    assert set(turned) == {"rgb", "normal", "c2w", "object"}
+    assert np.array_equal(turned["c2w"], still["c2w"])
+    for name in ("rgb", "normal"):
+        assert np.array_equal(turned[name], again[name])
+        assert not np.array_equal(turned[name], still[name])
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--maps", "ccm,depth"], "--maps 'ccm,depth': name some of ccm, rgb, normal"),
+        (["--maps", " , "], "--maps"),
+        (["--random-yaw"], "--random-yaw would spoil"),
+        (["--maps", "rgb,ccm", "--random-yaw"], "--random-yaw would spoil"),
+        (["--elevation", "45", "-10"], "--elevation needs two angles"),
+        (["--elevation", "0", "90"], "--elevation needs two angles"),
+        (["--views", "0"], "--views"),
+        (["--fov", "180"], "--fov"),
+    ],
+)
+def test_wrong_options_are_named_before_anything_is_written(options, complaint, capsys):
+    write_objects("objs", ["ball"])
+    assert render("objs", "--out", "out", *options, quick=False) == 2
+    assert complaint in capsys.readouterr().err and not Path("out").exists()
+
+
+# Bad objects
+
+
+def spoil(folder):
+    """A torn file, an empty one, and a mesh without any extent, among the good ones."""
+    whole = (folder / "ball.glb").read_bytes()
+    (folder / "cut.glb").write_bytes(whole[: len(whole) // 2])
+    (folder / "nil.glb").write_bytes(b"")
+    (folder / "dot.obj").write_text("v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n")
+
+
+def test_bad_objects_are_lines_with_a_reason_and_the_others_are_rendered(capsys):
+    spoil(write_objects("objs"))
+    assert render("objs", "--out", "out", "--shard-size", 4) == 3
+    assert capsys.readouterr().out == "out\n"
+    failures = list(read_jsonl("out/failures.jsonl"))
+    assert [f["uid"] for f in failures] == ["cut", "dot", "nil"]
+    assert [f["reason"] for f in failures] == ["corrupt-file", "zero-extent", "corrupt-file"]
+    assert all(f"{f['uid']}." in f["message"] for f in failures)
+    assert read_json("out/stage.json")["counts"] == {"ok": 3, "failed": 3}
+    tensors, metadata = read_shard("out/ccm-00000.safetensors")
+    uids = json.loads(metadata["uids"])
+    assert [uids[k] for k in tensors["object"]] == ["ball"] * 3 + ["brick"] * 3
+    assert [f["uid"] for f in json.loads(metadata["failures"])] == ["cut", "dot"]
+    before = contents(Path("out"))
+    assert render("objs", "--out", "out", "--shard-size", 4) == 3  # a rerun still says so
+    assert contents(Path("out")) == before
+
+
+def test_if_no_object_is_usable_it_fails_and_tries_again(capsys):
+    lines = [{"uid": u, "path": f"glbs/{u}.glb"} for u in ("ball", "brick")]
+    write_jsonl("objects.jsonl", lines)  # the collection is not mounted yet
+    for _ in range(2):
+        assert render("objects.jsonl", "--out", "out") == 1
+        stdout, stderr = capsys.readouterr()
+        assert stdout == "" and "none of the 2 objects" in stderr and "2 missing-file" in stderr
+        assert len(list(read_jsonl("out/failures.jsonl"))) == 2
+        assert not Path("out/stage.json").exists() and not list(Path("out").glob("*.safetensors"))
+    write_objects("glbs")
+    assert render("objects.jsonl", "--out", "out") == 0
+    assert not Path("out/failures.jsonl").exists()
+
+
+def test_nothing_to_render_is_said(capsys):
+    Path("empty").mkdir()
+    assert render("empty", "--out", "out") == 1
+    assert "empty holds no objects" in capsys.readouterr().err and not Path("out").exists()
+
+
+# Reruns and kills
+
+
+def test_a_rerun_does_nothing_and_says_so(capsys):
+    write_objects("objs")
+    assert render("objs", "--out", "out") == 0
+    before = {p: p.stat().st_mtime_ns for p in Path("out").iterdir()}
+    capsys.readouterr()
+    assert render("objs", "--out", "out", "--workers", 2) == 0  # workers change no result
+    stdout, stderr = capsys.readouterr()
+    assert stdout == "out\n" and "already rendered" in stderr
+    assert {p: p.stat().st_mtime_ns for p in Path("out").iterdir()} == before
+
+
+def test_a_rerun_with_other_options_is_refused_unless_overwritten(capsys):
+    write_objects("objs")
+    assert render("objs", "--out", "out") == 0
+    assert render("objs", "--out", "out", "--seed", 5) == 2
+    assert "seed: 0 there, 5 now" in capsys.readouterr().err
+    assert render("objs", "--out", "out", "--seed", 5, "--overwrite") == 0
+    assert read_json("out/stage.json")["params"]["seed"] == 5
+    write_objects("objs", ["ball"])
+    (Path("objs") / "new.glb").write_bytes((Path("objs") / "ball.glb").read_bytes())
+    assert render("objs", "--out", "out", "--seed", 5) == 2
+    assert "its input objects has changed" in capsys.readouterr().err
+
+
+def test_the_shards_may_lie_in_the_folder_of_the_objects():
+    write_objects("objs")
+    for _ in range(2):
+        assert render("objs", "--out", "objs/ccm") == 0
+
+
+def children(pid):
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert condition()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_run_is_completed_to_the_same_bytes(workers):
+    """kill -9 in the middle; the workers must not outlive it, nor may litter stay behind."""
+    count = 60
+    ball = icosphere(5)
+    for k in range(count):
+        write_glb(f"objs/{k:03d}.glb", ball.with_positions(ball.v_pos * [1, 1 + k, 1]))
+    (Path("objs") / "000.glb").write_bytes(b"bad")
+    arguments = ["render-ccm", "objs", "--shard-size", "1", "--size", "32", "--views", "4"]
+    arguments += ["--workers", workers]
+    command = [sys.executable, "-m", "sdtool.cli", *arguments, "--out", "killed"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    out = Path("killed")
+    wait_until(lambda: len(list(out.glob("ccm-*.safetensors"))) >= 4)
+    helpers = children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not any(alive(pid) for pid in helpers))
+    assert 4 <= len(list(out.glob("ccm-*.safetensors"))) < count
+    assert not (out / "stage.json").exists() and (out / "stage.partial.json").exists()
+    (out / f".ccm-00059.safetensors.{process.pid}.tmp.safetensors").write_bytes(b"half")
+    finished = {p: p.stat().st_mtime_ns for p in out.glob("ccm-*.safetensors")}
+    assert run([*arguments, "--out", "killed"]) == 3
+    assert {p: p.stat().st_mtime_ns for p in finished} == finished  # what was there is kept
+    assert run([*arguments, "--out", "whole"]) == 3
+    assert contents(out) == contents(Path("whole"))
+    assert len(list(out.iterdir())) == count + 3 and os.getpid() not in helpers
