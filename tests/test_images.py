@@ -1,0 +1,96 @@
+"""Pictures for people, and progress on a terminal."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from sdtool.images import enlarge, grid, map_to_rgb, to_bytes, write_animation, write_png
+from sdtool.progress import progress
+
+
+def test_a_map_over_grey():
+    """Value ¾ at coverage ½ on a background of 0.2: ½·¾ + ½·0.2."""
+    image = np.array([[(2 * 0.75 - 1) * 0.5] * 3 + [2 * 0.5 - 1]])
+    assert np.allclose(map_to_rgb(image, background=0.2), 0.5 * 0.75 + 0.5 * 0.2)
+
+
+def test_pixels_are_repeated_until_the_size_is_reached():
+    image = np.arange(6.0).reshape(1, 2, 3, 1)
+    large = enlarge(image, 5)  # factor 3: 6 rows are the first multiple of 2 that reaches 5
+    assert large.shape == (1, 6, 9, 1)
+    assert np.array_equal(large[0, ::3, ::3, 0], image[0, :, :, 0])
+    assert np.array_equal(large[0, 2::3, 2::3, 0], image[0, :, :, 0])
+    assert np.array_equal(enlarge(image, 1), image)
+
+
+def test_a_grid_runs_along_rows_with_white_gaps():
+    images = np.stack([np.full((2, 3, 3), k / 10) for k in range(5)])
+    sheet = grid(images, columns=2, gap=1)
+    assert sheet.shape == (3 * 3 - 1, 2 * 4 - 1, 3)
+    for k in range(5):
+        top, left = (k // 2) * 3, (k % 2) * 4
+        assert (sheet[top : top + 2, left : left + 3] == np.float32(k / 10)).all()
+    assert (sheet[2] == 1).all() and (sheet[:, 3] == 1).all() and (sheet[6:, 4:] == 1).all()
+
+
+def test_bytes_are_rounded_and_limited():
+    assert to_bytes(np.array([-1, 0, 0.5, 1, 2, 1.4 / 255, 1.6 / 255])).tolist() == [
+        0, 0, 128, 255, 255, 1, 2,
+    ]  # fmt: skip
+
+
+def test_a_png_keeps_its_pixels_and_its_text(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 3)) / 255
+    write_png(tmp_path / "deep" / "a.png", image, Title="ein Dackel, 木", Seed="7")
+    with Image.open(tmp_path / "deep" / "a.png") as picture:
+        assert picture.text == {"Title": "ein Dackel, 木", "Seed": "7"}
+        assert np.array_equal(np.asarray(picture), (image * 255).round().astype(np.uint8))
+
+
+def test_a_failing_picture_leaves_the_old_one(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((2, 2, 3)))
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(TypeError):
+        write_png(tmp_path / "a.png", np.zeros((2, 2, 7)))
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_an_animation_has_its_frames_lasts_as_asked_and_never_ends(tmp_path):
+    frames = np.linspace(0, 1, 4)[:, None, None, None] * np.ones((4, 8, 8, 3))
+    write_animation(tmp_path / "turn.webp", frames, seconds=2.0)
+    with Image.open(tmp_path / "turn.webp") as picture:
+        assert (picture.format, picture.n_frames, picture.info["loop"]) == ("WEBP", 4, 0)
+        means = [np.asarray(f.convert("RGB")).mean() / 255 for f in ImageSequence.Iterator(picture)]
+        assert np.allclose(means, [0, 1 / 3, 2 / 3, 1], atol=0.02)
+        picture.seek(1)
+        picture.load()
+        assert picture.info["duration"] == 500  # milliseconds: 2 s / 4
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_silent_without_a_terminal(capsys):
+    with progress("rendering", 3, "objects") as bar:
+        bar.advance(2, failed=1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_shows_count_failures_and_note(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress("rendering", 9, "objects", done=2) as bar:
+        bar.advance(3, failed=1)
+        bar.advance(1, failed=1, note="corgi")
+        bar.message("half way")
+    text = terminal.getvalue()
+    for part in ("rendering", "6/9", "objects/s", "2 failed", "corgi", "half way"):
+        assert part in text
