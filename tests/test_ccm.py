@@ -185,22 +185,6 @@ def test_two_bodies_hide_one_another():
     assert np.isclose(right[2], 0.3, atol=1e-6)  # the front of the far box: (−0.2 + 0.5) / 1
 
 
-@pytest.mark.parametrize("divisions", [1, 3])
-def test_masks_agree_with_embree(divisions):
-    embree = pytest.importorskip("embreex.rtcore_scene", reason="embreex is not installed")
-    from embreex.mesh_construction import TriangleMesh
-
-    mesh, c2w = icosphere(divisions), cameras(4, seed=2)
-    _, coverage = rendered(mesh, c2w)
-    scene = embree.EmbreeScene()
-    TriangleMesh(scene, mesh.v_pos[mesh.t_pos_idx])
-    origins, directions = pixel_rays(c2w, FOV, SIZE)
-    for n in range(len(c2w)):
-        rays = directions[n].reshape(-1, 3)
-        first = scene.run(np.broadcast_to(origins[n], rays.shape).copy(), rays)
-        assert np.array_equal(coverage[n] > 0, first.reshape(SIZE, SIZE) >= 0)
-
-
 def test_supersampling_averages_the_samples_of_a_finer_render():
     mesh, c2w = icosphere(1), cameras(2, seed=3)
     coarse = render_maps(mesh, c2w, FOV, 8, ("ccm", "normal", "rgb"), supersample=4)
