@@ -55,6 +55,11 @@ def write_animation(path: str | Path, images: np.ndarray, seconds: float) -> Non
     frames = [Image.fromarray(to_bytes(image)) for image in images]
     with atomic_path(path) as temporary:
         frames[0].save(
-            temporary, format="WEBP", save_all=True, append_images=frames[1:], loop=0, quality=85,
+            temporary,
+            format="WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            loop=0,
+            quality=85,
             duration=round(1000 * seconds / len(frames)),
         )

@@ -38,7 +38,9 @@ def validate(mesh: Mesh, name: str) -> Mesh:
     if len(faces) == 0:
         raise ObjectError("no-triangles", f"{name} holds no triangles")
     if faces.min() < 0 or faces.max() >= len(vertices):
-        raise ObjectError("bad-index", f"{name} has a face index outside its {len(vertices)} vertices")
+        raise ObjectError(
+            "bad-index", f"{name} has a face index outside its {len(vertices)} vertices"
+        )
     if not np.isfinite(vertices[np.unique(faces)]).all():
         raise ObjectError("non-finite", f"{name} has NaN or infinite vertex positions")
     low, high = mesh.bounds()
@@ -58,9 +60,9 @@ def merge(meshes: list[Mesh]) -> Mesh:
         )
     return Mesh(
         np.concatenate([m.v_pos for m in meshes]).astype(np.float32),
-        np.concatenate(
-            [m.t_pos_idx + o for m, o in zip(meshes, offsets, strict=True)]
-        ).astype(np.int32),
+        np.concatenate([m.t_pos_idx + o for m, o in zip(meshes, offsets, strict=True)]).astype(
+            np.int32
+        ),
         color,
     )
 

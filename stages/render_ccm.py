@@ -60,14 +60,22 @@ def render_ccm(
     if not wanted or set(wanted) - set(MAPS):
         raise UsageError(f"--maps {maps!r}: name some of {', '.join(MAPS)}, divided by commas")
     if random_yaw and "ccm" in wanted:
-        raise UsageError("--random-yaw would spoil the canonical frame of CCMs; use --maps rgb,normal")
+        raise UsageError(
+            "--random-yaw would spoil the canonical frame of CCMs; use --maps rgb,normal"
+        )
     if not -89 <= elevation[0] <= elevation[1] <= 89:
         raise UsageError("--elevation needs two angles, lowest first, between -89 and 89")
     look = ViewRange(fov, elevation, (1 - jitter, 1 + jitter), distance)
     objects = list_objects(source)
     params = {
-        "views": views, "size": size, "supersample": supersample, "camera": asdict(look),
-        "maps": wanted, "random_yaw": random_yaw, "shard_size": shard_size, "seed": seed,
+        "views": views,
+        "size": size,
+        "supersample": supersample,
+        "camera": asdict(look),
+        "maps": wanted,
+        "random_yaw": random_yaw,
+        "shard_size": shard_size,
+        "seed": seed,
     }
     record = artifacts.begin(
         out, "render-ccm", params=params, inputs={"objects": source}, overwrite=overwrite
@@ -195,8 +203,6 @@ def _preview(path: Path, shards: list[Path], objects: int) -> None:
         if len(rows) >= objects * len(names):
             break
     columns = 4 * max(1, min(3, len(rows)))
-    padded = [
-        np.concatenate([r, np.ones((4 - len(r), *r.shape[1:]), np.float32)]) for r in rows
-    ]
+    padded = [np.concatenate([r, np.ones((4 - len(r), *r.shape[1:]), np.float32)]) for r in rows]
     sheet = grid(enlarge(np.concatenate(padded), 64), columns)
     write_png(path, sheet, Title="canonical coordinate maps and views, first objects")

@@ -187,7 +187,9 @@ def _walk(screen, valid, faces, across, f, x, y, axis, direction, max_steps):
         if g < 0 or _area(screen, faces, g) * side <= 0:  # a border, or the surface folds back
             if best < 0:
                 return -1, -1
-            steep = abs(screen[a, other] - screen[b, other]) >= abs(screen[a, axis] - screen[b, axis])
+            steep = abs(screen[a, other] - screen[b, other]) >= abs(
+                screen[a, axis] - screen[b, axis]
+            )
             return (a, b) if steep else (-1, -1)
         f = g
     return -1, -1

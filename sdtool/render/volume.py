@@ -48,10 +48,15 @@ def render_grid(
     """
     n, height, width, _ = directions.shape
     depth = sample_depths(origins.norm(dim=-1), half * 3**0.5 * 0.9, samples, generator)
-    points = origins[:, None, None, None] + directions[:, :, :, None] * depth[:, None, None, :, None]
+    points = (
+        origins[:, None, None, None] + directions[:, :, :, None] * depth[:, None, None, :, None]
+    )
     value = F.grid_sample(
-        grid, (points / half).reshape(1, n, height * width, samples, 3),
-        mode="bilinear", padding_mode="zeros", align_corners=True,
+        grid,
+        (points / half).reshape(1, n, height * width, samples, 3),
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=True,
     )[0].reshape(-1, n, height, width, samples)
     weight = composite(value[0], depth[:, None, None].expand(n, height, width, samples))
     position = (weight[..., None] * points).sum(-2)

@@ -50,7 +50,5 @@ def normals(v_pos: torch.Tensor, t_pos_idx: torch.Tensor) -> torch.Tensor:
     faces = t_pos_idx.long()
     a, b, c = (v_pos[faces[:, k]] for k in range(3))
     weighted = torch.linalg.cross(b - a, c - a)
-    total = torch.zeros_like(v_pos).index_add(
-        0, faces.T.reshape(-1), weighted.repeat(3, 1)
-    )
+    total = torch.zeros_like(v_pos).index_add(0, faces.T.reshape(-1), weighted.repeat(3, 1))
     return torch.nn.functional.normalize(total, dim=-1, eps=1e-12)

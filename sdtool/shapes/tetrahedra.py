@@ -28,9 +28,7 @@ def _triangle_table() -> np.ndarray:
             ring = [cut[0]]
             while len(ring) < 4:
                 ring.append(
-                    next(
-                        e for e in cut if e not in ring and set(_EDGES[e]) & set(_EDGES[ring[-1]])
-                    )
+                    next(e for e in cut if e not in ring and set(_EDGES[e]) & set(_EDGES[ring[-1]]))
                 )
             triangles = [(ring[0], ring[1], ring[2]), (ring[0], ring[2], ring[3])]
         else:
@@ -105,4 +103,6 @@ class TetGrid:
 
     def _edge_step(self) -> torch.Tensor:
         n = self.resolution + 1
-        return torch.tensor([(m & 1) + (m >> 1 & 1) * n + (m >> 2 & 1) * n * n for m in range(1, 8)])
+        return torch.tensor(
+            [(m & 1) + (m >> 1 & 1) * n + (m >> 2 & 1) * n * n for m in range(1, 8)]
+        )
