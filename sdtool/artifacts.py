@@ -115,14 +115,14 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
 def write_tensors(
     path: str | Path, tensors: dict[str, "np.ndarray"], metadata: dict[str, str]
 ) -> None:
-    """Write float32, float16 and int32 arrays as a safetensors file, atomically.
+    """Write float32, float16, int32 and int64 arrays as a safetensors file, atomically.
 
     The same content gives the same bytes (the safetensors library orders `metadata` at random),
     and an array's memory may lie in any order.
     """
     import numpy as np
 
-    kinds = {"float32": "F32", "float16": "F16", "int32": "I32"}
+    kinds = {"float32": "F32", "float16": "F16", "int32": "I32", "int64": "I64"}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     arrays, end = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])), 0
     for name, array in arrays:

@@ -34,8 +34,13 @@ class Bar:
 def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
     """A progress bar of `total` units, of which `done` were ready before."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),

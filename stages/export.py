@@ -77,10 +77,11 @@ def _extras(record: dict[str, Any]) -> dict[str, Any]:
         if key in params:
             extras[key] = params[key]
     digests = record.get("inputs", {})
-    for key in ("agp", "base"):
-        name = params.get(key) or "the AGP's own"
+    for key, name in record.get("priors", {}).items():
         if key in digests:
             name = f"{Path(name).resolve().name} ({digests[key]['digest']})"
+        elif Path(name).is_absolute():
+            name = Path(name).name
         extras[key] = name
     return extras
 

@@ -88,8 +88,9 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
 
     began = time.monotonic()
     out, prompt = record.out, params["prompt"]
-    prior = load_base(params["base"] or base_of(params["agp"]))
-    geometric = load_agp(params["agp"], base=params["base"] or None)
+    base = params["base"] or base_of(params["agp"])
+    prior, geometric = load_base(base), load_agp(params["agp"], base=base)
+    record.head["priors"] = {"agp": params["agp"], "base": base}
     if unknown := prior.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
     look = camera_of(params["agp"])

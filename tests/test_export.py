@@ -30,7 +30,9 @@ def write_run(folder, v_pos=V_POS, faces=FACES, color=COLOR, **record):
     save_file({"v_pos": v_pos, "t_pos_idx": faces}, folder / "shape.safetensors")
     save_file({"v_color": color}, folder / "material.safetensors")
     params = {"prompt": "a red arrow", "seed": 7, "agp": "tiny", "base": "", "preset": "tiny-cpu"}
-    record = {"stage": "lift", "sdtool": "0.0.9", "params": params, "inputs": {}} | record
+    priors = {"agp": "tiny", "base": "tiny"}
+    facts = {"params": params, "priors": priors, "inputs": {}}
+    record = {"stage": "lift", "sdtool": "0.0.9"} | facts | record
     (folder / "stage.json").write_text(json.dumps(record))
     return folder
 
@@ -98,9 +100,11 @@ def test_the_file_says_what_it_is(run, capsys):
 def test_folders_of_priors_are_named_without_their_place(tmp_path, capsys):
     params = {"prompt": "é", "seed": 0, "agp": str(tmp_path / "mine"), "base": ""}
     inputs = {"agp": {"path": str(tmp_path / "mine"), "digest": "0123456789abcdef"}}
-    run = write_run(tmp_path / "run", params=params, inputs=inputs)
+    priors = {"agp": str(tmp_path / "mine"), "base": str(tmp_path / "sd")}
+    run = write_run(tmp_path / "run", params=params, priors=priors, inputs=inputs)
     assert export(capsys, run)[0] == 0
-    assert asset(run / "model.glb")["extras"]["agp"] == "mine (0123456789abcdef)"
+    said = asset(run / "model.glb")["extras"]
+    assert (said["agp"], said["base"]) == ("mine (0123456789abcdef)", "sd")
     assert str(tmp_path).encode() not in (run / "model.glb").read_bytes()
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from sdtool.artifacts import atomic_path
+from sdtool.artifacts import write_tensors
 from sdtool.lifting.config import Plan
 from sdtool.lifting.scenes import (
     ColorScene,
@@ -66,9 +65,8 @@ def finished(scene: ColorScene, out: Path) -> Mesh:
     mesh = Mesh(scene.v_pos.numpy(), scene.t_pos_idx.numpy(), color.numpy().astype(np.float32))
     if not np.isfinite(mesh.v_pos).all() or not np.isfinite(face_normals(mesh)).all():
         raise VanishedError("the finished surface is not finite; try another --seed")
-    with atomic_path(out / "shape.safetensors") as temporary:
-        save_file({"v_pos": scene.v_pos, "t_pos_idx": scene.t_pos_idx}, temporary)
-    field = {f"color.{k}": v.contiguous() for k, v in scene.field.state_dict().items()}
-    with atomic_path(out / "material.safetensors") as temporary:
-        save_file({"v_color": color.contiguous(), **field}, temporary)
+    shape = {"v_pos": mesh.v_pos, "t_pos_idx": mesh.t_pos_idx}
+    write_tensors(out / "shape.safetensors", shape, {})
+    field = {f"color.{k}": v.numpy() for k, v in scene.field.state_dict().items()}
+    write_tensors(out / "material.safetensors", {"v_color": mesh.v_color, **field}, {})
     return mesh

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from sdtool.artifacts import append_jsonl, atomic_path
+from sdtool.artifacts import append_jsonl, write_tensors
 from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import SdtoolError
 from sdtool.lifting.config import Phase
@@ -137,12 +136,11 @@ def _restore(scene: nn.Module, optimiser: torch.optim.Optimizer, copy: tuple[dic
 
 def save(out: Path, scene: nn.Module, optimiser, number: int, step: int) -> None:
     """Write `checkpoint.safetensors`: the scene's tensors, Adam's, and which phase and step."""
-    tensors = {f"scene/{k}": v.contiguous() for k, v in scene.state_dict().items()}
+    tensors = {f"scene/{k}": v.numpy() for k, v in scene.state_dict().items()}
     for i, inner in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam/{i}/{k}": v.contiguous() for k, v in inner.items()}
+        tensors |= {f"adam/{i}/{k}": v.numpy() for k, v in inner.items()}
     record = json.dumps({"phase": number, "step": step})
-    with atomic_path(out / "checkpoint.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"sdtool": record})
+    write_tensors(out / "checkpoint.safetensors", tensors, {"sdtool": record})
 
 
 def load(out: Path) -> tuple[int, int, dict, dict] | None:

@@ -112,6 +112,8 @@ def agp_folder(path: str | Path) -> Path:
 def base_of(path: str | Path) -> str:
     """The base prior that an AGP names, as `load_base` takes it."""
     folder = agp_folder(path)
+    if str(path) == TINY:
+        return TINY
     named = read_json(folder / AGP_CARD).get("base", TINY)
     beside = folder / named
     return str(beside) if named != TINY and beside.is_dir() else named
