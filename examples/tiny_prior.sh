@@ -12,8 +12,8 @@ repository=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${BUILD:-$repository/build/tiny-prior}  # folder for everything on the way
 BUNDLE=${BUNDLE:-$repository/sdtool/tiny}     # folder for the two priors
 COUNT=${COUNT:-2400}                          # objects in the toy world
-BASE_STEPS=${BASE_STEPS:-4500}                # training steps of the base prior
-AGP_STEPS=${AGP_STEPS:-2500}                  # training steps of the AGP
+BASE_STEPS=${BASE_STEPS:-4000}                # training steps of the base prior
+AGP_STEPS=${AGP_STEPS:-3000}                  # training steps of the AGP
 
 mkdir -p "$BUILD" "$BUNDLE"
 BUNDLE=$(cd "$BUNDLE" && pwd)
@@ -37,7 +37,7 @@ base=$(stage train-base "$views" --captions "$captions" --out base \
 # The AGP: canonical coordinates, with their cameras.
 ccm=$(stage render-ccm "$filtered" --out ccm --views 12 --size 32 --distance 1.8)
 agp=$(stage finetune-agp "$ccm" --captions "$captions" --base "$base" --out agp \
-    --steps "$AGP_STEPS" --ema 0.998 --mixed-precision bf16 --half --seed 0)
+    --steps "$AGP_STEPS" --lr 0.001 --grow 0.4 --ema 0.998 --mixed-precision bf16 --half --seed 0)
 
 bundle() { # FROM TO PART…: replace the folder TO by the named parts of FROM
     local from=$1 to=$2

@@ -1,6 +1,6 @@
 """The phases of a lift as plain data, and the presets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdtool.errors import UsageError
 
@@ -54,10 +54,11 @@ TINY_CPU = Plan(
         Phase(
             "coarse",
             "density",
-            steps=300,
-            lr=0.05,
+            steps=400,
+            lr=0.07,
             size=32,
-            lambda_ori=(0.0, 0.3),
+            lambda_ori=(0.0, 0.05),
+            t_high=(0.98, 0.2),
             smooth=1.0,
         ),
         Phase(
@@ -65,44 +66,32 @@ TINY_CPU = Plan(
             "surface",
             steps=150,
             lr=0.002,
-            lambda_ori=(0.3, 0.3),
-            t_high=(0.5, 0.3),
-            smooth=0.1,
+            lambda_ori=(0.1, 0.1),
+            scale_ori=7.5,
+            scale_align=7.5,
+            t_high=(0.4, 0.15),
+            smooth=100.0,
         ),
+        # only high noise levels know the colour of the whole; low ones keep whatever it is
         Phase(
             "color",
             "color",
-            steps=120,
-            lr=0.05,
+            steps=200,
+            lr=0.1,
             sees="rgb",
             lambda_align=(0.0, 0.0),
-            scale_ori=7.5,
-            t_high=(0.98, 0.5),
+            scale_ori=3.0,
+            t_low=0.3,
+            t_high=(0.98, 0.98),
         ),
     )
 )
 
-PREVIEW = Plan(
-    phases=(
-        Phase(
-            "coarse",
-            "density",
-            steps=120,
-            lr=0.08,
-            size=32,
-            lambda_ori=(0.0, 0.3),
-            smooth=1.0,
-        ),
-        Phase("geometry", "surface", steps=20, lr=0.002, t_high=(0.5, 0.3), smooth=0.1),
-        Phase(
-            "color",
-            "color",
-            steps=40,
-            lr=0.1,
-            sees="rgb",
-            lambda_align=(0.0, 0.0),
-            scale_ori=7.5,
-        ),
+PREVIEW = replace(
+    TINY_CPU,
+    phases=tuple(
+        replace(phase, steps=steps)
+        for phase, steps in zip(TINY_CPU.phases, (150, 20, 60), strict=True)
     ),
     tet_resolution=32,
     samples=32,

@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from sdtool import schedules
 from sdtool.artifacts import append_jsonl, write_tensors
 from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import SdtoolError
@@ -23,6 +24,8 @@ from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import VanishedError
 
 CHECKPOINT_EVERY, GOOD_EVERY = 50, 20
+SETTLE = schedules.linear(1.0, 0.1, begin=0.6)
+"""Factor on the learning rate over a phase: the last steps average out the noise of the score."""
 
 
 @dataclass
@@ -107,6 +110,8 @@ def optimise(
             strength = 0.5
             append_jsonl(out / "log.jsonl", {"phase": phase.name, "rollback": str(error)})
             continue
+        for group in optimiser.param_groups:
+            group["lr"] = phase.lr * SETTLE(step / phase.steps)
         optimiser.step()
         clock.add("backward", now)
         step += 1

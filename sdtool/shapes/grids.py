@@ -12,13 +12,22 @@ from torch import nn
 class GridPyramid(nn.Module):
     """Σ of trilinearly enlarged grids over the cube [−half, half]³.
 
-    levels: cells a side of each level, ascending. channels: values at each point.
+    levels: cells a side of each level, ascending. channels: values at each point. gains: factor on
+    each level (default 1): under Adam a smaller gain is a smaller step, so that fine levels add
+    detail without making the field rough.
     The parameters of level l are (1, channels, n, n, n), indexed (z, y, x), zero at first.
     """
 
-    def __init__(self, levels: tuple[int, ...], channels: int, half: float):
+    def __init__(
+        self,
+        levels: tuple[int, ...],
+        channels: int,
+        half: float,
+        gains: tuple[float, ...] | None = None,
+    ):
         super().__init__()
         self.levels, self.half = tuple(levels), half
+        self.gains = gains or (1.0,) * len(levels)
         self.grids = nn.ParameterList(
             nn.Parameter(torch.zeros(1, channels, n, n, n)) for n in levels
         )
@@ -26,11 +35,12 @@ class GridPyramid(nn.Module):
     def composed(self) -> torch.Tensor:
         """(1, channels, n, n, n) at the finest level; grid corners are the cube's corners."""
         total = None
-        for grid in self.grids:
-            if total is not None:
-                size = grid.shape[-3:]
-                total = F.interpolate(total, size, mode="trilinear", align_corners=True)
-            total = grid if total is None else total + grid
+        for grid, gain in zip(self.grids, self.gains, strict=True):
+            if total is None:
+                total = gain * grid
+                continue
+            size = grid.shape[-3:]
+            total = F.interpolate(total, size, mode="trilinear", align_corners=True) + gain * grid
         return total
 
 
