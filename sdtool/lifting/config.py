@@ -49,6 +49,7 @@ class Plan:
     half: float = 0.6
 
 
+# Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
 TINY_CPU = Plan(
     phases=(
         Phase(
@@ -58,19 +59,18 @@ TINY_CPU = Plan(
             lr=0.07,
             size=32,
             lambda_ori=(0.0, 0.05),
-            t_high=(0.98, 0.2),
+            t_high=(0.98, 0.4),
             smooth=1.0,
         ),
         Phase(
             "geometry",
             "surface",
             steps=150,
-            lr=0.002,
+            lr=0.003,
             lambda_ori=(0.1, 0.1),
             scale_ori=7.5,
-            scale_align=7.5,
-            t_high=(0.4, 0.15),
-            smooth=100.0,
+            t_high=(0.98, 0.4),
+            smooth=1000.0,
         ),
         # only high noise levels know the colour of the whole; low ones keep whatever it is
         Phase(

@@ -15,11 +15,15 @@ from sdtool.errors import SdtoolError
 from sdtool.render.raster import antialias, interpolate, rasterize
 from sdtool.render.shading import headlight, shade
 from sdtool.render.volume import render_grid
-from sdtool.shapes.density import DensityShape
+from sdtool.shapes.density import SHARPNESS, DensityShape
 from sdtool.shapes.dmtet import DMTetShape, normals
 from sdtool.shapes.grids import GridPyramid, sample_grid
 
 BOX_MEMORY, BOX_EVERY = 0.7, 10
+SPARSE = 0.001
+"""Weight of the density's matter: enough to clear what no view sees, too little to thin the rest."""
+THIN = 0.025
+"""The density is solid where so thin a layer, in units, stops half of a ray."""
 
 
 class VanishedError(SdtoolError):
@@ -68,7 +72,7 @@ class DensityScene(nn.Module):
         }
 
     def regulariser(self) -> torch.Tensor:
-        return self.shape.total_variation()
+        return self.shape.total_variation() + SPARSE * self.shape.matter()
 
 
 class SurfaceScene(nn.Module):
@@ -150,7 +154,7 @@ def _channels_first(image: torch.Tensor) -> torch.Tensor:
 def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
     """(n, n, n) signed distance, negative inside, of the density's surface; n = resolution + 1.
 
-    The surface is where the density stops half of a ray over a twentieth of a unit. Only the
+    The surface is where the density stops half of a ray over `THIN` units. Only the
     largest connected body is kept; its holes that no ray could see are filled.
     """
     from scipy import ndimage
@@ -159,7 +163,7 @@ def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
     n = resolution + 1
     raw = torch.nn.functional.interpolate(raw, (n, n, n), mode="trilinear", align_corners=True)
     raw = ndimage.gaussian_filter(raw[0, 0].numpy(), 0.6)
-    level = np.log(np.expm1(np.log(2.0) / 0.05 / 8.0))  # 8 · softplus(level) · 0.05 = ln 2
+    level = np.log(np.expm1(np.log(2.0) / THIN / SHARPNESS))  # 8 · softplus(level) · thin = ln 2
     solid = raw > level
     solid[[0, -1]] = solid[:, [0, -1]] = solid[:, :, [0, -1]] = False
     labels, count = ndimage.label(solid)
