@@ -13,6 +13,7 @@ PROMPT=${PROMPT:-a corgi}  # what to make
 COUNT=${COUNT:-300}        # objects in the collection
 VIEWS=${VIEWS:-8}          # views of each object
 STEPS=${STEPS:-300}        # training steps of the AGP
+EXAM=${EXAM:-32}           # held-out maps in the AGP's test
 BASE=${BASE:-tiny}         # base prior: a folder, or tiny
 AGP=${AGP:-}               # AGP to lift with; empty: the one that is trained here
 PRESET=${PRESET:-tiny-cpu} # how thoroughly to lift: tiny-cpu or preview
@@ -28,7 +29,7 @@ captions=$(stage caption "$filtered" --out "$OUT/captions")
 
 # Size and camera distance are those of the tiny prior.
 ccm=$(stage render-ccm "$filtered" --out "$OUT/ccm" --views "$VIEWS" --size 32 --distance 1.8)
-agp=$(stage finetune-agp "$ccm" --captions "$captions" --base "$BASE" --steps "$STEPS" --out "$OUT/agp")
+agp=$(stage finetune-agp "$ccm" --captions "$captions" --base "$BASE" --steps "$STEPS" --exam "$EXAM" --out "$OUT/agp")
 
 shape=$(stage lift "$PROMPT" --rep dmtet --agp "${AGP:-$agp}" --preset "$PRESET" --out "$OUT/shape")
 stage export "$shape" --out "$OUT/model.glb"

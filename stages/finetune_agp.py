@@ -50,6 +50,9 @@ def finetune_agp(
     decay: Annotated[str, typer.Option(help="step (×0.2 for the last 30%) or cosine.")] = "step",
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 250,
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample grids.")] = 500,
+    exam: Annotated[
+        int, typer.Option(min=1, help="Held-out maps in the test of view identification.")
+    ] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     mixed_precision: Annotated[str, typer.Option(help="no or bf16.")] = "no",
     half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
@@ -66,7 +69,7 @@ def finetune_agp(
         captions = captions / "captions.jsonl"
     params = {"base": base, "steps": steps, "batch": batch, "lr": lr, "ema": ema}
     params |= {"text_dropout": text_dropout, "grow": grow, "decay": decay}
-    params |= {"mixed_precision": mixed_precision, "half": half, "seed": seed}
+    params |= {"mixed_precision": mixed_precision, "half": half, "exam": exam, "seed": seed}
     inputs = {f"ccm-{k}": folder for k, folder in enumerate(ccm)} | {"captions": captions}
     inputs["base"] = Path(base) if Path(base).is_dir() else None
     record = artifacts.begin(out, "finetune-agp", params=params, inputs=inputs, overwrite=overwrite)
@@ -101,8 +104,8 @@ def finetune_agp(
     prior = fresh_agp(source, torch.Generator().manual_seed(seed)).to(choose_device(device))
     prompts = Prompts(data, prompts_of, ("",))
     ask = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(test), generator=ask)[:64].numpy()
-    exam = test.maps(chosen), test.cameras(chosen)
+    chosen = torch.randperm(len(test), generator=ask)[:exam].numpy()
+    tested = test.maps(chosen), test.cameras(chosen)
     with torch.no_grad():
         exam_text = prior.encode_text([prompts_of[test.uids[k]][0] for k in test.object[chosen]])
         shown = sorted({prompts_of[uid][0] for uid in test.uids})
@@ -141,7 +144,7 @@ def finetune_agp(
         sample_every=sample_every,
     )
     loss = train(prior, {"unet": prior.unet}, draw, plan, out, seed=seed, sample=sample)
-    accuracy = view_identification(prior, *exam, exam_text, generator=ask)
+    accuracy = view_identification(prior, *tested, exam_text, generator=ask)
     print(f"view identification: {accuracy:.0%} of {len(chosen)} maps", file=sys.stderr)
     facts = params | {"maps": len(data), "objects": len(data.uids), "held_out": len(test.uids)}
     facts |= {"loss": round(loss, 5), "view_identification": round(accuracy, 4)}

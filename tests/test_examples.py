@@ -32,9 +32,8 @@ def asset(path):
     return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])["asset"]
 
 
-@pytest.mark.skipif(not (TINY / "agp").is_dir(), reason="the tiny prior is not bundled yet")
 def test_end_to_end(tmp_path):
-    size = {"COUNT": "24", "VIEWS": "3", "STEPS": "2", "PRESET": "preview", "AGP": "tiny"}
+    size = {"COUNT": "24", "VIEWS": "3", "STEPS": "2", "EXAM": "2", "PRESET": "preview", "AGP": "tiny"}
     first = run("end_to_end.sh", tmp_path, OUT="out", **size)
     assert first.returncode == 0, first.stderr
     assert first.stdout == "out/model.glb\n"

@@ -20,8 +20,6 @@ from sdtool.shapes.dmtet import DMTetShape, normals
 from sdtool.shapes.grids import GridPyramid, sample_grid
 
 BOX_MEMORY, BOX_EVERY = 0.7, 10
-SPARSE = 0.001
-"""Weight of the density's matter: enough to clear what no view sees, too little to thin the rest."""
 THIN = 0.025
 """The density is solid where so thin a layer, in units, stops half of a ray."""
 
@@ -72,7 +70,7 @@ class DensityScene(nn.Module):
         }
 
     def regulariser(self) -> torch.Tensor:
-        return self.shape.total_variation() + SPARSE * self.shape.matter()
+        return self.shape.total_variation()
 
 
 class SurfaceScene(nn.Module):

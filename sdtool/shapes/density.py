@@ -55,14 +55,6 @@ class DensityShape(nn.Module):
             corners.append((low, high))
         return torch.tensor(corners).T.contiguous()
 
-    def matter(self) -> torch.Tensor:
-        """Σ over the grid of the share of light that a cell stops, in [0, 1] each.
-
-        Its gradient clears what no view asks for: between legs, behind surfaces.
-        """
-        cell = 2 * self.half / (self.field.levels[-1] - 1)
-        return (1 - torch.exp(-SHARPNESS * cell * F.softplus(self.raw()))).sum()
-
     def total_variation(self) -> torch.Tensor:
         """Mean squared difference of neighbouring raw values."""
         raw = self.field.composed()
