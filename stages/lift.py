@@ -97,9 +97,10 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
     guidance = Guidance(
         prior, geometric, prompt, params["lambda_ori"], params["lambda_align"], params["scale"]
     )
-    number, step, scene, adam = 0, 0, None, None
+    number, step, strength, scene, adam = 0, 0, 1.0, None, None
     if saved := loop.load(out):
-        number, step, tensors, adam = saved
+        place, tensors, adam = saved
+        number, step, strength = place["phase"], place["step"], place["strength"]
         scene = dmtet.restored_scene(number, tensors, plan)
         _trim_log(out / "log.jsonl", plan, number, step)
         print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
@@ -111,7 +112,7 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
             if scene is None:
                 scene = dmtet.first_scene(plan)
             elif index > number:
-                scene, step, adam = dmtet.next_scene(scene, plan), 0, None
+                scene, step, strength, adam = dmtet.next_scene(scene, plan), 0, 1.0, None
 
             def show(done: int, loss: float, scene=scene, phase=phase) -> None:
                 bar.advance(1, note=f"{phase.name}, loss {loss:.1f}")
@@ -121,17 +122,17 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
 
             clock = loop.optimise(
                 scene, guidance, phase, look, number=index, seed=params["seed"], start=step,
-                adam=adam, out=out, on_step=show,
+                adam=adam, strength=strength, out=out, on_step=show,
             )  # fmt: skip
             for key, seconds in clock.spent.items():
                 spent[key] = spent.get(key, 0.0) + seconds
     mesh = dmtet.finished(scene, out)
     pictures.contact_sheet(mesh, look, out / "views.png", prompt)
     pictures.spin(mesh, look, out / "turntable.webp")
-    (out / "checkpoint.safetensors").unlink(missing_ok=True)
     counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
     outputs = ["shape.safetensors", "material.safetensors", "views.png", "turntable.webp"]
     result = record.finish(counts=counts, outputs=[*outputs, "previews", "log.jsonl"])
+    (out / "checkpoint.safetensors").unlink(missing_ok=True)
     result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
     result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)
     return result

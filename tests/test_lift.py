@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from geometry import corgi_facts, pieces, slice_fill
-from safetensors.torch import load_file
 
 from sdtool import cli
 from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import SdtoolError
+from sdtool.glb import read_glb
 from sdtool.lifting import config, loop
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.guidance import Guidance
@@ -28,7 +28,6 @@ from sdtool.lifting.scenes import (
     density_to_sdf,
     largest_component,
 )
-from sdtool.meshes import Mesh
 from sdtool.shapes.density import DensityShape
 from sdtool.shapes.grids import grid_points
 
@@ -37,7 +36,7 @@ from sdtool import cli
 from sdtool.lifting import config
 from sdtool.lifting.config import Phase, Plan
 config.PRESETS["small"] = Plan(phases=(
-    Phase("coarse", "density", steps=60, lr=0.05, size=32, views=2, lambda_ori=(0.0, 0.3)),
+    Phase("coarse", "density", steps=60, lr=0.2, size=32, views=2, lambda_ori=(0.0, 0.3)),
     Phase("geometry", "surface", steps=6, lr=0.002, views=1),
     Phase("color", "color", steps=4, lr=0.05, views=1, sees="rgb", lambda_align=(0.0, 0.0)),
 ), tet_resolution=16, samples=24)
@@ -156,7 +155,7 @@ def run_guarded(broken: range, out, steps: int = 25) -> tuple[DensityScene, list
     scene = DensityScene(0.6, 8)
     loop.optimise(
         scene, Guidance(prior, prior, "a corgi", lambda_ori=0.0), phase, ViewRange(),
-        number=0, seed=0, start=0, adam=None, out=out, on_step=lambda step, loss: None,
+        number=0, seed=0, start=0, out=out, on_step=lambda step, loss: None,
     )  # fmt: skip
     return scene, [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
@@ -189,14 +188,16 @@ def test_nothing_left_is_an_error_and_not_a_result():
 
 def test_the_surface_continues_the_density():
     shape = DensityShape()
+    with torch.no_grad():
+        shape.field.grids[0].fill_(6.0)
     before = density_to_sdf(shape, 32)
     scene = SurfaceScene(before, 0.6)
     v_pos, faces = scene.shape.surface()
     radius = v_pos.norm(dim=1)
     assert len(faces) > 100
-    # raw = 4 (1 − 2r / 0.35), and the level is where 8 · softplus(raw) · 0.05 = ln 2
-    level = np.log(np.expm1(np.log(2) / 0.4))
-    expected = 0.35 / 2 * (1 - level / 4)
+    # raw = 6 + 4 (1 − 2r / 0.35), and the level is where 8 · softplus(raw) · 0.025 = ln 2
+    level = np.log(np.expm1(np.log(2) / (8 * 0.025)))
+    expected = 0.35 / 2 * (1 - (level - 6) / 4)
     assert abs(radius.mean().item() - expected) < 0.01
     assert radius.std() < 0.006
 
@@ -216,7 +217,8 @@ def test_scenes_render_maps_of_the_same_form():
         coverage = (image[:, 3] + 1) / 2
         assert coverage.min() >= -1e-5 and coverage.max() <= 1 + 1e-5, name
         assert coverage[:, 8, 8].min() > 0.9 and coverage[:, 0, 0].max() < 0.01, name
-        assert (image[:, :3].abs() <= coverage[:, None] + 1e-3).all(), name
+        if name != "ccm":  # a density's haze may lie outside the running box
+            assert (image[:, :3].abs() <= coverage[:, None] + 1e-3).all(), name
     # in the middle of the front view the sphere's front is seen: ccm z near 1, normal toward +z
     assert (maps["surface ccm"][0, 2, 8, 8] + 1) / 2 > 0.9
     assert maps["surface normal"][0, 2, 8, 8] > 0.8
@@ -240,8 +242,10 @@ def test_largest_component_keeps_the_larger_sphere():
 def test_a_corgi_is_a_corgi(tmp_path):
     out = tmp_path / "corgi"
     assert cli.run(["lift", "a corgi", "--rep", "dmtet", "--out", str(out)]) == 0
-    shape = load_file(out / "shape.safetensors")
-    mesh = Mesh(shape["v_pos"].numpy(), shape["t_pos_idx"].numpy())
+    assert cli.run(["export", str(out), "--out", str(tmp_path / "corgi.glb")]) == 0
+    mesh = read_glb(tmp_path / "corgi.glb")
+    red, green, blue = mesh.v_color.mean(0)
+    assert red > green > blue and red > 0.5  # ginger
     facts = corgi_facts(mesh)
     assert facts["largest_component"] >= 0.95
     assert facts["legs"] == 4, pieces(slice_fill(mesh, 0.12))

@@ -36,7 +36,9 @@ def next_scene(previous: nn.Module, plan: Plan) -> nn.Module:
     with torch.no_grad():
         v_pos, faces = previous.shape.surface()
         if len(faces) == 0:
-            raise VanishedError("the geometry phase left no surface; try another --seed")
+            raise VanishedError(
+                "the geometry phase left no surface; try another --seed with --overwrite"
+            )
         v_pos, faces = largest_component(v_pos, faces)
     return ColorScene(v_pos, faces, plan.half)
 
@@ -64,7 +66,9 @@ def finished(scene: ColorScene, out: Path) -> Mesh:
     color = scene.color_at(scene.v_pos)
     mesh = Mesh(scene.v_pos.numpy(), scene.t_pos_idx.numpy(), color.numpy().astype(np.float32))
     if not np.isfinite(mesh.v_pos).all() or not np.isfinite(face_normals(mesh)).all():
-        raise VanishedError("the finished surface is not finite; try another --seed")
+        raise VanishedError(
+            "the finished surface is not finite; try another --seed with --overwrite"
+        )
     shape = {"v_pos": mesh.v_pos, "t_pos_idx": mesh.t_pos_idx}
     write_tensors(out / "shape.safetensors", shape, {})
     field = {f"color.{k}": v.numpy() for k, v in scene.field.state_dict().items()}

@@ -61,15 +61,16 @@ def optimise(
     number: int,
     seed: int,
     start: int,
-    adam: dict | None,
+    adam: dict | None = None,
+    strength: float = 1.0,
     out: Path,
     on_step: Callable[[int, float], None],
 ) -> Clock:
     """Run a phase from step `start`; the scene is changed in place. Returns where the time went.
 
     A non-finite loss or gradient, or a vanished shape, rolls back to the last good state and
-    halves the guidance, once; SdtoolError the second time. adam: the optimiser's state to continue
-    with. on_step(step, loss) is called after each step.
+    halves the guidance, once; SdtoolError the second time. adam, strength: the optimiser's state and
+    the factor on the guidance to continue with. on_step(step, loss) is called after each step.
     """
     parameters = [p for p in scene.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=phase.lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
@@ -77,13 +78,13 @@ def optimise(
         optimiser.load_state_dict(
             {"state": adam, "param_groups": optimiser.state_dict()["param_groups"]}
         )
-    fov, clock, strength = float(np.radians(look.fov)), Clock(), 1.0
+    fov, clock = float(np.radians(look.fov)), Clock()
     good, step = (start, _copy(scene, optimiser)), start
     while step < phase.steps:
         if step % GOOD_EVERY == 0:
             good = (step, _copy(scene, optimiser))
         if step % CHECKPOINT_EVERY == 0:
-            save(out, scene, optimiser, number, step)
+            save(out, scene, optimiser, number, step, strength)
         began = now = time.perf_counter()
         c2w, generator = step_views(look, phase.views, seed, number, step)
         optimiser.zero_grad(set_to_none=True)
@@ -103,7 +104,7 @@ def optimise(
             if strength < 1:
                 raise SdtoolError(
                     f"the {phase.name} phase failed twice at step {step} ({error}); nothing was "
-                    "written as a result; try another --seed or a lower --scale"
+                    "written as a result; try another --seed or a lower --scale, with --overwrite"
                 ) from None
             step, state = good
             _restore(scene, optimiser, state)
@@ -139,17 +140,20 @@ def _restore(scene: nn.Module, optimiser: torch.optim.Optimizer, copy: tuple[dic
 # Checkpoints
 
 
-def save(out: Path, scene: nn.Module, optimiser, number: int, step: int) -> None:
-    """Write `checkpoint.safetensors`: the scene's tensors, Adam's, and which phase and step."""
+def save(out: Path, scene: nn.Module, optimiser, number: int, step: int, strength: float) -> None:
+    """Write `checkpoint.safetensors`: the scene's tensors, Adam's, and the place in the plan."""
     tensors = {f"scene/{k}": v.numpy() for k, v in scene.state_dict().items()}
     for i, inner in optimiser.state_dict()["state"].items():
         tensors |= {f"adam/{i}/{k}": v.numpy() for k, v in inner.items()}
-    record = json.dumps({"phase": number, "step": step})
+    record = json.dumps({"phase": number, "step": step, "strength": strength})
     write_tensors(out / "checkpoint.safetensors", tensors, {"sdtool": record})
 
 
-def load(out: Path) -> tuple[int, int, dict, dict] | None:
-    """(phase, step, scene tensors, Adam's state) of the checkpoint in `out`; None if there is none."""
+def load(out: Path) -> tuple[dict, dict, dict] | None:
+    """Of the checkpoint in `out`: its place (phase, step, strength), the scene's tensors, Adam's state.
+
+    None if there is no checkpoint.
+    """
     path = out / "checkpoint.safetensors"
     if not path.is_file():
         return None
@@ -163,4 +167,4 @@ def load(out: Path) -> tuple[int, int, dict, dict] | None:
             else:
                 index, key = rest.split("/")
                 adam.setdefault(int(index), {})[key] = file.get_tensor(name)
-    return place["phase"], place["step"], scene, adam
+    return place, scene, adam

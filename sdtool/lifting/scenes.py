@@ -19,6 +19,7 @@ from sdtool.shapes.density import SHARPNESS, DensityShape
 from sdtool.shapes.dmtet import DMTetShape, normals
 from sdtool.shapes.grids import GridPyramid, sample_grid
 
+CURE = "lower --scale or try another --seed, with --overwrite"
 BOX_MEMORY, BOX_EVERY = 0.7, 10
 THIN = 0.025
 """The density is solid where so thin a layer, in units, stops half of a ray."""
@@ -84,7 +85,9 @@ class SurfaceScene(nn.Module):
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         v_pos, faces = self.shape.surface()
         if len(faces) == 0:
-            raise VanishedError("the surface has vanished; lower --scale or try another --seed")
+            raise VanishedError(
+                "the surface has vanished; lower --scale or try another --seed with --overwrite"
+            )
         used = v_pos.detach()
         measured = torch.stack([used.amin(0), used.amax(0)])
         low, high = self.box.update(lambda: measured) if generator else self.box.corners
@@ -166,7 +169,7 @@ def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
     solid[[0, -1]] = solid[:, [0, -1]] = solid[:, :, [0, -1]] = False
     labels, count = ndimage.label(solid)
     if count == 0:
-        raise VanishedError("the coarse phase left nothing; lower --scale or try another --seed")
+        raise VanishedError(f"the coarse phase left nothing; {CURE}")
     largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1
     filled = ndimage.binary_fill_holes(largest)
     cell = 2 * shape.half / resolution
