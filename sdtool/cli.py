@@ -75,7 +75,10 @@ def _load(name: str) -> TyperCommand:
 
 
 app = typer.Typer(
-    cls=StageGroup, no_args_is_help=True, rich_markup_mode="markdown", epilog=EPILOG,
+    cls=StageGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

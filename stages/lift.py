@@ -114,6 +114,8 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
             elif index > number:
                 scene, step, strength, adam = dmtet.next_scene(scene, plan), 0, 1.0, None
 
+            bar.message(f"{phase.name}: {phase.steps - step} steps")
+
             def show(done: int, loss: float, scene=scene, phase=phase) -> None:
                 bar.advance(1, note=f"{phase.name}, loss {loss:.1f}")
                 if done % 50 == 0 or done == phase.steps:

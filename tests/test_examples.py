@@ -33,7 +33,14 @@ def asset(path):
 
 
 def test_end_to_end(tmp_path):
-    size = {"COUNT": "24", "VIEWS": "3", "STEPS": "2", "EXAM": "2", "PRESET": "preview", "AGP": "tiny"}
+    size = {
+        "COUNT": "24",
+        "VIEWS": "3",
+        "STEPS": "2",
+        "EXAM": "2",
+        "PRESET": "preview",
+        "AGP": "tiny",
+    }
     first = run("end_to_end.sh", tmp_path, OUT="out", **size)
     assert first.returncode == 0, first.stderr
     assert first.stdout == "out/model.glb\n"
