@@ -59,9 +59,10 @@ def _record(run: Path) -> dict[str, Any]:
         raise InputError(f"{run} {kind}; name the directory of a lift, or {cure}")
     if not (run / DONE).is_file():
         if (run / PARTIAL).is_file():
-            params = read_json(run / PARTIAL).get("params", {})
-            again = f'sdtool lift "{params.get("prompt", "…")}" --out {run}'
-            raise InputError(f"{run} is an unfinished lift; the same command continues it: {again}")
+            prompt = read_json(run / PARTIAL).get("params", {}).get("prompt", "…")
+            raise InputError(
+                f'{run} is an unfinished lift of "{prompt}"; repeat the command that began it'
+            )
         raise InputError(f"{run} is not a finished lift (it holds no {DONE}); {cure}")
     record = read_json(run / DONE)
     stage = record.get("stage") if isinstance(record, dict) else None

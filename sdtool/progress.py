@@ -27,7 +27,7 @@ class Bar:
 
     def message(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(text, highlight=False)
+        self._bar.console.print(text, highlight=False, markup=False)
 
 
 @contextmanager
@@ -43,10 +43,10 @@ def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
         TimeRemainingColumn(compact=True),
     )
     console = Console(stderr=True)

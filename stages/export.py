@@ -80,8 +80,8 @@ def _extras(record: dict[str, Any]) -> dict[str, Any]:
     for key, name in record.get("priors", {}).items():
         if key in digests:
             name = f"{Path(name).resolve().name} ({digests[key]['digest']})"
-        elif Path(name).is_absolute():
-            name = Path(name).name
+        elif Path(name).is_absolute() or Path(name).is_dir():
+            name = Path(name).resolve().name
         extras[key] = name
     return extras
 

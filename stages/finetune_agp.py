@@ -6,6 +6,9 @@ from a given camera (SweetDreamer, section 3.1). Captions are switched at random
 other names. One object in twenty is held out and measures the result: of eight cameras around it,
 the true one should explain its map best.
 
+It is trained to predict what its base predicts: the noise for Stable Diffusion 2.1-base and 1.5, as
+in the paper; v for the tiny prior.
+
 The base is a diffusers folder, `tiny`, or a hub id; its image size must be the size of the maps
 (64 for Stable Diffusion 2.1-base, 32 for the tiny prior). A killed run continues where it stopped.
 

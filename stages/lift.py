@@ -63,11 +63,11 @@ def lift(
     from sdtool.lifting.config import plan as plan_of
 
     plan = plan_of(preset)
-    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-") or "prompt"
+    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80] or "prompt"
     out = out or Path("runs") / name
     params = {
         "prompt": prompt, "rep": rep, "agp": agp, "base": base, "preset": preset,
-        "plan": asdict(plan), "lambda_ori": lambda_ori, "lambda_align": lambda_align,
+        "settings": asdict(plan), "lambda_ori": lambda_ori, "lambda_align": lambda_align,
         "scale": scale, "seed": seed,
     }  # fmt: skip
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
@@ -89,7 +89,7 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
     began = time.monotonic()
     out, prompt = record.out, params["prompt"]
     base = params["base"] or base_of(params["agp"])
-    prior, geometric = load_base(base), load_agp(params["agp"], base=base)
+    prior, geometric = load_base(base), load_agp(params["agp"])
     record.head["priors"] = {"agp": params["agp"], "base": base}
     if unknown := prior.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)

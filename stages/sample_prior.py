@@ -52,7 +52,7 @@ def sample_prior(
     from sdtool.priors.sampling import contact_sheet, ddim
 
     where = choose_device(device)
-    geometry = load_agp(agp, where, base=base or None)
+    geometry = load_agp(agp, where)
     picture = load_base(base or base_of(agp), where)
     if unknown := picture.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
@@ -76,9 +76,8 @@ def sample_prior(
     rows = [(f"{prompt}: AGP, eight azimuths", drawn(geometry, prompt, cameras))]
     rows.append((f"{prompt}: base", drawn(picture, prompt)))
     if picture.normal_suffix:
-        rows.append(
-            (prompt + picture.normal_suffix, drawn(picture, prompt + picture.normal_suffix))
-        )
+        asked = picture.normal_prompt(prompt)
+        rows.append((asked, drawn(picture, asked)))
     chunks = {"prompt": prompt, "scale": scale, "steps": steps, "seed": seed}
     contact_sheet(out / "samples.png", rows, side=128, text=chunks)
     return record.finish(counts={"ok": 1, "failed": 0}, outputs=["samples.png"])

@@ -131,11 +131,14 @@ def test_running_box_averages_every_tenth_step():
 class BrokenPrior:
     """A prior whose answers are not numbers while `broken` lasts."""
 
-    sample_size, channels, is_latent, normal_suffix = 8, 4, False, ""
+    sample_size, channels, is_latent = 8, 4, False
     alphas_cumprod = torch.linspace(0.99, 0.01, 100)
 
     def __init__(self, broken: range):
         self.calls, self.broken = 0, broken
+
+    def normal_prompt(self, prompt):
+        return prompt
 
     def encode_text(self, prompts):
         return torch.zeros(len(prompts), 2, 4)

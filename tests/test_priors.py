@@ -361,3 +361,11 @@ def test_a_prior_that_ignores_the_camera_identifies_by_chance(tiny):
     cameras = turntable_cameras(2)
     share = view_identification(agp, x, cameras, text, generator=torch.Generator(), batch=16)
     assert share == pytest.approx(1 / 8)
+
+
+def test_a_long_prompt_keeps_its_normal_suffix():
+    prior = load_base("tiny")
+    assert prior.normal_prompt("a red chair") == "a red chair, normal map"
+    long = prior.normal_prompt("a red chair " + "with a zeppelin quux " * 9)
+    assert long.startswith("a red chair with") and long.endswith(", normal map")
+    assert not prior.text.cuts(long) and prior.text.cuts(long.replace(",", " quux quux quux,"))

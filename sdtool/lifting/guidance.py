@@ -29,7 +29,7 @@ class Guidance:
         with torch.no_grad():
             self.text = {
                 "rgb": base.encode_text(["", prompt]),
-                "normal": base.encode_text(["", prompt + base.normal_suffix]),
+                "normal": base.encode_text(["", base.normal_prompt(prompt)]),
             }
             self.text_agp = agp.encode_text(["", prompt])
 

@@ -11,6 +11,12 @@ from sdtool.errors import InputError
 from sdtool.priors.loading import AGP_CARD
 from sdtool.priors.prior import CAMERA_NUMBERS, Prior
 
+PREDICTS = {
+    "epsilon": "the noise ε",
+    "v_prediction": "v = √ᾱ·ε − √(1 − ᾱ)·x",
+    "sample": "the clean map x",
+}
+
 
 def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
     """An AGP that still equals its base: the same UNet with diffusers' hook for a vector.
@@ -68,7 +74,9 @@ from the base prior `{base}`, whose text encoder and noise schedule it needs. Th
 3×4 of camera-to-world, row by row) goes in as `class_labels`:
 
     unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
-    noise = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample
+    guess = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample
+
+Like its base, it predicts {PREDICTS[prior.prediction]}.
 
 | training | |
 |---|---|

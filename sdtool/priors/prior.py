@@ -15,7 +15,7 @@ from torch import nn
 from sdtool.priors.text import TextEncoder
 
 CAMERA_NUMBERS = 12
-"""The camera condition: the upper 3×4 of c2w, row by row (DESIGN, conventions)."""
+"""The camera condition: the upper 3×4 of c2w, row by row."""
 
 
 class Prior(nn.Module):
@@ -79,6 +79,15 @@ class Prior(nn.Module):
         if self.text is None:
             raise ValueError(f"{self.name} was loaded without its text encoder")
         return self.text(prompts)
+
+    def normal_prompt(self, prompt: str) -> str:
+        """The prompt that asks for surface normals; its last words go if the whole is too long."""
+        kept = prompt.split()
+        while self.normal_suffix and len(kept) > 1:
+            if not self.text.cuts(" ".join(kept) + self.normal_suffix):
+                break
+            kept.pop()
+        return " ".join(kept) + self.normal_suffix
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The prompt's words that a small prior has never met; empty for an open vocabulary."""

@@ -27,6 +27,10 @@ class TextEncoder(nn.Module):
         )
         return tokens.input_ids, tokens.attention_mask
 
+    def cuts(self, prompt: str) -> bool:
+        """True if the prompt has more tokens than fit."""
+        return len(self.tokenizer(prompt).input_ids) > self.length
+
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(N, L) ids and mask from `tokenize` → (N, L, C) float32."""
         device = self.model.device

@@ -15,8 +15,8 @@ def sample_depths(
     step = (distance[:, None] + radius - near) / samples
     jitter = 0.5
     if generator is not None:
-        jitter = torch.rand(len(distance), samples, generator=generator)
-    return near + (torch.arange(samples) + jitter) * step
+        jitter = torch.rand(len(distance), samples, generator=generator).to(distance.device)
+    return near + (torch.arange(samples, device=distance.device) + jitter) * step
 
 
 def composite(density: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
