@@ -22,7 +22,8 @@ from sdtool.errors import InputError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-DONE, PARTIAL, FAILURES = "stage.json", "stage.partial.json", "failures.jsonl"
+DONE, PARTIAL = "stage.json", "stage.partial.json"
+FAILURES, LOG = "failures.jsonl", "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,16 @@ def digest(path: str | Path, leave_out: Path | None = None) -> str:
 class StageRecord:
     """The life of one stage directory; made by `begin`, closed by `finish`."""
 
-    def __init__(self, out: Path, head: dict[str, Any], done: dict[str, Any] | None, resumed: bool):
+    def __init__(
+        self,
+        out: Path,
+        head: dict[str, Any],
+        done: dict[str, Any] | None,
+        resumed: bool,
+        replaced: Iterable[str] | None = None,
+    ):
         self.out, self.head, self.resumed = out, head, resumed
-        self._done = done
+        self._done, self._replaced = done, replaced
 
     @property
     def is_done(self) -> bool:
@@ -197,6 +205,18 @@ class StageRecord:
         counts = self._done.get("counts", {})
         summary = {"counts": counts, "outputs": self._done.get("outputs", []), "reused": True}
         return Result(path or self.out, summary, failed=counts.get("failed", 0))
+
+    def clear(self) -> None:
+        """Remove what the overwritten run made; nothing if none waits to be removed."""
+        if self._replaced is None:
+            return
+        if (self.out / DONE).is_file():  # killed from here on, it is an unfinished run
+            os.replace(self.out / DONE, self.out / PARTIAL)
+        for name in self._replaced:
+            _remove_inside(self.out, name)
+        _sweep(self.out)
+        write_json(self.out / PARTIAL, self.head)
+        self._replaced = None
 
     def fail(self, item: str, reason: str, message: str) -> None:
         """Note one object that could not be used, in `failures.jsonl`."""
@@ -218,13 +238,20 @@ def begin(
     params: dict[str, Any],
     inputs: dict[str, str | Path | None] | None = None,
     overwrite: bool = False,
+    owned: Iterable[str] = (),
+    patient: bool = False,
 ) -> StageRecord:
     """Open the stage directory `out`.
 
     params: everything that changes the result (the seed too). inputs: name → file or directory.
     The record `is_done` if the same command finished here before; it is `resumed` if the same
-    command was interrupted here. UsageError if `out` holds something else; `overwrite` replaces
-    what the same stage wrote, and nothing else.
+    command was interrupted here. UsageError if `out` holds something else.
+
+    overwrite: remove what the same stage made here, and nothing else: what its record lists as
+    outputs; of an unfinished run, what matches the patterns `owned`, relative to `out`; of both the
+    record itself, `failures.jsonl`, `log.jsonl` and checkpoints. What others put beside that stays,
+    and links are not followed. patient: this waits until the stage, sure of its inputs, calls
+    `clear()` on the record; it must do so before it writes.
     """
     out = Path(out)
     given = {key: Path(path) for key, path in (inputs or {}).items() if path}
@@ -238,8 +265,9 @@ def begin(
         "params": json.loads(json.dumps(params, default=_plain)),
         "inputs": found,
     }
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file; name a directory")
+    if not out.is_dir() and (out.exists() or out.is_symlink()):
+        kind = "a file" if out.exists() else "a link to nothing"
+        raise UsageError(f"--out {out} is {kind}; name a directory")
     marks = [m for m in (out / DONE, out / PARTIAL) if m.is_file()]
     if not marks and out.is_dir() and any(not _TEMPORARY.match(p.name) for p in out.iterdir()):
         raise UsageError(f"{out} is not empty and sdtool did not write it; choose another --out")
@@ -251,9 +279,15 @@ def begin(
         if author != stage:
             raise UsageError(f"{out} was written by {author}; choose another --out")
         if overwrite:
-            shutil.rmtree(out)
-            marks = []
-    if marks:
+            made = other.get("outputs")
+            made = [name for name in made if isinstance(name, str)] if type(made) is list else []
+            if marks[0].name == PARTIAL:
+                made += [str(p.relative_to(out)) for pattern in owned for p in out.glob(pattern)]
+            made += [FAILURES, LOG, *(p.name for p in out.glob("checkpoint*.safetensors"))]
+            record = StageRecord(out, head, None, resumed=False, replaced=made)
+            if not patient:
+                record.clear()
+            return record
         difference = _difference(other, head)
         if difference:
             raise UsageError(
@@ -280,6 +314,20 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
         if (there or {}).get("digest") != (here or {}).get("digest"):
             return f"its input {key} has changed"
     return ""
+
+
+def _remove_inside(out: Path, name: str) -> None:
+    """Remove a file or folder that a record names, if it lies in `out` and behind no link."""
+    path = out / name  # `name` if that is absolute
+    if not path.is_relative_to(out) or path == out or ".." in path.relative_to(out).parts:
+        return
+    folders = path.relative_to(out).parents
+    if any((out / folder).is_symlink() for folder in list(folders)[:-1]):  # the last is `out`
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\..+)?$")  # the names that `atomic_path` gives
