@@ -21,7 +21,7 @@ from sdtool.shapes.grids import GridPyramid, sample_grid
 
 CURE = "lower --scale or try another --seed, with --overwrite"
 BOX_MEMORY, BOX_EVERY = 0.7, 10
-THIN = 0.025
+THIN = 0.05
 """The density is solid where so thin a layer, in units, stops half of a ray."""
 
 
