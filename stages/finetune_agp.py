@@ -75,7 +75,15 @@ def finetune_agp(
     params |= {"mixed_precision": mixed_precision, "half": half, "exam": exam, "seed": seed}
     inputs = {f"ccm-{k}": folder for k, folder in enumerate(ccm)} | {"captions": captions}
     inputs["base"] = Path(base) if Path(base).is_dir() else None
-    record = artifacts.begin(out, "finetune-agp", params=params, inputs=inputs, overwrite=overwrite)
+    record = artifacts.begin(
+        out,
+        "finetune-agp",
+        params=params,
+        inputs=inputs,
+        overwrite=overwrite,
+        owned=("samples/step-??????.png",),
+        patient=True,
+    )
     if record.is_done:
         print(f"{out} is already done; --overwrite trains it again", file=sys.stderr)
         return record.result()
@@ -146,6 +154,7 @@ def finetune_agp(
         checkpoint_every=checkpoint_every,
         sample_every=sample_every,
     )
+    record.clear()
     loss = train(prior, {"unet": prior.unet}, draw, plan, out, seed=seed, sample=sample)
     accuracy = view_identification(prior, *tested, exam_text, generator=ask)
     print(f"view identification: {accuracy:.0%} of {len(chosen)} maps", file=sys.stderr)

@@ -78,7 +78,12 @@ def render_ccm(
         "seed": seed,
     }
     record = artifacts.begin(
-        out, "render-ccm", params=params, inputs={"objects": source}, overwrite=overwrite
+        out,
+        "render-ccm",
+        params=params,
+        inputs={"objects": source},
+        overwrite=overwrite,
+        owned=("ccm-?????.safetensors", "views-?????.safetensors", "preview.png"),
     )
     if record.is_done:
         print(f"{out} is already rendered; --overwrite redoes it", file=sys.stderr)

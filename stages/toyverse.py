@@ -65,7 +65,8 @@ def toyverse(
     asked = [word.strip() for word in (categories or "").split(",") if word.strip()]
     names = choose(asked)
     params = {"count": count, "seed": seed, "bad_share": bad_share, "categories": names}
-    record = artifacts.begin(out, "toyverse", params=params, overwrite=overwrite)
+    outputs = [PATHS, LVIS, "metadata", "glbs"]
+    record = artifacts.begin(out, "toyverse", params=params, overwrite=overwrite, owned=outputs)
     if record.is_done:
         typer.echo(f"{out} holds this collection already", err=True)
         return record.result()
@@ -95,4 +96,4 @@ def toyverse(
     write_json_gz(out / LVIS, {name: uids for name, uids in lvis.items() if uids})
     write_json_gz(out / PATHS, paths)
     counts = {"ok": count, "failed": 0, "skipped": 0, "bad_on_purpose": tally["bad"]}
-    return record.finish(counts=counts, outputs=[PATHS, LVIS, "metadata", "glbs"])
+    return record.finish(counts=counts, outputs=outputs)

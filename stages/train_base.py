@@ -67,7 +67,15 @@ def train_base(
     params |= {"grow": grow, "width": width, "mixed_precision": mixed_precision, "half": half}
     params |= {"seed": seed}
     inputs = {f"views-{k}": folder for k, folder in enumerate(views)} | {"captions": captions}
-    record = artifacts.begin(out, "train-base", params=params, inputs=inputs, overwrite=overwrite)
+    record = artifacts.begin(
+        out,
+        "train-base",
+        params=params,
+        inputs=inputs,
+        overwrite=overwrite,
+        owned=("samples/step-??????.png",),
+        patient=True,
+    )
     if record.is_done:
         print(f"{out} is already done; --overwrite trains it again", file=sys.stderr)
         return record.result()
@@ -120,6 +128,7 @@ def train_base(
         sample_every=sample_every,
     )
     trained = {"unet": prior.unet, "text": prior.text.model}
+    record.clear()
     loss = train(prior, trained, draw, plan, out, seed=seed, sample=sample)
     facts = params | {"maps": len(data), "objects": len(data.uids), "loss": round(loss, 5)}
     outputs = save_base(prior.cpu(), out, facts=facts, half=half)

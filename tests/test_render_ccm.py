@@ -316,6 +316,21 @@ def test_a_rerun_with_other_options_is_refused_unless_overwritten(capsys):
     assert "its input objects has changed" in capsys.readouterr().err
 
 
+def test_an_overwritten_unfinished_run_renders_every_shard_anew():
+    write_objects("objs")
+    assert render("objs", "--out", "out", "--shard-size", 1) == 0
+    record = read_json("out/stage.json")
+    Path("out/stage.json").unlink()  # as if it had been killed
+    Path("out/stage.partial.json").write_text(json.dumps({**record, "outputs": []}))
+    Path("out/notes.txt").write_text("mine")
+    assert render("objs", "--out", "out", "--seed", 5, "--overwrite") == 0
+    assert render("objs", "--out", "fresh", "--seed", 5) == 0
+    assert {n: b for n, b in contents(Path("out")).items() if n.endswith("s")} == {
+        n: b for n, b in contents(Path("fresh")).items() if n.endswith("s")
+    }
+    assert Path("out/notes.txt").exists()
+
+
 def test_the_shards_may_lie_in_the_folder_of_the_objects():
     write_objects("objs")
     for _ in range(2):

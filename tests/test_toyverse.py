@@ -311,8 +311,18 @@ def test_rerun_is_a_no_op_and_another_command_is_refused(tmp_path, capsys):
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == times
     with pytest.raises(UsageError, match="--overwrite"):
         toyverse(out=out, count=6)
+    (out / "filtered").mkdir()
+    (out / "filtered" / "objects.jsonl").write_text("{}")  # what another stage put there
     toyverse(out=out, count=6, overwrite=True)
-    assert len(list(out.rglob("*.glb"))) == 6
+    assert len(list(out.rglob("*.glb"))) == 6 and (out / "filtered" / "objects.jsonl").exists()
+
+
+def test_an_overwritten_unfinished_run_leaves_no_objects_behind(tmp_path):
+    out = tmp_path / "objs"
+    toyverse(out=out, count=5, seed=1)
+    (out / "stage.json").rename(out / "stage.partial.json")
+    toyverse(out=out, count=2, overwrite=True)
+    assert len(list(out.rglob("*.glb"))) == 2
 
 
 def test_a_killed_run_is_completed_by_the_same_command(tmp_path):

@@ -1,6 +1,7 @@
 """Training data, the loop and its exact restart, and the commands that use them."""
 
 import json
+import shutil
 import signal
 import threading
 import time
@@ -265,6 +266,17 @@ def test_train_base_writes_a_diffusers_folder_once(base, views, capsys):
     assert (base / "stage.json").stat().st_mtime_ns == stamp
     assert run([*command, "--steps", "5"]) == 2
     assert "steps: 4 there, 5 now" in capsys.readouterr().err
+
+
+def test_overwrite_spares_the_result_until_the_inputs_are_read(base, views, tmp_path, capsys):
+    out = shutil.copytree(base, tmp_path / "base")
+    before = sorted(out.rglob("*"))
+    (tmp_path / "captions.jsonl").write_text("")
+    command = ["train-base", str(views), "--out", str(out), "--steps", "2", "--width", "8", *SHORT]
+    assert run([*command, "--captions", str(tmp_path), "--overwrite"]) == 1
+    assert "holds no captions" in capsys.readouterr().err and sorted(out.rglob("*")) == before
+    assert run([*command, "--captions", str(views), "--overwrite"]) == 0
+    assert [p.name for p in (out / "samples").iterdir()] == ["step-000002.png"]
 
 
 def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
