@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,13 +55,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 # Half of an emoji, as cut-off names hold, has no UTF-8; JSON reads it back from its escape.
-_UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
+UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, **_UTF8)
+        temporary.write_text(text, **UTF8)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -72,7 +72,7 @@ def write_json(path: str | Path, value: Any) -> None:
 def write_jsonl(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
     """Write one JSON object per line atomically; return how many."""
     count = 0
-    with atomic_path(path) as temporary, open(temporary, "w", **_UTF8) as file:
+    with atomic_path(path) as temporary, open(temporary, "w", **UTF8) as file:
         for record in records:
             file.write(json.dumps(record, ensure_ascii=False, default=_plain) + "\n")
             count += 1
@@ -81,7 +81,7 @@ def write_jsonl(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
 
 def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
     """Append one line (for logs and failures of a running stage)."""
-    with open(path, "a", **_UTF8) as file:
+    with open(path, "a", **UTF8) as file:
         file.write(json.dumps(record, ensure_ascii=False, default=_plain) + "\n")
 
 
@@ -111,6 +111,25 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
             if not isinstance(record, dict):
                 raise InputError(f"{path}, line {number} is not a JSON object")
             yield record
+
+
+def trim_jsonl(path: str | Path, keep: Callable[[dict[str, Any]], bool]) -> None:
+    """Leave only the lines of a log that `keep` wants, and no last one that a kill cut short.
+
+    For a run that continues. A log that does not exist is none to trim.
+    """
+    path, kept, read = Path(path), [], 0
+    if not path.exists():
+        return
+    try:
+        for record in read_jsonl(path):
+            read += 1
+            if keep(record):
+                kept.append(record)
+    except InputError:
+        if read + 1 < sum(1 for line in path.read_bytes().split(b"\n") if line.strip()):
+            raise
+    write_jsonl(path, kept)
 
 
 def write_tensors(

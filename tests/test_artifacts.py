@@ -104,6 +104,24 @@ def test_a_broken_line_is_named(tmp_path, third, complaint):
     assert str(path) in str(error.value)
 
 
+def test_a_log_is_trimmed_also_of_a_line_that_a_kill_cut_short(tmp_path):
+    def early(line):
+        return line["step"] <= 2
+
+    path = tmp_path / "log.jsonl"
+    artifacts.trim_jsonl(path, early)
+    assert not path.exists()
+    whole = b'{"step": 1}\n{"step": 2}\n{"step": 3}\n'
+    for tail in (b"", b'{"st', b'{"step": 4, "phase": "co\n', b"\0\0\0", b"\xff"):
+        path.write_bytes(whole + tail)
+        artifacts.trim_jsonl(path, early)
+        assert path.read_bytes() == b'{"step": 1}\n{"step": 2}\n'
+    path.write_bytes(b'{"st\n' + whole)
+    with pytest.raises(InputError, match="line 1 is not valid JSON"):
+        artifacts.trim_jsonl(path, early)
+    assert path.read_bytes() == b'{"st\n' + whole
+
+
 def test_missing_and_broken_files_are_named(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")

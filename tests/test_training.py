@@ -222,6 +222,13 @@ def test_training_learns_and_grows(views, captions, tmp_path):
     assert not any(parameter.requires_grad for parameter in prior.parameters())
 
 
+def test_a_log_line_cut_short_does_not_hinder_a_rerun(views, captions, tmp_path):
+    prior, trained, draw = start(views, captions)
+    (tmp_path / "log.jsonl").write_text('{"step": 50, "lo')
+    train(prior, trained, draw, Plan(steps=1, batch=2), tmp_path, seed=0)
+    assert [line["step"] for line in read_jsonl(tmp_path / "log.jsonl")] == [1]
+
+
 def test_a_broken_training_says_so(views, captions, tmp_path):
     prior, trained, draw = start(views, captions)
     with pytest.raises(SdtoolError, match="lower --lr"):

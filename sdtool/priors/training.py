@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from sdtool.artifacts import append_jsonl, atomic_path, read_jsonl, write_jsonl
+from sdtool.artifacts import append_jsonl, atomic_path, trim_jsonl
 from sdtool.errors import InputError, SdtoolError
 from sdtool.priors.prior import Prior
 
@@ -85,7 +85,7 @@ def train(
     average = {name: value.detach().clone() for name, value in parameters.items()}
     generator = torch.Generator().manual_seed(seed)
     start = load_checkpoint(out, parameters, average, optimizer, generator)
-    trim_log(out / LOG, start)
+    trim_jsonl(out / LOG, lambda line: line["step"] <= start)  # those after it are done again
     if start:
         print(f"continuing after step {start} of {plan.steps}", file=sys.stderr)
     total, count, loss_shown, clock = 0.0, 0, math.nan, time.monotonic()
@@ -213,9 +213,3 @@ def clear_checkpoints(out: Path) -> None:
     for pattern in ("checkpoint-??????.safetensors", ".checkpoint-*.tmp.safetensors"):
         for path in out.glob(pattern):
             path.unlink()
-
-
-def trim_log(path: Path, step: int) -> None:
-    """Drop the lines of steps that a continued run does again."""
-    if path.exists():
-        write_jsonl(path, [line for line in list(read_jsonl(path)) if line["step"] <= step])
