@@ -85,8 +85,8 @@ def _filter(collection, rules: list, record: artifacts.StageRecord) -> Counter[s
     with (
         artifacts.atomic_path(record.out / "objects.jsonl") as kept_path,
         artifacts.atomic_path(record.out / "rejected.jsonl") as rejected_path,
-        open(kept_path, "w", encoding="utf-8") as kept,
-        open(rejected_path, "w", encoding="utf-8") as rejected,
+        open(kept_path, "w", **artifacts.UTF8) as kept,
+        open(rejected_path, "w", **artifacts.UTF8) as rejected,
         progress("filtering", len(collection.paths), "objects") as bar,
     ):
         for item in collection.records():

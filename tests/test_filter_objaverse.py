@@ -190,6 +190,14 @@ def test_a_damaged_shard_is_named_and_nothing_is_called_done(collection, tmp_pat
     assert not (tmp_path / "f/stage.json").exists()
 
 
+def test_half_an_emoji_in_a_name_does_not_end_the_run(tmp_path, capsys):
+    good, bad = annotation("a", "Chair \ud83d"), annotation("b", "Scan \ud83d")
+    root, out = write_collection(tmp_path / "objs", [good, bad]), tmp_path / "f"
+    assert command(capsys, root, "--out", out)[0] == 0
+    assert [line["name"] for line in lines(out / "objects.jsonl")] == ["Chair \ud83d"]
+    assert [line["name"] for line in lines(out / "rejected.jsonl")] == ["Scan \ud83d"]
+
+
 def test_one_bad_annotation_does_not_end_the_run(tmp_path, capsys):
     annotations = [annotation("a"), annotation("b", tags=[]), annotation("c")]
     annotations[1].update(tags=None, categories="none", archives=None, faceCount="many", name=None)
