@@ -28,6 +28,8 @@ STAGES = {
     "export": ("export", "Write a lifted shape as a GLB file."),
 }
 
+PATHS = (str, bytes, os.PathLike)
+
 EPILOG = 'Begin with: sdtool export "$(sdtool lift "a corgi")"'
 
 
@@ -133,6 +135,9 @@ def run(arguments: list[str]) -> int:
             if not error.format_message():  # a bare `sdtool` has printed its help
                 return 2
             return _report(2, error.format_message(), as_json)
+        if isinstance(error, OSError) and error.strerror:  # a full disk, a folder not ours, …
+            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, PATHS) else ""
+            return _report(1, where + error.strerror, as_json)
         text = f"unexpected {type(error).__name__}: {error} (add --debug for the traceback)"
         return _report(1, text, as_json)
     if result is None or isinstance(result, int):

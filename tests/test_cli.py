@@ -1,6 +1,8 @@
 """The command line: what goes to stdout, what to stderr, and what each exit code means."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -130,6 +132,25 @@ def test_an_unforeseen_error_is_no_traceback(collection, tmp_path, capsys, monke
     code, stdout, stderr = command(capsys, "caption", collection, "--out", tmp_path / "o")
     assert (code, stdout) == (1, "")
     assert "of all things" in stderr and "--debug" in stderr and "Traceback" not in stderr
+
+
+def test_what_the_system_refuses_is_a_sentence(collection, tmp_path, capsys, monkeypatch):
+    name = "x" * 300
+    code, stdout, stderr = command(capsys, "caption", collection, "--out", tmp_path / name)
+    assert (code, stdout) == (1, "")
+    assert stderr == f"sdtool: {tmp_path / name}: File name too long\n"
+    (tmp_path / "file").write_text("x")
+    code, _, stderr = command(capsys, "caption", collection, "--out", tmp_path / "file" / "out")
+    assert code == 1 and stderr == f"sdtool: {tmp_path / 'file' / 'out'}: Not a directory\n"
+
+    def full(record):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write to a full disk does
+
+    monkeypatch.setattr("sdtool.captions.caption", full)
+    code, _, stderr = command(capsys, "caption", collection, "--out", tmp_path / "o")
+    assert code == 1 and stderr == "sdtool: No space left on device\n"
+    with pytest.raises(OSError, match="No space left"):
+        run(["caption", str(collection), "--out", str(tmp_path / "o"), "--debug"])
 
 
 def test_the_installed_program_returns_the_code(tmp_path):
