@@ -13,7 +13,9 @@ MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
 
 
 def list_objects(source: str | Path) -> list[dict[str, Any]]:
-    """The objects of `source`, each a dict with at least ``uid`` and an absolute ``path``.
+    """The objects of `source`, each a dict with at least ``uid`` and ``path``.
+
+    The path is absolute, or None if the listing says so: a collection may lack an object's file.
 
     source: an `objects.jsonl`; a directory that holds one; or any folder of meshes, searched
     recursively, where the file's stem becomes the uid (its relative path, if stems repeat). Hidden
@@ -24,13 +26,15 @@ def list_objects(source: str | Path) -> list[dict[str, Any]]:
     if listing.is_file() and listing.suffix == ".jsonl":
         objects, seen = [], set()
         for number, record in enumerate(read_jsonl(listing), start=1):
-            uid, path = record.get("uid"), record.get("path")
-            if not (uid and isinstance(uid, str) and path and isinstance(path, str)):
+            uid, path = record.get("uid"), record.get("path", "")
+            named = path is None or (path and isinstance(path, str))
+            if not (uid and isinstance(uid, str) and named):
                 raise InputError(f"{listing}, object {number} lacks a uid or a path, as text")
             if uid in seen:
                 raise InputError(f"{listing}, object {number} repeats the uid {uid}")
             seen.add(uid)
-            objects.append({**record, "path": str((listing.parent / path).resolve())})
+            absolute = str((listing.parent / path).resolve()) if path else None
+            objects.append({**record, "path": absolute})
     elif source.is_dir():
         paths = [
             path

@@ -125,6 +125,8 @@ def _render_shard(job: dict) -> tuple[int, int]:
     uids = [uid for uid, _ in job["objects"]]
     for index, (uid, path) in enumerate(job["objects"]):
         try:
+            if path is None:
+                raise ObjectError("missing-file", f"{uid} has no file in its collection")
             mesh = to_canonical(load_mesh(path))
         except ObjectError as error:
             failures.append({"uid": uid, "reason": error.reason, "message": str(error)})

@@ -496,18 +496,20 @@ def test_a_listing_may_be_a_file_or_its_folder_and_paths_are_relative_to_it(tmp_
     lines = [
         {"uid": "one", "path": "../glbs/1.glb", "name": "Chair"},
         {"uid": "two", "path": str(tmp_path / "elsewhere.glb")},
+        {"uid": "three", "path": None},  # its collection lists no file
     ]
     artifacts.write_jsonl(tmp_path / "lists" / "objects.jsonl", lines)
     expected = [
         {"uid": "one", "path": str(tmp_path.resolve() / "glbs/1.glb"), "name": "Chair"},
         {"uid": "two", "path": str(tmp_path.resolve() / "elsewhere.glb")},
+        {"uid": "three", "path": None},
     ]
     assert list_objects(tmp_path / "lists" / "objects.jsonl") == expected
     assert list_objects(tmp_path / "lists") == expected  # the listing, not the loose mesh
 
 
 @pytest.mark.parametrize(
-    "line", [{"uid": "b"}, {"path": "b.glb"}, {"uid": 7, "path": "b"}, {"uid": "b", "path": None}]
+    "line", [{"uid": "b"}, {"path": "b.glb"}, {"uid": 7, "path": "b"}, {"uid": "b", "path": ""}]
 )
 def test_a_line_without_uid_or_path_is_named(tmp_path, line):
     artifacts.write_jsonl(tmp_path / "objects.jsonl", [{"uid": "a", "path": "a.glb"}, line])

@@ -269,6 +269,18 @@ def test_bad_objects_are_lines_with_a_reason_and_the_others_are_rendered(capsys)
     assert contents(Path("out")) == before
 
 
+def test_an_object_without_a_file_is_one_failure_and_has_a_caption():
+    write_objects("glbs", ["ball"])
+    lines = [{"uid": "ball", "path": "glbs/ball.glb"}, {"uid": "b", "name": "Chair", "path": None}]
+    write_jsonl("objects.jsonl", lines)
+    assert render("objects.jsonl", "--out", "out") == 3
+    (failure,) = read_jsonl("out/failures.jsonl")
+    assert (failure["uid"], failure["reason"]) == ("b", "missing-file")
+    assert run(["caption", "objects.jsonl", "--out", "captions"]) == 0
+    captions = {line["uid"]: line["caption"] for line in read_jsonl("captions/captions.jsonl")}
+    assert captions == {"ball": "a ball", "b": "a chair"}
+
+
 def test_if_no_object_is_usable_it_fails_and_tries_again(capsys):
     lines = [{"uid": u, "path": f"glbs/{u}.glb"} for u in ("ball", "brick")]
     write_jsonl("objects.jsonl", lines)  # the collection is not mounted yet
