@@ -18,7 +18,7 @@ from sdtool.cameras import azimuth_elevation, orbit
 from sdtool.errors import InputError
 from sdtool.priors.agp import fresh_agp, save_agp
 from sdtool.priors.fresh import fresh_base, save_base
-from sdtool.priors.loading import SD21_BASE, base_of, load_agp, load_base, stored_base
+from sdtool.priors.loading import SD21_BASE, base_of, camera_of, load_agp, load_base, stored_base
 from sdtool.priors.measure import camera_ring, turntable_cameras, view_identification
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.priors.sampling import ddim
@@ -297,6 +297,37 @@ def test_refusals_name_the_input_and_a_cure(tiny_folder, tmp_path, monkeypatch):
     weights.rename(weights.with_suffix(".bin"))  # pickled weights are not even opened
     with pytest.raises(InputError, match="safetensors"):
         load_base(broken)
+
+
+@pytest.mark.parametrize(
+    "file, content",
+    [
+        ("unet/config.json", "[]"),
+        ("unet/config.json", '{"sample_size": "large", "down_block_types": 3}'),
+        ("unet/config.json", '{"block_out_channels": null}'),
+        ("text_encoder/config.json", "[]"),
+        ("text_encoder/config.json", '{"architectures": 3}'),
+        ("text_encoder/config.json", '{"hidden_size": "wide"}'),
+        ("tokenizer/tokenizer_config.json", "[]"),
+        ("scheduler/scheduler_config.json", '{"num_train_timesteps": "many"}'),
+        ("sdtool.json", "[]"),
+        ("sdtool.json", '{"vocabulary": 3}'),
+    ],
+)
+def test_a_broken_file_of_a_prior_is_one_sentence(tiny_folder, tmp_path, file, content):
+    broken = shutil.copytree(tiny_folder, tmp_path / "broken")
+    assert (broken / file).is_file()
+    (broken / file).write_text(content)
+    with pytest.raises(InputError, match="broken.*(cannot be loaded|text encoder of the kind)"):
+        load_base(broken)
+
+
+@pytest.mark.parametrize("card", ["[]", '{"base": 3}', '{"camera": "far"}'])
+def test_a_broken_card_of_an_agp_is_named(tmp_path, card):
+    (tmp_path / "agp.json").write_text(card)
+    for read in (load_agp, base_of, camera_of):
+        with pytest.raises(InputError, match="agp.json is not the card"):
+            read(tmp_path)
 
 
 # Sampling and measuring, against priors known in closed form

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from safetensors import SafetensorError
 
 from sdtool.artifacts import read_json
 from sdtool.cameras import ViewRange, view_range
-from sdtool.errors import InputError
+from sdtool.errors import InputError, SdtoolError
 from sdtool.priors.fresh import CARD
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import load_text_encoder
@@ -114,14 +113,14 @@ def base_of(path: str | Path) -> str:
     folder = agp_folder(path)
     if str(path) == TINY:
         return TINY
-    named = read_json(folder / AGP_CARD).get("base", TINY)
+    named = _card(folder).get("base", TINY)
     beside = folder / named
     return str(beside) if named != TINY and beside.is_dir() else named
 
 
 def camera_of(path: str | Path) -> ViewRange:
     """Where the cameras stood that an AGP was trained with."""
-    return view_range(read_json(agp_folder(path) / AGP_CARD).get("camera", {}))
+    return view_range(_card(agp_folder(path)).get("camera", {}))
 
 
 def stored_base(base: str | Path, folder: Path) -> str:
@@ -129,6 +128,18 @@ def stored_base(base: str | Path, folder: Path) -> str:
     if (Path(base) / "unet" / "config.json").is_file():
         return Path(os.path.relpath(Path(base).resolve(), folder.resolve())).as_posix()
     return str(base)
+
+
+def _card(folder: Path) -> dict:
+    """agp.json of an AGP."""
+    card = read_json(folder / AGP_CARD)
+    if (
+        not isinstance(card, dict)
+        or not isinstance(card.get("base", TINY), str)
+        or not isinstance(card.get("camera", {}), dict)
+    ):
+        raise InputError(f"{folder / AGP_CARD} is not the card of an AGP; train the AGP again")
+    return card
 
 
 def _bundled(part: str) -> Path:
@@ -160,7 +171,9 @@ def _naming(folder: Path) -> Iterator[None]:
     """Turn what the libraries raise about a broken folder into one sentence that names it."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except SdtoolError:
+        raise
+    except Exception as error:  # the libraries have classes of their own for it, and many
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{folder} cannot be loaded as a prior ({reason}); it needs unet/, text_encoder/, "
