@@ -1,6 +1,7 @@
 """Training data, the loop and its exact restart, and the commands that use them."""
 
 import json
+import re
 import shutil
 import signal
 import threading
@@ -79,6 +80,46 @@ def test_broken_data_is_named(views, captions, tmp_path):
     write_views(tmp_path, size=32)
     with pytest.raises(InputError, match=r"different sizes \[16, 32\]"):
         Views([views, tmp_path], ("ccm",), captions)
+
+
+def test_shards_of_different_cameras_are_refused_where_cameras_count(views, captions, tmp_path):
+    def written(name, camera):
+        write_views(tmp_path / name, objects=2)
+        shard = tmp_path / name / "views-00000.safetensors"
+        uids = json.dumps(["object-0", "object-1"])
+        save_file(load_file(shard), shard, metadata={"uids": uids, "camera": json.dumps(camera)})
+        return tmp_path / name
+
+    near, far = written("near", {"distance": 1.5}), written("far", {"distance": 3.0})
+    same = written("same", {"distance": 1.5})
+    assert Views([near, same], ("ccm",), captions).camera == {"distance": 1.5}
+    for folders, complaint in (
+        ([near, same, far], "far.*near.*3.0.*1.5"),
+        ([views, far], "unsaid"),
+    ):
+        data = Views(folders, ("ccm",), captions)
+        with pytest.raises(InputError, match=f"{complaint}.*render them alike"):
+            _ = data.camera
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"uid": 7},
+        {"uid": ["b"]},
+        {"caption": {"en": "a dog"}},
+        {"annotation": 3},
+        {"alternatives": [5]},
+        {"alternatives": [{"caption": 5}]},
+        {"alternatives": 5},
+    ],
+)
+def test_a_caption_that_is_no_text_is_named(tmp_path, wrong):
+    lines = [{"uid": "a", "caption": "a cat"}, {"uid": "b", "caption": "a dog", **wrong}]
+    (tmp_path / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    uid = re.escape(str(lines[1]["uid"]))
+    with pytest.raises(InputError, match=rf"captions.jsonl, caption 2 \(uid {uid}\).* text"):
+        read_captions(tmp_path)
 
 
 def test_captions_join_every_wording_once(tmp_path):

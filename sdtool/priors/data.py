@@ -90,7 +90,18 @@ class Views:
         if len(sizes) > 1:
             raise InputError(f"{where}: maps of different sizes {sorted(sizes)}; render them alike")
         self.size = sizes.pop()
-        self.camera = self.shards[0].camera
+
+    @property
+    def camera(self) -> dict:
+        """How the cameras of all shards were drawn; InputError if not all of them alike."""
+        first = self.shards[0]
+        for shard in self.shards:
+            if shard.camera != first.camera:
+                raise InputError(
+                    f"{shard.path} and {first.path} have cameras drawn differently "
+                    f"({shard.camera or 'unsaid'} and {first.camera or 'unsaid'}); render them alike"
+                )
+        return first.camera
 
     def __len__(self) -> int:
         return len(self.row)
@@ -123,14 +134,19 @@ def read_captions(path: Path) -> dict[str, list[str]]:
     """`captions.jsonl`, or a folder that holds it → uid → prompts: the caption, then all others."""
     path = path / "captions.jsonl" if path.is_dir() else path
     captions: dict[str, list[str]] = {}
-    for line in read_jsonl(path):
-        others = [
-            o["caption"] if isinstance(o, dict) else o for o in line.get("alternatives") or []
-        ]
+    for number, line in enumerate(read_jsonl(path), start=1):
+        uid, others = line.get("uid"), line.get("alternatives") or []
+        others = others if isinstance(others, list) else [others]
+        others = [o.get("caption") if isinstance(o, dict) else o for o in others]
         texts = [line.get("caption"), line.get("annotation"), *others]
+        if not all(isinstance(text, str | None) for text in (uid, *texts)):
+            raise InputError(
+                f"{path}, caption {number} (uid {uid}): uid, caption, annotation and alternatives "
+                "should be text"
+            )
         texts = list(dict.fromkeys(t.strip() for t in texts if t and t.strip()))
-        if texts and line.get("uid") is not None:
-            captions[line["uid"]] = texts
+        if texts and uid is not None:
+            captions[uid] = texts
     if not captions:
         raise InputError(f"{path} holds no captions; make them with: sdtool caption")
     return captions
