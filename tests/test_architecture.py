@@ -196,6 +196,19 @@ def test_only_the_command_line_turns_a_string_into_code():
             assert function not in magic or name == "sdtool.cli", where
 
 
+def test_text_is_utf8_on_every_machine():
+    for name, tree in modules().items():
+        for function, keywords, call in calls(tree):
+            last = getattr(call.func, "attr", function)
+            texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
+            ours = function in ("write_text", "artifacts.write_text")
+            is_text = last in ("read_text", "write_text") and not ours
+            is_text |= function == "open" and not any("b" in str(mode) for mode in texts)
+            said = keywords & {"encoding", None}  # None: **UTF8
+            where = f"{name}, line {call.lineno}: {last} without encoding"
+            assert not is_text or said, where
+
+
 # torch has initialisers that draw from the global generator only; there it is seeded on the spot.
 SEEDS_GLOBALLY = {"sdtool.priors.fresh"}
 DRAWS = ("rand", "randn", "randint", "randperm", "normal", "multinomial", "bernoulli")

@@ -48,7 +48,7 @@ def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
 
     logging.disable_progress_bar()
 
-    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
     kinds = {
         "CLIPTextModel": (CLIPTextModel, CLIPTokenizer),
         "T5EncoderModel": (T5EncoderModel, T5Tokenizer),
@@ -125,6 +125,7 @@ def save_text_encoder(text: TextEncoder, folder: Path) -> None:
     text.model.save_pretrained(folder / "text_encoder", safe_serialization=True)
     text.tokenizer.save_pretrained(folder / "tokenizer")
     model = json.loads(text.tokenizer.backend_tokenizer.to_str())["model"]
-    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False))
+    vocabulary = json.dumps(model["vocab"], ensure_ascii=False)
+    (folder / "tokenizer" / "vocab.json").write_text(vocabulary, encoding="utf-8")
     lines = ["#version: 0.2"] + [" ".join(pair) for pair in model["merges"]]
     (folder / "tokenizer" / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
