@@ -30,6 +30,8 @@ import typer
 from sdtool import artifacts
 from sdtool.errors import UsageError
 
+OUTPUTS = ("shape.safetensors", "material.safetensors", "views.png", "turntable.webp")
+
 
 def lift(
     prompt: Annotated[str, typer.Argument(help="What to make, e.g. 'a corgi'.")],
@@ -72,7 +74,10 @@ def lift(
     }  # fmt: skip
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
     inputs["base"] = Path(base) if base and Path(base).is_dir() else None
-    record = artifacts.begin(out, "lift", params=params, inputs=inputs, overwrite=overwrite)
+    record = artifacts.begin(
+        out, "lift", params=params, inputs=inputs, overwrite=overwrite,
+        owned=("previews/*.png", *OUTPUTS), patient=True,
+    )  # fmt: skip
     if record.is_done:
         print(f"{out} is already lifted; --overwrite redoes it", file=sys.stderr)
         return record.result()
@@ -94,6 +99,7 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
     if unknown := prior.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
     look = camera_of(params["agp"])
+    record.clear()
     guidance = Guidance(
         prior, geometric, prompt, params["lambda_ori"], params["lambda_align"], params["scale"]
     )
@@ -132,8 +138,7 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
     pictures.contact_sheet(mesh, look, out / "views.png", prompt)
     pictures.spin(mesh, look, out / "turntable.webp")
     counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
-    outputs = ["shape.safetensors", "material.safetensors", "views.png", "turntable.webp"]
-    result = record.finish(counts=counts, outputs=[*outputs, "previews", "log.jsonl"])
+    result = record.finish(counts=counts, outputs=[*OUTPUTS, "previews", "log.jsonl"])
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
     result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
     result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)
@@ -142,12 +147,7 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
 
 def _trim_log(path: Path, plan, number: int, step: int) -> None:
     """Drop the log lines of steps that a continued run does again."""
-    if not path.exists():
-        return
     order = {phase.name: k for k, phase in enumerate(plan.phases)}
-    kept = [
-        line
-        for line in artifacts.read_jsonl(path)
-        if (order.get(line["phase"], -1), line.get("step", 0)) <= (number, step)
-    ]
-    artifacts.write_jsonl(path, kept)
+    artifacts.trim_jsonl(
+        path, lambda line: (order.get(line["phase"], -1), line.get("step", 0)) <= (number, step)
+    )
