@@ -61,7 +61,8 @@ def _record(run: Path) -> dict[str, Any]:
         if (run / PARTIAL).is_file():
             prompt = read_json(run / PARTIAL).get("params", {}).get("prompt", "…")
             raise InputError(
-                f'{run} is an unfinished lift of "{prompt}"; repeat the command that began it'
+                f'{run} is an unfinished lift of "{prompt}"; the sdtool lift command that began it '
+                "continues it"
             )
         raise InputError(f"{run} is not a finished lift (it holds no {DONE}); {cure}")
     record = read_json(run / DONE)

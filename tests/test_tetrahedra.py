@@ -269,7 +269,7 @@ def test_roughness_is_0_for_a_linear_change_and_counts_bends_in_cells():
         shape.field.grids[-1][0, 0] = grid_points(n, HALF) @ torch.tensor([1.0, 2, 3])
     assert shape.roughness() < 1e-8
     with torch.no_grad():
-        shape.field.grids[-1].zero_()[0, 0, 4, 4, 4] = cell
+        shape.field.grids[-1].zero_()[0, 0, 4, 4, 4] = cell / shape.field.gains[-1]
     expected = 3 * (1 + 4 + 1) / (7 * 9 * 9)
     assert torch.allclose(shape.roughness(), torch.tensor(expected))
 
@@ -287,3 +287,11 @@ def test_gradients_of_normals():
     v_pos, faces = grid.march(sphere(grid.vertices, 0.37).double(), torch.zeros(64, 3))
     assert len(faces) > 20
     assert torch.autograd.gradcheck(lambda v: normals(v, faces), v_pos.double().requires_grad_())
+
+
+def test_gains_scale_the_levels_of_a_pyramid():
+    pyramid = GridPyramid((2, 3), 1, HALF, gains=(1.0, 0.25))
+    with torch.no_grad():
+        pyramid.grids[0].fill_(5.0)
+        pyramid.grids[1].fill_(8.0)
+    assert torch.allclose(pyramid.composed(), torch.tensor(5.0 + 0.25 * 8.0))

@@ -18,7 +18,7 @@ class DensityShape(nn.Module):
 
     def __init__(self, levels: tuple[int, ...] = (8, 16, 32, 48), half: float = 0.6):
         super().__init__()
-        self.field = GridPyramid(levels, 1, half, gains=(1.0, 1.0, 0.7, 0.4))
+        self.field = GridPyramid(levels, 1, half, gains=(1.0, 1.0, 0.7, 0.4)[: len(levels)])
         self.half = half
         radius = grid_points(levels[-1], half).norm(dim=-1)
         blob = BLOB_HEIGHT * (1 - 2 * radius / BLOB_RADIUS).clamp(min=-1.5)

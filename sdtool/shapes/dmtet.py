@@ -21,7 +21,7 @@ class DMTetShape(nn.Module):
         self.grid = TetGrid(self.resolution, half)
         n = self.resolution + 1
         levels = tuple(sorted({(n + 3) // 4, (n + 1) // 2, n}))
-        self.field = GridPyramid(levels, 4, half, gains=(1.0, 0.5, 0.2)[-len(levels) :])
+        self.field = GridPyramid(levels, 4, half, gains=(1.0, 0.5, 0.2)[: len(levels)])
         self.register_buffer("sdf0", sdf0.clone())
 
     def sdf(self) -> torch.Tensor:
