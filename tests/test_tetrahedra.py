@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sdtool.shapes.dmtet import DMTetShape, normals
-from sdtool.shapes.grids import grid_points
+from sdtool.shapes.grids import GridPyramid, grid_points
 from sdtool.shapes.tetrahedra import TetGrid
 
 HALF = 0.6
