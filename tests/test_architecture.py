@@ -231,8 +231,7 @@ def test_randomness_is_passed_in():
                 assert name in SEEDS_GLOBALLY, f"{where} seeds for everybody"
 
 
-# Models along another axis than the one its solid is made for; it converts no frame.
-TURNS_AXES = {"sdtool.cameras", "sdtool.ccm", "sdtool.toyverse.things"}
+TURNS_AXES = {"sdtool.cameras", "sdtool.ccm"}
 POINTS = ("pos", "point", "xyz", "normal", "vert", "coord")
 
 

@@ -1,10 +1,9 @@
 """filter-objaverse through the command line, on a small collection in Objaverse's layout."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
+from assets import EXAMPLE
 from collection_samples import annotation, write_collection, write_json_gz
 
 from sdtool.annotations import Collection
@@ -244,10 +243,6 @@ def test_words_are_compared_whole_and_without_punctuation():
     assert plain("Low-Poly") == plain("low_poly") == plain("LOW POLY") == "lowpoly"
     assert {"work", "workinprogress", "inprogressv2"} <= phrases("Work in progress v2")
     assert "pack" not in phrases("Backpack") and "lowpoly" in phrases("MyLowPoly")
-
-
-ASSETS = Path(os.environ.get("SDTOOL_TEST_ASSETS", Path(__file__).parents[2] / "shared/assets"))
-EXAMPLE = ASSETS / "objaverse/annotation-example.json"
 
 
 @pytest.mark.skipif(not EXAMPLE.is_file(), reason=f"no real annotation at {EXAMPLE}")

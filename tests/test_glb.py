@@ -2,11 +2,11 @@
 refused with a named reason."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from assets import ASSETS
 from glb_samples import CORNER, CORNER_FACES, Sample, container, corner
 from validator import validator_reports
 
@@ -507,9 +507,6 @@ def test_other_formats_damaged(tmp_path):
         found, _ = refused(tmp_path / name)
         assert found == reason or (reason is None and found in ("corrupt-file", "no-triangles"))
     assert refused(tmp_path / "absent.obj")[0] == "missing-file"
-
-
-ASSETS = Path(os.environ.get("SDTOOL_TEST_ASSETS", HERE.parent.parent / "shared" / "assets"))
 
 
 @pytest.mark.skipif(not ASSETS.is_dir(), reason=f"no folder of real objects at {ASSETS}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from assets import EXAMPLE
 from sdtool.stages.toyverse import toyverse
 
 from sdtool.errors import ObjectError, UsageError
@@ -210,10 +211,9 @@ def test_names_are_in_artists_style():
 
 
 def test_annotations_have_the_fields_and_types_of_a_real_one():
-    assets = Path(__file__).parents[2] / "shared/assets/objaverse/annotation-example.json"
-    if not assets.is_file():
-        pytest.skip("no real annotation beside the checkout")
-    real = json.loads(assets.read_text(encoding="utf-8"))
+    if not EXAMPLE.is_file():
+        pytest.skip(f"no real annotation at {EXAMPLE}")
+    real = json.loads(EXAMPLE.read_text(encoding="utf-8"))
     ours = generate(0, 0).annotation
     assert set(ours) == set(real)
     for key, value in real.items():

@@ -51,15 +51,14 @@ def load_agp(
     path: str | Path,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
-    base: str | Path | None = None,
 ) -> Prior:
     """An aligned geometric prior: a folder that `sdtool finetune-agp` wrote, or "tiny".
 
     Its text encoder and noise schedule are those of its base, found by the id in agp.json (a
-    relative path counts from the AGP's folder), or in `base` if given.
+    relative path counts from the AGP's folder).
     """
     folder = agp_folder(path)
-    source = base_folder(base_of(path) if base is None else base)
+    source = base_folder(base_of(path))
     with _naming(folder):
         prior = _assemble(folder / "unet", source, dtype, name=f"the AGP {path}")
     if not prior.has_camera:

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -23,6 +21,7 @@ from torch import nn
 from sdtool.artifacts import append_jsonl, atomic_path, trim_jsonl
 from sdtool.errors import InputError, SdtoolError
 from sdtool.priors.prior import Prior
+from sdtool.progress import progress
 
 LOG, LOG_EVERY = "log.jsonl", 50
 
@@ -89,8 +88,8 @@ def train(
     if start:
         print(f"continuing after step {start} of {plan.steps}", file=sys.stderr)
     total, count, loss_shown, clock = 0.0, 0, math.nan, time.monotonic()
-    with progress_bar() as bar:
-        task = bar.add_task("training", total=plan.steps, completed=start, loss=math.nan, speed=0.0)
+    note = ""
+    with progress("training", plan.steps, "steps", done=start) as bar:
         for step in range(start, plan.steps):
             x, text, c2w = draw(generator, plan.batch)
             x = x.to(device)
@@ -124,7 +123,7 @@ def train(
                 line = {"step": done, "loss": round(loss_shown, 6), "lr": plan.rate(step)}
                 line |= {"size": x.shape[-1], "samples_per_s": round(speed, 2)}
                 append_jsonl(out / LOG, line)
-                bar.update(task, loss=loss_shown, speed=speed)
+                note = f"loss {loss_shown:.4f}, {speed:.0f} samples/s"
                 total, count, clock = 0.0, 0, now
             if done % plan.checkpoint_every == 0 and done < plan.steps:
                 save_checkpoint(out, done, parameters, average, optimizer, generator)
@@ -133,27 +132,12 @@ def train(
                 sample(done)
                 swap(parameters, average)
                 clock = time.monotonic()
-            bar.update(task, completed=done)
+            bar.advance(note=note)
     swap(parameters, average)
     for parameter in values:
         parameter.requires_grad_(False)
     sample(plan.steps)
     return loss_shown
-
-
-def progress_bar() -> Progress:
-    """A bar on stderr with loss, samples/s and time left; nothing if stderr is no terminal."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:.0f} samples/s"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 @torch.no_grad()
