@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from sdtool import __version__
-from sdtool.artifacts import atomic_path
 from sdtool.errors import ObjectError
+from sdtool.files import atomic_path
 from sdtool.meshes import Mesh, srgb_to_linear, validate
 
 UINT16, UINT32, FLOAT32 = 5123, 5125, 5126

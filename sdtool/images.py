@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.artifacts import atomic_path
+from sdtool.files import atomic_path
 
 
 def map_to_rgb(image: np.ndarray, background: float = 1.0) -> np.ndarray:

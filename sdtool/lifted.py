@@ -8,8 +8,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from sdtool.artifacts import DONE, PARTIAL, read_json
+from sdtool.artifacts import DONE, PARTIAL
 from sdtool.errors import InputError, ObjectError
+from sdtool.files import read_json
 from sdtool.meshes import Mesh, validate
 
 SHAPE, MATERIAL = "shape.safetensors", "material.safetensors"

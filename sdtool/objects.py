@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.artifacts import read_jsonl
 from sdtool.errors import InputError
+from sdtool.files import read_jsonl
 
 MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
 

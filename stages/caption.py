@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sdtool import artifacts
+from sdtool import artifacts, files
 from sdtool.errors import ObjectError
 
 
@@ -66,7 +66,7 @@ def caption(
             counts.update(["ok", f"from {line['source']}"])
             yield line
 
-    artifacts.write_jsonl(out / "captions.jsonl", lines())
+    files.write_jsonl(out / "captions.jsonl", lines())
     sources = ", ".join(f"{n} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
     print(f"{counts['ok']} captions: {sources or 'none'}", file=sys.stderr)
     outputs = ["captions.jsonl"] + [artifacts.FAILURES] * bool(counts["failed"])

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sdtool import __version__, artifacts
+from sdtool import __version__, artifacts, files
 from sdtool.errors import InputError, UsageError
 
 FORMATS = (".glb", ".obj", ".ply")
@@ -62,7 +62,7 @@ def export(
             return artifacts.Result(out, facts | {"reused": True})
         if not overwrite and not _is_ours(found, out.suffix.lower()):
             raise UsageError(f"sdtool did not write {out}; choose another --out or add --overwrite")
-    with artifacts.atomic_path(out) as temporary:
+    with files.atomic_path(out) as temporary:
         temporary.write_bytes(data)
     size = f"{facts['vertices']} vertices, {facts['faces']} faces, {len(data) / 1024:.0f} KiB"
     print(f"wrote {out}: {size}", file=sys.stderr)

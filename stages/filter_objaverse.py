@@ -24,7 +24,7 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts
+from sdtool import artifacts, files
 from sdtool.errors import UsageError
 
 
@@ -66,7 +66,7 @@ def filter_objaverse(
         print(f"{out} is already filtered; --overwrite redoes it", file=sys.stderr)
         return record.result()
     counts = _filter(collection, active, record)
-    artifacts.write_text(record.out / "rules.toml", chosen.read_text(encoding="utf-8"))
+    files.write_text(record.out / "rules.toml", chosen.read_text(encoding="utf-8"))
     _report(counts, [rule.name for rule in active])
     outputs = ["objects.jsonl", "rejected.jsonl", "rules.toml"]
     outputs += [artifacts.FAILURES] * bool(counts["failed"])
@@ -83,10 +83,10 @@ def _filter(collection, rules: list, record: artifacts.StageRecord) -> Counter[s
         counts[f"removed by {rule.name}"] = counts[f"removed only by {rule.name}"] = 0
     (record.out / artifacts.FAILURES).unlink(missing_ok=True)  # of an interrupted run
     with (
-        artifacts.atomic_path(record.out / "objects.jsonl") as kept_path,
-        artifacts.atomic_path(record.out / "rejected.jsonl") as rejected_path,
-        open(kept_path, "w", **artifacts.UTF8) as kept,
-        open(rejected_path, "w", **artifacts.UTF8) as rejected,
+        files.atomic_path(record.out / "objects.jsonl") as kept_path,
+        files.atomic_path(record.out / "rejected.jsonl") as rejected_path,
+        open(kept_path, "w", **files.UTF8) as kept,
+        open(rejected_path, "w", **files.UTF8) as rejected,
         progress("filtering", len(collection.paths), "objects") as bar,
     ):
         for item in collection.records():

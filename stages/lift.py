@@ -27,7 +27,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sdtool import artifacts
+from sdtool import artifacts, files
 from sdtool.errors import UsageError
 
 OUTPUTS = ("shape.safetensors", "material.safetensors", "views.png", "turntable.webp")
@@ -148,6 +148,6 @@ def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result
 def _trim_log(path: Path, plan, number: int, step: int) -> None:
     """Drop the log lines of steps that a continued run does again."""
     order = {phase.name: k for k, phase in enumerate(plan.phases)}
-    artifacts.trim_jsonl(
+    files.trim_jsonl(
         path, lambda line: (order.get(line["phase"], -1), line.get("step", 0)) <= (number, step)
     )

@@ -22,7 +22,7 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts
+from sdtool import artifacts, files
 from sdtool.errors import InputError, ObjectError, UsageError
 
 
@@ -152,7 +152,7 @@ def _render_shard(job: dict) -> tuple[int, int]:
         "failures": json.dumps(failures),
         "camera": json.dumps(asdict(look)),
     }
-    artifacts.write_tensors(job["path"], tensors, metadata)
+    files.write_tensors(job["path"], tensors, metadata)
     return len(uids) - len(failures), len(failures)
 
 
@@ -169,7 +169,7 @@ def _finish(record: artifacts.StageRecord, shards: list[Path], previews: int) ->
     outputs = [path.name for path in shards]
     (record.out / artifacts.FAILURES).unlink(missing_ok=True)  # of an earlier attempt
     if failures:
-        artifacts.write_jsonl(record.out / artifacts.FAILURES, failures)
+        files.write_jsonl(record.out / artifacts.FAILURES, failures)
         outputs.append(artifacts.FAILURES)
     if len(failures) == total:
         for path in shards:  # so that the same command tries again

@@ -98,7 +98,8 @@ def test_the_lowest_modules_import_only_what_lies_below():
         "sdtool.meshes": {"sdtool.errors"},
         "sdtool.cameras": {"sdtool.errors"},
         "sdtool.schedules": {"sdtool.errors"},
-        "sdtool.artifacts": {"sdtool", "sdtool.errors"},
+        "sdtool.files": {"sdtool.errors"},
+        "sdtool.artifacts": {"sdtool", "sdtool.errors", "sdtool.files"},
         "sdtool.sds": {"sdtool.errors", "sdtool.cameras", "sdtool.meshes", "sdtool.schedules"},
         "sdtool.ccm": {"sdtool.errors", "sdtool.cameras", "sdtool.meshes", "sdtool.schedules"},
     }
@@ -201,7 +202,7 @@ def test_text_is_utf8_on_every_machine():
         for function, keywords, call in calls(tree):
             last = getattr(call.func, "attr", function)
             texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
-            ours = function in ("write_text", "artifacts.write_text")
+            ours = function in ("write_text", "files.write_text")
             is_text = last in ("read_text", "write_text") and not ours
             is_text |= function == "open" and not any("b" in str(mode) for mode in texts)
             said = keywords & {"encoding", None}  # None: **UTF8

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from sdtool import __version__, artifacts
-from sdtool.artifacts import begin, digest, read_json, read_jsonl
+from sdtool import __version__, files
+from sdtool.artifacts import begin, digest
 from sdtool.engine import available_cores, map_items
 from sdtool.errors import InputError, ObjectError, SdtoolError, UsageError
+from sdtool.files import read_json, read_jsonl
 from sdtool.objects import list_objects, object_rng
 
 
@@ -30,7 +31,7 @@ def run_stage(out, *, params=None, inputs=None, overwrite=False, stage="demo", *
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "deep" / "value.txt"
-    with artifacts.atomic_path(path) as temporary:
+    with files.atomic_path(path) as temporary:
         temporary.write_text("new")
         assert temporary.parent == path.parent and not path.exists()
     assert path.read_text() == "new" and names(tmp_path) == ["deep/value.txt"]
@@ -40,7 +41,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 def test_a_failure_leaves_the_old_file_and_no_temporary(tmp_path, error):
     path = tmp_path / "value.txt"
     path.write_text("old")
-    with pytest.raises(error), artifacts.atomic_path(path) as temporary:
+    with pytest.raises(error), files.atomic_path(path) as temporary:
         temporary.write_text("half")
         raise error
     assert path.read_text() == "old" and names(tmp_path) == ["value.txt"]
@@ -52,15 +53,15 @@ def test_a_failing_list_leaves_the_old_file(tmp_path):
         raise ObjectError("no-triangles", "the second one")
 
     path = tmp_path / "objects.jsonl"
-    assert artifacts.write_jsonl(path, [{"uid": "z"}]) == 1
+    assert files.write_jsonl(path, [{"uid": "z"}]) == 1
     with pytest.raises(ObjectError):
-        artifacts.write_jsonl(path, records())
+        files.write_jsonl(path, records())
     assert list(read_jsonl(path)) == [{"uid": "z"}] and names(tmp_path) == ["objects.jsonl"]
 
 
 def test_the_temporary_keeps_the_suffix_and_is_hidden(tmp_path):
     """Writers choose a format by suffix; readers that glob for results must not see it."""
-    with artifacts.atomic_path(tmp_path / "ccm-00000.safetensors") as temporary:
+    with files.atomic_path(tmp_path / "ccm-00000.safetensors") as temporary:
         temporary.touch()
         assert temporary.suffix == ".safetensors" and temporary.name.startswith(".")
         assert not list(tmp_path.glob("*-?????.safetensors"))
@@ -72,17 +73,17 @@ def test_the_temporary_keeps_the_suffix_and_is_hidden(tmp_path):
 def test_json_carries_paths_numpy_and_any_unicode(tmp_path):
     value = {"path": tmp_path, "n": np.int64(3), "v": np.array([0.5, 1.0]), "text": "é 木 \ud83d"}
     expected = {"path": str(tmp_path), "n": 3, "v": [0.5, 1.0], "text": "é 木 \ud83d"}
-    artifacts.write_json(tmp_path / "one.json", value)
+    files.write_json(tmp_path / "one.json", value)
     assert read_json(tmp_path / "one.json") == expected
-    artifacts.write_jsonl(tmp_path / "two.jsonl", [value])
-    artifacts.append_jsonl(tmp_path / "two.jsonl", value)
+    files.write_jsonl(tmp_path / "two.jsonl", [value])
+    files.append_jsonl(tmp_path / "two.jsonl", value)
     assert list(read_jsonl(tmp_path / "two.jsonl")) == [expected, expected]
     assert "é 木" in (tmp_path / "one.json").read_text(encoding="utf-8")
 
 
 def test_what_json_cannot_hold_is_an_error_not_a_guess(tmp_path):
     with pytest.raises(TypeError, match="set"):
-        artifacts.write_json(tmp_path / "x.json", {"a": {1}})
+        files.write_json(tmp_path / "x.json", {"a": {1}})
     assert names(tmp_path) == []
 
 
@@ -109,16 +110,16 @@ def test_a_log_is_trimmed_also_of_a_line_that_a_kill_cut_short(tmp_path):
         return line["step"] <= 2
 
     path = tmp_path / "log.jsonl"
-    artifacts.trim_jsonl(path, early)
+    files.trim_jsonl(path, early)
     assert not path.exists()
     whole = b'{"step": 1}\n{"step": 2}\n{"step": 3}\n'
     for tail in (b"", b'{"st', b'{"step": 4, "phase": "co\n', b"\0\0\0", b"\xff"):
         path.write_bytes(whole + tail)
-        artifacts.trim_jsonl(path, early)
+        files.trim_jsonl(path, early)
         assert path.read_bytes() == b'{"step": 1}\n{"step": 2}\n'
     path.write_bytes(b'{"st\n' + whole)
     with pytest.raises(InputError, match="line 1 is not valid JSON"):
-        artifacts.trim_jsonl(path, early)
+        files.trim_jsonl(path, early)
     assert path.read_bytes() == b'{"st\n' + whole
 
 
@@ -143,7 +144,7 @@ def test_tensors_come_back_whatever_their_layout_and_length(tmp_path):
         "c2w": rng.normal(size=(3, 4, 4)).astype(np.float32)[:, ::-1],
         "none": np.zeros((0, 4, 8, 8), np.float16),
     }
-    artifacts.write_tensors(tmp_path / "x.safetensors", tensors, {"uids": '["é"]'})
+    files.write_tensors(tmp_path / "x.safetensors", tensors, {"uids": '["é"]'})
     back = load_file(tmp_path / "x.safetensors")
     assert back.keys() == tensors.keys()
     for name, tensor in tensors.items():
@@ -158,7 +159,7 @@ def test_equal_tensors_give_equal_bytes_in_any_order(tmp_path):
     ]
     contents = []
     for tensors, metadata in orders:
-        artifacts.write_tensors(tmp_path / "x.safetensors", tensors, metadata)
+        files.write_tensors(tmp_path / "x.safetensors", tensors, metadata)
         contents.append((tmp_path / "x.safetensors").read_bytes())
     assert contents[0] == contents[1]
 
@@ -498,7 +499,7 @@ def test_a_listing_may_be_a_file_or_its_folder_and_paths_are_relative_to_it(tmp_
         {"uid": "two", "path": str(tmp_path / "elsewhere.glb")},
         {"uid": "three", "path": None},  # its collection lists no file
     ]
-    artifacts.write_jsonl(tmp_path / "lists" / "objects.jsonl", lines)
+    files.write_jsonl(tmp_path / "lists" / "objects.jsonl", lines)
     expected = [
         {"uid": "one", "path": str(tmp_path.resolve() / "glbs/1.glb"), "name": "Chair"},
         {"uid": "two", "path": str(tmp_path.resolve() / "elsewhere.glb")},
@@ -512,14 +513,14 @@ def test_a_listing_may_be_a_file_or_its_folder_and_paths_are_relative_to_it(tmp_
     "line", [{"uid": "b"}, {"path": "b.glb"}, {"uid": 7, "path": "b"}, {"uid": "b", "path": ""}]
 )
 def test_a_line_without_uid_or_path_is_named(tmp_path, line):
-    artifacts.write_jsonl(tmp_path / "objects.jsonl", [{"uid": "a", "path": "a.glb"}, line])
+    files.write_jsonl(tmp_path / "objects.jsonl", [{"uid": "a", "path": "a.glb"}, line])
     with pytest.raises(InputError, match="objects.jsonl, object 2 lacks a uid or a path"):
         list_objects(tmp_path)
 
 
 def test_a_repeated_uid_is_named(tmp_path):
     line = {"uid": "a", "path": "a.glb"}
-    artifacts.write_jsonl(tmp_path / "objects.jsonl", [line, {**line, "uid": "b"}, line])
+    files.write_jsonl(tmp_path / "objects.jsonl", [line, {**line, "uid": "b"}, line])
     with pytest.raises(InputError, match="object 3 repeats the uid a"):
         list_objects(tmp_path)
 

@@ -8,7 +8,6 @@ import torch
 from safetensors import safe_open
 from shape_samples import box, icosphere, quad, trace
 
-from sdtool.artifacts import write_tensors
 from sdtool.cameras import ViewRange, orbit, pixel_rays, random_views
 from sdtool.ccm import (
     canonical_coordinates,
@@ -18,6 +17,7 @@ from sdtool.ccm import (
     positions,
     to_canonical,
 )
+from sdtool.files import write_tensors
 from sdtool.images import map_to_rgb
 from sdtool.meshes import Mesh
 from sdtool.render.maps import render_maps

@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors import safe_open
 from shape_samples import box, icosphere
 
-from sdtool.artifacts import read_json, read_jsonl, write_jsonl
 from sdtool.cameras import ViewRange, azimuth_elevation, random_views, world_to_clip
 from sdtool.ccm import decode_map, positions, to_canonical
 from sdtool.cli import run
+from sdtool.files import read_json, read_jsonl, write_jsonl
 from sdtool.glb import load_mesh, write_glb
 from sdtool.meshes import Mesh
 from sdtool.objects import object_rng

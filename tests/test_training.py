@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
-from sdtool.artifacts import read_json, read_jsonl
 from sdtool.cli import run
 from sdtool.errors import InputError, SdtoolError
+from sdtool.files import read_json, read_jsonl
 from sdtool.priors.data import Prompts, Views, held_out, read_captions
 from sdtool.priors.embed import embeddings
 from sdtool.priors.fresh import fresh_base

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sdtool.artifacts import write_tensors
+from sdtool.files import write_tensors
 from sdtool.lifting.config import Plan
 from sdtool.lifting.scenes import (
     ColorScene,

@@ -16,9 +16,9 @@ from safetensors import safe_open
 from torch import nn
 
 from sdtool import schedules
-from sdtool.artifacts import append_jsonl, write_tensors
 from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import SdtoolError
+from sdtool.files import append_jsonl, write_tensors
 from sdtool.lifting.config import Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import VanishedError

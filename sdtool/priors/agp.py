@@ -6,8 +6,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from sdtool.artifacts import write_json, write_text
 from sdtool.errors import InputError
+from sdtool.files import write_json, write_text
 from sdtool.priors.loading import AGP_CARD
 from sdtool.priors.prior import CAMERA_NUMBERS, Prior
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sdtool.artifacts import read_jsonl
 from sdtool.errors import InputError
+from sdtool.files import read_jsonl
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from sdtool.artifacts import append_jsonl, atomic_path, trim_jsonl
 from sdtool.errors import InputError, SdtoolError
+from sdtool.files import append_jsonl, atomic_path, trim_jsonl
 from sdtool.priors.prior import Prior
 from sdtool.progress import progress
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.artifacts import atomic_path
+from sdtool.files import atomic_path
 from sdtool.glb import write_glb
 from sdtool.meshes import Mesh, srgb_to_linear
 from sdtool.toyverse.toys import ToyObject

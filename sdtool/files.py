@@ -1,0 +1,140 @@
+"""Files that are whole or absent: text, JSON, JSON lines and safetensors, moved into place when done."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdtool.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`: moved there if the block succeeds, else removed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# Half of an emoji, as cut-off names hold, has no UTF-8; JSON reads it back from its escape.
+UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, **UTF8)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write one indented JSON value atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=plain) + "\n")
+
+
+def write_jsonl(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
+    """Write one JSON object per line atomically; return how many."""
+    count = 0
+    with atomic_path(path) as temporary, open(temporary, "w", **UTF8) as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False, default=plain) + "\n")
+            count += 1
+    return count
+
+
+def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
+    """Append one line (for logs and failures of a running stage)."""
+    with open(path, "a", **UTF8) as file:
+        file.write(json.dumps(record, ensure_ascii=False, default=plain) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read one JSON value; InputError names the file if it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON ({error})") from None
+
+
+def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file; InputError names file and line of a broken one."""
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist")
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line.decode("utf-8"))
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                reason = getattr(error, "msg", "not UTF-8")
+                raise InputError(f"{path}, line {number} is not valid JSON ({reason})") from None
+            if not isinstance(record, dict):
+                raise InputError(f"{path}, line {number} is not a JSON object")
+            yield record
+
+
+def trim_jsonl(path: str | Path, keep: Callable[[dict[str, Any]], bool]) -> None:
+    """Leave only the lines of a log that `keep` wants, and no last one that a kill cut short.
+
+    For a run that continues. A log that does not exist is none to trim.
+    """
+    path, kept, read = Path(path), [], 0
+    if not path.exists():
+        return
+    try:
+        for record in read_jsonl(path):
+            read += 1
+            if keep(record):
+                kept.append(record)
+    except InputError:
+        if read + 1 < sum(1 for line in path.read_bytes().split(b"\n") if line.strip()):
+            raise
+    write_jsonl(path, kept)
+
+
+def write_tensors(
+    path: str | Path, tensors: dict[str, "np.ndarray"], metadata: dict[str, str]
+) -> None:
+    """Write float32, float16, int32 and int64 arrays as a safetensors file, atomically.
+
+    The same content gives the same bytes (the safetensors library orders `metadata` at random),
+    and an array's memory may lie in any order.
+    """
+    import numpy as np
+
+    kinds = {"float32": "F32", "float16": "F16", "int32": "I32", "int64": "I64"}
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    arrays, end = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])), 0
+    for name, array in arrays:
+        start, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": kinds[str(array.dtype)],
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, array in arrays:
+            file.write(np.ascontiguousarray(array))
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy and torch scalars and arrays
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
