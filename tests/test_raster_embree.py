@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from sdtool.bench import embree_maps, embree_rast, numba_maps
+from sdtool.bench.embree import embree_maps, embree_rast
+from sdtool.bench.rendering import numba_maps
 from sdtool.cameras import ViewRange, orbit, random_views, world_to_clip
 from sdtool.ccm import to_canonical
 from sdtool.meshes import Mesh

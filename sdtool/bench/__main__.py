@@ -1,0 +1,35 @@
+"""`make bench`: the figures that the README claims, each beside a baseline of the same run.
+
+    python -m sdtool.bench [PART] [OPTIONS OF LIFT]
+
+PART is one of PARTS; all of them run without it. Only ratios within one run mean anything.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from sdtool.bench.lifting import lifting
+from sdtool.bench.rendering import rendering
+from sdtool.errors import SdtoolError
+
+PARTS = {"rendering": rendering, "lifting": lifting}
+
+
+def main() -> None:
+    """Print a table for each part on stdout."""
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    name, *options = sys.argv[1:] if sys.argv[1:2] and sys.argv[1] in PARTS else ["", *sys.argv[1:]]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for part in [name] if name else PARTS:
+                given = [options] if part == "lifting" else []
+                console.print(PARTS[part](Path(folder), *given))
+    except SdtoolError as error:
+        raise SystemExit(f"bench: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Objects a second: loading a GLB and rendering its CCMs, against Embree on the same files and cameras."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from sdtool import ccm
+from sdtool.bench.embree import embree_maps
+from sdtool.cameras import ViewRange, random_views
+from sdtool.glb import load_mesh, write_glb
+from sdtool.meshes import Mesh
+from sdtool.render.maps import render_maps
+
+VIEWS, SIZE, SECONDS = 16, 64, 1.5
+SUBDIVISIONS = (3, 5)  # spheres of 1,280 and 20,480 triangles
+
+
+def numba_maps(mesh: Mesh, c2w: np.ndarray, fov: float, size: int) -> np.ndarray:
+    """CCMs (N, size, size, 4) of a canonical mesh, one sample a pixel."""
+    return render_maps(mesh, c2w, fov, size, ("ccm",), supersample=1)["ccm"]
+
+
+def lumpy_sphere(subdivisions: int) -> Mesh:
+    """A sphere with waves on it: some pixels see several layers."""
+    import trimesh
+
+    sphere = trimesh.creation.icosphere(subdivisions)
+    v_pos = np.asarray(sphere.vertices)
+    radius = 1 + 0.2 * np.sin(6 * v_pos).prod(axis=1, keepdims=True)
+    return Mesh((v_pos * radius).astype(np.float32), np.asarray(sphere.faces, np.int32))
+
+
+def rates(functions: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+    """Calls a second of each function: they take turns for `seconds` each; medians."""
+    spent: dict[str, list[float]] = {name: [] for name in functions}
+    while min(sum(times) for times in spent.values()) < seconds:
+        for name, function in functions.items():
+            began = time.perf_counter()
+            function()
+            spent[name].append(time.perf_counter() - began)
+    return {name: 1 / float(np.median(times)) for name, times in spent.items()}
+
+
+def rendering(folder: Path, seconds: float = SECONDS) -> Table:
+    """Load a GLB and render its CCMs, by numba and by Embree."""
+    title = f"CCM objects a second: load a GLB, {VIEWS} views of {SIZE}×{SIZE}, one thread"
+    table = Table("mesh", title=title, title_justify="left")
+    for heading in ("numba", "Embree", "against Embree", "mask differs", "CCM differs"):
+        table.add_column(heading, justify="right")
+    look = ViewRange()
+    c2w, fov = random_views(np.random.default_rng(0), VIEWS, look), float(np.radians(look.fov))
+    for subdivisions in SUBDIVISIONS:
+        path = write_glb(folder / f"sphere-{subdivisions}.glb", lumpy_sphere(subdivisions))
+
+        def by(render, path=path) -> np.ndarray:
+            return render(ccm.to_canonical(load_mesh(path)), c2w, fov, SIZE)
+
+        ours, theirs = by(numba_maps), by(embree_maps)  # compiles, and warms the file cache
+        both = (ours[..., 3] > 0) & (theirs[..., 3] > 0)
+        differs = int((ours[..., 3] != theirs[..., 3]).sum())
+        worst = float(np.abs(ours - theirs)[both].max()) / 2
+        rate = rates({"numba": lambda: by(numba_maps), "Embree": lambda: by(embree_maps)}, seconds)
+        table.add_row(
+            f"{20 * 4**subdivisions:,} triangles",
+            f"{rate['numba']:.0f}",
+            f"{rate['Embree']:.0f}",
+            f"{rate['numba'] / rate['Embree']:.1f}×",
+            f"{differs} of {VIEWS * SIZE * SIZE} px",
+            f"{worst:.0e} at most",
+        )
+    return table
