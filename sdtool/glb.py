@@ -6,6 +6,7 @@ triangles, strips and fans, and ignores points, lines, images, skins, morph targ
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,24 @@ import numpy as np
 from sdtool.errors import ObjectError
 from sdtool.glb_file import COMPRESSED, MAX_COUNT, GlbFile
 from sdtool.glb_write import write_glb
+from sdtool.limits import Limits
 from sdtool.meshes import Mesh, linear_to_srgb, merge, validate
 
-__all__ = ["load_mesh", "read_glb", "write_glb"]
+__all__ = ["Limits", "load_mesh", "read_glb", "write_glb"]
 
+LIMITS = Limits()
 TRIANGLES, STRIP, FAN = 4, 5, 6
 THROUGH_TRIMESH = {".obj", ".ply", ".stl", ".off"}
 
 
-def load_mesh(path: str | Path) -> Mesh:
+def load_mesh(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:
     """Read one object: .glb, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
 
     ObjectError with a named reason for anything that cannot be used.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".glb":
-        return read_glb(path)
+        return read_glb(path, limits, textures)
     if suffix in THROUGH_TRIMESH:
         return _through_trimesh(Path(path))
     raise ObjectError(
@@ -38,7 +41,7 @@ def load_mesh(path: str | Path) -> Mesh:
     )
 
 
-def read_glb(path: str | Path) -> Mesh:
+def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:
     """Read the default scene of a GLB file as one mesh, validated.
 
     Colours are COLOR_0 × the material's base colour factor, sRGB-encoded; a part whose colour is in
@@ -148,7 +151,7 @@ def _transform(part: Mesh, matrix: np.ndarray) -> Mesh:
     v_pos = part.v_pos.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
     mirrored = np.linalg.det(matrix[:3, :3]) < 0
     faces = part.t_pos_idx[:, ::-1] if mirrored else part.t_pos_idx
-    return Mesh(v_pos.astype(np.float32), faces, part.v_color)
+    return replace(part, v_pos=v_pos.astype(np.float32), t_pos_idx=faces)
 
 
 # Primitives

@@ -7,17 +7,36 @@ import numpy as np
 from sdtool.errors import ObjectError
 
 
+@dataclass(frozen=True, eq=False)
+class Texture:
+    """A base colour image, and what happens outside [0, 1] of its coordinates.
+
+    image: (H, W, 4) uint8 RGBA, sRGB-encoded, alpha not premultiplied; row 0 is at t = 0, the top.
+    wrap: what happens along s and along t: "repeat", "clamp" or "mirror".
+    """
+
+    image: np.ndarray
+    wrap: tuple[str, str] = ("repeat", "repeat")
+
+
 @dataclass(frozen=True)
 class Mesh:
     """A triangle mesh in glTF axes: right-handed, +Y up, the front faces +Z.
 
     v_pos: (V, 3) float32 positions. t_pos_idx: (F, 3) int32 vertex indices, counter-clockwise seen
     from outside. v_color: (V, 3) float32 sRGB-encoded base colour in [0, 1], or None.
+
+    Textures come together or not at all. v_uv: (V, 2) float32 glTF texture coordinates (s to the
+    right, t down). t_texture: (F,) int32 index into `textures`, −1 where a face has none. The base
+    colour of a textured face is v_color times the texel, both made linear first.
     """
 
     v_pos: np.ndarray
     t_pos_idx: np.ndarray
     v_color: np.ndarray | None = None
+    v_uv: np.ndarray | None = None
+    t_texture: np.ndarray | None = None
+    textures: tuple[Texture, ...] = ()
 
     def with_positions(self, v_pos: np.ndarray) -> "Mesh":
         """The same surface with other vertex positions."""
@@ -25,8 +44,15 @@ class Mesh:
 
     def bounds(self) -> np.ndarray:
         """(2, 3) float32: lowest and highest corner of the vertices that faces use."""
-        used = self.v_pos[np.unique(self.t_pos_idx)]
-        return np.stack([used.min(axis=0), used.max(axis=0)])
+        return _bounds(self.v_pos, self.t_pos_idx)
+
+
+def _bounds(v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(2, 3) of the vertices that faces use; NaN where one of them is NaN."""
+    used = np.zeros(len(v_pos), bool)
+    used[faces.reshape(-1)] = True
+    axes = np.ascontiguousarray((v_pos if used.all() else v_pos[used]).T)
+    return np.stack([axes.min(axis=1), axes.max(axis=1)])
 
 
 def validate(mesh: Mesh, name: str) -> Mesh:
@@ -41,30 +67,43 @@ def validate(mesh: Mesh, name: str) -> Mesh:
         raise ObjectError(
             "bad-index", f"{name} has a face index outside its {len(vertices)} vertices"
         )
-    if not np.isfinite(vertices[np.unique(faces)]).all():
-        raise ObjectError("non-finite", f"{name} has NaN or infinite vertex positions")
     low, high = mesh.bounds()
-    if not (high - low).max() > 0:
+    if not np.isfinite([low, high]).all():
+        raise ObjectError("non-finite", f"{name} has NaN or infinite vertex positions")
+    if not (high.astype(np.float64) - low).max() > 0:
         raise ObjectError("zero-extent", f"{name} has no size: all its vertices coincide")
     return mesh
 
 
 def merge(meshes: list[Mesh]) -> Mesh:
-    """One mesh of several. Parts without colour become mid-grey if any other part has a colour."""
-    offsets = np.cumsum([0] + [len(m.v_pos) for m in meshes[:-1]])
-    color = None
-    if any(m.v_color is not None for m in meshes):
-        grey = [np.full((len(m.v_pos), 3), 0.5, np.float32) for m in meshes]
-        color = np.concatenate(
-            [g if m.v_color is None else m.v_color for m, g in zip(meshes, grey, strict=True)]
-        )
-    return Mesh(
-        np.concatenate([m.v_pos for m in meshes]).astype(np.float32),
-        np.concatenate([m.t_pos_idx + o for m, o in zip(meshes, offsets, strict=True)]).astype(
-            np.int32
-        ),
-        color,
-    )
+    """One mesh of several. Parts without colour become mid-grey if any other part has a colour.
+
+    Textures that are one and the same object stay one; parts without textures get −1.
+    """
+    if len(meshes) == 1:
+        return meshes[0]
+    vertices = np.cumsum([0] + [len(m.v_pos) for m in meshes])
+    faces = np.cumsum([0] + [len(m.t_pos_idx) for m in meshes])
+    v_pos = np.empty((vertices[-1], 3), np.float32)
+    t_pos_idx = np.empty((faces[-1], 3), np.int32)
+    colored = any(m.v_color is not None for m in meshes)
+    textured = any(m.textures for m in meshes)
+    v_color = np.full((vertices[-1], 3), 0.5, np.float32) if colored else None
+    v_uv = np.zeros((vertices[-1], 2), np.float32) if textured else None
+    t_texture = np.full(faces[-1], -1, np.int32) if textured else None
+    textures: dict[Texture, int] = {}  # by identity
+    for mesh, v, v_end, f, f_end in zip(
+        meshes, vertices, vertices[1:], faces, faces[1:], strict=False
+    ):
+        v_pos[v:v_end] = mesh.v_pos
+        np.add(mesh.t_pos_idx, v, out=t_pos_idx[f:f_end], casting="unsafe")
+        if mesh.v_color is not None:
+            v_color[v:v_end] = mesh.v_color
+        if mesh.textures:
+            v_uv[v:v_end] = mesh.v_uv
+            numbers = [textures.setdefault(t, len(textures)) for t in mesh.textures]
+            t_texture[f:f_end] = np.array([*numbers, -1], np.int32)[mesh.t_texture]
+    return Mesh(v_pos, t_pos_idx, v_color, v_uv, t_texture, tuple(textures))
 
 
 def face_normals(mesh: Mesh) -> np.ndarray:
