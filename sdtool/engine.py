@@ -1,18 +1,31 @@
-"""Run one function over many work items: in this process, or over local processes."""
+"""Run one function over many items: here, over local processes, or over a Ray cluster.
+
+One bad item never ends the run. Whatever happens to it (an exception, a worker that dies or hangs)
+comes back as that item's ObjectError.
+"""
 
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from sdtool.errors import SdtoolError
+from sdtool.errors import ObjectError, SdtoolError
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
+
+
+class Engine(StrEnum):
+    """Where the work runs."""
+
+    local = "local"
+    ray = "ray"
 
 
 def available_cores() -> int:
@@ -21,35 +34,177 @@ def available_cores() -> int:
 
 
 def map_items(
-    function: Callable[[Item], Output], items: Sequence[Item], workers: int
-) -> Iterator[Output]:
-    """Yield `function(item)` for every item, in the order of completion.
+    function: Callable[[Item], Output],
+    items: Iterable[Item],
+    *,
+    workers: int = 0,
+    engine: str = Engine.local,
+    timeout: float = 0.0,
+    recycle: int = 0,
+    memory: int = 0,
+) -> Iterator[tuple[Item, Output | ObjectError]]:
+    """Yield (item, `function(item)`) for every item, in the order of completion.
 
-    workers: 1 runs here; more start that many processes, each with one thread. `function` and the
-    items must be picklable by name. SdtoolError if a worker process dies (usually out of memory).
+    In the place of the output stands an ObjectError if the function raised one, or raised something
+    unforeseen (``internal-error``), or its worker process died (``worker-died``, for example for want
+    of memory) or took longer than `timeout` seconds (``timeout``). Other SdtoolErrors end the run.
+
+    items: drawn as workers become free. Like `function`, they must be picklable.
+    workers: processes of one thread each; 0 takes every core; 1 runs in this process, which nothing
+    protects from a crash or a hang. timeout: seconds an item may take, 0 for no limit. recycle: items
+    after which a worker process is replaced, 0 for never. memory: bytes of address space a worker may
+    use (then it sees a MemoryError), 0 for no limit.
     """
-    workers = min(workers, len(items))
-    if workers <= 1:
-        yield from map(function, items)
+    if engine == Engine.ray:
+        from sdtool.engine_ray import map_on_ray
+
+        yield from map_on_ray(attempt, function, items, workers, timeout, recycle, memory)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
+    workers = workers or available_cores()
+    if workers == 1:
+        for item in items:
+            yield item, attempt(function, item)
+        return
+    yield from _map_on_processes(function, items, workers, timeout, recycle, memory)
+
+
+def attempt(function: Callable[[Item], Output], item: Item) -> Output | ObjectError:
+    """`function(item)`; or the ObjectError that it, or something unforeseen in it, amounts to."""
+    try:
+        return function(item)
+    except ObjectError as error:
+        return error
+    except SdtoolError:
+        raise
+    except MemoryError:
+        return ObjectError("too-large", "it needs more memory than a worker may use")
+    except Exception as error:
+        return ObjectError("internal-error", f"{type(error).__name__}: {error}")
+
+
+def worker_died() -> ObjectError:
+    """What becomes of an item whose worker process ended by itself."""
+    return ObjectError("worker-died", "its worker process died, perhaps for want of memory")
+
+
+def timed_out(timeout: float) -> ObjectError:
+    """What becomes of an item that took too long."""
+    return ObjectError("timeout", f"it took longer than {timeout:g} seconds")
+
+
+def _map_on_processes(
+    function: Callable, items: Iterable, workers: int, timeout: float, recycle: int, memory: int
+) -> Iterator[tuple]:
+    waiting, team = iter(items), []
+    try:
+        while True:
+            while len(team) < workers and (item := next(waiting, _NONE)) is not _NONE:
+                team.append(_Worker(function, item, memory))
+            if not team:
+                return
+            patience = min(worker.patience(timeout) for worker in team)
+            limit = None if patience == float("inf") else patience
+            awake = multiprocessing.connection.wait([worker.pipe for worker in team], limit)
+            for worker in list(team):
+                outcome = worker.look(worker.pipe in awake, timeout)
+                if outcome is _NONE:
+                    continue
+                done, tired = worker.item, worker.is_dead or worker.count == recycle
+                following = _NONE if tired else next(waiting, _NONE)
+                if following is _NONE:
+                    worker.end()
+                    team.remove(worker)
+                else:
+                    worker.give(following)
+                yield done, outcome
+    finally:
+        for worker in team:
+            worker.end()
+
+
+_NONE = object()
+
+
+class _Worker:
+    """A process with a pipe of its own, so that its death disturbs no other; it has one item at a
+    time, the first one as soon as it has started."""
+
+    def __init__(self, function: Callable, item: object, memory: int):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, far = context.Pipe()
+        self.process = context.Process(target=_serve, args=(far, function, memory), daemon=True)
+        self.process.start()
+        far.close()
+        self.item, self.count, self.since, self.is_dead = item, 0, None, False
+
+    def give(self, item: object) -> None:
+        """Send the next item."""
+        self.item, self.since = item, time.monotonic()
+        with suppress(BrokenPipeError):  # it has died: the next look finds out
+            self.pipe.send(item)
+
+    def patience(self, timeout: float) -> float:
+        """Seconds that its item may still take."""
+        if not timeout or self.since is None:
+            return float("inf")
+        return max(0.0, self.since + timeout - time.monotonic())
+
+    def look(self, has_spoken: bool, timeout: float) -> Any:
+        """The outcome of its item; _NONE if that is still at work."""
+        if has_spoken:
+            try:
+                message = self.pipe.recv()
+            except (EOFError, OSError):
+                if self.since is None:
+                    raise SdtoolError(
+                        "a worker process cannot start; --workers 1 works in this process"
+                    ) from None
+                self.is_dead = True
+                return worker_died()
+            if self.since is None:  # it has started
+                self.give(self.item)
+                return _NONE
+            if isinstance(message, SdtoolError) and not isinstance(message, ObjectError):
+                raise message
+            self.count += 1
+            return message
+        self.is_dead = self.patience(timeout) == 0
+        return timed_out(timeout) if self.is_dead else _NONE
+
+    def end(self) -> None:
+        """Stop the process, whatever it does."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _serve(pipe: multiprocessing.connection.Connection, function: Callable, memory: int) -> None:
+    """What a worker process does: say that it has started, then turn items into outcomes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is its parent's to handle
+    begin_worker(memory)
+    pipe.send("ready")
+    while True:
         try:
-            futures = [pool.submit(function, item) for item in items]
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
-            raise SdtoolError(
-                "a worker process died, probably for want of memory; run again with fewer --workers"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            item = pipe.recv()
+        except EOFError:
+            return
+        try:
+            outcome = attempt(function, item)
+        except SdtoolError as error:
+            outcome = error
+        pipe.send(outcome)
 
 
-def _begin_worker() -> None:
+def begin_worker(memory: int = 0) -> None:
+    """Make this process a worker: one thread, bounded memory, and an end when its parent ends."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if memory:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

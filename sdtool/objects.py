@@ -1,6 +1,8 @@
 """A collection of objects as stages see it: a folder of meshes, or an `objects.jsonl`."""
 
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +15,65 @@ MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
 
 
 def list_objects(source: str | Path) -> list[dict[str, Any]]:
-    """The objects of `source`, each a dict with at least ``uid`` and ``path``.
+    """The objects of `source` in a list: see `iter_objects`."""
+    return list(iter_objects(source))
+
+
+def iter_objects(source: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of `source`, each a dict with at least ``uid`` and ``path``.
 
     The path is absolute, or None if the listing says so: a collection may lack an object's file.
 
     source: an `objects.jsonl`; a directory that holds one; or any folder of meshes, searched
     recursively, where the file's stem becomes the uid (its relative path, if stems repeat). Hidden
-    files and folders are passed over.
+    files and folders are passed over. InputError if there is nothing, or a line is unusable.
     """
     source = Path(source)
     listing = source / "objects.jsonl" if source.is_dir() else source
     if listing.is_file() and listing.suffix == ".jsonl":
-        objects, seen = [], set()
-        for number, record in enumerate(read_jsonl(listing), start=1):
-            uid, path = record.get("uid"), record.get("path", "")
-            named = path is None or (path and isinstance(path, str))
-            if not (uid and isinstance(uid, str) and named):
-                raise InputError(f"{listing}, object {number} lacks a uid or a path, as text")
-            if uid in seen:
-                raise InputError(f"{listing}, object {number} repeats the uid {uid}")
-            seen.add(uid)
-            absolute = str((listing.parent / path).resolve()) if path else None
-            objects.append({**record, "path": absolute})
+        found = _listed(listing)
     elif source.is_dir():
-        paths = [
-            path
-            for path in sorted(source.rglob("*"))
-            if path.suffix.lower() in MESH_SUFFIXES and path.is_file()
-            if not any(part.startswith(".") for part in path.relative_to(source).parts)
-        ]
-        unique = len({path.stem for path in paths}) == len(paths)
-        objects = [
-            {
-                "uid": path.stem if unique else path.relative_to(source).as_posix(),
-                "path": str(path.resolve()),
-            }
-            for path in paths
-        ]
+        found = _in_folder(source)
     elif source.exists():
         raise InputError(f"{source} is neither a folder of meshes nor an objects.jsonl")
     else:
         raise InputError(f"{source} does not exist")
-    if not objects:
+    empty = True
+    for item in found:
+        empty = False
+        yield item
+    if empty:
         kinds = ", ".join(MESH_SUFFIXES)
         raise InputError(f"{source} holds no objects; expected {kinds} files or an objects.jsonl")
-    return objects
+
+
+def _listed(listing: Path) -> Iterator[dict[str, Any]]:
+    """The lines of an `objects.jsonl`, each checked, with absolute paths."""
+    folder, seen = str(listing.parent.resolve()), set()
+    for number, record in enumerate(read_jsonl(listing), start=1):
+        uid, path = record.get("uid"), record.get("path", "")
+        named = path is None or (path and isinstance(path, str))
+        if not (uid and isinstance(uid, str) and named):
+            raise InputError(f"{listing}, object {number} lacks a uid or a path, as text")
+        if uid in seen:
+            raise InputError(f"{listing}, object {number} repeats the uid {uid}")
+        seen.add(uid)
+        absolute = os.path.normpath(os.path.join(folder, path)) if path else None
+        yield {**record, "path": absolute}
+
+
+def _in_folder(folder: Path) -> Iterator[dict[str, Any]]:
+    """The meshes below a folder, by path."""
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in MESH_SUFFIXES and path.is_file()
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    unique = len({path.stem for path in paths}) == len(paths)
+    for path in paths:
+        uid = path.stem if unique else path.relative_to(folder).as_posix()
+        yield {"uid": uid, "path": str(path.resolve())}
 
 
 def object_rng(seed: int, uid: str) -> np.random.Generator:

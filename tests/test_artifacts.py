@@ -10,8 +10,7 @@ from safetensors.numpy import load_file
 
 from sdtool import __version__, files
 from sdtool.artifacts import begin, digest
-from sdtool.engine import available_cores, map_items
-from sdtool.errors import InputError, ObjectError, SdtoolError, UsageError
+from sdtool.errors import InputError, ObjectError, UsageError
 from sdtool.files import read_json, read_jsonl
 from sdtool.objects import list_objects, object_rng
 
@@ -416,57 +415,6 @@ def test_failures_are_lines_with_a_named_reason(tmp_path):
         {"uid": "a", "reason": "no-triangles", "message": "a holds no triangles"},
         {"uid": "b", "reason": "corrupt-file", "message": "b ends early"},
     ]
-
-
-# Work over many items
-
-
-def square(x):
-    if x < 0:
-        raise ObjectError("negative", f"{x} is negative")
-    return x * x
-
-
-def threads(_):
-    return os.getpid(), os.environ["OMP_NUM_THREADS"]
-
-
-def die(x):
-    if x == 2:
-        os._exit(9)
-    return x
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_map_items_gives_every_result_once(workers):
-    assert sorted(map_items(square, list(range(20)), workers)) == [x * x for x in range(20)]
-    assert list(map_items(square, [], workers)) == []
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_of_an_item_comes_through_as_it_is(workers):
-    with pytest.raises(ObjectError, match="-3 is negative") as error:
-        list(map_items(square, [1, -3], workers))
-    assert error.value.reason == "negative"
-
-
-def test_one_worker_is_this_process_and_more_are_others_with_one_thread_each(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert {pid for pid, _ in map_items(threads, [1, 2], 1)} == {os.getpid()}
-    found = list(map_items(threads, list(range(8)), 2))
-    assert os.getpid() not in {pid for pid, _ in found} and {n for _, n in found} == {"1"}
-
-
-@pytest.mark.parametrize("items", [list(range(6)), [2] * 20000])
-def test_a_dying_worker_is_one_sentence(items):
-    """Also while the items are still being handed over."""
-    with pytest.raises(SdtoolError, match="fewer --workers") as error:
-        list(map_items(die, items, 2))
-    assert "\n" not in str(error.value)
-
-
-def test_available_cores_follows_the_affinity():
-    assert available_cores() == len(os.sched_getaffinity(0))
 
 
 # Collections of objects

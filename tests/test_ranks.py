@@ -1,0 +1,56 @@
+"""Many machines, one result: who writes where, and reading all of them as one."""
+
+import pytest
+
+from sdtool.artifacts import begin
+from sdtool.errors import InputError, UsageError
+from sdtool.ranks import Ranks, stage_folders
+
+
+def finish(out, ranks, **params):
+    record = begin(ranks.folder(out), "x", params={**params, **ranks.params()})
+    record.finish(counts={"ok": 1}, outputs=[])
+
+
+def test_every_piece_belongs_to_one_rank():
+    owners = [[r for r in range(3) if Ranks(r, 3).owns(k)] for k in range(7)]
+    assert owners == [[0], [1], [2], [0], [1], [2], [0]]
+
+
+def test_a_single_rank_writes_to_the_folder_itself(tmp_path):
+    assert Ranks().folder(tmp_path) == tmp_path and Ranks().params() == {}
+    assert Ranks(3, 64).folder(tmp_path) == tmp_path / "rank-00003"
+
+
+@pytest.mark.parametrize(("rank", "size"), [(4, 4), (1, 1), (-1, 2)])
+def test_a_rank_beyond_the_world_is_wrong_usage(rank, size):
+    with pytest.raises(UsageError, match=f"--rank {rank} of --world-size {size}"):
+        Ranks(rank, size)
+
+
+def test_finished_ranks_are_read_in_order(tmp_path):
+    assert stage_folders(tmp_path) == [tmp_path]
+    for rank in (2, 0, 1):
+        finish(tmp_path, Ranks(rank, 3), seed=5)
+    assert [f.name for f in stage_folders(tmp_path)] == ["rank-00000", "rank-00001", "rank-00002"]
+
+
+def test_a_missing_rank_is_named(tmp_path):
+    for rank in (0, 2):
+        finish(tmp_path, Ranks(rank, 4))
+    with pytest.raises(InputError, match="lacks rank 1, 3 of 4"):
+        stage_folders(tmp_path)
+
+
+def test_an_unfinished_rank_is_named(tmp_path):
+    finish(tmp_path, Ranks(0, 2))
+    begin(Ranks(1, 2).folder(tmp_path), "x", params=Ranks(1, 2).params())
+    with pytest.raises(InputError, match="rank-00001 is not finished"):
+        stage_folders(tmp_path)
+
+
+def test_ranks_that_differ_are_named(tmp_path):
+    finish(tmp_path, Ranks(0, 2), seed=5)
+    finish(tmp_path, Ranks(1, 2), seed=6)
+    with pytest.raises(InputError, match="rank-00001 and .*rank-00000 were made differently"):
+        stage_folders(tmp_path)
