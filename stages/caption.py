@@ -1,83 +1,239 @@
 """Write a caption for every object.
 
 OBJECTS is an `objects.jsonl`, the folder that holds it, a collection that was not filtered, or any
-folder of meshes (then the files' names must speak). Writes `captions.jsonl`: for each object a
-caption that reads like a prompt ("a red wooden chair"), where it came from, the artist's own words,
-and alternatives. Works offline, from name, tags, category and description alone. An object that
-nothing describes becomes a line of `failures.jsonl`, and the exit code is 3.
+folder of meshes. Writes `captions.jsonl`: for each object a caption that reads like a prompt ("a red
+wooden chair"), where it came from, the artist's own words, and alternatives. An object that cannot be
+captioned becomes a line of `failures.jsonl`, and the exit code is 3.
+
+`--method offline` needs no model and no network: it takes the words of name, tags, LVIS category,
+category and description, cleans them and puts them together, in ways that vary from object to object.
+Where they do not say what an object is, it looks into the GLB file: the artist's title, the names of
+parts and materials, plain colours.
+
+`--method model` looks at the objects, after Cap3D: it renders eight views of each, a captioning model
+says several things of each view, CLIP picks what fits the view best, and of these winners the one that
+fits all views best becomes the caption. Everything that was said stays in the record with its score.
+`--captioner` and `--clip` take a local folder or a hub id, of any image-to-text model of the
+transformers library (BLIP, BLIP-2, models that chat). Look at `preview.png` when it is done.
+
+The same command continues an interrupted run, object by object. The same seed gives the same captions.
 
 Examples:
 
     sdtool caption filtered/ --out captions/
 
-    sdtool caption my-models/ --out captions/
+    sdtool caption my-models/ --out captions/ --files always
+
+    sdtool caption filtered/ --out captions/ --method model --device cuda --precision bf16
+
+    sdtool caption filtered/ --out captions/ --method model \\
+        --captioner models/blip2-opt-2.7b --clip models/clip-vit-large-patch14 --samples 5
+
+    srun --ntasks 64 sdtool caption filtered/ --out captions/ --method model --device cuda
 """
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sdtool import artifacts, files
-from sdtool.errors import ObjectError
+from sdtool.ranks import Rank, Ranks, WorldSize
+
+if TYPE_CHECKING:
+    from sdtool.ledger import Ledger
+
+LEDGER, CAPTIONS, PREVIEW = "captions.partial", "captions.jsonl", "preview.png"
 
 
 class Method(StrEnum):
     """Who writes the captions."""
 
     offline = "offline"
+    model = "model"
+
+
+class Files(StrEnum):
+    """When to look for words in the objects' files."""
+
+    when_needed = "when-needed"
+    always = "always"
+    never = "never"
+
+
+class Precision(StrEnum):
+    """Number type of the models' weights."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
 
 
 def caption(
     objects: Annotated[Path, typer.Argument(help="objects.jsonl, its folder, or meshes.")],
     out: Annotated[Path, typer.Option(help="Directory for captions.jsonl.")],
     method: Annotated[
-        Method, typer.Option(help="offline: from name, tags and category.")
+        Method, typer.Option(help="offline: from words. model: by looking at renders.")
     ] = Method.offline,
+    look_into: Annotated[
+        Files, typer.Option("--files", help="offline: when to read words in the GLB files.")
+    ] = Files.when_needed,
+    captioner: Annotated[
+        str, typer.Option(help="model: folder or hub id; empty for BLIP.", show_default="BLIP")
+    ] = "",
+    clip: Annotated[
+        str, typer.Option(help="model: folder or hub id; empty for CLIP.", show_default="CLIP")
+    ] = "",
+    device: Annotated[str, typer.Option(help="model: auto, cpu, cuda, cuda:1, …")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="model: of the weights.")] = Precision.fp32,
+    views: Annotated[int, typer.Option(min=1, max=64, help="model: views of an object.")] = 8,
+    samples: Annotated[int, typer.Option(min=1, max=64, help="model: captions of a view.")] = 5,
+    size: Annotated[int, typer.Option(min=16, max=2048, help="model: pixels a side.")] = 384,
+    top_p: Annotated[
+        float, typer.Option(min=0.01, max=1, help="model: probability that sampling covers.")
+    ] = 0.9,
+    temperature: Annotated[
+        float, typer.Option(min=0.01, max=10, help="model: above 1 more daring, below 1 less.")
+    ] = 1.0,
+    length: Annotated[int, typer.Option(min=1, help="model: most tokens of a caption.")] = 40,
+    batch: Annotated[int, typer.Option(min=1, help="model: objects captioned at once.")] = 4,
+    previews: Annotated[int, typer.Option(min=0, help="model: objects in the picture.")] = 8,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds to render or read an object; 0: no limit.")
+    ] = 120.0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Words depend on seed and uid alone.")] = 0,
+    rank: Rank = 0,
+    world_size: WorldSize = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result:
-    from sdtool.captions import caption as caption_of
+    from sdtool.ledger import Ledger
 
-    found = _list(objects)
+    items = partial(_items, objects, Ranks(rank, world_size))
+    total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
+    captioner, clip = _model_names(captioner, clip)
+    ask = {"views": views, "size": size, "samples": samples, "length": length}
+    ask |= {"top_p": top_p, "temperature": temperature}
+    params: dict[str, Any] = {"method": str(method), "seed": seed}
+    inputs: dict[str, Path | str] = {"objects": objects}
+    if method == Method.model:
+        params |= {"captioner": captioner, "clip": clip, "precision": str(precision), **ask}
+        inputs |= {k: n for k, n in (("captioner", captioner), ("clip", clip)) if Path(n).is_dir()}
+    else:
+        params |= {"files": str(look_into)}
     record = artifacts.begin(
-        out,
+        Ranks(rank, world_size).folder(out),
         "caption",
-        params={"method": str(method)},
-        inputs={"objects": objects},
+        params=params | Ranks(rank, world_size).params(),
+        inputs=inputs,
         overwrite=overwrite,
+        owned=(LEDGER, CAPTIONS, PREVIEW),
     )
     if record.is_done:
-        print(f"{out} is already captioned; --overwrite redoes it", file=sys.stderr)
+        print(f"{record.out} is already captioned; --overwrite redoes it", file=sys.stderr)
         return record.result()
-    (out / artifacts.FAILURES).unlink(missing_ok=True)  # of an interrupted run
-    counts: Counter[str] = Counter(ok=0, failed=0)
+    if method == Method.offline:
+        from sdtool.offline_captions import caption_offline
 
-    def lines():
-        for item in found:
-            try:
-                line = caption_of({"name": Path(item["uid"]).name, **item})
-            except ObjectError as error:
-                record.fail(item["uid"], error.reason, str(error))
-                counts["failed"] += 1
-                continue
-            counts.update(["ok", f"from {line['source']}"])
-            yield line
+        ledger = Ledger(record.out / LEDGER)
+        caption_offline(items, total, ledger, str(look_into), seed, workers, timeout)
+        return _finish(record, ledger)
+    from sdtool.model_captions import Ask, caption_by_models
 
-    files.write_jsonl(out / "captions.jsonl", lines())
-    sources = ", ".join(f"{n} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
-    print(f"{counts['ok']} captions: {sources or 'none'}", file=sys.stderr)
-    outputs = ["captions.jsonl"] + [artifacts.FAILURES] * bool(counts["failed"])
-    return record.finish(counts=dict(counts), outputs=outputs)
+    models = _load(captioner, clip, device, precision)
+    ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
+    look = Ask(**ask)
+    caption_by_models(items, total, ledger, *models, look, seed, batch, workers, timeout)
+    return _finish(record, ledger, _preview(record.out / PREVIEW, items, ledger, views, previews))
 
 
-def _list(objects: Path) -> list[dict[str, Any]]:
-    """The records to caption; of a collection, all that have an annotation."""
+def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(place in the listing, record) of this rank's objects; of a collection, the annotated ones."""
     from sdtool.annotations import Collection
-    from sdtool.objects import list_objects
+    from sdtool.objects import iter_objects
 
     if (objects / "object-paths.json.gz").is_file():
-        return [item for item in Collection(objects).records() if isinstance(item, dict)]
-    return list_objects(objects)
+        found = (item for item in Collection(objects).records() if isinstance(item, dict))
+    else:
+        found = iter_objects(objects)
+    for index, item in enumerate(found):
+        if ranks.owns(index):
+            yield index, {"name": Path(item["uid"]).name, **item}
+
+
+def _model_names(captioner: str, clip: str) -> tuple[str, str]:
+    """The models' folders or ids; the defaults for empty ones."""
+    if captioner and clip:
+        return captioner, clip
+    from sdtool.model_words import BLIP, CLIP
+
+    return captioner or BLIP, clip or CLIP
+
+
+def _load(captioner: str, clip: str, device: str, precision: Precision):
+    """Load both models."""
+    import torch
+
+    from sdtool.captioners import Captioner, Scorer
+    from sdtool.devices import choose_device
+
+    dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    place, dtype = choose_device(device), dtypes[precision]
+    return Captioner(captioner, place, dtype), Scorer(clip, place, dtype)
+
+
+def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> list[str]:
+    """Draw the first captioned objects as the models saw them."""
+    import json
+
+    from sdtool.ledger import FAILED
+    from sdtool.portraits import portrait, write_sheet
+
+    found = (json.loads(text) for kind, text in ledger.entries() if kind != FAILED)
+    captions = {}
+    for line in found:
+        if len(captions) == count:
+            break
+        captions[line["uid"]] = line["caption"]
+    rows = []
+    for _, item in items() if captions else ():
+        if len(rows) == len(captions):
+            break
+        if item["uid"] in captions:
+            pictures = portrait(item["path"], views, 128)
+            rows.append((captions[item["uid"]], pictures))
+    if rows:
+        write_sheet(path, rows)
+    return [path.name] if rows else []
+
+
+def _finish(record: artifacts.StageRecord, ledger: "Ledger", pictures: list[str] | None = None):
+    """Write captions and failures in the order of the listing, then the done-marker."""
+    from sdtool.ledger import FAILED
+
+    counts: Counter[str] = Counter(ok=0, failed=0)
+    failures = []
+    with files.atomic_path(record.out / CAPTIONS) as temporary, open(temporary, "wb") as file:
+        for kind, text in ledger.entries():
+            if kind == FAILED:
+                failures.append(text)
+            else:
+                file.write(text + b"\n")
+            counts.update([FAILED] if kind == FAILED else ["ok", f"from {kind}"])
+    (record.out / artifacts.FAILURES).unlink(missing_ok=True)  # of an interrupted run
+    outputs = [CAPTIONS, *(pictures or [])]
+    if failures:
+        with files.atomic_path(record.out / artifacts.FAILURES) as temporary:
+            temporary.write_bytes(b"".join(text + b"\n" for text in failures))
+        outputs.append(artifacts.FAILURES)
+    sources = ", ".join(f"{n} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
+    print(f"{counts['ok']} captions: {sources or 'none'}", file=sys.stderr)
+    result = record.finish(counts=dict(counts), outputs=outputs)
+    ledger.close()
+    ledger.path.unlink()
+    return result

@@ -1,0 +1,92 @@
+"""Lines of results that come in any order, one for each item, in a file that survives a kill."""
+
+import json
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sdtool.errors import ObjectError
+
+FAILED = "failed"
+"""The kind of an item that could not be used; its line is one of `failures.jsonl`."""
+
+
+class Ledger:
+    """A growing file of one line for each finished item, found again by the item's index.
+
+    A line of the file is the index, a kind (one word: the source of a caption, or `FAILED`) and the
+    JSON. Opening the file again cuts off what a kill left unfinished. Memory: 8 bytes for each item.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.count = 0
+        self._starts = array("q")  # by index; −1: not there yet
+        self._gathered: list[bytes] | None = None
+        self._file = open(self.path, "a+b")
+        self._file.seek(0)
+        end = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            self._note(int(line.split(b" ", 1)[0]), end)
+            end += len(line)
+        self._file.truncate(end)
+        self._end = end
+
+    def __contains__(self, index: int) -> bool:
+        return index < len(self._starts) and self._starts[index] >= 0
+
+    def _note(self, index: int, start: int) -> None:
+        if index >= len(self._starts):
+            self._starts.extend([-1] * (index + 1 - len(self._starts)))
+        self.count += self._starts[index] < 0
+        self._starts[index] = start
+
+    def add_line(self, index: int, uid: str, line: dict[str, Any] | ObjectError) -> None:
+        """Append what became of item number `index`: a line with a ``source``, or what is wrong."""
+        kind = line["source"] if isinstance(line, dict) else FAILED
+        if isinstance(line, ObjectError):
+            line = {"uid": uid, "reason": line.reason, "message": str(line)}
+        text = f"{index} {kind} {json.dumps(line, ensure_ascii=False)}\n"
+        data = text.encode("utf-8", "backslashreplace")  # as `files.UTF8` has it
+        self._note(index, self._end)
+        self._end += len(data)
+        if self._gathered is None:
+            self._file.write(data)
+            self._file.flush()
+        else:
+            self._gathered.append(data)
+            if len(self._gathered) == 1000:
+                self._write_gathered()
+
+    def _write_gathered(self) -> None:
+        self._file.write(b"".join(self._gathered or ()))
+        self._file.flush()
+        self._gathered = []
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Write what is added meanwhile in large pieces: one line or a thousand at a time."""
+        self._gathered = []
+        try:
+            yield
+        finally:
+            self._write_gathered()
+            self._gathered = None
+
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        """Yield (kind, JSON line in UTF-8 without its end) in the order of the indices."""
+        with open(self.path, "rb") as file:
+            for start in self._starts:
+                if start >= 0:
+                    if file.tell() != start:
+                        file.seek(start)
+                    _, kind, text = file.readline().rstrip(b"\n").split(b" ", 2)
+                    yield kind.decode(), text
+
+    def close(self) -> None:
+        """Close the file; it stays where it is."""
+        self._file.close()
