@@ -342,13 +342,10 @@ def nan_corner():
     return sample
 
 
-@pytest.mark.parametrize(
-    "name", ["KHR_draco_mesh_compression", "EXT_meshopt_compression", "ACME_x"]
-)
-def test_required_extensions_are_refused_by_name(tmp_path, name):
-    path = changed(tmp_path / "a.glb", lambda t: t.update(extensionsRequired=[name]))
+def test_unknown_required_extensions_are_refused_by_name(tmp_path):
+    path = changed(tmp_path / "a.glb", lambda t: t.update(extensionsRequired=["ACME_x"]))
     reason, message = refused(path)
-    assert reason == "unsupported-extension" and name in message
+    assert reason == "unsupported-extension" and "ACME_x" in message
 
 
 def test_optional_and_harmless_extensions_are_ignored(tmp_path):
@@ -358,18 +355,6 @@ def test_optional_and_harmless_extensions_are_ignored(tmp_path):
     sample.tree["extensions"] = {"ACME_x": {"anything": [1, None, {}]}}
     sample.tree["images"] = [{"uri": "not/there.png"}]
     np.testing.assert_array_equal(read_glb(sample.save(tmp_path / "a.glb")).v_pos, CORNER)
-
-
-def test_compression_without_a_plain_copy_is_refused_even_if_called_optional(tmp_path):
-    draco = corner()
-    primitive = draco.tree["meshes"][0]["primitives"][0]
-    primitive["extensions"] = {"KHR_draco_mesh_compression": {"bufferView": 0, "attributes": {}}}
-    read_glb(draco.save(tmp_path / "with-fallback.glb"))
-    del draco.tree["accessors"][0]["bufferView"]
-    assert "Draco" in refused(draco.save(tmp_path / "draco.glb"))[1]
-    meshopt = corner()
-    meshopt.tree["bufferViews"][0]["extensions"] = {"EXT_meshopt_compression": {}}
-    assert "meshopt" in refused(meshopt.save(tmp_path / "meshopt.glb"))[1]
 
 
 def test_external_buffer_is_named(tmp_path):
