@@ -8,7 +8,6 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sdtool.errors import ObjectError, SdtoolError
+from sdtool.workers import attempt, begin_worker, timed_out, worker_died
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -58,7 +58,7 @@ def map_items(
     if engine == Engine.ray:
         from sdtool.engine_ray import map_on_ray
 
-        yield from map_on_ray(attempt, function, items, workers, timeout, recycle, memory)
+        yield from map_on_ray(function, items, workers, timeout, recycle, memory)
         return
     workers = workers or available_cores()
     if workers == 1:
@@ -66,30 +66,6 @@ def map_items(
             yield item, attempt(function, item)
         return
     yield from _map_on_processes(function, items, workers, timeout, recycle, memory)
-
-
-def attempt(function: Callable[[Item], Output], item: Item) -> Output | ObjectError:
-    """`function(item)`; or the ObjectError that it, or something unforeseen in it, amounts to."""
-    try:
-        return function(item)
-    except ObjectError as error:
-        return error
-    except SdtoolError:
-        raise
-    except MemoryError:
-        return ObjectError("too-large", "it needs more memory than a worker may use")
-    except Exception as error:
-        return ObjectError("internal-error", f"{type(error).__name__}: {error}")
-
-
-def worker_died() -> ObjectError:
-    """What becomes of an item whose worker process ended by itself."""
-    return ObjectError("worker-died", "its worker process died, perhaps for want of memory")
-
-
-def timed_out(timeout: float) -> ObjectError:
-    """What becomes of an item that took too long."""
-    return ObjectError("timeout", f"it took longer than {timeout:g} seconds")
 
 
 def _map_on_processes(
@@ -193,21 +169,3 @@ def _serve(pipe: multiprocessing.connection.Connection, function: Callable, memo
         except SdtoolError as error:
             outcome = error
         pipe.send(outcome)
-
-
-def begin_worker(memory: int = 0) -> None:
-    """Make this process a worker: one thread, bounded memory, and an end when its parent ends."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    if memory:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    if multiprocessing.parent_process() is not None:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed cannot tell its workers: they would wait for work for ever."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)

@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from sdtool.engine import begin_worker, timed_out, worker_died
 from sdtool.errors import MissingDependencyError, ObjectError, UsageError
+from sdtool.workers import attempt, begin_worker, timed_out, worker_died
 
 START = 60.0  # seconds that Ray may take to start a worker, beyond an item's own time
 
 
 def map_on_ray(
-    attempt: Callable,
     function: Callable,
     items: Iterable,
     workers: int,
@@ -38,7 +37,7 @@ def map_on_ray(
                     item = next(waiting)
                 except StopIteration:
                     break
-                pending[task.remote(attempt, function, item, memory)] = (item, time.monotonic())
+                pending[task.remote(function, item, memory)] = (item, time.monotonic())
             if not pending:
                 return
             ready, _ = ray.wait(list(pending), timeout=1.0)
@@ -65,7 +64,7 @@ def map_on_ray(
             ray.shutdown()
 
 
-def _work(attempt: Callable, function: Callable, item: Any, memory: int) -> Any:
+def _work(function: Callable, item: Any, memory: int) -> Any:
     begin_worker(memory)
     return attempt(function, item)
 

@@ -1,6 +1,8 @@
 """A collection of objects as stages see it: a folder of meshes, or an `objects.jsonl`."""
 
+import csv
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,3 +83,32 @@ def object_rng(seed: int, uid: str) -> np.random.Generator:
     digest = hashlib.sha256(uid.encode("utf-8", "surrogatepass")).digest()
     words = np.frombuffer(digest[:16], np.uint32)
     return np.random.default_rng([seed, *words.tolist()])
+
+
+def read_yaw_fix(path: str | Path) -> dict[str, float]:
+    """A table of turns: uid → degrees about +Y, from +Z toward +X.
+
+    path: lines of ``uid,degrees`` (CSV; a first line of exactly these words is passed over), or
+    JSON lines with "uid" and "degrees" if it ends in .jsonl. InputError names a line that is neither.
+    """
+    path = Path(path)
+    if path.suffix == ".jsonl":
+        rows = [(r.get("uid"), r.get("degrees")) for r in read_jsonl(path)]
+    else:
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                rows = [tuple(row) for row in csv.reader(file) if row]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{path} cannot be read as a table of uid,degrees ({error})") from None
+        rows = rows[1:] if rows[:1] == [("uid", "degrees")] else rows
+    table = {}
+    for number, row in enumerate(rows, start=1):
+        try:
+            uid, degrees = row
+            table[uid] = float(degrees)
+            good = isinstance(uid, str) and uid and math.isfinite(table[uid])
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            raise InputError(f"{path}, entry {number} is not a uid and an angle in degrees: {row}")
+    return table

@@ -1,29 +1,54 @@
 """Render canonical coordinate maps (CCMs) of objects from random views.
 
 Reads a folder of meshes (GLB, OBJ, PLY, STL, OFF) or an `objects.jsonl`, and writes shards that
-`finetune-agp` trains on: per view the map and its camera. An object that cannot be used becomes a
-line of `failures.jsonl`, and the exit code is 3 (1 if none can be used).
+`finetune-agp` trains on: per view the map and its camera; `index.jsonl` says where each object is,
+and `preview.png` shows some of them, drawn at random. An object that cannot be used, kills its
+worker or takes too long becomes a line of `failures.jsonl`, and the exit code is 3 (1 if none can
+be used). The same command continues an interrupted run, object by object.
 
 With `--maps rgb,normal --random-yaw` it renders the camera-free pictures of `train-base` instead.
+
+On a cluster, `--world-size` machines share the work: each runs the same command with its own
+`--rank` (under SLURM's `srun` both are known) and writes to a folder of its own in --out. The next
+stage takes --out and reads all ranks as one. Or `--engine ray` uses a Ray cluster (RAY_ADDRESS).
+
+Objects should face +Z. For those that do not, `--yaw-fix` names a table with lines of `uid,degrees`:
+how far each must be turned, from +Z toward +X, to face +Z.
 
 Examples:
 
     sdtool render-ccm ./objs --out ccm/
 
     sdtool render-ccm filtered/objects.jsonl --out ccm/ --views 8 --size 32
+
+    srun --ntasks 64 sdtool render-ccm filtered/ --out ccm/ --workers 16
 """
 
-import json
+import shutil
 import sys
 from collections import Counter
 from dataclasses import asdict
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sdtool import artifacts, files
-from sdtool.errors import InputError, ObjectError, UsageError
+from sdtool.engine import Engine
+from sdtool.errors import InputError, UsageError
+from sdtool.limits import Limits
+from sdtool.ranks import Rank, Ranks, WorldSize
+
+RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
+
+
+class Backend(StrEnum):
+    """What rasterises."""
+
+    numba = "numba"
+    nvdiffrast = "nvdiffrast"
 
 
 def render_ccm(
@@ -46,15 +71,39 @@ def render_ccm(
     random_yaw: Annotated[
         bool, typer.Option("--random-yaw", help="Turn every object at random (not for CCMs).")
     ] = False,
+    yaw_fix: Annotated[
+        Path | None,
+        typer.Option(help="Table of uid,degrees that turn objects to +Z.", show_default=False),
+    ] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Objects in one shard file.")] = 256,
     previews: Annotated[int, typer.Option(min=0, help="Objects in the preview picture.")] = 12,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Views depend on seed and uid alone.")] = 0,
+    backend: Annotated[Backend, typer.Option(help="numba: CPU. nvdiffrast: CUDA.")] = Backend.numba,
+    device: Annotated[str, typer.Option(help="Where nvdiffrast runs.")] = "cuda",
+    engine: Annotated[Engine, typer.Option(help="Where the workers run.")] = Engine.local,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes; 0: every core; 1: no process, no protection.")
+    ] = 0,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds an object may take.")] = 120.0,
+    max_file_mb: Annotated[
+        int, typer.Option(min=1, help="Largest file that is read, in MB.")
+    ] = Limits.file_bytes >> 20,
+    max_triangles: Annotated[
+        int, typer.Option(min=1, help="Most triangles of an object.")
+    ] = Limits.triangles,
+    max_memory_gb: Annotated[
+        float, typer.Option(min=0, help="Memory of one worker process; 0: no limit.")
+    ] = 16.0,
+    rank: Rank = 0,
+    world_size: WorldSize = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result:
     from sdtool.cameras import ViewRange
-    from sdtool.objects import list_objects
+    from sdtool.objects import iter_objects, read_yaw_fix
+    from sdtool.progress import progress
+    from sdtool.render.collection import Plan, render_collection, render_collection_by_cuda
     from sdtool.render.maps import MAPS
+    from sdtool.render.views import ViewSettings
 
     wanted = tuple(m.strip() for m in maps.split(",") if m.strip())
     if not wanted or set(wanted) - set(MAPS):
@@ -65,113 +114,62 @@ def render_ccm(
         )
     if not -89 <= elevation[0] <= elevation[1] <= 89:
         raise UsageError("--elevation needs two angles, lowest first, between -89 and 89")
+    ranks = Ranks(rank, world_size)
     look = ViewRange(fov, elevation, (1 - jitter, 1 + jitter), distance)
-    objects = list_objects(source)
-    params = {
-        "views": views,
-        "size": size,
-        "supersample": supersample,
-        "camera": asdict(look),
-        "maps": wanted,
-        "random_yaw": random_yaw,
-        "shard_size": shard_size,
-        "seed": seed,
-    }
+    limits = Limits(file_bytes=max_file_mb << 20, triangles=max_triangles)
+    settings = ViewSettings(views, size, supersample, look, wanted, random_yaw, seed, limits)
+    yaws = read_yaw_fix(yaw_fix) if yaw_fix else {}
+    total = sum(1 for _ in iter_objects(source))
+    params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
     record = artifacts.begin(
-        out,
+        ranks.folder(out),
         "render-ccm",
         params=params,
-        inputs={"objects": source},
+        inputs={"objects": source, "yaw_fix": yaw_fix},
         overwrite=overwrite,
-        owned=("ccm-?????.safetensors", "views-?????.safetensors", "preview.png"),
+        owned=("ccm-*.safetensors", "views-*.safetensors", "parts", "index.jsonl", "preview.png"),
     )
+    if world_size > 1:
+        print(f"rank {rank} of {world_size}: {record.out}", file=sys.stderr)
     if record.is_done:
-        print(f"{out} is already rendered; --overwrite redoes it", file=sys.stderr)
+        print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
         return record.result()
-    jobs = []
-    for number, start in enumerate(range(0, len(objects), shard_size)):
-        name = f"{'ccm' if 'ccm' in wanted else 'views'}-{number:05d}.safetensors"
-        part = [(o["uid"], o["path"]) for o in objects[start : start + shard_size]]
-        jobs.append({**params, "path": str(out / name), "objects": part, "camera": look})
-    _run(jobs, len(objects), workers)
-    return _finish(record, [Path(job["path"]) for job in jobs], previews)
-
-
-def _run(jobs: list[dict], total: int, workers: int) -> None:
-    """Render the missing shards, with progress."""
-    from sdtool.engine import available_cores, map_items
-    from sdtool.progress import progress
-
-    missing = [job for job in jobs if not Path(job["path"]).exists()]
-    ready = total - sum(len(job["objects"]) for job in missing)
-    with progress("rendering", total, "objects", done=ready) as bar:
-        for ok, failed in map_items(_render_shard, missing, workers or available_cores()):
-            bar.advance(ok + failed, failed=failed)
-
-
-def _render_shard(job: dict) -> tuple[int, int]:
-    """Render one shard file; return how many objects went well and how many failed."""
-    import numpy as np
-
-    from sdtool.cameras import random_views, rotate_y
-    from sdtool.ccm import to_canonical
-    from sdtool.glb import load_mesh
-    from sdtool.objects import object_rng
-    from sdtool.render.maps import render_maps
-
-    look, wanted = job["camera"], job["maps"]
-    stacks: dict[str, list] = {name: [] for name in (*wanted, "c2w", "object")}
-    failures = []
-    uids = [uid for uid, _ in job["objects"]]
-    for index, (uid, path) in enumerate(job["objects"]):
-        try:
-            if path is None:
-                raise ObjectError("missing-file", f"{uid} has no file in its collection")
-            mesh = to_canonical(load_mesh(path))
-        except ObjectError as error:
-            failures.append({"uid": uid, "reason": error.reason, "message": str(error)})
-            continue
-        rng = object_rng(job["seed"], uid)
-        c2w = random_views(rng, job["views"], look)
-        if job["random_yaw"]:
-            turned = mesh.with_positions(rotate_y(mesh.v_pos, rng.uniform(-np.pi, np.pi)))
-            mesh = to_canonical(turned)
-        images = render_maps(
-            mesh, c2w, np.radians(look.fov), job["size"], wanted, job["supersample"]
-        )
-        for name in wanted:
-            stacks[name].append(images[name].transpose(0, 3, 1, 2).astype(np.float16))
-        stacks["c2w"].append(c2w)
-        stacks["object"].append(np.full(len(c2w), index, np.int32))
-    empty = np.zeros((0, 4, job["size"], job["size"]), np.float16)
-    tensors = {name: np.concatenate(stacks[name] or [empty]) for name in wanted}
-    tensors["c2w"] = np.concatenate(stacks["c2w"] or [np.zeros((0, 4, 4), np.float32)])
-    tensors["object"] = np.concatenate(stacks["object"] or [np.zeros(0, np.int32)])
-    metadata = {
-        "uids": json.dumps(uids),
-        "failures": json.dumps(failures),
-        "camera": json.dumps(asdict(look)),
+    objects = partial(iter_objects, source)
+    plan = Plan(record.out, settings, objects, total, shard_size, ranks, yaws)
+    options = {
+        "engine": engine,
+        "workers": workers,
+        "timeout": timeout,
+        "memory": int(max_memory_gb * 2**30),
+        "recycle": RECYCLE,
     }
-    files.write_tensors(job["path"], tensors, metadata)
-    return len(uids) - len(failures), len(failures)
+    with progress("rendering", plan.count(), "objects", done=plan.finished()) as bar:
+        if backend == Backend.numba:
+            settled = render_collection(plan, **options)
+        else:
+            settled = render_collection_by_cuda(plan, device, **options)
+        for failed in settled:
+            bar.advance(failed=failed)
+    return _finish(record, plan.paths(), views, previews, seed)
 
 
-def _finish(record: artifacts.StageRecord, shards: list[Path], previews: int) -> artifacts.Result:
-    """Gather the failures, draw the preview and write the done-marker."""
-    from safetensors import safe_open
+def _finish(
+    record: artifacts.StageRecord, shards: list[Path], views: int, previews: int, seed: int
+) -> artifacts.Result:
+    """Gather the failures, write index and preview, and mark the stage done."""
+    from sdtool.shards import INDEX, PARTS, index_lines, read_header
 
     failures, total = [], 0
     for path in shards:
-        with safe_open(path, "numpy") as file:
-            header = file.metadata()
-        failures += json.loads(header["failures"])
-        total += len(json.loads(header["uids"]))
-    outputs = [path.name for path in shards]
+        header = read_header(path)
+        failures += header["failures"]
+        total += len(header["uids"])
+    outputs = [path.name for path in shards] + [INDEX]
     (record.out / artifacts.FAILURES).unlink(missing_ok=True)  # of an earlier attempt
     if failures:
         files.write_jsonl(record.out / artifacts.FAILURES, failures)
         outputs.append(artifacts.FAILURES)
-    if len(failures) == total:
+    if total and len(failures) == total:
         for path in shards:  # so that the same command tries again
             path.unlink()
         reasons = Counter(failure["reason"] for failure in failures).most_common()
@@ -180,36 +178,35 @@ def _finish(record: artifacts.StageRecord, shards: list[Path], previews: int) ->
             f"({', '.join(f'{count} {reason}' for reason, count in reasons)}); "
             f"{record.out / artifacts.FAILURES} says why, object by object"
         )
-    if previews:
-        _preview(record.out / "preview.png", shards, previews)
+    shutil.rmtree(record.out / PARTS, ignore_errors=True)
+    files.write_jsonl(record.out / INDEX, index_lines(shards, views))
+    if previews and total:
+        _preview(record.out, previews, seed)
         outputs.append("preview.png")
     counts = {"ok": total - len(failures), "failed": len(failures)}
     return record.finish(counts=counts, outputs=outputs)
 
 
-def _preview(path: Path, shards: list[Path], objects: int) -> None:
-    """One picture: a row for each of the first objects, four views of each map."""
+def _preview(out: Path, objects: int, seed: int) -> None:
+    """One picture of objects drawn at random: four views of each map of each of them."""
     import numpy as np
     from safetensors import safe_open
 
     from sdtool.images import enlarge, grid, map_to_rgb, write_png
+    from sdtool.shards import INDEX
 
+    lines = list(files.read_jsonl(out / INDEX))
+    drawn = np.random.default_rng(seed).permutation(len(lines))[:objects]
     rows = []
-    for shard in shards:
-        with safe_open(shard, "numpy") as file:
-            names = [n for n in ("ccm", "rgb", "normal") if n in file.keys()]
-            index = file.get_tensor("object")
-            for value in np.unique(index):
-                first = int(np.searchsorted(index, value))
-                last = min(first + 4, int(np.searchsorted(index, value, side="right")))
-                for name in names:
-                    image = file.get_slice(name)[first:last].astype(np.float32)
+    for line in (lines[k] for k in np.sort(drawn)):
+        with safe_open(out / line["shard"], "numpy") as file:
+            held = set(file.keys())
+            for name in ("ccm", "rgb", "normal"):
+                if name in held:
+                    last = line["row"] + min(4, line["views"])
+                    image = file.get_slice(name)[line["row"] : last].astype(np.float32)
                     rows.append(map_to_rgb(image.transpose(0, 2, 3, 1)))
-                if len(rows) >= objects * len(names):
-                    break
-        if len(rows) >= objects * len(names):
-            break
     columns = 4 * max(1, min(3, len(rows)))
     padded = [np.concatenate([r, np.ones((4 - len(r), *r.shape[1:]), np.float32)]) for r in rows]
     sheet = grid(enlarge(np.concatenate(padded), 64), columns)
-    write_png(path, sheet, Title="canonical coordinate maps and views, first objects")
+    write_png(out / "preview.png", sheet, Title="views of some objects, drawn at random")

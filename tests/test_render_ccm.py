@@ -17,10 +17,12 @@ from shape_samples import box, icosphere
 from sdtool.cameras import ViewRange, azimuth_elevation, random_views, world_to_clip
 from sdtool.ccm import decode_map, positions, to_canonical
 from sdtool.cli import run
+from sdtool.errors import InputError
 from sdtool.files import read_json, read_jsonl, write_jsonl
 from sdtool.glb import load_mesh, write_glb
 from sdtool.meshes import Mesh
 from sdtool.objects import object_rng
+from sdtool.priors.data import Views
 
 QUICK = ["--size", "16", "--views", "3", "--supersample", "2", "--workers", "1"]
 
@@ -67,7 +69,8 @@ def test_a_folder_with_defaults_as_the_readme_writes_it(capsys):
     write_objects("objs")
     assert render("./objs", "--out", "ccm/", quick=False) == 0
     assert capsys.readouterr().out == "ccm\n"
-    assert list(contents(Path("ccm"))) == ["ccm-00000.safetensors", "preview.png", "stage.json"]
+    names = ["ccm-00000.safetensors", "index.jsonl", "preview.png", "stage.json"]
+    assert list(contents(Path("ccm"))) == names
     tensors, metadata = read_shard("ccm/ccm-00000.safetensors")
     assert {name: (t.shape, str(t.dtype)) for name, t in tensors.items()} == {
         "ccm": ((3 * 16, 4, 64, 64), "float16"),
@@ -163,7 +166,7 @@ def test_the_preview_has_a_row_of_four_views_for_each_object():
     assert render("objs", "--out", "out", "--views", 5, "--size", 16, quick=False) == 0
     with Image.open("out/preview.png") as picture:
         assert picture.size == (12 * (64 + 2) - 2, 64)  # three objects side by side
-        assert "first objects" in picture.text["Title"]
+        assert "at random" in picture.text["Title"]
     assert render("objs", "--out", "few", "--previews", 1) == 0
     with Image.open("few/preview.png") as picture:
         assert picture.size == (4 * (64 + 2) - 2, 64)
@@ -201,6 +204,81 @@ def test_two_workers_write_the_same_bytes_as_one():
     arguments = ["objs", "--out", "two", "--shard-size", 1, *QUICK[:-1], 2]
     assert render(*arguments, quick=False) == 0
     assert contents(Path("one")) == contents(Path("two"))
+
+
+def test_ranks_write_the_shards_of_a_single_run_and_are_read_as_one(capsys, monkeypatch):
+    write_objects("objs")
+    assert render("objs", "--out", "one", "--shard-size", 1) == 0
+    many = ["objs", "--out", "many", "--shard-size", 1, "--world-size", 2]
+    assert render(*many, "--rank", 1) == 0
+    assert "rank 1 of 2: many/rank-00001" in capsys.readouterr().err
+    with pytest.raises(InputError, match="lacks rank 0 of 2"):
+        Views([Path("many")], ["ccm"], dict.fromkeys(("ball", "brick", "plank"), ["x"]))
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert render("objs", "--out", "many", "--shard-size", 1) == 0
+    shards = {p.name: p.read_bytes() for p in Path("many").glob("rank-*/*.safetensors")}
+    assert shards == {p.name: p.read_bytes() for p in Path("one").glob("*.safetensors")}
+    captions = {"ball": ["a ball"], "brick": ["a brick"], "plank": ["a plank"]}
+    one, both = (Views([Path(n)], ["ccm"], captions) for n in ("one", "many"))
+    assert one.uids == both.uids and np.array_equal(one.maps([0, 4, 8]), both.maps([0, 4, 8]))
+
+
+def test_more_ranks_than_shards_leave_some_with_nothing():
+    write_objects("objs")
+    assert render("objs", "--out", "out", "--world-size", 2, "--rank", 1) == 0
+    assert read_json("out/rank-00001/stage.json")["counts"] == {"ok": 0, "failed": 0}
+    assert render("objs", "--out", "out", "--world-size", 2, "--rank", 0) == 0
+    views = Views([Path("out")], ["ccm"], {"ball": ["a ball"]})
+    assert len(views) == 3
+
+
+def test_the_index_names_every_object_s_rows():
+    spoil(write_objects("objs"))
+    assert render("objs", "--out", "out", "--shard-size", 2) == 3
+    lines = list(read_jsonl("out/index.jsonl"))
+    assert [line["uid"] for line in lines] == ["ball", "brick", "plank"]
+    for line in lines:
+        tensors, metadata = read_shard(Path("out") / line["shard"])
+        rows = tensors["object"][line["row"] : line["row"] + line["views"]]
+        assert [json.loads(metadata["uids"])[k] for k in rows] == [line["uid"]] * 3
+
+
+# Orientation
+
+
+@pytest.mark.parametrize("table", ["ball,0\nplank,90\n", "uid,degrees\nplank,90.0\n"])
+def test_a_yaw_fix_turns_an_object_from_the_front_toward_x(table):
+    write_objects("objs")
+    Path("yaw.csv").write_text(table)
+    Path("yaw.jsonl").write_text('{"uid": "plank", "degrees": 90}\n')
+    plank = load_mesh("objs/plank.glb")
+    x, y, z = plank.v_pos.T
+    turned = Mesh(np.stack([z, y, -x], axis=1), plank.t_pos_idx)  # +Z becomes +X
+    write_objects("right", ["ball", "brick"])
+    write_glb(Path("right/plank.glb"), turned)
+    assert render("right", "--out", "expected") == 0
+    for name in ("yaw.csv", "yaw.jsonl"):
+        assert render("objs", "--out", name[4:], "--yaw-fix", name) == 0
+        found, expected = (
+            read_shard(f"{n}/ccm-00000.safetensors")[0] for n in (name[4:], "expected")
+        )
+        assert abs(found["ccm"].astype(float) - expected["ccm"].astype(float)).max() < 0.02
+    assert not np.array_equal(found["ccm"][6:], read_shard_of("objs")["ccm"][6:])
+
+
+def read_shard_of(folder):
+    assert render(folder, "--out", f"{folder}-plain") == 0
+    return read_shard(f"{folder}-plain/ccm-00000.safetensors")[0]
+
+
+@pytest.mark.parametrize("text", ["plank\n", "plank,left\n", "a,b,c\n", ",90\n", "plank,nan\n"])
+def test_a_yaw_fix_that_is_no_table_is_named(text, capsys):
+    write_objects("objs")
+    Path("yaw.csv").write_text("ball,0\n" + text)
+    assert render("objs", "--out", "out", "--yaw-fix", "yaw.csv") == 1
+    assert "yaw.csv, entry 2 is not a uid and an angle" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 # Pictures for the base prior
@@ -301,6 +379,25 @@ def test_nothing_to_render_is_said(capsys):
     assert "empty holds no objects" in capsys.readouterr().err and not Path("out").exists()
 
 
+def test_an_object_that_takes_too_long_costs_itself_only(capsys):
+    write_objects("objs", ["ball", "brick"])
+    heavy = icosphere(7)
+    write_glb("objs/heavy.glb", heavy)  # 327,680 triangles
+    options = ["--views", 400, "--size", 64, "--workers", 2, "--timeout", 2]
+    assert render("objs", "--out", "out", *options, quick=False) == 3
+    (failure,) = read_jsonl("out/failures.jsonl")
+    assert (failure["uid"], failure["reason"]) == ("heavy", "timeout")
+    assert "2 seconds" in failure["message"]
+    assert read_json("out/stage.json")["counts"] == {"ok": 2, "failed": 1}
+
+
+def test_limits_are_options():
+    write_objects("objs")
+    assert render("objs", "--out", "out", "--max-triangles", 100) == 3
+    failures = {f["uid"]: f["reason"] for f in read_jsonl("out/failures.jsonl")}
+    assert failures == {"ball": "too-large"}  # of 320 triangles
+
+
 # Reruns and kills
 
 
@@ -393,4 +490,48 @@ def test_a_killed_run_is_completed_to_the_same_bytes(workers):
     assert {p: p.stat().st_mtime_ns for p in finished} == finished  # what was there is kept
     assert run([*arguments, "--out", "whole"]) == 3
     assert contents(out) == contents(Path("whole"))
-    assert len(list(out.iterdir())) == count + 3 and os.getpid() not in helpers
+    assert len(list(out.iterdir())) == count + 4 and os.getpid() not in helpers
+
+
+def settled_objects(folder):
+    """The numbers of the objects that a run has finished with, of shards of 16."""
+    whole = [int(p.stem[-5:]) * 16 + k for p in Path(folder).glob("ccm-*") for k in range(16)]
+    parts = Path(folder).glob("parts/*/[0-9]*")
+    return {*whole, *(int(p.parent.name) * 16 + int(p.stem) for p in parts)}
+
+
+@pytest.mark.slow
+def test_many_kills_of_four_workers_change_no_byte():
+    """kill -9 at random moments, again and again, among good, broken and slow objects."""
+    rng = np.random.default_rng(0)
+    ball = icosphere(4)
+    for k in range(300):
+        write_glb(f"objs/{k:03d}.glb", ball.with_positions(ball.v_pos * [1, 1 + k, 1]))
+    for k in range(0, 300, 7):
+        (Path("objs") / f"{k:03d}.glb").write_bytes(b"bad")
+    arguments = ["render-ccm", "objs", "--shard-size", "16", "--workers", "4"]
+    command = [sys.executable, "-m", "sdtool.cli", *arguments, "--out", "killed"]
+    before = -1
+    for _ in range(4):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda seen=before: len(settled_objects("killed")) > max(seen, 0))
+        time.sleep(rng.uniform(0, 0.3))
+        helpers = children(process.pid)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        wait_until(lambda pids=helpers: not any(alive(pid) for pid in pids))
+        assert len(settled_objects("killed")) > before
+        before = len(settled_objects("killed"))
+    assert run([*arguments, "--out", "killed"]) == 3
+    assert run([*arguments, "--out", "whole"]) == 3
+    assert contents(Path("killed")) == contents(Path("whole"))
+
+
+@pytest.mark.slow
+def test_ray_writes_the_same_bytes(monkeypatch):
+    pytest.importorskip("ray", reason="ray is not installed")
+    spoil(write_objects("objs"))
+    assert render("objs", "--out", "one") == 3
+    assert render("objs", "--out", "ray", "--engine", "ray", "--workers", 2, *QUICK[:-2],
+                  quick=False) == 3  # fmt: skip
+    assert contents(Path("one")) == contents(Path("ray"))

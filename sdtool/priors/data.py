@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import torch
 
 from sdtool.errors import InputError
 from sdtool.files import read_jsonl
+from sdtool.ranks import stage_folders
+
+SHARD = re.compile(r"(ccm|views)-\d{5,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -124,24 +128,32 @@ def _full(rows: np.ndarray, value: int) -> np.ndarray:
 
 
 def _shard_paths(directory: Path) -> list[Path]:
-    paths = sorted(directory.glob("*-?????.safetensors"))
+    """The shards of a run of `render-ccm`, or of all ranks of one, by number."""
+    found = [path for folder in stage_folders(directory) for path in folder.glob("*.safetensors")]
+    paths = sorted((p for p in found if SHARD.fullmatch(p.name)), key=lambda p: (p.name, p))
     if not paths:
         raise InputError(f"{directory} holds no shards of views; make them with: sdtool render-ccm")
     return paths
 
 
 def read_captions(path: Path) -> dict[str, list[str]]:
-    """`captions.jsonl`, or a folder that holds it → uid → prompts: the caption, then all others."""
-    path = path / "captions.jsonl" if path.is_dir() else path
+    """`captions.jsonl`, or a folder that holds it → uid → prompts: the caption, then all others.
+
+    A folder may hold what many ranks wrote.
+    """
+    name = "captions.jsonl"
+    files = [folder / name for folder in stage_folders(path)] if path.is_dir() else [path]
     captions: dict[str, list[str]] = {}
-    for number, line in enumerate(read_jsonl(path), start=1):
+    for listing, number, line in (
+        (file, *entry) for file in files for entry in enumerate(read_jsonl(file), start=1)
+    ):
         uid, others = line.get("uid"), line.get("alternatives") or []
         others = others if isinstance(others, list) else [others]
         others = [o.get("caption") if isinstance(o, dict) else o for o in others]
         texts = [line.get("caption"), line.get("annotation"), *others]
         if not all(isinstance(text, str | None) for text in (uid, *texts)):
             raise InputError(
-                f"{path}, caption {number} (uid {uid}): uid, caption, annotation and alternatives "
+                f"{listing}, caption {number} (uid {uid}): uid, caption, annotation and alternatives "
                 "should be text"
             )
         texts = list(dict.fromkeys(t.strip() for t in texts if t and t.strip()))

@@ -9,60 +9,68 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
-def _near_screen(value):
-    """Limit a screen coordinate to ±2: near w = 0 it would overflow the integer of its pixel."""
-    return min(max(value, -2.0), 2.0)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _project(clip, screen, height, width):
+    """Clip positions (V, 4) → pixel coordinates `screen` (V, 2), where pixel centres are whole numbers.
+
+    Only boxes are made of them. Far off the screen they are limited: near w = 0 they would overflow
+    the integer of their pixel.
+    """
+    for i in range(clip.shape[0]):
+        w = clip[i, 3]
+        x = min(max(clip[i, 0] / w, -2.0), 2.0)
+        y = min(max(clip[i, 1] / w, -2.0), 2.0)
+        screen[i, 0] = (x + 1) * 0.5 * width - 0.5
+        screen[i, 1] = (y + 1) * 0.5 * height - 0.5
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rasterize(pos, faces, height, width):
-    """Z-buffer of one view with homogeneous edge functions (no clipping needed), two-sided.
-
-    pos: (V, 4) float clip positions. faces: (F, 3) int. Returns (height, width, 4) float32.
-    A pixel centre on an edge counts as inside; the nearer surface wins, the first face on a tie.
-    """
-    rast = np.zeros((height, width, 4), np.float32)
-    depth = np.full((height, width), 1.0, np.float64)
+def _rasterize(pos, screen, faces, rast, depth):
+    """Fill `rast` (H, W, 4) and `depth` (H, W) with the view of `pos` (V, 4): see `rasterize`."""
+    height, width = depth.shape
+    rast[:] = 0.0
+    depth[:] = 1.0
     for f in range(faces.shape[0]):
-        p0, p1, p2 = pos[faces[f, 0]], pos[faces[f, 1]], pos[faces[f, 2]]
-        x0, y0, z0, w0 = float(p0[0]), float(p0[1]), float(p0[2]), float(p0[3])
-        x1, y1, z1, w1 = float(p1[0]), float(p1[1]), float(p1[2]), float(p1[3])
-        x2, y2, z2, w2 = float(p2[0]), float(p2[1]), float(p2[2]), float(p2[3])
-        if w0 <= 0 and w1 <= 0 and w2 <= 0:
-            continue
+        i0, i1, i2 = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])
+        w0, w1, w2 = float(pos[i0, 3]), float(pos[i1, 3]), float(pos[i2, 3])
         left, right, top, bottom = 0, width - 1, 0, height - 1
         if w0 > 0 and w1 > 0 and w2 > 0:  # else the projected box is unbounded: try every pixel
-            sx0, sx1, sx2 = x0 / w0, x1 / w1, x2 / w2
-            sy0, sy1, sy2 = y0 / w0, y1 / w1, y2 / w2
-            low_x, high_x = _near_screen(min(sx0, sx1, sx2)), _near_screen(max(sx0, sx1, sx2))
-            low_y, high_y = _near_screen(min(sy0, sy1, sy2)), _near_screen(max(sy0, sy1, sy2))
-            left = max(0, int(np.ceil((low_x + 1) * 0.5 * width - 0.5 - 1e-9)))
-            right = min(width - 1, int(np.floor((high_x + 1) * 0.5 * width - 0.5 + 1e-9)))
-            top = max(0, int(np.ceil((low_y + 1) * 0.5 * height - 0.5 - 1e-9)))
-            bottom = min(height - 1, int(np.floor((high_y + 1) * 0.5 * height - 0.5 + 1e-9)))
-        if left > right or top > bottom:
+            sx0, sx1, sx2 = screen[i0, 0], screen[i1, 0], screen[i2, 0]
+            sy0, sy1, sy2 = screen[i0, 1], screen[i1, 1], screen[i2, 1]
+            low_x, high_x = np.ceil(min(sx0, sx1, sx2) - 1e-9), np.floor(max(sx0, sx1, sx2) + 1e-9)
+            low_y, high_y = np.ceil(min(sy0, sy1, sy2) - 1e-9), np.floor(max(sy0, sy1, sy2) + 1e-9)
+            if (low_x > high_x) | (
+                low_y > high_y
+            ):  # between pixel centres, as most small faces are
+                continue
+            left, right = max(0, int(low_x)), min(width - 1, int(high_x))
+            top, bottom = max(0, int(low_y)), min(height - 1, int(high_y))
+        elif w0 <= 0 and w1 <= 0 and w2 <= 0:
             continue
+        x0, y0, z0 = float(pos[i0, 0]), float(pos[i0, 1]), float(pos[i0, 2])
+        x1, y1, z1 = float(pos[i1, 0]), float(pos[i1, 1]), float(pos[i1, 2])
+        x2, y2, z2 = float(pos[i2, 0]), float(pos[i2, 1]), float(pos[i2, 2])
         a0, b0, c0 = y1 * w2 - y2 * w1, w1 * x2 - w2 * x1, x1 * y2 - x2 * y1
         a1, b1, c1 = y2 * w0 - y0 * w2, w2 * x0 - w0 * x2, x2 * y0 - x0 * y2
         a2, b2, c2 = y0 * w1 - y1 * w0, w0 * x1 - w1 * x0, x0 * y1 - x1 * y0
         det = a0 * x0 + b0 * y0 + c0 * w0
         if det == 0.0:
             continue
-        inverse = 1.0 / det
+        if det < 0:  # seen from behind: turn the signs, exactly, so that neighbours stay watertight
+            a0, b0, c0, a1, b1, c1, a2, b2, c2 = -a0, -b0, -c0, -a1, -b1, -c1, -a2, -b2, -c2
+        inverse = 1.0 / abs(det)
         for row in range(top, bottom + 1):
             y = (2 * row + 1) / height - 1
+            d0, d1, d2 = b0 * y + c0, b1 * y + c1, b2 * y + c2
             for column in range(left, right + 1):
                 x = (2 * column + 1) / width - 1
-                e0 = (a0 * x + b0 * y + c0) * inverse
-                e1 = (a1 * x + b1 * y + c1) * inverse
-                e2 = (a2 * x + b2 * y + c2) * inverse
+                e0, e1, e2 = a0 * x + d0, a1 * x + d1, a2 * x + d2
                 if e0 < 0 or e1 < 0 or e2 < 0:
                     continue
-                total = e0 + e1 + e2  # 1 / w of the surface point
+                total = e0 + e1 + e2  # |det| / w of the surface point
                 if total <= 0:
                     continue
-                z = z0 * e0 + z1 * e1 + z2 * e2
+                z = (z0 * e0 + z1 * e1 + z2 * e2) * inverse
                 if z < -1 or z >= depth[row, column]:
                     continue
                 depth[row, column] = z
@@ -70,27 +78,84 @@ def rasterize(pos, faces, height, width):
                 rast[row, column, 1] = e1 / total
                 rast[row, column, 2] = z
                 rast[row, column, 3] = f + 1
+
+
+@njit(cache=True, nogil=True)
+def rasterize(pos, faces, height, width):
+    """Z-buffer of one view with homogeneous edge functions (no clipping needed), two-sided.
+
+    pos: (V, 4) float clip positions. faces: (F, 3) int. Returns (height, width, 4) float32.
+    A pixel centre on an edge counts as inside; the nearer surface wins, the first face on a tie.
+    """
+    rast = np.empty((height, width, 4), np.float32)
+    screen = np.empty((pos.shape[0], 2), np.float64)
+    _project(pos, screen, height, width)
+    _rasterize(pos, screen, faces, rast, np.empty((height, width), np.float64))
     return rast
 
 
 @njit(cache=True, nogil=True)
-def transform(v_pos, matrix):
+def _transform(v_pos, matrix, clip):
     """(V, 3) positions → (V, 4) float64 clip positions, by a (4, 4) matrix."""
-    clip = np.empty((v_pos.shape[0], 4), np.float64)
     for i in range(v_pos.shape[0]):
         x, y, z = v_pos[i, 0], v_pos[i, 1], v_pos[i, 2]
         for k in range(4):
             clip[i, k] = matrix[k, 0] * x + matrix[k, 1] * y + matrix[k, 2] * z + matrix[k, 3]
-    return clip
 
 
 @njit(cache=True, nogil=True)
 def rasterize_views(v_pos, faces, matrices, height, width):
     """Rasterise N views of one mesh: v_pos (V, 3), matrices (N, 4, 4) → (N, height, width, 4)."""
     rast = np.empty((matrices.shape[0], height, width, 4), np.float32)
+    depth = np.empty((height, width), np.float64)
+    clip = np.empty((v_pos.shape[0], 4), np.float64)
+    screen = np.empty((v_pos.shape[0], 2), np.float64)
     for n in range(matrices.shape[0]):
-        rast[n] = rasterize(transform(v_pos, matrices[n]), faces, height, width)
+        _transform(v_pos, matrices[n], clip)
+        _project(clip, screen, height, width)
+        _rasterize(clip, screen, faces, rast[n], depth)
     return rast
+
+
+@njit(cache=True, nogil=True)
+def render_map(attributes, v_pos, faces, matrices, size, factor):
+    """Vertex attributes as maps: rasterise, interpolate, encode and average, a view at a time.
+
+    attributes: (V, 3) float32 in [0, 1]. v_pos: (V, 3). faces: (F, 3). matrices: (N, 4, 4). factor:
+    samples a pixel, a side. Returns (N, size, size, 4) float32 in the form of `sdtool.ccm`.
+    """
+    side = size * factor
+    rast = np.empty((side, side, 4), np.float32)
+    depth = np.empty((side, side), np.float64)
+    clip = np.empty((v_pos.shape[0], 4), np.float64)
+    screen = np.empty((v_pos.shape[0], 2), np.float64)
+    maps = np.zeros((matrices.shape[0], size, size, 4), np.float32)
+    share = np.float32(1.0 / (factor * factor))
+    for n in range(matrices.shape[0]):
+        _transform(v_pos, matrices[n], clip)
+        _project(clip, screen, side, side)
+        _rasterize(clip, screen, faces, rast, depth)
+        image = maps[n]
+        for row in range(side):
+            for column in range(side):
+                f = int(rast[row, column, 3]) - 1
+                if f < 0:
+                    continue
+                u, v = rast[row, column, 0], rast[row, column, 1]
+                pixel = image[row // factor, column // factor]
+                i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
+                for c in range(3):
+                    value = (
+                        u * attributes[i0, c]
+                        + v * attributes[i1, c]
+                        + (1 - u - v) * attributes[i2, c]
+                    )
+                    pixel[c] += (2 * value - 1) * share
+                pixel[3] += share
+        for row in range(size):
+            for column in range(size):
+                image[row, column, 3] = 2 * image[row, column, 3] - 1
+    return maps
 
 
 @njit(cache=True, nogil=True)

@@ -7,6 +7,7 @@ from sdtool.cameras import world_to_clip
 from sdtool.meshes import Mesh
 from sdtool.render import kernels
 from sdtool.render.shading import headlight, shade
+from sdtool.render.texturing import base_color
 
 MAPS = ("ccm", "rgb", "normal")
 
@@ -36,25 +37,40 @@ def render_maps(
     c2w: (N, 4, 4). fov: radians. Returns name → (N, size, size, 4) float32 in the four-channel map
     form of `sdtool.ccm`, averaged premultiplied from `supersample`² samples a pixel.
     """
-    side = size * supersample
-    rast = kernels.rasterize_views(mesh.v_pos, mesh.t_pos_idx, world_to_clip(c2w, fov), side, side)
-    coverage = (rast[..., 3:] > 0).astype(np.float32)
-    images = {}
+    matrices, images = world_to_clip(c2w, fov), {}
     if "ccm" in maps:
-        low, high = mesh.bounds()
-        corner = ccm.canonical_coordinates(mesh.v_pos, low, high).astype(np.float32)
-        images["ccm"] = kernels.interpolate(corner, mesh.t_pos_idx, rast)
-    if "rgb" in maps or "normal" in maps:
-        normal = kernels.interpolate(vertex_normals(mesh), mesh.t_pos_idx, rast)
-        normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
-        to_eye = c2w[:, None, None, :3, 2]
-        normal = np.where((normal * to_eye).sum(-1, keepdims=True) < -0.2, -normal, normal)
+        corner = ccm.canonical_coordinates(mesh.v_pos, *mesh.bounds()).astype(np.float32)
+        images["ccm"] = kernels.render_map(
+            corner, mesh.v_pos, mesh.t_pos_idx, matrices, size, supersample
+        )
+    others = tuple(name for name in maps if name != "ccm")
+    if others:
+        side = size * supersample
+        rast = kernels.rasterize_views(mesh.v_pos, mesh.t_pos_idx, matrices, side, side)
+        images |= visible_maps(mesh, rast, c2w, others, supersample)
+    return images
+
+
+def visible_maps(
+    mesh: Mesh, rast: np.ndarray, c2w: np.ndarray, maps: tuple[str, ...], supersample: int
+) -> dict[str, np.ndarray]:
+    """The maps ``rgb`` and ``normal`` of what `rast` (N, S, S, 4) shows: as `render_maps`."""
+    coverage = (rast[..., 3:] > 0).astype(np.float32)
+    normal = _facing_normals(mesh, rast, c2w)
+    values = {}
     if "normal" in maps:
-        images["normal"] = (normal + 1) / 2
+        values["normal"] = (normal + 1) / 2
     if "rgb" in maps:
-        color = mesh.v_color if mesh.v_color is not None else np.full_like(mesh.v_pos, 0.6)
-        albedo = kernels.interpolate(np.ascontiguousarray(color, np.float32), mesh.t_pos_idx, rast)
-        images["rgb"] = shade(albedo, normal, headlight(c2w)[:, None, None])
+        values["rgb"] = shade(base_color(mesh, rast), normal, headlight(c2w)[:, None, None])
     return {
-        name: ccm.downsample(ccm.encode_map(images[name], coverage), supersample) for name in maps
+        name: ccm.downsample(ccm.encode_map(value, coverage), supersample)
+        for name, value in values.items()
     }
+
+
+def _facing_normals(mesh: Mesh, rast: np.ndarray, c2w: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) unit normals of the visible surface; what faces away is turned to the eye."""
+    normal = kernels.interpolate(vertex_normals(mesh), mesh.t_pos_idx, rast)
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+    to_eye = c2w[:, None, None, :3, 2]
+    return np.where((normal * to_eye).sum(-1, keepdims=True) < -0.2, -normal, normal)

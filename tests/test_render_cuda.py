@@ -1,0 +1,103 @@
+"""The batched path of `--backend nvdiffrast`: with this project's rasteriser in the place of
+nvdiffrast's here, and with nvdiffrast itself where there is a GPU."""
+
+import numpy as np
+import pytest
+import torch
+from shape_samples import box, icosphere
+
+from sdtool.cameras import ViewRange, random_views
+from sdtool.ccm import to_canonical
+from sdtool.cli import run
+from sdtool.errors import ObjectError
+from sdtool.limits import Limits
+from sdtool.meshes import Mesh, Texture
+from sdtool.render import cuda, kernels
+from sdtool.render.maps import MAPS, render_maps
+from sdtool.render.views import ViewSettings
+
+SETTINGS = ViewSettings(3, 16, 2, ViewRange(), MAPS, False, 0, Limits())
+
+
+def by_numba(pos, faces, ranges, side):
+    """What nvdiffrast promises in its range mode."""
+    rast = np.zeros((len(ranges), side, side, 4), np.float32)
+    for n, (first, count) in enumerate(ranges.tolist()):
+        part = kernels.rasterize(pos.numpy(), faces[first : first + count].numpy(), side, side)
+        part[..., 3] += np.where(part[..., 3] > 0, first, 0)
+        rast[n] = part
+    return torch.from_numpy(rast)
+
+
+def samples():
+    """Canonical meshes with their cameras: a sphere, a box with colours, a textured box."""
+    rng = np.random.default_rng(0)
+    brick = box([0, 0, 0], [1, 2, 3])
+    color = rng.uniform(0, 1, brick.v_pos.shape).astype(np.float32)
+    image = rng.integers(0, 256, (8, 8, 4), np.uint8)
+    uv = rng.uniform(0, 1, (len(brick.v_pos), 2)).astype(np.float32)
+    which = np.zeros(len(brick.t_pos_idx), np.int32)
+    meshes = [
+        icosphere(3),
+        Mesh(brick.v_pos, brick.t_pos_idx, color),
+        Mesh(brick.v_pos, brick.t_pos_idx, None, uv, which, (Texture(image),)),
+    ]
+    return [(to_canonical(mesh), random_views(rng, 3, ViewRange())) for mesh in meshes]
+
+
+def expected(mesh, c2w):
+    return render_maps(mesh, c2w, np.radians(45), SETTINGS.size, MAPS, SETTINGS.supersample)
+
+
+def test_a_batch_gives_what_the_cpu_gives():
+    batch = samples()
+    for (mesh, c2w), maps in zip(
+        batch, cuda.render_batch(by_numba, batch, SETTINGS, "cpu"), strict=True
+    ):
+        for name, image in expected(mesh, c2w).items():
+            assert abs(maps[name] - image).max() < 1e-4, name
+
+
+def test_batches_keep_jobs_and_pass_on_failures(monkeypatch):
+    monkeypatch.setattr(cuda, "SAMPLES", 2 * SETTINGS.views * 32**2)  # two objects in a batch
+    batch, error = samples(), ObjectError("corrupt-file", "x")
+    loaded = [("a", batch[0]), ("b", error), ("c", batch[1]), ("d", None), ("e", batch[2])]
+    found = dict(cuda.render_batches(by_numba, loaded, SETTINGS, "cpu"))
+    assert set(found) == set("abcde") and found["b"] is error and found["d"] is None
+    for job, (mesh, c2w) in zip("ace", batch, strict=True):
+        maps, cameras = found[job]
+        assert np.array_equal(cameras, c2w)
+        assert abs(maps["ccm"] - expected(mesh, c2w)["ccm"]).max() < 1e-4
+
+
+def test_a_missing_nvdiffrast_is_one_sentence(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "nvdiffrast", None)
+    (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    command = [
+        "render-ccm",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+        "--backend",
+        "nvdiffrast",
+    ]
+    assert run(command) == 1
+    said = capsys.readouterr().err
+    assert "--backend numba" in said and said.count("\n") == 1
+
+
+@pytest.mark.gpu
+def test_nvdiffrast_agrees_with_the_cpu():
+    pytest.importorskip("nvdiffrast")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    batch = samples()
+    rasterize = cuda.nvdiffrast_rasterizer("cuda")
+    for (mesh, c2w), maps in zip(
+        batch, cuda.render_batch(rasterize, batch, SETTINGS, "cuda"), strict=True
+    ):
+        ours = expected(mesh, c2w)
+        differs = ours["ccm"][..., 3] != maps["ccm"][..., 3]
+        assert differs.mean() < 0.01  # nvdiffrast snaps vertices to a sixteenth of a pixel
+        both = (ours["ccm"][..., 3] == 1) & (maps["ccm"][..., 3] == 1)
+        assert abs(ours["ccm"] - maps["ccm"])[both].max() < 0.05
