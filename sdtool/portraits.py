@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.cameras import ViewRange, orbit
+from sdtool.cameras import orbit
 from sdtool.errors import ObjectError
 
+FOV = np.radians(40.0)
+MARGIN = 1.06
 ELEVATIONS = (10.0, 30.0)
 """Degrees; taken in turns around the object, so that the top is seen, too (Cap3D does likewise)."""
 
@@ -16,7 +18,8 @@ def portrait(
 ) -> np.ndarray:
     """(views, size, size, 3) uint8 sRGB pictures of an object file on white, the first from the front.
 
-    The cameras stand evenly around the object, which fills the frame. Textures and base colours are
+    The cameras stand evenly around the object, all at the distance from which it just fits into
+    the frame. Textures and base colours are
     those of the file. ObjectError if it cannot be used.
     """
     from sdtool.ccm import to_canonical
@@ -27,16 +30,24 @@ def portrait(
     if path is None:
         raise ObjectError("missing-file", "the listing has no file for it")
     mesh = to_canonical(load_mesh(path, textures=True))
-    look = ViewRange()
-    azimuth = np.arange(views) * (2 * np.pi / views)
-    elevation = np.radians(np.resize(ELEVATIONS, views))
-    c2w = orbit(azimuth, elevation, np.asarray(look.distance))
-    fov = np.radians(look.fov)
+    c2w = _cameras(mesh.v_pos, views)
     images = []
     for start in range(0, views, 2):  # a few at a time: supersampled views are large
-        maps = render_maps(mesh, c2w[start : start + 2], fov, size, ("rgb",), supersample)
+        maps = render_maps(mesh, c2w[start : start + 2], FOV, size, ("rgb",), supersample)
         images.append(to_bytes(map_to_rgb(maps["rgb"])))
     return np.concatenate(images)
+
+
+def _cameras(v_pos: np.ndarray, views: int) -> np.ndarray:
+    """(views, 4, 4) cameras around positions (V, 3), which all of them see whole."""
+    azimuth = np.arange(views) * (2 * np.pi / views)
+    elevation = np.radians(np.resize(ELEVATIONS, views))
+    distance = 0.0
+    for axes in orbit(azimuth, elevation, np.asarray(1.0))[:, :3, :3]:
+        x, y, toward = (v_pos @ axes).T  # seen where |x| and |y| ≤ tan(FOV / 2)·(distance − toward)
+        reach = np.maximum(np.abs(x), np.abs(y)) / np.tan(FOV / 2)
+        distance = max(distance, float((toward + reach).max()))
+    return orbit(azimuth, elevation, np.asarray(MARGIN * distance))
 
 
 def write_sheet(path: str | Path, rows: list[tuple[str, np.ndarray]], side: int = 128) -> None:
