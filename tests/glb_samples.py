@@ -6,7 +6,7 @@ import struct
 import numpy as np
 
 CODES = {"b": 5120, "B": 5121, "h": 5122, "H": 5123, "I": 5125, "f": 5126}
-KINDS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
+KINDS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 
 # A right-angled corner: four triangles, counter-clockwise seen from outside, no two sides alike.
 CORNER = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], np.float32)
@@ -61,12 +61,21 @@ class Sample:
         self.tree["accessors"].append({**record, **more})
         return len(self.tree["accessors"]) - 1
 
-    def primitive(self, positions, indices=None, *, mesh=0, color=None, **more):
-        """Append a primitive; positions and colours may be arrays or accessor numbers."""
-        number = lambda a: a if isinstance(a, int) else self.accessor(a)  # noqa: E731
-        primitive = {"attributes": {"POSITION": number(positions)}, **more}
-        if color is not None:
-            primitive["attributes"]["COLOR_0"] = number(color)
+    def primitive(self, positions, indices=None, *, mesh=0, color=None, vertex=None, **more):
+        """Append a primitive; `vertex` has more attributes. All may be arrays or accessor numbers.
+
+        Integer attributes of `vertex` other than joints are normalised.
+        """
+        primitive = {"attributes": {}, **more}
+        attributes = {"POSITION": positions, "COLOR_0": color, **(vertex or {})}
+        for name, values in attributes.items():
+            if values is not None and not isinstance(values, int):
+                values = np.asarray(values)
+                integers = name in (vertex or ()) and values.dtype.kind in "iu"
+                normalized = {"normalized": True} if integers and "JOINTS" not in name else {}
+                values = self.accessor(values, **normalized)
+            if values is not None:
+                primitive["attributes"][name] = values
         if indices is not None:
             if not isinstance(indices, int):
                 indices = self.accessor(np.asarray(indices, np.uint16).reshape(-1))
@@ -77,9 +86,23 @@ class Sample:
     def save(self, path):
         """Write the file; return its path."""
         if self.binary and not self.tree["buffers"]:
-            self.tree["buffers"] = [{"byteLength": len(self.binary)}]
+            self.tree["buffers"] = [{}]
+        if self.binary and "uri" not in self.tree["buffers"][0]:
+            self.tree["buffers"][0].setdefault("byteLength", len(self.binary))
         path.write_bytes(container(self.tree, self.binary))
         return path
+
+
+def matrices(*arrays):
+    """4×4 matrices as MAT4 elements: (N, 16) float32, column after column."""
+    return np.stack([np.asarray(a, np.float32).T.reshape(16) for a in arrays])
+
+
+def translation(x, y, z):
+    """4×4."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = x, y, z
+    return matrix
 
 
 def corner(**node):
@@ -87,4 +110,73 @@ def corner(**node):
     sample = Sample()
     sample.primitive(CORNER, CORNER_FACES)
     sample.tree["nodes"][0].update(node)
+    return sample
+
+
+def draco_sample(positions, faces, *, colors=None, joints=None, stream=None, **options):
+    """A sample whose one primitive lies in a Draco stream (made here unless `stream` is given)."""
+    import DracoPy
+
+    if stream is None:
+        stream = DracoPy.encode(
+            positions,
+            np.asarray(faces, np.uint32),
+            colors=colors,
+            generic_attributes=None if joints is None else {5: joints},
+            **options,
+        )
+        ids = {a["attribute_type"]: a["unique_id"] for a in DracoPy.decode(stream).attributes}
+    else:
+        ids = {0: 0}
+    sample = Sample()
+    attributes = {"POSITION": (ids[0], np.zeros((0, 3), np.float32))}
+    if colors is not None:
+        attributes["COLOR_0"] = (ids[2], np.zeros((0, 3), np.uint8))
+    if joints is not None:
+        attributes["JOINTS_0"] = (ids[4], np.zeros((0, 4), joints.dtype))
+    numbers = {}
+    for name, (_, kind) in attributes.items():
+        more = {"normalized": True} if name == "COLOR_0" else {}
+        numbers[name] = sample.accessor(kind, count=len(positions), **more)
+        del sample.tree["accessors"][numbers[name]]["bufferView"]
+    indices = sample.accessor(np.zeros(0, np.uint32), count=3 * len(faces))
+    del sample.tree["accessors"][indices]["bufferView"]
+    packed = {"bufferView": sample.view(stream), "attributes": {n: a[0] for n, a in attributes.items()}}  # fmt: skip # noqa: E501
+    sample.tree["meshes"][0]["primitives"] = [
+        {
+            "attributes": numbers,
+            "indices": indices,
+            "extensions": {"KHR_draco_mesh_compression": packed},
+        }
+    ]
+    sample.tree["extensionsRequired"] = ["KHR_draco_mesh_compression"]
+    return sample
+
+
+def meshopt_sample(positions, faces, mode, extension):
+    """A sample whose positions (view 0) and faces (view 1) are compressed; no plain copy."""
+    import meshopt
+
+    sample = Sample()
+    raw = positions.tobytes(), faces.tobytes()
+    sample.tree["buffers"] = [{}, {"byteLength": len(raw[0]) + len(raw[1])}]
+    for data, array, kind, start in (
+        (meshopt.encode_gltf_buffer(positions, "ATTRIBUTES"), positions, "ATTRIBUTES", 0),
+        (meshopt.encode_gltf_buffer(faces.reshape(-1), mode), faces.reshape(-1), mode, len(raw[0])),
+    ):
+        view = sample.tree["bufferViews"][sample.view(data)]
+        stride = array.itemsize * (array.shape[1] if array.ndim == 2 else 1)
+        packed = {**view, "byteStride": stride, "count": len(array), "mode": kind}
+        view.update(buffer=1, byteOffset=start, byteLength=array.nbytes)
+        view["extensions"] = {extension: packed}
+        sample.tree["accessors"].append(
+            {
+                "bufferView": len(sample.tree["bufferViews"]) - 1,
+                "componentType": CODES[array.dtype.char],
+                "type": "VEC3" if array.ndim == 2 else "SCALAR",
+                "count": len(array),
+            }
+        )
+    sample.primitive(0, 1)
+    sample.tree["extensionsRequired"] = [extension]
     return sample
