@@ -11,9 +11,9 @@ from numba import njit
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _project(clip, screen, height, width):
-    """Clip positions (V, 4) → pixel coordinates `screen` (V, 2), where pixel centres are whole numbers.
+    """Clip positions (V, 4) → `screen` (V, 3): pixel coordinates, whole at pixel centres, and z/w.
 
-    Only boxes are made of them. Far off the screen they are limited: near w = 0 they would overflow
+    They only rule faces out. Far off the screen they are limited: near w = 0 they would overflow
     the integer of their pixel.
     """
     for i in range(clip.shape[0]):
@@ -22,6 +22,17 @@ def _project(clip, screen, height, width):
         y = min(max(clip[i, 1] / w, -2.0), 2.0)
         screen[i, 0] = (x + 1) * 0.5 * width - 0.5
         screen[i, 1] = (y + 1) * 0.5 * height - 0.5
+        screen[i, 2] = clip[i, 2] / w
+
+
+@njit(cache=True, nogil=True)
+def _is_hidden(depth, near, left, right, top, bottom):
+    """Whether all of a box of pixels shows something nearer."""
+    for row in range(top, bottom + 1):
+        for column in range(left, right + 1):
+            if near <= depth[row, column]:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -45,6 +56,16 @@ def _rasterize(pos, screen, faces, rast, depth):
                 continue
             left, right = max(0, int(low_x)), min(width - 1, int(high_x))
             top, bottom = max(0, int(low_y)), min(height - 1, int(high_y))
+            if (right - left) * (bottom - top) <= 64:
+                near = min(screen[i0, 2], screen[i1, 2], screen[i2, 2]) - 1e-9
+                if _is_hidden(depth, near, left, right, top, bottom):
+                    continue
+            if (low_x == high_x) & (low_y == high_y):  # one centre: does the face lie beside it?
+                sx0, sx1, sx2 = sx0 - low_x, sx1 - low_x, sx2 - low_x
+                sy0, sy1, sy2 = sy0 - low_y, sy1 - low_y, sy2 - low_y
+                d0, d1, d2 = sx1 * sy2 - sx2 * sy1, sx2 * sy0 - sx0 * sy2, sx0 * sy1 - sx1 * sy0
+                if (min(d0, d1, d2) < -1e-7) & (max(d0, d1, d2) > 1e-7):
+                    continue
         elif w0 <= 0 and w1 <= 0 and w2 <= 0:
             continue
         x0, y0, z0 = float(pos[i0, 0]), float(pos[i0, 1]), float(pos[i0, 2])
@@ -88,7 +109,7 @@ def rasterize(pos, faces, height, width):
     A pixel centre on an edge counts as inside; the nearer surface wins, the first face on a tie.
     """
     rast = np.empty((height, width, 4), np.float32)
-    screen = np.empty((pos.shape[0], 2), np.float64)
+    screen = np.empty((pos.shape[0], 3), np.float64)
     _project(pos, screen, height, width)
     _rasterize(pos, screen, faces, rast, np.empty((height, width), np.float64))
     return rast
@@ -109,7 +130,7 @@ def rasterize_views(v_pos, faces, matrices, height, width):
     rast = np.empty((matrices.shape[0], height, width, 4), np.float32)
     depth = np.empty((height, width), np.float64)
     clip = np.empty((v_pos.shape[0], 4), np.float64)
-    screen = np.empty((v_pos.shape[0], 2), np.float64)
+    screen = np.empty((v_pos.shape[0], 3), np.float64)
     for n in range(matrices.shape[0]):
         _transform(v_pos, matrices[n], clip)
         _project(clip, screen, height, width)
@@ -128,7 +149,7 @@ def render_map(attributes, v_pos, faces, matrices, size, factor):
     rast = np.empty((side, side, 4), np.float32)
     depth = np.empty((side, side), np.float64)
     clip = np.empty((v_pos.shape[0], 4), np.float64)
-    screen = np.empty((v_pos.shape[0], 2), np.float64)
+    screen = np.empty((v_pos.shape[0], 3), np.float64)
     maps = np.zeros((matrices.shape[0], size, size, 4), np.float32)
     share = np.float32(1.0 / (factor * factor))
     for n in range(matrices.shape[0]):
