@@ -70,6 +70,20 @@ def test_batches_keep_jobs_and_pass_on_failures(monkeypatch):
         assert abs(maps["ccm"] - expected(mesh, c2w)["ccm"]).max() < 1e-4
 
 
+def test_an_object_larger_than_a_batch_goes_a_few_views_at_a_time(monkeypatch):
+    (mesh, c2w), calls = samples()[0], []
+    monkeypatch.setattr(cuda, "TRIANGLES", 2 * len(mesh.t_pos_idx))
+
+    def rasterize(pos, faces, ranges, side):
+        calls.append(len(ranges))
+        return by_numba(pos, faces, ranges, side)
+
+    ((_, (maps, _)),) = cuda.render_batches(rasterize, [("a", (mesh, c2w))], SETTINGS, "cpu")
+    assert calls == [2, 1]
+    for name, image in expected(mesh, c2w).items():
+        assert abs(maps[name] - image).max() < 1e-4, name
+
+
 def test_a_missing_nvdiffrast_is_one_sentence(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(__import__("sys").modules, "nvdiffrast", None)
     (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")

@@ -12,7 +12,7 @@ import torch
 
 from sdtool import ccm
 from sdtool.cameras import world_to_clip
-from sdtool.errors import MissingDependencyError, UsageError
+from sdtool.errors import MissingDependencyError, SdtoolError, UsageError
 from sdtool.meshes import Mesh
 from sdtool.render.maps import visible_maps
 from sdtool.render.views import ViewSettings
@@ -37,7 +37,7 @@ def nvdiffrast_rasterizer(device: str) -> Rasterize:
         ) from None
     try:
         context = dr.RasterizeCudaContext(device=device)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, AssertionError) as error:
         raise UsageError(f"--device {device} cannot run nvdiffrast ({error})") from None
 
     def rasterize(pos, faces, ranges, side):
@@ -111,12 +111,13 @@ def render_batches(
         if not isinstance(outcome, tuple):
             yield job, outcome
             continue
-        jobs.append(job)
-        batch.append(outcome)
-        faces += len(outcome[0].t_pos_idx) * settings.views
-        if faces > TRIANGLES or (len(batch) + 1) * samples > SAMPLES:
+        more = len(outcome[0].t_pos_idx) * settings.views
+        if batch and (faces + more > TRIANGLES or (len(batch) + 1) * samples > SAMPLES):
             yield from _rendered(rasterize, jobs, batch, settings, device)
             jobs, batch, faces = [], [], 0
+        jobs.append(job)
+        batch.append(outcome)
+        faces += more
     if batch:
         yield from _rendered(rasterize, jobs, batch, settings, device)
 
@@ -124,6 +125,20 @@ def render_batches(
 def _rendered(
     rasterize: Rasterize, jobs: list, batch: list, settings: ViewSettings, device: str
 ) -> Iterator[tuple[Any, Any]]:
-    results = render_batch(rasterize, batch, settings, device)
-    for job, maps, (_, c2w) in zip(jobs, results, batch, strict=True):
-        yield job, (maps, c2w)
+    """Render a batch; an object that is too large for one goes a few views at a time."""
+    largest = max(len(mesh.t_pos_idx) for mesh, _ in batch)
+    step = max(1, TRIANGLES // largest) if len(batch) == 1 else settings.views
+    try:
+        pieces = [
+            render_batch(
+                rasterize, [(mesh, c2w[k : k + step]) for mesh, c2w in batch], settings, device
+            )
+            for k in range(0, settings.views, step)
+        ]
+    except RuntimeError as error:  # torch's and nvdiffrast's: no memory, too many triangles
+        raise SdtoolError(
+            f"nvdiffrast on {device} cannot render {jobs[0]} ({error}); try --backend numba"
+        ) from None
+    for k, (job, (_, c2w)) in enumerate(zip(jobs, batch, strict=True)):
+        views = [piece[k] for piece in pieces]
+        yield job, ({name: np.concatenate([v[name] for v in views]) for name in views[0]}, c2w)
