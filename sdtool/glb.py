@@ -13,7 +13,7 @@ import numpy as np
 from sdtool.errors import ObjectError
 from sdtool.glb_file import GlbFile
 from sdtool.glb_primitives import Part, parts_of
-from sdtool.glb_scene import placements
+from sdtool.glb_scene import Placement, placements
 from sdtool.glb_skins import bend
 from sdtool.glb_textures import Textures
 from sdtool.glb_write import write_glb
@@ -68,33 +68,32 @@ def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) 
 
 
 def _baked(file: GlbFile, textures: Textures | None) -> Mesh:
-    """All parts of the scene in one frame."""
+    """All parts of the scene in one frame; counted before any is placed."""
     decoded: dict[tuple[int, tuple[float, ...] | None], list[Part]] = {}
-    placed: list[Mesh] = []
+    parts: list[tuple[Part, Placement]] = []
     triangles = 0
     for place in placements(file):
         weights = None if place.weights is None else tuple(place.weights)
         if (place.mesh, weights) not in decoded:
             decoded[place.mesh, weights] = list(parts_of(file, place.mesh, place.weights, textures))
         for part in decoded[place.mesh, weights]:
-            skinned = place.joints is not None and part.joint is not None
-            triangles += len(part.mesh.t_pos_idx) * (1 if skinned else len(place.matrices))
+            is_bent = place.joints is not None and part.joint is not None
+            triangles += len(part.mesh.t_pos_idx) * (1 if is_bent else len(place.matrices))
             if triangles > file.limits.triangles:
                 raise file.too_large(f"{triangles} triangles", f"{file.limits.triangles}")
-            if skinned:
-                placed.append(_bent(file, part, place.joints))
-            else:
-                placed.append(_transformed(part.mesh, place.matrices))
-    if not placed:
+            parts.append((part, place))
+    if not parts:
         raise ObjectError("no-triangles", f"{file.path} holds no triangles")
-    return merge(placed)
+    return merge([_placed(file, part, place) for part, place in parts])
 
 
-def _bent(file: GlbFile, part: Part, joints: np.ndarray) -> Mesh:
-    """The skinned part in the world."""
-    if part.joint.max() >= len(joints):
-        raise file.corrupt(f"a vertex follows the joint {part.joint.max()} of {len(joints)}")
-    v_pos, mirrored = bend(part.mesh.v_pos, part.joint, part.weight, joints)
+def _placed(file: GlbFile, part: Part, place: Placement) -> Mesh:
+    """One part in the world, bent by its skin or moved by its nodes; in fresh arrays."""
+    if place.joints is None or part.joint is None:
+        return _transformed(part.mesh, place.matrices)
+    if part.joint.max() >= len(place.joints):
+        raise file.corrupt(f"a vertex follows the joint {part.joint.max()} of {len(place.joints)}")
+    v_pos, mirrored = bend(part.mesh.v_pos, part.joint, part.weight, place.joints)
     return _repeated(part.mesh, v_pos[None], np.array([mirrored]))
 
 
@@ -113,7 +112,7 @@ def _transformed(mesh: Mesh, matrices: np.ndarray) -> Mesh:
 
 
 def _repeated(mesh: Mesh, v_pos: np.ndarray, mirrored: np.ndarray) -> Mesh:
-    """The mesh with (N, V, 3) positions, N times; in fresh arrays, none a view of a file.
+    """The mesh with (N, V, 3) positions, N times; no array is a view of the file any more.
 
     mirrored: (N,) whether an instance's triangles have to be turned over.
     """

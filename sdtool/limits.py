@@ -19,7 +19,7 @@ class Limits:
     triangles: int = (
         10_000_000  # of the whole scene, every instance counted; three times the vertices
     )
-    instances: int = 1_000_000  # placed meshes, every instance counted
+    instances: int = 250_000  # placed meshes, every instance counted
     decoded_bytes: int = (
         1 << 30
     )  # what compressed, sparse and base64 data of one file grow to, in all

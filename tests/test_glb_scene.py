@@ -79,12 +79,12 @@ def test_colours_are_repeated_with_their_instances(tmp_path):
 def test_instances_are_counted_before_they_are_made(tmp_path):
     """A few bytes may ask for billions of triangles."""
     sample = corner()
-    sample.tree["accessors"].append({"componentType": 5126, "type": "VEC3", "count": 900_000})
+    sample.tree["accessors"].append({"componentType": 5126, "type": "VEC3", "count": 200_000})
     sample.tree["nodes"] = [
         {"mesh": 0, "extensions": {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": 2}}}}
-        for _ in range(1000)
+        for _ in range(100)
     ]
-    sample.tree["scenes"] = [{"nodes": list(range(1000))}]
+    sample.tree["scenes"] = [{"nodes": list(range(100))}]
     path = sample.save(tmp_path / "a.glb")
     assert reason(path) == "too-large"
     assert reason(path, limits=Limits(triangles=10**12)) == "too-large"  # instances have a limit
