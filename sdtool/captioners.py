@@ -6,6 +6,7 @@ another model with image and text features in one space. Both come from a local 
 model hub; only safetensors are read.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ class Captioner:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         with _naming("captioner", name):
-            self.model = _load(AutoModelForImageTextToText, name, device, dtype)
+            self.model = _load(AutoModelForImageTextToText, name, "captioner", device, dtype)
             self.processor = AutoProcessor.from_pretrained(_folder_or_id(name))
         self.identity = _identity(name, self.model)
         self.kind: str = self.model.config.model_type
@@ -121,7 +122,7 @@ class Scorer:
         from transformers import AutoModel, AutoProcessor
 
         with _naming("scorer", name):
-            self.model = _load(AutoModel, name, device, dtype)
+            self.model = _load(AutoModel, name, "scorer", device, dtype)
             self.processor = AutoProcessor.from_pretrained(_folder_or_id(name))
         if not hasattr(self.model, "get_image_features"):
             raise InputError(f"--clip {name} has no features of images and texts; name a CLIP")
@@ -180,12 +181,24 @@ def _folder_or_id(name: str) -> str:
     return name
 
 
-def _load(kind: Any, name: str, device: torch.device, dtype: torch.dtype) -> Any:
+def _load(kind: Any, name: str, role: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """The model of class `kind`, whole: the library would draw missing weights at random."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    model = kind.from_pretrained(_folder_or_id(name), dtype=dtype, use_safetensors=True)
+    hub_logging.set_verbosity_error()
+    source = _folder_or_id(name)
+    if not Path(source).is_dir():
+        print(f"looking for the {role} {name}", file=sys.stderr)
+    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    model, facts = kind.from_pretrained(source, **options)
+    if missing := sorted(facts["missing_keys"]):
+        raise InputError(
+            f"{name} lacks weights that a {role} needs ({missing[0]} and {len(missing) - 1} more); "
+            f"name another checkpoint as --{'captioner' if role == 'captioner' else 'clip'}"
+        )
     return model.to(device).eval()
 
 

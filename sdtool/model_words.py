@@ -35,7 +35,7 @@ BEFORE = re.compile(
 )
 AFTER = re.compile(
     r"[,.]?\s*(that is |which is |sitting |standing |lying |floating |shown |placed |set |isolated )?"
-    r"((on|in|against|with|over|at) (an?|the|its|his|plain|pure|solid)? ?"
+    r"((on|in|in front of|against|with|over|at) (an?|the|its|his|plain|pure|solid)? ?"
     r"((plain|pure|solid|clean|light|blank|simple|empty|neutral|grey|gray|white|black|dark) )*"
     r"(background|backdrop|surface|screen)|isolated( on white)?|on white|in (3d|blender|the dark)|"
     r"(stock|royalty free) (photo|image|illustration|picture)s?|3d (model|rendering|render)|"

@@ -68,7 +68,13 @@ def write_blip(folder: Path, seed: int = 0) -> Path:
             "sep_token_id": 3,
             "pad_token_id": 0,
         },
-        vision_config={**small, "num_hidden_layers": 2, "image_size": IMAGE, "patch_size": 8},
+        vision_config={
+            **small,
+            "num_hidden_layers": 2,
+            "image_size": IMAGE,
+            "patch_size": 8,
+            "initializer_range": 0.5,  # by default all pictures look alike to a fresh BLIP
+        },
         projection_dim=16,
     )
     BlipForConditionalGeneration(config).save_pretrained(folder)
@@ -163,7 +169,13 @@ def write_blip2(folder: Path, seed: int = 3) -> Path:
             eos_token_id=3,
             pad_token_id=0,
         ).to_dict(),
-        vision_config={**small, "num_hidden_layers": 2, "image_size": IMAGE, "patch_size": 8},
+        vision_config={
+            **small,
+            "num_hidden_layers": 2,
+            "image_size": IMAGE,
+            "patch_size": 8,
+            "initializer_range": 0.5,  # by default all pictures look alike to a fresh BLIP
+        },
         qformer_config={**small, "num_hidden_layers": 2, "encoder_hidden_size": 32},
         num_query_tokens=4,
         image_token_index=words.convert_tokens_to_ids("<image>"),
