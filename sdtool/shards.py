@@ -57,18 +57,22 @@ def assemble(
     """
     from safetensors.numpy import load_file
 
-    parts, failures, objects = [], [], []
-    for index, uid in enumerate(uids):
-        part = part_path(path.parent, shard, index)
-        if part.exists():
-            parts.append(load_file(part))
-            objects.append(np.full(len(parts[-1]["c2w"]), index, np.int32))
-        else:
-            failures.append(read_json(part.with_suffix(".json")) | {"uid": uid})
-    empty = {name: np.zeros((0, 4, size, size), np.float16) for name in names}
-    empty["c2w"] = np.zeros((0, 4, 4), np.float32)
-    tensors = {key: np.concatenate([none, *(p[key] for p in parts)]) for key, none in empty.items()}
-    tensors["object"] = np.concatenate([np.zeros(0, np.int32), *objects])
+    parts = [part_path(path.parent, shard, index) for index in range(len(uids))]
+    there = [index for index, part in enumerate(parts) if part.exists()]
+    present = set(there)
+    views = len(load_file(parts[there[0]])["c2w"]) if there else 0
+    rows = views * len(there)
+    tensors = {name: np.empty((rows, 4, size, size), np.float16) for name in names}
+    tensors["c2w"] = np.empty((rows, 4, 4), np.float32)
+    for k, index in enumerate(there):
+        for name, values in load_file(parts[index]).items():
+            tensors[name][k * views : (k + 1) * views] = values
+    tensors["object"] = np.repeat(np.array(there, np.int32), views)
+    failures = [
+        {**read_json(part.with_suffix(".json")), "uid": uid}
+        for index, (uid, part) in enumerate(zip(uids, parts, strict=True))
+        if index not in present
+    ]
     texts = {"uids": uids, "failures": failures, "camera": camera}
     write_tensors(path, tensors, {key: json.dumps(value) for key, value in texts.items()})
     shutil.rmtree(part_path(path.parent, shard, 0).parent, ignore_errors=True)

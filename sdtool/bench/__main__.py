@@ -11,11 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sdtool.bench.collections import collections
 from sdtool.bench.lifting import lifting
 from sdtool.bench.rendering import rendering
 from sdtool.errors import SdtoolError
 
-PARTS = {"rendering": rendering, "lifting": lifting}
+PARTS = {"rendering": rendering, "collections": collections, "lifting": lifting}
 
 
 def main() -> None:

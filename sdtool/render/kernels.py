@@ -83,7 +83,19 @@ def _rasterize(pos, screen, faces, rast, depth):
         for row in range(top, bottom + 1):
             y = (2 * row + 1) / height - 1
             d0, d1, d2 = b0 * y + c0, b1 * y + c1, b2 * y + c2
-            for column in range(left, right + 1):
+            first, last = left, right
+            if right - left > 4:  # a wide face: try only where no edge function is clearly negative
+                low, high = -1.0, 1.0
+                for a, d in ((a0, d0), (a1, d1), (a2, d2)):
+                    if a > 0:
+                        low = max(low, -d / a)
+                    elif a < 0:
+                        high = min(high, -d / a)
+                if low > high + 1e-6:
+                    continue
+                first = max(left, int((low + 1) * 0.5 * width - 0.5 - 1e-3))
+                last = min(right, int((high + 1) * 0.5 * width - 0.5 + 1e-3))
+            for column in range(first, last + 1):
                 x = (2 * column + 1) / width - 1
                 e0, e1, e2 = a0 * x + d0, a1 * x + d1, a2 * x + d2
                 if e0 < 0 or e1 < 0 or e2 < 0:
