@@ -7,6 +7,7 @@ textures are asked for.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,16 +70,16 @@ def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) 
 
 def _baked(file: GlbFile, textures: Textures | None) -> Mesh:
     """All parts of the scene in one frame; counted before any is placed."""
-    decoded: dict[tuple[int, tuple[float, ...] | None], list[Part]] = {}
+    decoded: dict[tuple[Any, ...], list[Part]] = {}
     parts: list[tuple[Part, Placement]] = []
     triangles = 0
     for place in placements(file):
-        weights = None if place.weights is None else tuple(place.weights)
-        if (place.mesh, weights) not in decoded:
-            decoded[place.mesh, weights] = list(parts_of(file, place.mesh, place.weights, textures))
-        for part in decoded[place.mesh, weights]:
-            is_bent = place.joints is not None and part.joint is not None
-            triangles += len(part.mesh.t_pos_idx) * (1 if is_bent else len(place.matrices))
+        key = (place.mesh, place.weights, place.joints is not None)
+        if key not in decoded:
+            decoded[key] = list(parts_of(file, *key, textures))
+        for part in decoded[key]:
+            times = len(place.matrices) if part.joint is None else 1
+            triangles += len(part.mesh.t_pos_idx) * times
             if triangles > file.limits.triangles:
                 raise file.too_large(f"{triangles} triangles", f"{file.limits.triangles}")
             parts.append((part, place))
@@ -89,7 +90,7 @@ def _baked(file: GlbFile, textures: Textures | None) -> Mesh:
 
 def _placed(file: GlbFile, part: Part, place: Placement) -> Mesh:
     """One part in the world, bent by its skin or moved by its nodes; in fresh arrays."""
-    if place.joints is None or part.joint is None:
+    if part.joint is None:
         return _transformed(part.mesh, place.matrices)
     if part.joint.max() >= len(place.joints):
         raise file.corrupt(f"a vertex follows the joint {part.joint.max()} of {len(place.joints)}")

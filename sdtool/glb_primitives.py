@@ -67,7 +67,7 @@ class Primitive:
             found.append(self.attribute(f"{name}_{len(found)}", 4, rows))
         return found
 
-    def morphed(self, v_pos: np.ndarray, weights: list[float], rows: np.ndarray | None):
+    def morphed(self, v_pos: np.ndarray, weights: tuple[float, ...], rows: np.ndarray | None):
         """(N, 3) float32 positions plus those of the morph targets, weighted."""
         targets = self.file.items(self.record, "targets")
         for target, weight in zip(targets, weights, strict=False):
@@ -108,15 +108,20 @@ class Primitive:
 
 
 def parts_of(
-    file: GlbFile, index: int, weights: list[float] | None, textures: Textures | None
+    file: GlbFile,
+    index: int,
+    weights: tuple[float, ...] | None,
+    skinned: bool,
+    textures: Textures | None,
 ) -> Iterator[Part]:
     """Yield the primitives of mesh `index` that have triangles.
 
-    weights: of the morph targets; None: those of the mesh. textures: None leaves images alone.
+    weights: of the morph targets; None: those of the mesh. skinned: whether a skin will bend them.
+    textures: None leaves images alone.
     """
     mesh = file.entry("meshes", index)
     if weights is None:
-        weights = file.numbers(mesh, "weights", [0] * len(file.items(mesh, "weights")))
+        weights = tuple(file.numbers(mesh, "weights", [0] * len(file.items(mesh, "weights"))))
     for record in file.items(mesh, "primitives"):
         mode = file.integer(record, "mode", TRIANGLES)
         if mode < TRIANGLES or "POSITION" not in file.child(record, "attributes"):
@@ -127,14 +132,15 @@ def parts_of(
             raise file.too_large(f"{len(faces)} triangles", f"{file.limits.triangles}")
         if len(faces):
             rows, faces = _used(faces, primitive.count)
-            yield _part(primitive, faces, rows, weights, textures)
+            yield _part(primitive, faces, rows, weights, skinned, textures)
 
 
 def _part(
     primitive: Primitive,
     faces: np.ndarray,
     rows: np.ndarray | None,
-    weights: list[float],
+    weights: tuple[float, ...],
+    skinned: bool,
     textures: Textures | None,
 ) -> Part:
     """The primitive's vertices `rows` (None: all), which `faces` number from zero."""
@@ -152,8 +158,10 @@ def _part(
     mesh = Mesh(v_pos, faces, color)
     if v_uv is not None:
         mesh = Mesh(v_pos, faces, color, v_uv, np.zeros(len(faces), np.int32), (texture,))
-    joints, bones = primitive.numbered("JOINTS", rows), primitive.numbered("WEIGHTS", rows)
-    return Part(mesh, *influences(primitive.file, joints, bones)) if joints else Part(mesh)
+    joints = primitive.numbered("JOINTS", rows) if skinned else []
+    if not joints:
+        return Part(mesh)
+    return Part(mesh, *influences(primitive.file, joints, primitive.numbered("WEIGHTS", rows)))
 
 
 def _used(faces: np.ndarray, count: int) -> tuple[np.ndarray | None, np.ndarray]:

@@ -25,7 +25,7 @@ class Placement:
     mesh: int
     matrices: np.ndarray
     joints: np.ndarray | None = None
-    weights: list[float] | None = None
+    weights: tuple[float, ...] | None = None
 
 
 def placements(file: GlbFile) -> Iterator[Placement]:
@@ -73,7 +73,8 @@ def placements(file: GlbFile) -> Iterator[Placement]:
             joints = skins[skin]
         weights = None
         if "weights" in node:
-            weights = file.numbers(node, "weights", [0] * len(file.items(node, "weights")))
+            count = len(file.items(node, "weights"))
+            weights = tuple(file.numbers(node, "weights", [0] * count))
         yield Placement(file.integer(node, "mesh"), matrices, joints, weights)
 
 

@@ -85,12 +85,16 @@ class Sample:
 
     def save(self, path):
         """Write the file; return its path."""
+        path.write_bytes(self.data())
+        return path
+
+    def data(self):
+        """The bytes of the file."""
         if self.binary and not self.tree["buffers"]:
             self.tree["buffers"] = [{}]
         if self.binary and "uri" not in self.tree["buffers"][0]:
             self.tree["buffers"][0].setdefault("byteLength", len(self.binary))
-        path.write_bytes(container(self.tree, self.binary))
-        return path
+        return container(self.tree, self.binary)
 
 
 def matrices(*arrays):
