@@ -127,7 +127,7 @@ def phrasings(adjectives: list[str], noun: str) -> list[str]:
     """Ways to say `describe(adjectives, noun)`, that one first.
 
     "a small red wooden chair", "a small red chair made of wood", "a small wooden chair in red",
-    "a red wooden chair, small".
+    and of two looks or more "a red wooden chair, small and old".
     """
     ways = [describe(adjectives, noun)]
     materials = [word for word in adjectives if word in MATERIAL_WORDS]
@@ -139,7 +139,7 @@ def phrasings(adjectives: list[str], noun: str) -> list[str]:
     if colours:
         rest = [word for word in adjectives if word not in COLOUR_WORDS]
         ways.append(f"{describe(rest, noun)} in {ordered(colours)[0]}")
-    if looks and len(adjectives) > len(looks):
+    if len(looks) > 1 and len(adjectives) > len(looks):
         rest = [word for word in adjectives if word not in looks]
         ways.append(f"{describe(rest, noun)}, {' and '.join(ordered(looks))}")
     return ways

@@ -2,8 +2,8 @@
 
 OBJECTS is an `objects.jsonl`, the folder that holds it, a collection that was not filtered, or any
 folder of meshes. Writes `captions.jsonl`: for each object a caption that reads like a prompt ("a red
-wooden chair"), where it came from, the artist's own words, and alternatives. An object that cannot be
-captioned becomes a line of `failures.jsonl`, and the exit code is 3.
+wooden chair"), where it came from, the artist's own words, and alternatives; training switches between
+them. An object that cannot be captioned becomes a line of `failures.jsonl`, and the exit code is 3.
 
 `--method offline` needs no model and no network: it takes the words of name, tags, LVIS category,
 category and description, cleans them and puts them together, in ways that vary from object to object.
@@ -12,11 +12,14 @@ parts and materials, plain colours.
 
 `--method model` looks at the objects, after Cap3D: it renders eight views of each, a captioning model
 says several things of each view, CLIP picks what fits the view best, and of these winners the one that
-fits all views best becomes the caption. Everything that was said stays in the record with its score.
-`--captioner` and `--clip` take a local folder or a hub id, of any image-to-text model of the
-transformers library (BLIP, BLIP-2, models that chat). Look at `preview.png` when it is done.
+fits all views best becomes the caption. All that was said stays in the record with its score, and so do
+the models' names. `--captioner` takes a local folder or a hub id of any image-to-text model of the
+transformers library: BLIP, BLIP-2, or one that chats. Worker processes render while the models work.
+Look at `preview.png` when it is done.
 
-The same command continues an interrupted run, object by object. The same seed gives the same captions.
+The same command continues an interrupted run, object by object; the same seed gives the same words. On a
+cluster each of `--world-size` ranks writes its share to `OUT/rank-00003/`; the next stage takes `OUT/`
+and reads them all.
 
 Examples:
 
@@ -29,7 +32,7 @@ Examples:
     sdtool caption filtered/ --out captions/ --method model \\
         --captioner models/blip2-opt-2.7b --clip models/clip-vit-large-patch14 --samples 5
 
-    srun --ntasks 64 sdtool caption filtered/ --out captions/ --method model --device cuda
+    srun --ntasks 64 --gpus-per-task 1 sdtool caption filtered/ --out captions/ --method model
 """
 
 import sys
@@ -43,12 +46,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sdtool import artifacts, files
+from sdtool.model_words import BLIP, CLIP
 from sdtool.ranks import Rank, Ranks, WorldSize
 
 if TYPE_CHECKING:
     from sdtool.ledger import Ledger
 
 LEDGER, CAPTIONS, PREVIEW = "captions.partial", "captions.jsonl", "preview.png"
+WORDS, MODELS = "With --method offline", "With --method model"
 
 
 class Method(StrEnum):
@@ -81,28 +86,47 @@ def caption(
         Method, typer.Option(help="offline: from words. model: by looking at renders.")
     ] = Method.offline,
     look_into: Annotated[
-        Files, typer.Option("--files", help="offline: when to read words in the GLB files.")
+        Files,
+        typer.Option("--files", help="When to read words in the GLB files.", rich_help_panel=WORDS),
     ] = Files.when_needed,
     captioner: Annotated[
-        str, typer.Option(help="model: folder or hub id; empty for BLIP.", show_default="BLIP")
-    ] = "",
+        str, typer.Option(help="Folder or hub id of the model that speaks.", rich_help_panel=MODELS)
+    ] = BLIP,
     clip: Annotated[
-        str, typer.Option(help="model: folder or hub id; empty for CLIP.", show_default="CLIP")
-    ] = "",
-    device: Annotated[str, typer.Option(help="model: auto, cpu, cuda, cuda:1, …")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="model: of the weights.")] = Precision.fp32,
-    views: Annotated[int, typer.Option(min=1, max=64, help="model: views of an object.")] = 8,
-    samples: Annotated[int, typer.Option(min=1, max=64, help="model: captions of a view.")] = 5,
-    size: Annotated[int, typer.Option(min=16, max=2048, help="model: pixels a side.")] = 384,
+        str, typer.Option(help="Folder or hub id of the model that picks.", rich_help_panel=MODELS)
+    ] = CLIP,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=MODELS)
+    ] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="Number type of the weights.", rich_help_panel=MODELS)
+    ] = Precision.fp32,
+    views: Annotated[
+        int, typer.Option(min=1, max=64, help="Views of an object.", rich_help_panel=MODELS)
+    ] = 8,
+    samples: Annotated[
+        int, typer.Option(min=1, max=64, help="Captions of a view.", rich_help_panel=MODELS)
+    ] = 5,
+    size: Annotated[
+        int, typer.Option(min=16, max=2048, help="Pixels a side.", rich_help_panel=MODELS)
+    ] = 384,
     top_p: Annotated[
-        float, typer.Option(min=0.01, max=1, help="model: probability that sampling covers.")
+        float,
+        typer.Option(min=0.01, max=1, help="Share of the likeliest words.", rich_help_panel=MODELS),
     ] = 0.9,
     temperature: Annotated[
-        float, typer.Option(min=0.01, max=10, help="model: above 1 more daring, below 1 less.")
+        float,
+        typer.Option(min=0.01, max=10, help="Above 1: more daring.", rich_help_panel=MODELS),
     ] = 1.0,
-    length: Annotated[int, typer.Option(min=1, help="model: most tokens of a caption.")] = 40,
-    batch: Annotated[int, typer.Option(min=1, help="model: objects captioned at once.")] = 4,
-    previews: Annotated[int, typer.Option(min=0, help="model: objects in the picture.")] = 8,
+    length: Annotated[
+        int, typer.Option(min=1, help="Most tokens of a caption.", rich_help_panel=MODELS)
+    ] = 40,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Objects captioned at once.", rich_help_panel=MODELS)
+    ] = 4,
+    previews: Annotated[
+        int, typer.Option(min=0, help="Objects in preview.png.", rich_help_panel=MODELS)
+    ] = 8,
     timeout: Annotated[
         float, typer.Option(min=0, help="Seconds to render or read an object; 0: no limit.")
     ] = 120.0,
@@ -116,7 +140,6 @@ def caption(
 
     items = partial(_items, objects, Ranks(rank, world_size))
     total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
-    captioner, clip = _model_names(captioner, clip)
     ask = {"views": views, "size": size, "samples": samples, "length": length}
     ask |= {"top_p": top_p, "temperature": temperature}
     params: dict[str, Any] = {"method": str(method), "seed": seed}
@@ -164,15 +187,6 @@ def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, dict[str, Any]]]:
     for index, item in enumerate(found):
         if ranks.owns(index):
             yield index, {"name": Path(item["uid"]).name, **item}
-
-
-def _model_names(captioner: str, clip: str) -> tuple[str, str]:
-    """The models' folders or ids; the defaults for empty ones."""
-    if captioner and clip:
-        return captioner, clip
-    from sdtool.model_words import BLIP, CLIP
-
-    return captioner or BLIP, clip or CLIP
 
 
 def _load(captioner: str, clip: str, device: str, precision: Precision):
