@@ -17,6 +17,7 @@ from sdtool.glb_primitives import Part, parts_of
 from sdtool.glb_scene import Placement, placements
 from sdtool.glb_skins import bend
 from sdtool.glb_textures import Textures
+from sdtool.glb_tree import MISTYPED
 from sdtool.glb_write import write_glb
 from sdtool.limits import Limits
 from sdtool.mesh_formats import FORMATS, read_through_trimesh
@@ -55,15 +56,15 @@ def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) 
     ``unsupported-version``, ``unsupported-extension``, ``missing-decoder``, ``external-buffer``,
     ``node-cycle``, ``too-large``, ``bad-index``, ``non-finite``, ``no-triangles``, ``zero-extent``.
     """
-    file = GlbFile(path, limits)
     try:
+        file = GlbFile(path, limits)
         with np.errstate(all="ignore"):  # what overflows is found as non-finite
             return validate(_baked(file, Textures(file) if textures else None), str(path))
     except ObjectError:
         raise
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        # A tree of wrong types.
-        raise file.corrupt(f"{type(error).__name__}, {str(error)[:99]}") from None
+    except MISTYPED as error:
+        what = f"{type(error).__name__}, {str(error)[:99]}"
+        raise ObjectError("corrupt-file", f"{path} is damaged: {what}") from None
     except MemoryError:
         raise ObjectError("too-large", f"{path} does not fit into memory") from None
 
@@ -75,13 +76,14 @@ def _baked(file: GlbFile, textures: Textures | None) -> Mesh:
     triangles = 0
     for place in placements(file):
         key = (place.mesh, place.weights, place.joints is not None)
-        if key not in decoded:
-            decoded[key] = list(parts_of(file, *key, textures))
-        for part in decoded[key]:
+        known = decoded.get(key)
+        decoded[key] = []
+        for part in parts_of(file, *key, textures) if known is None else known:
             times = len(place.matrices) if part.joint is None else 1
             triangles += len(part.mesh.t_pos_idx) * times
             if triangles > file.limits.triangles:
                 raise file.too_large(f"{triangles} triangles", f"{file.limits.triangles}")
+            decoded[key].append(part)
             parts.append((part, place))
     if not parts:
         raise ObjectError("no-triangles", f"{file.path} holds no triangles")

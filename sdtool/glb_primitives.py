@@ -64,6 +64,7 @@ class Primitive:
         """(N, 4) arrays of {name}_0, {name}_1, … as far as they go without a gap."""
         found = []
         while f"{name}_{len(found)}" in self.accessors:
+            self.file.spend(16 * (self.count if rows is None else len(rows)))
             found.append(self.attribute(f"{name}_{len(found)}", 4, rows))
         return found
 
@@ -83,17 +84,18 @@ class Primitive:
     def triangles(self, mode: int) -> np.ndarray:
         """(F, 3) vertex numbers, checked against `count`; strips and fans become triangles."""
         if self._faces is not None:  # triangles, whatever they were packed as
+            self._check_size(len(self._faces))
             return self._faces.astype(np.int32)
         if self.record.get("indices") is None:
             order = np.arange(self.count, dtype=np.int32)
         else:
-            self.file.count(self.record["indices"])
             indices = self.file.accessor(self.record["indices"])
             if indices.dtype.kind != "u" or indices.shape[1] != 1:
                 raise self.file.corrupt("the indices are not unsigned integers")
             if len(indices) and indices.max() >= self.count:
                 raise self.file.bad_index(self.count)
             order = indices[:, 0].astype(np.int32)
+        self._check_size(len(order) // 3 if mode == TRIANGLES else len(order) - 2)
         if mode == TRIANGLES:
             return order[: len(order) // 3 * 3].reshape(-1, 3)
         if mode == STRIP:  # every second triangle is turned over; repeats are only stitches
@@ -105,6 +107,10 @@ class Primitive:
             first = np.broadcast_to(order[:1], max(len(order) - 2, 0))
             return np.stack([first, order[1:-1], order[2:]], axis=1)
         raise self.file.corrupt(f"a primitive has the unknown mode {mode}")
+
+    def _check_size(self, triangles: int) -> None:
+        if triangles > self.file.limits.triangles:
+            raise self.file.too_large(f"{triangles} triangles", f"{self.file.limits.triangles}")
 
 
 def parts_of(
@@ -128,8 +134,6 @@ def parts_of(
             continue
         primitive = Primitive(file, record)
         faces = primitive.triangles(mode)
-        if len(faces) > file.limits.triangles:
-            raise file.too_large(f"{len(faces)} triangles", f"{file.limits.triangles}")
         if len(faces):
             rows, faces = _used(faces, primitive.count)
             yield _part(primitive, faces, rows, weights, skinned, textures)

@@ -65,6 +65,8 @@ def placements(file: GlbFile) -> Iterator[Placement]:
         instances += len(matrices)
         if instances > file.limits.instances:
             raise file.too_large(f"{instances} placed meshes", f"{file.limits.instances}")
+        if not len(matrices):
+            continue
         joints = None
         if node.get("skin") is not None:
             skin = file.integer(node, "skin")

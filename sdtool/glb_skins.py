@@ -44,7 +44,7 @@ def joint_matrices(
 def influences(
     file: GlbFile, joints: list[np.ndarray], weights: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """JOINTS_n and WEIGHTS_n (each (V, 4)) → (V, K) int64 joints and (V, K) float64 weights of sum 1.
+    """JOINTS_n and WEIGHTS_n (each (V, 4)) → (V, K) int32 joints, (V, K) float32 weights of sum 1.
 
     As viewers do, weights of another sum are scaled, and a vertex without any follows its first
     joint. What a joint of weight zero is does not matter.
@@ -53,9 +53,9 @@ def influences(
         raise file.corrupt("JOINTS_n are not four integers for every vertex")
     if any(w.shape[1] != 4 for w in weights) or len(weights) != len(joints):
         raise file.corrupt("WEIGHTS_n are not four numbers for every vertex")
-    weight = np.maximum(np.concatenate(weights, axis=1).astype(np.float64), 0)
+    weight = np.maximum(np.concatenate(weights, axis=1).astype(np.float32), 0)
     weight[~weight.any(axis=1), 0] = 1
-    joint = np.where(weight > 0, np.concatenate(joints, axis=1).astype(np.int64), 0)
+    joint = np.where(weight > 0, np.concatenate(joints, axis=1).astype(np.int32), 0)
     return joint, weight / weight.sum(axis=1, keepdims=True)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from sdtool.errors import ObjectError
 from sdtool.glb_file import GlbFile
 from sdtool.glb_materials import Surface
+from sdtool.glb_tree import MISTYPED
 from sdtool.meshes import Texture
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 WRAPS = {10497: "repeat", 33071: "clamp", 33648: "mirror"}
 TRANSFORM = "KHR_texture_transform"
-FAULTS = (ObjectError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
 
 
 class Textures:
@@ -31,8 +31,9 @@ class Textures:
 
     def __init__(self, file: GlbFile):
         self.file = file
-        self._bytes = 0
-        self._images: dict[tuple[bytes, float], np.ndarray | None] = {}
+        self._taken = 0  # bytes of pixels
+        self._sources: dict[tuple[int, float], np.ndarray | None] = {}
+        self._images: dict[tuple[bytes, float], np.ndarray | None] = {}  # by digest
         self._textures: dict[tuple[int, str, str], Texture] = {}
 
     def of(self, surface: Surface) -> Texture | None:
@@ -47,22 +48,29 @@ class Textures:
             if record.get("sampler") is not None:
                 sampler = file.entry("samplers", record["sampler"])
             wrap = tuple(WRAPS.get(sampler.get(k, 10497), "repeat") for k in ("wrapS", "wrapT"))
-        except FAULTS:
+        except (ObjectError, *MISTYPED):
             return None
         return self._textures.setdefault((id(image), *wrap), Texture(image, wrap))
 
     def _image(self, record: dict[str, Any], cutoff: float) -> np.ndarray | None:
         webp = self.file.extension(record, "EXT_texture_webp").get("source")
         source = record.get("source") if webp is None else webp
+        key = (self.file.integer({"source": source}, "source"), cutoff)
+        if key not in self._sources:
+            self._sources[key] = None  # should it not be readable
+            data = self._bytes_of(key[0])
+            content = (hashlib.blake2b(data, digest_size=16).digest(), cutoff)
+            if content not in self._images:
+                self._images[content] = self._decoded(data, cutoff)
+            self._sources[key] = self._images[content]
+        return self._sources[key]
+
+    def _bytes_of(self, source: int) -> bytes:
+        """The encoded image number `source`."""
         image = self.file.entry("images", source)
         if image.get("uri") is not None:
-            data = self.file.data_uri(image["uri"], f"image {source}").tobytes()
-        else:
-            data = self.file.view(image.get("bufferView")).tobytes()
-        key = (hashlib.blake2b(data, digest_size=16).digest(), cutoff)
-        if key not in self._images:
-            self._images[key] = self._decoded(data, cutoff)
-        return self._images[key]
+            return self.file.data_uri(image["uri"], f"image {source}").tobytes()
+        return self.file.view(image.get("bufferView")).tobytes()
 
     def _decoded(self, data: bytes, cutoff: float) -> np.ndarray | None:
         """(H, W, 4) uint8; None for what cannot be read or would take too much memory."""
@@ -76,8 +84,8 @@ class Textures:
                 width, height = image.size
                 scale = min(1.0, limits.texture_side / max(width, height))
                 size = (max(1, round(width * scale)), max(1, round(height * scale)))
-                self._bytes += 4 * size[0] * size[1]
-                if width * height > limits.image_pixels or self._bytes > limits.texture_bytes:
+                self._taken += 4 * size[0] * size[1]
+                if width * height > limits.image_pixels or self._taken > limits.texture_bytes:
                     return None
                 image.draft(None, size)  # lets the JPEG decoder reduce by 2, 4 or 8 on its way
                 return _rgba(image, size, cutoff)
@@ -134,6 +142,6 @@ def texture_coordinates(
             c, s = np.cos(turn), np.sin(turn)
             uv = uv * file.numbers(transform, "scale", [1, 1]) @ np.array([[c, -s], [s, c]])
             uv = uv + file.numbers(transform, "offset", [0, 0])
-    except FAULTS:
+    except (ObjectError, *MISTYPED):
         return None
-    return np.nan_to_num(uv, posinf=0, neginf=0).astype(np.float32)
+    return np.nan_to_num(uv.astype(np.float32), posinf=0, neginf=0)

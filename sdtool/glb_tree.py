@@ -29,6 +29,9 @@ INSTANCING = "EXT_mesh_gpu_instancing"
 VISIBILITY = "KHR_node_visibility"
 UNDERSTOOD = {*HARMLESS, *MESHOPT, DRACO, INSTANCING, VISIBILITY}
 
+# What a JSON tree of other types, or of another depth, than glTF's may trip in its readers.
+MISTYPED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
+
 
 class GlbTree:
     """One opened GLB: `tree` is its JSON object, `chunk` its binary chunk, (N,) uint8, mapped."""
