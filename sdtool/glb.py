@@ -26,7 +26,7 @@ from sdtool.meshes import Mesh, merge, validate
 __all__ = ["Limits", "load_mesh", "read_glb", "write_glb"]
 
 LIMITS = Limits()
-STEP = 1 << 16  # vertices transformed at a time
+STEP = 1 << 13  # vertices transformed at a time: what they need fits the cache
 
 
 def load_mesh(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -244,12 +245,12 @@ def edit(rng, tree, binary):
     elif act == 1 and isinstance(old, int | float):
         owner[key] = pick(rng, [old + 1, old - 1, -old, old * 2, old * 1000, old + 0.5, float(old)])
     elif act == 2 and isinstance(owner, list):
-        owner.append(old)
+        owner.append(deepcopy(old))
     elif act == 3:
         other, name = pick(rng, list(places(tree)))
-        owner[key] = json.loads(json.dumps(other[name]))  # a copy: never a circle
+        owner[key] = deepcopy(other[name])  # never a circle
     else:
-        owner[key] = pick(rng, STRANGE)
+        owner[key] = deepcopy(pick(rng, STRANGE))
 
 
 def absurd(rng, tree, binary):
@@ -357,7 +358,7 @@ def mutant(seed, samples, others):
         suffix, data = pick(rng, others)
         return suffix, scrambled(rng, data)
     sample = samples[pick(rng, sorted(samples))]
-    tree, binary = json.loads(json.dumps(sample.tree)), sample.binary
+    tree, binary = deepcopy(sample.tree), sample.binary
     if rng.random() < 0.25:
         return "glb", scrambled(rng, container(tree, binary))
     for _ in range(int(rng.integers(1, 4))):

@@ -420,6 +420,14 @@ def test_each_broken_container_has_its_reason(tmp_path, reason, data):
     assert refused(path)[0] == reason
 
 
+@pytest.mark.parametrize("depth", [100, 700, 800, 850, 900, 950, 1100, 50_000])
+def test_values_of_any_depth(tmp_path, depth):
+    """The JSON reader gives up at some depth; just below it, naming the value must not fail."""
+    text = json.dumps(corner().tree).replace("5126", "[" * depth + "]" * depth).encode()
+    (tmp_path / "a.glb").write_bytes(container(text))
+    assert refused(tmp_path / "a.glb")[0] == "corrupt-file"
+
+
 def test_limits_are_checked_before_anything_is_made(tmp_path):
     path = corner().save(tmp_path / "a.glb")
     size = path.stat().st_size

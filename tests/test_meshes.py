@@ -5,7 +5,15 @@ import pytest
 from shape_samples import box, icosphere, quad
 
 from sdtool.errors import ObjectError
-from sdtool.meshes import Mesh, face_normals, linear_to_srgb, merge, srgb_to_linear, validate
+from sdtool.meshes import (
+    Mesh,
+    Texture,
+    face_normals,
+    linear_to_srgb,
+    merge,
+    srgb_to_linear,
+    validate,
+)
 
 
 def test_bounds_are_those_of_the_vertices_that_faces_use():
@@ -60,6 +68,44 @@ def test_merge_joins_meshes_and_greys_the_colourless():
         assert np.array_equal(faces - first_vertex, part.t_pos_idx)
         assert np.array_equal(both.v_pos[faces], part.v_pos[part.t_pos_idx])
     assert (both.v_color[:8] == 0.5).all() and (both.v_color[8:20] == [1, 0, 0]).all()
+
+
+def test_bounds_of_far_vertices_are_exact_and_nan_is_seen():
+    """An extent beyond float32 is no extent of zero, and no warning."""
+    v_pos = np.array([[-3e38, 0, 0], [3e38, 0, 0], [0, 1, 0]], np.float32)
+    mesh = Mesh(v_pos, np.array([[0, 1, 2]], np.int32))
+    with np.errstate(all="raise"):
+        assert validate(mesh, "far") is mesh
+    assert np.array_equal(mesh.bounds(), np.float32([[-3e38, 0, 0], [3e38, 1, 0]]))
+
+
+def checked(side, wrap=("repeat", "repeat")):
+    """A texture whose pixels are all `side`."""
+    return Texture(np.full((side, side, 4), side, np.uint8), wrap)
+
+
+def test_merge_joins_textures_and_counts_the_same_one_once():
+    flat = quad([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    a, b, c = checked(1), checked(2), checked(3)
+    uv = np.arange(8, dtype=np.float32).reshape(4, 2)
+
+    def wearing(textures, numbers):
+        numbers = np.array(numbers, np.int32)
+        return Mesh(flat.v_pos, flat.t_pos_idx, None, uv, numbers, textures)
+
+    joined = merge([wearing((a, b), [1, -1]), flat, wearing((b, c), [0, 1]), wearing((a,), [0, 0])])
+    assert joined.textures == (a, b, c)
+    assert joined.t_texture.tolist() == [1, -1, -1, -1, 1, 2, 0, 0]
+    assert joined.t_texture.dtype == np.int32 and joined.v_uv.dtype == np.float32
+    assert np.array_equal(joined.v_uv, np.concatenate([uv, uv * 0, uv, uv]))
+    moved = joined.with_positions(joined.v_pos + 1)
+    assert moved.textures is joined.textures and moved.v_uv is joined.v_uv
+    assert merge([flat, flat]).v_uv is None and merge([flat, flat]).textures == ()
+
+
+def test_merging_one_mesh_gives_that_mesh():
+    flat = quad([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    assert merge([flat]) is flat
 
 
 def test_face_normals_of_a_box_and_of_a_degenerate_face():
