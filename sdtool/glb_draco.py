@@ -8,6 +8,7 @@ not grow by more than an honest stream of those counts could need.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ HAS_METADATA = 0x8000
 # Draco took 65 bytes a face on a mesh of a million with three attributes; vertices that no two
 # faces share, with every attribute that glTF knows, may take ten times as much.
 BYTES_EACH, BYTES_AT_LEAST = 1024, 256 << 20
+ONE_AT_A_TIME = Lock()
 
 
 def decode_draco(
@@ -132,18 +134,18 @@ def _bounded_growth(extra: int) -> Iterator[None]:
         import resource
 
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        bound = pages * resource.getpagesize() + extra
     except (ImportError, OSError):
         yield
         return
-    if soft != resource.RLIM_INFINITY:
-        bound = min(bound, soft)
-    resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    with ONE_AT_A_TIME:  # the bound is the whole process's
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        bounds = [pages * resource.getpagesize() + extra, soft, hard]
+        bound = min(b for b in bounds if b != resource.RLIM_INFINITY)
+        resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _import(file: "GlbFile") -> Any:

@@ -68,7 +68,9 @@ class Primitive:
             found.append(self.attribute(f"{name}_{len(found)}", 4, rows))
         return found
 
-    def morphed(self, v_pos: np.ndarray, weights: tuple[float, ...], rows: np.ndarray | None):
+    def morphed(
+        self, v_pos: np.ndarray, weights: tuple[float, ...], rows: np.ndarray | None
+    ) -> np.ndarray:
         """(N, 3) float32 positions plus those of the morph targets, weighted."""
         targets = self.file.items(self.record, "targets")
         for target, weight in zip(targets, weights, strict=False):
