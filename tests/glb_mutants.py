@@ -364,7 +364,7 @@ def mutant(seed, samples, others):
     for _ in range(int(rng.integers(1, 4))):
         try:
             tree, binary = pick(rng, MUTATIONS)(rng, tree, binary) or (tree, binary)
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
             pass  # an earlier mutation took away what this one works on
     return "glb", container(tree, binary)
 
