@@ -105,7 +105,8 @@ class _Nucleus:
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """scores: (rows, V) logits → 0 for the token that is drawn, −inf for all others."""
-        p, order = torch.softmax(scores.float() / self.temperature, -1).sort(-1, descending=True)
+        logits = scores.float().nan_to_num() / self.temperature  # half precision may overflow
+        p, order = torch.softmax(logits, -1).sort(-1, descending=True)
         before = p.cumsum(-1) - p
         p = torch.where(before < self.top_p, p, 0.0)  # the first stays always
         u = torch.as_tensor(self.uniforms[:, self.step], dtype=p.dtype, device=p.device)[:, None]
@@ -142,7 +143,7 @@ class Scorer:
         if unique:
             with _on_device():
                 cosines = self.texts(unique) @ self.images(images).T
-            fits = [cosines.cpu().numpy(), nothing]
+            fits = [np.nan_to_num(cosines.cpu().numpy(), nan=-1.0), nothing]
         table = np.concatenate(fits)
         return [table[[row[text] for text in some]] for some in texts]
 

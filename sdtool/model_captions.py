@@ -45,17 +45,16 @@ def caption_by_models(
     ask: Ask,
     seed: int,
     batch: int,
-    workers: int,
-    timeout: float,
+    pool: dict[str, Any],
 ) -> None:
     """Bring a line for every object into the ledger, `batch` objects at a time.
 
     items: gives (place in the listing, record) of every object, each time from the beginning;
-    total: how many they are.
-    Worker processes render what comes next while the models look at what is ready.
+    total: how many they are. pool: options of `map_items` for the worker processes; they render what
+    comes next while the models look at what is ready.
     """
     with progress("captioning", total, "objects", done=ledger.count) as bar:
-        for block in ahead(_blocks(items, ledger, ask, batch, workers, timeout)):
+        for block in ahead(_blocks(items, ledger, ask, batch, pool)):
             lines = _caption_block(block, captioner, scorer, ask, seed)
             with ledger.gathering():
                 for (index, item, _), line in zip(block, lines, strict=True):
@@ -64,7 +63,7 @@ def caption_by_models(
                         bar.advance(failed=isinstance(line, ObjectError))
 
 
-def _blocks(items, ledger: Ledger, ask: Ask, batch: int, workers: int, timeout: float):
+def _blocks(items, ledger: Ledger, ask: Ask, batch: int, pool: dict[str, Any]):
     """Yield blocks of objects as they are rendered.
 
     A block holds the same objects in every run, since a model may round differently in other
@@ -80,7 +79,7 @@ def _blocks(items, ledger: Ledger, ask: Ask, batch: int, workers: int, timeout: 
             yield from ((number, index, item) for index, item in block)
 
     rendered: dict[int, Block] = {}
-    results = map_items(partial(_render, ask), jobs(), workers=workers, timeout=timeout)
+    results = map_items(partial(_render, ask), jobs(), **pool)
     for (number, index, item), pictures in results:
         block = rendered.setdefault(number, [])
         block.append((index, item, pictures))

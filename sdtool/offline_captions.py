@@ -24,13 +24,12 @@ def caption_offline(
     ledger: Ledger,
     look_into: str,
     seed: int,
-    workers: int,
-    timeout: float,
+    pool: dict[str, Any],
 ) -> None:
     """Bring a line for every object into the ledger: see `sdtool.captions`.
 
     total: how many they are. look_into: when to read words in the objects' files: "when-needed",
-    "always" or "never".
+    "always" or "never". pool: options of `map_items`.
     """
     if look_into == "always":
         waiting = sum(index not in ledger for index, _ in items())
@@ -39,9 +38,9 @@ def caption_offline(
     if not waiting:
         return
     todo = (entry for entry in items() if entry[0] not in ledger)
-    workers = 1 if waiting < FEW else workers
+    pool = {**pool, "workers": 1} if waiting < FEW else pool
     with progress("reading files", waiting, "objects") as bar:
-        results = map_items(partial(_from_file, seed), todo, workers=workers, timeout=timeout)
+        results = map_items(partial(_from_file, seed), todo, **pool)
         for (index, item), line in results:
             ledger.add_line(index, item["uid"], line)
             bar.advance(failed=isinstance(line, ObjectError))

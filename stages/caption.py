@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from sdtool.ledger import Ledger
 
 LEDGER, CAPTIONS, PREVIEW = "captions.partial", "captions.jsonl", "preview.png"
+RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 WORDS, MODELS = "With --method offline", "With --method model"
 
 
@@ -130,7 +131,12 @@ def caption(
     timeout: Annotated[
         float, typer.Option(min=0, help="Seconds to render or read an object; 0: no limit.")
     ] = 120.0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that read or render; 0: every core.")
+    ] = 0,
+    max_memory_gb: Annotated[
+        float, typer.Option(min=0, help="Memory of one worker process; 0: no limit.")
+    ] = 16.0,
     seed: Annotated[int, typer.Option(min=0, help="Words depend on seed and uid alone.")] = 0,
     rank: Rank = 0,
     world_size: WorldSize = 1,
@@ -160,18 +166,22 @@ def caption(
     if record.is_done:
         print(f"{record.out} is already captioned; --overwrite redoes it", file=sys.stderr)
         return record.result()
+    if not record.resumed:  # what an overwritten run may have left must not speak for this one
+        (record.out / LEDGER).unlink(missing_ok=True)
+    pool = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
+    pool |= {"memory": int(max_memory_gb * 2**30)}
     if method == Method.offline:
         from sdtool.offline_captions import caption_offline
 
         ledger = Ledger(record.out / LEDGER)
-        caption_offline(items, total, ledger, str(look_into), seed, workers, timeout)
+        caption_offline(items, total, ledger, str(look_into), seed, pool)
         return _finish(record, ledger)
     from sdtool.model_captions import Ask, caption_by_models
 
     models = _load(captioner, clip, device, precision)
     ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
     look = Ask(**ask)
-    caption_by_models(items, total, ledger, *models, look, seed, batch, workers, timeout)
+    caption_by_models(items, total, ledger, *models, look, seed, batch, pool)
     return _finish(record, ledger, _preview(record.out / PREVIEW, items, ledger, views, previews))
 
 

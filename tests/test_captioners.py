@@ -308,6 +308,9 @@ def test_a_rerun_does_nothing_and_workers_and_order_do_not_matter(tmp_path, mode
     assert run(arguments(objects, tmp_path / "one", models, "--seed", 1)) == 2  # other captions
     assert run(arguments(objects, tmp_path / "one", models, "--seed", 1, "--overwrite")) == 3
     changed = (tmp_path / "one/captions.jsonl").read_bytes()
+    (tmp_path / "one/captions.partial").write_bytes(b"0 blip {}\n")  # left by a kill at the end
+    assert run(arguments(objects, tmp_path / "one", models, "--seed", 1, "--overwrite")) == 3
+    assert (tmp_path / "one/captions.jsonl").read_bytes() == changed
     assert changed != (tmp_path / "two/captions.jsonl").read_bytes()
     assert not list(tmp_path.rglob("*.partial*"))
 
@@ -361,7 +364,7 @@ def test_finished_objects_are_not_asked_again(tmp_path, models):
     def caption(count):
         ledger = Ledger(tmp_path / "ledger")
         caption_by_models(
-            lambda: iter(rows), 7, ledger, captioner, scorer, ask, 0, batch=2, workers=1, timeout=0
+            lambda: iter(rows), 7, ledger, captioner, scorer, ask, 0, 2, {"workers": 1}
         )
         assert ledger.count == 7
         ledger.close()

@@ -125,10 +125,10 @@ def test_debug_lets_the_error_through(tmp_path, capsys):
 
 
 def test_an_unforeseen_error_is_no_traceback(collection, tmp_path, capsys, monkeypatch):
-    def broken(record):
+    def broken(record, seed):
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setattr("sdtool.captions.caption", broken)
+    monkeypatch.setattr("sdtool.offline_captions.choose", broken)
     code, stdout, stderr = command(capsys, "caption", collection, "--out", tmp_path / "o")
     assert (code, stdout) == (1, "")
     assert "of all things" in stderr and "--debug" in stderr and "Traceback" not in stderr
@@ -143,10 +143,10 @@ def test_what_the_system_refuses_is_a_sentence(collection, tmp_path, capsys, mon
     code, _, stderr = command(capsys, "caption", collection, "--out", tmp_path / "file" / "out")
     assert code == 1 and stderr == f"sdtool: {tmp_path / 'file' / 'out'}: Not a directory\n"
 
-    def full(record):
+    def full(record, seed):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write to a full disk does
 
-    monkeypatch.setattr("sdtool.captions.caption", full)
+    monkeypatch.setattr("sdtool.offline_captions.choose", full)
     code, _, stderr = command(capsys, "caption", collection, "--out", tmp_path / "o")
     assert code == 1 and stderr == "sdtool: No space left on device\n"
     with pytest.raises(OSError, match="No space left"):
