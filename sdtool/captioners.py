@@ -105,8 +105,8 @@ class _Nucleus:
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """scores: (rows, V) logits → 0 for the token that is drawn, −inf for all others."""
-        logits = scores.float().nan_to_num() / self.temperature  # half precision may overflow
-        p, order = torch.softmax(logits, -1).sort(-1, descending=True)
+        logits = scores.float().nan_to_num().clamp(-1e4, 1e4)  # half precision may overflow
+        p, order = torch.softmax(logits / self.temperature, -1).sort(-1, descending=True)
         before = p.cumsum(-1) - p
         p = torch.where(before < self.top_p, p, 0.0)  # the first stays always
         u = torch.as_tensor(self.uniforms[:, self.step], dtype=p.dtype, device=p.device)[:, None]

@@ -23,6 +23,10 @@ from transformers import (
     LlavaProcessor,
     OPTConfig,
     PreTrainedTokenizerFast,
+    SiglipConfig,
+    SiglipImageProcessorPil,
+    SiglipModel,
+    SiglipProcessor,
 )
 
 WORDS = (
@@ -183,4 +187,28 @@ def write_blip2(folder: Path, seed: int = 3) -> Path:
     Blip2ForConditionalGeneration(config).save_pretrained(folder)
     pictures = BlipImageProcessorPil(size={"height": IMAGE, "width": IMAGE})
     Blip2Processor(pictures, words, num_query_tokens=4).save_pretrained(folder)
+    return folder
+
+
+def write_siglip(folder: Path, seed: int = 4) -> Path:
+    """A SigLIP over the same words."""
+    torch.manual_seed(seed)
+    words = tokenizer()
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    config = SiglipConfig(
+        text_config={
+            **small,
+            "vocab_size": len(words),
+            "num_hidden_layers": 2,
+            "max_position_embeddings": 20,
+            "projection_size": 32,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+            "pad_token_id": 0,
+        },
+        vision_config={**small, "num_hidden_layers": 2, "image_size": IMAGE, "patch_size": 8},
+    )
+    SiglipModel(config).save_pretrained(folder)
+    pictures = SiglipImageProcessorPil(size={"height": IMAGE, "width": IMAGE})
+    SiglipProcessor(pictures, words).save_pretrained(folder)
     return folder

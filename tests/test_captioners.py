@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from assets import ASSETS
-from caption_models import WORDS, write_blip, write_blip2, write_clip, write_llava
+from caption_models import WORDS, write_blip, write_blip2, write_clip, write_llava, write_siglip
 
 from sdtool.ahead import ahead
 from sdtool.captioners import Captioner, Scorer, _Nucleus
@@ -175,6 +175,12 @@ def test_the_last_quantile_stays_inside_the_nucleus():
     assert drawn[1] == order[0]
 
 
+def test_overflow_in_half_precision_still_draws_a_token():
+    logits = torch.tensor([[torch.nan] * 4, [0.0, torch.inf, -torch.inf, 1.0]], dtype=torch.float16)
+    one_hot = _Nucleus(np.full((2, 1), 0.5), 0.9, 0.7)(None, logits)
+    assert one_hot.isfinite().sum(-1).tolist() == [1, 1] and one_hot[1, 1] == 0
+
+
 @pytest.mark.parametrize("write", [write_blip, write_blip2, write_llava])
 def test_any_captioner_says_what_its_numbers_draw(write, tmp_path):
     captioner = Captioner(str(write(tmp_path / "model")), CPU)
@@ -210,26 +216,31 @@ def test_the_captioner_looks_at_its_own_picture(write, tmp_path):
     assert captioner.sample(images[::-1].copy(), uniforms, 1.0, 1.0) == [other, one]
 
 
-def test_scores_are_those_of_clip(models):
-    from transformers import CLIPModel, CLIPProcessor
+@pytest.mark.parametrize("write, padding", [(write_clip, True), (write_siglip, "max_length")])
+def test_scores_are_the_models_own(write, padding, tmp_path):
+    from transformers import AutoModel, AutoProcessor
 
-    scorer = Scorer(str(models[1]), CPU)
+    folder = write(tmp_path / "model")
+    scorer = Scorer(str(folder), CPU)
     images = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
     texts = [["a red chair", ""], ["a dog", "a red chair"], []]
     fits = scorer.fit(images, texts)
-    model, processor = (
-        CLIPModel.from_pretrained(models[1]),
-        CLIPProcessor.from_pretrained(models[1]),
-    )
+    model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     inputs = processor(
-        text=["a red chair", "a dog"], images=list(images), return_tensors="pt", padding=True
+        text=["a red chair", "a dog"],
+        images=list(images),
+        return_tensors="pt",
+        padding=padding,
+        truncation=True,
+        max_length=20,
     )
     with torch.no_grad():
-        scaled = model(**inputs).logits_per_text / model.logit_scale.exp()
+        scaled = model(**inputs).logits_per_text - getattr(model, "logit_bias", 0)
+        scaled = scaled / model.logit_scale.exp()
     assert [fit.shape for fit in fits] == [(2, 3), (2, 3), (0, 3)]
     np.testing.assert_allclose(fits[0][0], scaled[0], atol=1e-6)
     np.testing.assert_allclose(fits[1], scaled[[1, 0]], atol=1e-6)
-    assert (fits[0][1] == -1).all()
+    assert np.ptp(fits[1]) > 1e-4 and (fits[0][1] == -1).all()
     long = " ".join(["chair"] * 500)  # cut, not refused
     assert np.isfinite(scorer.fit(images, [[long]])[0]).all()
 
