@@ -5,6 +5,7 @@ It gets one open file and no way to open others. What headers declare is checked
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -28,7 +29,8 @@ def read_through_trimesh(path: Path, limits: Limits) -> Mesh:
         with open(path, "rb") as opened:
             _check(path, kind, size, opened.read(HEADER), limits)
             opened.seek(0)
-            v_pos, faces, color = _arrays(opened, kind)
+            with np.errstate(all="ignore"):  # what overflows is found as non-finite
+                v_pos, faces, color = _arrays(opened, kind)
     except FileNotFoundError:
         raise ObjectError("missing-file", f"{path} does not exist") from None
     except ObjectError:
@@ -46,7 +48,7 @@ def read_through_trimesh(path: Path, limits: Limits) -> Mesh:
     return validate(Mesh(v_pos, faces.astype(np.int32), color), str(path))
 
 
-def _arrays(opened, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _arrays(opened: BinaryIO, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """(V, 3) float32, (F, 3) int64 and (V, 3) float32 in [0, 1] or None."""
     import trimesh
 

@@ -30,6 +30,7 @@ def report(tmp_path_factory):
     if run.returncode != 0:
         seed = status.read_text(encoding="ascii").strip()
         pytest.fail(f"the child ended with {run.returncode} at seed {seed}:\n{errors[-3000:]}")
+    assert errors == ""  # no warnings either: a run over many objects prints one bar
     return json.loads(out)
 
 
