@@ -1,89 +1,145 @@
-"""The rules by which objects are left out: read from TOML, applied to annotation records."""
+"""The rules by which objects are left out: read from TOML, and explained for one object.
+
+`sdtool/judge.py` applies them to hundreds of thousands.
+"""
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
+from sdtool.records import Record
 
 DEFAULT_RULES = Path(__file__).with_name("filter_rules.toml")
-LISTS = ("tags", "categories", "words")
-NUMBERS = ("fewer_faces_than", "more_faces_than")
-FLAGS = ("animated", "age_restricted", "no_file")
-LONGEST = 4  # words of a name that are compared together: "work in progress" is 3
+EFFECTS = ("remove", "require", "keep")
+LISTS = ("tags", "categories", "lvis", "words", "licenses", "uids")
+NUMBERS = ("faces", "vertices", "animations", "bytes")
+FLAGS = ("age_restricted", "in_lvis", "has_file")
+# What --inspect finds out (`inspection.inspect`); unknown before.
+MEASURES = (
+    "triangles", "components", "width", "height", "depth",
+    "flatness", "degenerate", "open_edges", "sideways",
+)  # fmt: skip
+MEASURED_FLAGS = ("readable", "surface", "watertight")
+
+Measures = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One reason to leave an object out: it is met if any of its tests is. See the TOML file."""
+    """A name, an effect, and tests; the TOML file explains them. Word lists are `plain`."""
 
     name: str
-    tags: frozenset[str] = frozenset()
-    categories: frozenset[str] = frozenset()
-    words: frozenset[str] = frozenset()
-    fewer_faces_than: int | None = None
-    more_faces_than: int | None = None
-    animated: bool = False
-    age_restricted: bool = False
-    no_file: bool = False
+    effect: str = "remove"
+    lists: dict[str, frozenset[str]] = field(default_factory=dict)
+    below: dict[str, float] = field(default_factory=dict)
+    above: dict[str, float] = field(default_factory=dict)
+    flags: dict[str, bool] = field(default_factory=dict)
 
-    def hits(self, view: "View") -> bool:
-        """Whether the rule removes the object."""
-        few, many = self.fewer_faces_than, self.more_faces_than
-        return bool(
-            self.tags & view.tags
-            or self.categories & view.categories
-            or self.words & view.phrases
-            or (view.faces is not None and few is not None and view.faces < few)
-            or (view.faces is not None and many is not None and view.faces > many)
-            or (self.animated and view.animated)
-            or (self.age_restricted and view.age_restricted)
-            or (self.no_file and not view.has_file)
+    @property
+    def measured(self) -> bool:
+        """Whether any test needs --inspect."""
+        return any(n in MEASURES for n in (*self.below, *self.above)) or any(
+            n in MEASURED_FLAGS for n in self.flags
         )
 
+    @property
+    def only_measured(self) -> bool:
+        """Whether every test needs --inspect."""
+        tests = (*self.lists, *self.below, *self.above, *self.flags)
+        return all(name in MEASURES + MEASURED_FLAGS for name in tests)
 
-@dataclass(frozen=True)
-class View:
-    """An object's record as rules compare it."""
+    @property
+    def is_final(self) -> bool:
+        """Whether it names what cannot be used at all, which no other rule can keep."""
+        return self.effect == "remove" and any(
+            self.flags.get(name) is False for name in ("has_file", "readable", "surface")
+        )
 
-    tags: frozenset[str]
-    categories: frozenset[str]
-    phrases: frozenset[str]
-    faces: int | None
-    animated: bool
-    age_restricted: bool
-    has_file: bool
+    def hits(self, record: Record, has_file: bool, measures: Measures | None) -> list[str]:
+        """Every test that the object meets, in words, with the value that met it."""
+        found = []
+        for name, words in self.lists.items():
+            if name == "words":
+                met = sorted(phrases(record.name) & words)
+                found += [f'the name "{record.name}" holds "{word}"' for word in met]
+                continue
+            values = _texts(record, name)
+            found += [
+                f'{name} has "{value}"'
+                for value in values
+                if (value if name == "uids" else plain(value)) in words
+            ]
+        for tests, word in ((self.below, "below"), (self.above, "above")):
+            for name, bound in tests.items():
+                value = number(record, measures, name)
+                if value is not None and (value < bound if word == "below" else value > bound):
+                    shown = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+                    found.append(f"{name} = {shown} is {word} {bound:,}")
+        for name, wanted in self.flags.items():
+            if flag(record, has_file, measures, name) is wanted:
+                found.append(f"{name} is {str(wanted).lower()}")
+        return found
+
+    def tests(self) -> str:
+        """All its tests in one line."""
+        parts = [f"{name} among {len(words)} given" for name, words in self.lists.items()]
+        parts += [f"{name} below {bound:,}" for name, bound in self.below.items()]
+        parts += [f"{name} above {bound:,}" for name, bound in self.above.items()]
+        parts += [f"{name} is {str(wanted).lower()}" for name, wanted in self.flags.items()]
+        return ", ".join(parts)
 
 
-def view(record: dict[str, Any]) -> View:
-    """The comparable form of a record of `annotations.Collection`; looks once on the disk."""
-    return View(
-        frozenset(map(plain, record["tags"])),
-        frozenset(map(plain, [*record["categories"], *record["lvis"]])),
-        phrases(record["name"]),
-        record["faces"],
-        record["animations"] > 0,
-        record["age_restricted"],
-        record["path"] is not None and Path(record["path"]).is_file(),
-    )
+def number(record: Record, measures: Measures | None, name: str) -> float | None:
+    """The value that a numeric test compares; None if it is not known."""
+    if name in NUMBERS:
+        return getattr(record, name)
+    value = measures.get(name) if measures else None
+    return value if isinstance(value, int | float) else None
+
+
+def flag(record: Record, has_file: bool, measures: Measures | None, name: str) -> bool | None:
+    """The value that a flag is compared with; None if it is not known."""
+    if name in MEASURED_FLAGS:
+        return measures.get(name) if measures else None
+    known = {
+        "age_restricted": record.age_restricted,
+        "in_lvis": bool(record.lvis),
+        "has_file": has_file,
+    }
+    return known[name]
+
+
+def _texts(record: Record, name: str) -> list[str]:
+    if name == "uids":
+        return [record.uid]
+    return [record.license] if name == "licenses" else getattr(record, name)
+
+
+# Words
+
+
+WORD = re.compile(r"[A-Z]*[^\W_A-Z]+|[A-Z]+")  # LowPoly_Tree01 → Low, Poly, Tree01
 
 
 def plain(text: str) -> str:
     """Lower case, and only letters and digits: ``"Low-Poly"`` → ``"lowpoly"``."""
-    return "".join(_words(text))
+    return "".join(re.findall(r"[^\W_]+", text.casefold()))
 
 
 def phrases(name: str) -> frozenset[str]:
-    """Every run of up to four words of a name, each run joined: what `words` is compared with."""
-    words = _words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))  # LowPolyTree → Low Poly Tree
-    runs = range(1, LONGEST + 1)
-    return frozenset("".join(words[i : i + n]) for n in runs for i in range(len(words)))
+    """Every run of words of a name, each run joined: what `words` is compared with."""
+    words = [word.casefold() for word in WORD.findall(name)]
+    size = len(words)
+    return frozenset(
+        "".join(words[i:j]) for i in range(size) for j in range(i + 1, min(i + 12, size) + 1)
+    )
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.casefold())
+# Reading
 
 
 def read_rules(path: str | Path) -> list[Rule]:
@@ -96,35 +152,51 @@ def read_rules(path: str | Path) -> list[Rule]:
     entries = table.pop("rule", [])
     if table or not isinstance(entries, list) or not entries:
         raise InputError(f"{path} should hold [[rule]] tables and nothing else; see --print-rules")
-    rules: list[Rule] = []
-    for number, entry in enumerate(entries, start=1):
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise InputError(f"{path}, rule {number} has no name")
-        if entry["name"] in [rule.name for rule in rules]:
-            raise InputError(f"{path} has two rules named {entry['name']}")
-        if entry.pop("enabled", True):
-            rules.append(_rule(path, entry))
+    rules, names = [], set()
+    for number_, entry in enumerate(entries, start=1):
+        name = entry.pop("name", None) if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not name:
+            raise InputError(f"{path}, rule {number_} has no name")
+        if name in names:
+            raise InputError(f"{path} has two rules named {name}")
+        names.add(name)
+        enabled = entry.pop("enabled", True)
+        if type(enabled) is not bool:
+            raise InputError(
+                f"{path}, rule {name}: enabled = {enabled!r} is neither true nor false"
+            )
+        rule = _rule(f"{path}, rule {name}", name, entry)
+        if enabled:
+            rules.append(rule)
     return rules
 
 
-def _rule(path: Path, entry: dict[str, Any]) -> Rule:
-    values: dict[str, Any] = {}
+def _rule(where: str, name: str, entry: dict[str, Any]) -> Rule:
+    effect = entry.pop("effect", "remove")
+    if effect not in EFFECTS:
+        raise InputError(f"{where}: effect = {effect!r} is none of {', '.join(EFFECTS)}")
+    rule = Rule(name, effect)
     for key, value in entry.items():
-        good = (
-            (key == "name")
-            or (key in LISTS and isinstance(value, list) and all(isinstance(v, str) for v in value))
-            or (key in NUMBERS and type(value) is int)
-            or (key in FLAGS and type(value) is bool)
-        )
-        if not good:
+        if key in LISTS and isinstance(value, list) and all(isinstance(v, str) for v in value):
+            kept = value if key == "uids" else map(plain, value)
+            rule.lists[key] = frozenset(kept) - {""}
+        elif key in ("below", "above") and isinstance(value, dict):
+            for measure, bound in value.items():
+                if measure not in NUMBERS + MEASURES or type(bound) not in (int, float):
+                    known = ", ".join(NUMBERS + MEASURES)
+                    raise InputError(
+                        f"{where}: {key} = {{ {measure} = {bound!r} }} is not understood; "
+                        f"numbers are compared with {known}"
+                    )
+            (rule.below if key == "below" else rule.above).update(value)
+        elif key in FLAGS + MEASURED_FLAGS and type(value) is bool:
+            rule.flags[key] = value
+        else:
             raise InputError(
-                f"{path}, rule {entry['name']}: {key} = {value!r} is not understood; a rule has "
-                f"{', '.join(LISTS)} (lists of words), {', '.join(NUMBERS)} (integers), "
-                f"{', '.join(FLAGS)} and enabled (true or false)"
+                f"{where}: {key} = {value!r} is not understood; a rule has {', '.join(LISTS)} "
+                "(lists of words), below and above (tables of numbers), "
+                f"{', '.join(FLAGS + MEASURED_FLAGS)}, enabled (true or false) and effect"
             )
-        values[key] = frozenset(map(plain, value)) - {""} if key in LISTS else value
-    if len(values) == 1:
-        raise InputError(
-            f"{path}, rule {entry['name']} has no test, so it could never remove anything"
-        )
-    return Rule(**values)
+    if not (any(rule.lists.values()) or rule.below or rule.above or rule.flags):
+        raise InputError(f"{where} has no test, so it could never do anything")
+    return rule

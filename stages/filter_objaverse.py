@@ -1,37 +1,62 @@
 """Choose the usable objects of a collection.
 
-SOURCE is the cache folder of the `objaverse` package (it holds `object-paths.json.gz` and
-`metadata/`), or a folder written by `sdtool toyverse`. Writes `objects.jsonl`, the objects that
-stay, `rejected.jsonl`, the others with every rule that they met, and `rules.toml`, the rules used.
+SOURCE is the cache folder of the `objaverse` package, a folder written by `sdtool toyverse`, a folder
+of meshes, or annotations as `.json` or `.jsonl` (also with `.gz`; one file or a folder of them): as
+Objaverse's, or an earlier `objects.jsonl`. Writes
 
-On stderr, a table shows for each rule how many objects it removes by itself, and how many only it
-removes, after all the others.
+- `objects.jsonl`: the objects that stay, a line each,
+- `rejected.jsonl`: the others, with every rule that removes them,
+- `rules.toml`: the rules that were used; `failures.jsonl`: annotations that could not be read.
+
+On stderr, a table shows for each rule how many objects it removes alone, and how many only it
+removes, after all the others. The rules are a file that you can change: begin with `--print-rules`.
+
+`--fetch` gets the files of objects that the annotations speak for and that are not on this disk, with
+the `objaverse` package (`pip install 'sdtool[objaverse]'`) or from a `--mirror`; `fetched.jsonl` says
+what came of each. `--inspect` then opens every file that is left and measures it, for the rules about
+triangles, flatness, loose pieces and so on; the measures stand in `inspected.jsonl` and in
+`objects.jsonl`. To try other rules on them, filter that `objects.jsonl` again.
+
+An interrupted run is continued by the same command; nothing that was fetched or measured is lost.
 
 Examples:
 
     sdtool filter-objaverse ~/.objaverse/hf-objaverse-v1 --out filtered/
 
+    sdtool filter-objaverse ~/.objaverse/hf-objaverse-v1 --dry-run
+
     sdtool filter-objaverse --print-rules > my.toml
 
-    sdtool filter-objaverse objs/ --out filtered/ --rules my.toml
+    sdtool filter-objaverse objs/ --out filtered/ --rules my.toml --inspect
+
+    sdtool filter-objaverse objs/ --explain 8476c4170df24cf5bbe6967222d1a42d
 """
 
-import json
+import shutil
 import sys
-from collections import Counter
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sdtool import artifacts, files
 from sdtool.errors import UsageError
+from sdtool.progress import progress
+
+if TYPE_CHECKING:
+    from sdtool.fetching import Origin
+    from sdtool.filter_rules import Rule
+    from sdtool.filtering import Tally
+    from sdtool.sources import Source
+
+PARTS = "parts"
 
 
 def filter_objaverse(
     source: Annotated[
         Path | None,
-        typer.Argument(help="Objaverse cache folder, or a Toyverse.", show_default=False),
+        typer.Argument(help="Collection, folder of meshes, or annotations.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory for objects.jsonl.", show_default=False)
@@ -42,9 +67,35 @@ def filter_objaverse(
     print_rules: Annotated[
         bool, typer.Option("--print-rules", help="Print the rules to stdout and stop.")
     ] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="UID", help="Say why one object stays or goes, and stop."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the table and write nothing.")
+    ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch the files that are not on this disk.")
+    ] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="With --fetch: a copy of the collection to fetch from.",
+            show_default="the objaverse package",
+        ),
+    ] = None,
+    inspect: Annotated[
+        bool, typer.Option("--inspect", help="Open and measure the files that are left.")
+    ] = False,
+    time_limit: Annotated[
+        float, typer.Option(min=0, help="With --inspect: seconds for one file; 0 for no limit.")
+    ] = 60.0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes; 0 for one a core. 1 has no time limit.")
+    ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result:
-    from sdtool.annotations import Collection
     from sdtool.filter_rules import DEFAULT_RULES, read_rules
 
     chosen = rules or DEFAULT_RULES
@@ -52,81 +103,111 @@ def filter_objaverse(
     if print_rules:
         typer.echo(chosen.read_text(encoding="utf-8"), nl=False)
         raise typer.Exit()
-    if source is None or out is None:
-        raise UsageError("name a SOURCE folder and --out, or ask for --print-rules")
-    collection = Collection(source)
+    if source is None:
+        raise UsageError("name a SOURCE, or ask for --print-rules")
+    if out is None and not (dry_run or explain):
+        raise UsageError("name a directory with --out, or ask for --dry-run or --explain UID")
+    if dry_run and (fetch or inspect):
+        raise UsageError("--dry-run looks at annotations only; leave out --fetch and --inspect")
+    if mirror and not fetch:
+        raise UsageError("--mirror says where to fetch from; add --fetch")
+
+    from sdtool.fetching import choose_origin
+    from sdtool.filter_report import counts_of, print_report
+    from sdtool.sources import Source
+
+    found = Source(source)
+    if fetch and found.collection is None:
+        raise UsageError(f"--fetch needs a collection in Objaverse's layout; {source} is none")
+    if explain is not None:
+        return _explain(found, active, explain, inspect)
+    if dry_run:
+        return _dry_run(found, active, workers)
+    origin = choose_origin(mirror) if fetch else None
     record = artifacts.begin(
         out,
         "filter-objaverse",
-        params={},
-        inputs={"source": collection.root, "rules": chosen},
+        params={
+            "fetch": fetch,
+            "inspect": inspect,
+            "files on disk": None if fetch else found.files_there(),
+        },
+        inputs={**found.inputs, "rules": chosen},
         overwrite=overwrite,
+        owned=[PARTS, "*.jsonl", "rules.toml"],
     )
     if record.is_done:
+        shutil.rmtree(out / PARTS, ignore_errors=True)
         print(f"{out} is already filtered; --overwrite redoes it", file=sys.stderr)
         return record.result()
-    counts = _filter(collection, active, record)
-    files.write_text(record.out / "rules.toml", chosen.read_text(encoding="utf-8"))
-    _report(counts, [rule.name for rule in active])
-    outputs = ["objects.jsonl", "rejected.jsonl", "rules.toml"]
-    outputs += [artifacts.FAILURES] * bool(counts["failed"])
-    return record.finish(counts=dict(counts), outputs=outputs)
+    files.write_text(out / "rules.toml", chosen.read_text(encoding="utf-8"))
+    total = _filter(found, active, out, workers, origin, inspect, time_limit)
+    counts = counts_of(active, total)
+    print_report(active, counts, inspect)
+    made = ["objects.jsonl", "rejected.jsonl", "rules.toml"]
+    for name in (artifacts.FAILURES, "fetched.jsonl", "inspected.jsonl"):
+        made += [name] * (out / name).is_file()
+    result = record.finish(counts=counts, outputs=made)
+    shutil.rmtree(out / PARTS)
+    return result
 
 
-def _filter(collection, rules: list, record: artifacts.StageRecord) -> Counter[str]:
-    """One pass over the collection; both lists are written as it goes."""
-    from sdtool.filter_rules import view
-    from sdtool.progress import progress
+def _filter(
+    source: "Source",
+    rules: "list[Rule]",
+    out: Path,
+    workers: int,
+    origin: "Origin | None",
+    inspect: bool,
+    time_limit: float,
+) -> "Tally":
+    """The passes that are asked for; in the end their files are in `out`."""
+    from sdtool.filtering import Filter, Parts, first_pass, join_parts
 
-    counts = Counter(seen=0, ok=0, rejected=0, failed=0)
-    for rule in rules:
-        counts[f"removed by {rule.name}"] = counts[f"removed only by {rule.name}"] = 0
-    (record.out / artifacts.FAILURES).unlink(missing_ok=True)  # of an interrupted run
-    with (
-        files.atomic_path(record.out / "objects.jsonl") as kept_path,
-        files.atomic_path(record.out / "rejected.jsonl") as rejected_path,
-        open(kept_path, "w", **files.UTF8) as kept,
-        open(rejected_path, "w", **files.UTF8) as rejected,
-        progress("filtering", len(collection.paths), "objects") as bar,
-    ):
-        for item in collection.records():
-            bar.advance()
-            counts["seen"] += 1
-            if isinstance(item, tuple):
-                uid, error = item
-                record.fail(uid, error.reason, str(error))
-                counts["failed"] += 1
-                continue
-            seen = view(item)
-            hits = [rule.name for rule in rules if rule.hits(seen)]
-            counts.update(f"removed by {name}" for name in hits)
-            if len(hits) == 1:
-                counts[f"removed only by {hits[0]}"] += 1
-            if hits:
-                line = {"uid": item["uid"], "name": item["name"], "rules": hits}
-                rejected.write(json.dumps(line, ensure_ascii=False) + "\n")
-                counts["rejected"] += 1
-            else:
-                kept.write(json.dumps(item, ensure_ascii=False) + "\n")
-                counts["ok"] += 1
-    return counts
+    places = source.places(out / PARTS / "tables")
+    work = Filter(rules, places, Parts(out / PARTS), trusting=origin is not None)
+    with progress("filtering", places.paths.count, "objects") as bar:
+        count, total = first_pass(source, work, workers, bar)
+    if source.collection is not None and origin is None and not inspect:
+        join_parts(work.parts, count, out)
+        return total
+
+    from sdtool import second_pass
+
+    problems = {}
+    if origin is not None:
+        from sdtool.fetching import Fetcher
+
+        fetcher = Fetcher(origin, source.collection.root)
+        missing = sum(1 for _ in second_pass.missing(work.parts, count, fetcher.root))
+        print(f"{missing} files to fetch from {origin.name}", file=sys.stderr)
+        with progress("fetching", missing, "files") as bar:
+            problems = second_pass.fetch(fetcher, work.parts, count, out, workers, bar)
+    if inspect:
+        with progress("inspecting", total.kept.total(), "objects") as bar:
+            second_pass.inspect(work.parts, count, workers, time_limit, bar)
+    once = source.collection is None  # a collection's files are dictionaries
+    return second_pass.judge_again(work.parts, count, work.judge, out, problems, once)
 
 
-def _report(counts: Counter[str], names: list[str]) -> None:
-    """The table of what each rule removed, on stderr."""
-    from rich.console import Console
-    from rich.table import Table
+def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> artifacts.Result:
+    from sdtool.filter_report import counts_of, print_report
+    from sdtool.filtering import Filter, first_pass
 
-    kept = f"{counts['ok']} of {counts['seen']} objects kept"
-    table = Table("rule", title=kept, title_justify="left")
-    for heading in ("removed", "only by it"):
-        table.add_column(heading, justify="right")
-    for name in names:
-        removed, only = counts[f"removed by {name}"], counts[f"removed only by {name}"]
-        table.add_row(name, str(removed), str(only))
-    console = Console(stderr=True)
-    console.print(table)
-    if counts["failed"]:
-        console.print(f"{counts['failed']} annotations could not be read: see failures.jsonl")
-    if not counts["ok"]:
-        console.print("nothing is left: change the rules (--print-rules) or the collection")
+    with tempfile.TemporaryDirectory() as folder:
+        places = source.places(Path(folder))
+        with progress("filtering", places.paths.count, "objects") as bar:
+            _, total = first_pass(source, Filter(rules, places, None), workers, bar)
+    counts = counts_of(rules, total)
+    print_report(rules, counts, measured=False)
+    return artifacts.Result(source.path, {"counts": counts}, total.failed)
+
+
+def _explain(source: "Source", rules: "list[Rule]", uid: str, inspect: bool) -> artifacts.Result:
+    from sdtool.explaining import explain
+
+    said = explain(source, rules, uid, inspect)
+    print(said, file=sys.stderr)
+    if not inspect and any(rule.measured for rule in rules):
+        print("  rules about the file itself are judged with --inspect", file=sys.stderr)
+    return artifacts.Result(Path(said.record.path or source.path), said.as_dict())

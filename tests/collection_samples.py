@@ -13,7 +13,10 @@ def annotation(uid, name="Wooden Chair", tags=("chair",), categories=(), faces=1
         "categories": [{"name": category} for category in categories],
         "description": more.pop("description", ""),
         "faceCount": faces,
-        "archives": {"glb": {"faceCount": faces, "size": 1}},
+        "vertexCount": 77,
+        "archives": {
+            "glb": {"faceCount": faces, "vertexCount": 502, "size": more.pop("bytes", 40_000)}
+        },
         "animationCount": 0,
         "isAgeRestricted": False,
         "staffpickedAt": None,

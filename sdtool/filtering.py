@@ -1,0 +1,221 @@
+"""The first pass of filter-objaverse: every unit of a source judged by what its annotations say.
+
+A unit becomes a few files in a folder of parts, the last of which, its tally, says that it is done.
+The parts in their order are the result.
+"""
+
+import gc
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from sdtool.annotations import Places
+from sdtool.artifacts import FAILURES
+from sdtool.engine import map_items
+from sdtool.errors import InputError, ObjectError
+from sdtool.files import atomic_path, read_json, write_json
+from sdtool.filter_rules import Rule
+from sdtool.judge import Judge
+from sdtool.progress import Bar
+from sdtool.records import Record, json_line
+from sdtool.sources import Source, Unit
+
+KEPT, REJECTED, TALLY = "objects.jsonl", "rejected.jsonl", "tally.json"
+LISTED = 20_000  # files of a folder that are listed; beyond that each is asked for by itself
+
+
+@dataclass
+class Tally:
+    """How many objects were kept and rejected with which bits of the judge, and how many failed."""
+
+    kept: Counter[int] = field(default_factory=Counter)
+    rejected: Counter[int] = field(default_factory=Counter)
+    failed: int = 0
+    annotated: list[str] = field(default_factory=list)  # of a folder's meshes, the uids of these
+
+    def add(self, other: "Tally") -> None:
+        """Count the objects of another tally too."""
+        self.kept.update(other.kept)
+        self.rejected.update(other.rejected)
+        self.failed += other.failed
+        self.annotated += other.annotated
+
+    @property
+    def seen(self) -> int:
+        """All objects."""
+        return self.kept.total() + self.rejected.total() + self.failed
+
+
+class Parts:
+    """The folder of parts: a file of lines for each unit and each file of the result."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def path(self, number: int, name: str) -> Path:
+        """The part of unit `number` of the file `name`."""
+        return self.folder / f"{number:06d}.{name}"
+
+    def write(self, number: int, files: dict[str, list[bytes]], tally: Tally) -> None:
+        """Write the lines of each file, and the tally when all are there."""
+        for name, lines in files.items():
+            with atomic_path(self.path(number, name)) as path:
+                path.write_bytes(b"".join(line + b"\n" for line in lines))
+        write_json(self.path(number, TALLY), vars(tally))
+
+    def tally(self, number: int) -> Tally | None:
+        """The tally of a unit that is done."""
+        path = self.path(number, TALLY)
+        if not path.is_file():
+            return None
+        value = read_json(path)
+        for name in ("kept", "rejected"):
+            value[name] = Counter({int(bits): count for bits, count in value[name].items()})
+        return Tally(**value)
+
+    def read(self, number: int, name: str) -> Iterator[dict]:
+        """The lines of a part; the last one not, if a kill cut it short."""
+        path = self.path(number, name)
+        for line in path.read_bytes().split(b"\n")[:-1] if path.is_file() else ():
+            yield json.loads(line)
+
+
+class Listings:
+    """Whether files are there: folders are listed once, which beats asking for each file."""
+
+    def __init__(self):
+        self._names: dict[str, set[str] | None] = {}
+
+    def has(self, path: str | None) -> bool:
+        """Whether the absolute `path` is a file."""
+        if path is None:
+            return False
+        folder, _, name = path.rpartition("/")
+        if folder not in self._names:
+            self._names[folder] = self._list(folder)
+        names = self._names[folder]
+        return os.path.isfile(path) if names is None else name in names
+
+    @staticmethod
+    def _list(folder: str) -> set[str] | None:
+        """The files in a folder; None if there are too many."""
+        try:
+            with os.scandir(folder) as entries:
+                some = list(islice(entries, LISTED + 1))
+                if len(some) > LISTED:
+                    return None
+                return {entry.name for entry in some if entry.is_file()}
+        except (OSError, ValueError):
+            return set()
+
+
+@dataclass
+class Filter:
+    """Judges the objects of a unit and writes its parts: what worker processes run. Picklable.
+
+    parts: None for a dry run. trusting: take every file that is listed as being there.
+    """
+
+    rules: list[Rule]
+    places: Places
+    parts: Parts | None
+    trusting: bool = False
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Made in the process that judges."""
+        return Judge(self.rules)
+
+    def __call__(self, unit: Unit) -> Tally:
+        collecting = gc.isenabled()
+        gc.disable()  # thousands of records come and go, and no circles among them
+        try:
+            return self._judge(unit)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _judge(self, unit: Unit) -> Tally:
+        files: dict[str, list[bytes]] = {KEPT: [], REJECTED: [], FAILURES: []}
+        tally, judge, listings = Tally(), self.judge, Listings()
+        beside_meshes = not self.places.confined and self.places.paths.count
+        for item in self.places.put(unit.read()):
+            if not isinstance(item, Record):
+                files[FAILURES].append(failure(*item))
+                tally.failed += 1
+                continue
+            has_file = listings.has(item.path) or (self.trusting and item.path is not None)
+            bits = judge.bits(item, has_file, item.measures)
+            decide(item, bits, judge, tally, files)
+            if beside_meshes and item.path is not None:
+                tally.annotated.append(item.uid)
+        if self.parts is not None:
+            self.parts.write(unit.number, files, tally)
+        return tally
+
+
+def decide(
+    record: Record, bits: int, judge: Judge, tally: Tally, files: dict[str, list[bytes]]
+) -> None:
+    """Count a record that was judged, and add its line to the file where it belongs."""
+    reasons = judge.reasons(bits)
+    if reasons:
+        tally.rejected[bits] += 1
+        line = {"uid": record.uid, "name": record.name, "rules": reasons}
+        files[REJECTED].append(json_line(line))
+    else:
+        tally.kept[bits] += 1
+        files[KEPT].append(record.line())
+
+
+def failure(uid: str, error: ObjectError) -> bytes:
+    """A line of `failures.jsonl`."""
+    return json_line({"uid": uid, "reason": error.reason, "message": str(error)})
+
+
+def first_pass(source: Source, work: Filter, workers: int, bar: Bar) -> tuple[int, Tally]:
+    """Judge all units that have no parts yet; return how many units there are, and their tally."""
+    total, count = Tally(), 0
+
+    def waiting(units: Iterator[Unit]) -> Iterator[Unit]:
+        nonlocal count
+        for unit in units:
+            count = unit.number + 1
+            done = work.parts.tally(unit.number) if work.parts is not None else None
+            if done is None:
+                yield unit
+            else:
+                note(done)
+
+    def note(tally: Tally) -> None:
+        total.add(tally)
+        bar.advance(tally.seen, tally.failed)
+
+    for units in (source.units, lambda: source.left_over(count, set(total.annotated))):
+        for unit, tally in map_items(work, waiting(units()), workers=workers):
+            if isinstance(tally, ObjectError):
+                raise InputError(f"{unit.name} cannot be filtered: {tally}")
+            note(tally)
+    return count, total
+
+
+def join_parts(parts: Parts, count: int, out: Path) -> None:
+    """Put the parts of units 0 … count − 1 together, in order, in the folder `out`."""
+    for name in (KEPT, REJECTED, FAILURES):
+        with atomic_path(out / name) as temporary, open(temporary, "wb") as whole:
+            for number in range(count):
+                with open(parts.path(number, name), "rb") as part:
+                    shutil.copyfileobj(part, whole, 1 << 20)
+    remove_if_empty(out / FAILURES)
+
+
+def remove_if_empty(path: Path) -> None:
+    """No failures, no file of failures."""
+    if path.stat().st_size == 0:
+        path.unlink()

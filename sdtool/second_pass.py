@@ -1,0 +1,215 @@
+"""The second pass of filter-objaverse: what the rules kept by its annotations is fetched, inspected
+file by file, and judged again by what is known now.
+
+Files that were fetched lie in the collection; measures lie beside the parts of the first pass, a
+line as soon as it is known. So a run that was killed continues with the next file.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sdtool.artifacts import FAILURES
+from sdtool.engine import attempt, map_items
+from sdtool.errors import InputError, ObjectError
+from sdtool.fetching import Fetcher, Wanted, begin_fetching
+from sdtool.files import append_jsonl, atomic_path, read_jsonl
+from sdtool.filtering import (
+    KEPT,
+    REJECTED,
+    Listings,
+    Parts,
+    Tally,
+    decide,
+    failure,
+    remove_if_empty,
+)
+from sdtool.inspection import inspect_file, unusable
+from sdtool.judge import Judge
+from sdtool.progress import Bar
+from sdtool.records import Record, json_line, read_lines
+
+INSPECTED, FETCHED = "inspected.jsonl", "fetched.jsonl"
+FETCH_LIMIT = 1800.0  # seconds for one object with all attempts
+SILENT = 10  # objects in a row for which nobody answered, before a run gives up
+RECYCLE = 1000  # objects that one worker process inspects
+
+
+def _kept(parts: Parts, number: int) -> Iterator[Record]:
+    """The records that unit `number` kept in the first pass."""
+    path = parts.path(number, KEPT)
+    for item in read_lines(path.read_bytes(), str(path)):
+        if not isinstance(item, Record):
+            raise InputError(f"{path} is damaged; run again with --overwrite")
+        yield item
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that a kill left unfinished."""
+    if path.is_file():
+        with open(path, "r+b") as file:
+            text = file.read()
+            file.truncate(text.rfind(b"\n") + 1)
+
+
+# Fetching
+
+
+def missing(parts: Parts, count: int, root: Path) -> Iterator[Wanted]:
+    """The kept objects of units 0 … count − 1 whose files are not in the collection at `root`."""
+    for number in range(count):
+        listings = Listings()
+        for record in _kept(parts, number):
+            if record.path is not None and not listings.has(record.path):
+                yield Wanted(record.uid, os.path.relpath(record.path, root))
+
+
+def fetch(
+    fetcher: Fetcher, parts: Parts, count: int, out: Path, workers: int, bar: Bar
+) -> dict[str, ObjectError]:
+    """Fetch what is missing; return {uid: what went wrong} of what could not be.
+
+    Each object becomes a line of `fetched.jsonl` in `out`. InputError if nobody answers for the
+    first object, or for many in a row.
+    """
+    ledger = out / FETCHED
+    first = next(missing(parts, count, fetcher.root), None)
+    if first is not None:
+        begin_fetching(fetcher.root)
+        _mend(ledger)
+        trial = attempt(replace(fetcher, attempts=2), first)
+        silent = SILENT if _unanswered(trial) else 0
+        wanted = missing(parts, count, fetcher.root) if not silent else ()
+        with closing(map_items(fetcher, wanted, workers=workers, timeout=FETCH_LIMIT)) as outcomes:
+            for item, outcome in outcomes:
+                failed = isinstance(outcome, ObjectError)
+                what = {"reason": outcome.reason, "message": str(outcome)} if failed else outcome
+                append_jsonl(ledger, {"uid": item.uid, **what})
+                bar.advance(failed=failed)
+                trial, silent = outcome, silent + 1 if _unanswered(outcome) else 0
+                if silent == SILENT:
+                    break
+        if silent == SILENT:
+            left = sum(1 for _ in missing(parts, count, fetcher.root))
+            raise InputError(
+                f"{left} of the objects that the rules keep are not on this disk, and "
+                f"{fetcher.origin.name} cannot be reached ({trial}); run the same command where it "
+                "can, or add --mirror with a folder or URL that holds a copy, or leave out --fetch"
+            )
+    return _problems(ledger)
+
+
+def _unanswered(outcome: Any) -> bool:
+    return isinstance(outcome, ObjectError) and outcome.reason == "unreachable"
+
+
+def _problems(ledger: Path) -> dict[str, ObjectError]:
+    """{uid: what went wrong at last} of the objects that could not be fetched."""
+    problems = {}
+    for line in read_jsonl(ledger) if ledger.is_file() else ():
+        problems.pop(line["uid"], None)
+        if "reason" in line:
+            problems[line["uid"]] = ObjectError(line["reason"], line["message"])
+    return problems
+
+
+# Inspecting
+
+
+def inspect(parts: Parts, count: int, workers: int, timeout: float, bar: Bar) -> None:
+    """Measure the files of all kept objects, but for those whose lines held measures already."""
+    items = _uninspected(parts, count, bar)
+    outcomes = map_items(_inspect, items, workers=workers, timeout=timeout, recycle=RECYCLE)
+    for (number, uid, _), outcome in outcomes:
+        failed = isinstance(outcome, ObjectError)
+        measures = unusable(outcome) if failed else outcome
+        with open(parts.path(number, INSPECTED), "ab") as file:
+            file.write(json_line({"uid": uid, **measures}) + b"\n")
+        bar.advance(failed="error" in measures)
+
+
+def _uninspected(parts: Parts, count: int, bar: Bar) -> Iterator[tuple[int, str, str]]:
+    """Yield (unit, uid, path) of the kept objects that have a file and no measures yet."""
+    for number in range(count):
+        _mend(parts.path(number, INSPECTED))
+        known, listings = {line["uid"] for line in parts.read(number, INSPECTED)}, Listings()
+        for record in _kept(parts, number):
+            if record.uid in known:
+                bar.advance()
+            elif record.measures is None and listings.has(record.path):
+                yield number, record.uid, record.path
+
+
+def _inspect(item: tuple[int, str, str]) -> dict[str, Any]:
+    return inspect_file(item[2])
+
+
+# Judging again
+
+
+def judge_again(
+    parts: Parts, count: int, judge: Judge, out: Path, problems: dict[str, ObjectError], once: bool
+) -> Tally:
+    """Write the result of units 0 … count − 1 to the folder `out`, by what is known by now.
+
+    problems: why files could not be fetched: such objects have failed. once: of objects with the
+    same uid only the first is kept.
+    """
+    total, seen = Tally(), set() if once else None
+    with ExitStack() as stack:
+
+        def create(name: str) -> BinaryIO:
+            return stack.enter_context(open(stack.enter_context(atomic_path(out / name)), "wb"))
+
+        whole = {name: create(name) for name in (KEPT, REJECTED, FAILURES, INSPECTED)}
+        for number in range(count):
+            for name in (REJECTED, FAILURES):
+                with open(parts.path(number, name), "rb") as part:
+                    shutil.copyfileobj(part, whole[name])
+            first = parts.tally(number)
+            total.add(replace(first, kept=Counter()))
+            for name, lines in _judge_unit(parts, number, judge, problems, seen, total).items():
+                whole[name].writelines(line + b"\n" for line in lines)
+    for name in (FAILURES, INSPECTED):
+        remove_if_empty(out / name)
+    return total
+
+
+def _judge_unit(
+    parts: Parts,
+    number: int,
+    judge: Judge,
+    problems: dict[str, ObjectError],
+    seen: set[int] | None,
+    tally: Tally,
+) -> dict[str, list[bytes]]:
+    """The lines of each file that the kept objects of one unit become."""
+    files: dict[str, list[bytes]] = {KEPT: [], REJECTED: [], FAILURES: [], INSPECTED: []}
+    measures = {line["uid"]: line for line in parts.read(number, INSPECTED)}
+    listings = Listings()
+    for record in _kept(parts, number):
+        problem = None
+        if seen is not None:  # of hashes, which take half the memory of uids
+            if hash(record.uid) in seen:
+                problem = ObjectError(
+                    "repeated-uid", f"{record.uid} was there before; that one holds"
+                )
+            seen.add(hash(record.uid))
+        has_file = listings.has(record.path)
+        if not has_file and record.uid in problems:
+            problem = problems[record.uid]
+        if problem is not None:
+            files[FAILURES].append(failure(record.uid, problem))
+            tally.failed += 1
+            continue
+        if record.uid in measures:
+            line = measures[record.uid]
+            files[INSPECTED].append(json_line(line))
+            record.add_measures(line)
+        decide(record, judge.bits(record, has_file, record.measures), judge, tally, files)
+    return files
