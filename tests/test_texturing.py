@@ -10,6 +10,7 @@ from sdtool.render import kernels
 from sdtool.render.maps import render_maps
 from sdtool.render.shading import AMBIENT, DIFFUSE
 from sdtool.render.texturing import GREY, base_color, sample
+from sdtool.render.visible import Visible
 
 RAMP = np.zeros((2, 4, 4), np.uint8)
 RAMP[..., 0] = [[0, 80, 160, 240], [240, 160, 80, 0]]
@@ -81,9 +82,9 @@ def test_texel_and_vertex_colour_are_multiplied_in_linear_light():
                 textures=(Texture(image),))  # fmt: skip
     pos = np.concatenate([mesh.v_pos * 2, np.ones((4, 1), np.float32)], axis=1)
     rast = kernels.rasterize(pos, mesh.t_pos_idx, 8, 8)[None]
-    color = base_color(mesh, rast)
+    seen = Visible(mesh, rast)
+    color, face = base_color(seen), seen.face + 1
     product = linear_to_srgb(texel(188) * srgb_to_linear(np.array(0.5)))
-    face = rast[..., 3]
     assert np.allclose(color[face == 1], product, atol=1e-5)
     assert np.allclose(color[face == 2], 0.5, atol=1e-5)  # this face has no texture
 
@@ -91,4 +92,4 @@ def test_texel_and_vertex_colour_are_multiplied_in_linear_light():
 def test_what_has_no_colour_is_grey():
     pos = np.concatenate([quad().v_pos * 2, np.ones((4, 1), np.float32)], axis=1)
     rast = kernels.rasterize(pos, quad().t_pos_idx, 8, 8)[None]
-    assert np.allclose(base_color(quad(), rast), GREY)
+    assert np.allclose(base_color(Visible(quad(), rast)), GREY)

@@ -192,6 +192,23 @@ def render_map(attributes, v_pos, faces, matrices, size, factor):
 
 
 @njit(cache=True, nogil=True)
+def gather_maps(values, view, row, column, count, size, factor):
+    """Values (P, 3) in [0, 1] of samples at (view, row, column), (P,) each, averaged into maps.
+
+    factor: samples a pixel, a side. Returns (count, size, size, 4) float32, as `render_map`.
+    """
+    maps = np.zeros((count, size, size, 4), np.float32)
+    maps[..., 3] = -1.0
+    share = np.float32(1.0 / (factor * factor))
+    for p in range(values.shape[0]):
+        pixel = maps[view[p], row[p] // factor, column[p] // factor]
+        for c in range(3):
+            pixel[c] += (2 * values[p, c] - 1) * share
+        pixel[3] += 2 * share
+    return maps
+
+
+@njit(cache=True, nogil=True)
 def interpolate(attributes, faces, rast):
     """Vertex attributes (V, C) at every pixel of `rast` (N, H, W, 4) → (N, H, W, C) float32."""
     n, h, w, _ = rast.shape

@@ -8,6 +8,7 @@ from sdtool.meshes import Mesh
 from sdtool.render import kernels
 from sdtool.render.shading import headlight, shade
 from sdtool.render.texturing import base_color
+from sdtool.render.visible import Visible
 
 MAPS = ("ccm", "rgb", "normal")
 
@@ -55,22 +56,19 @@ def visible_maps(
     mesh: Mesh, rast: np.ndarray, c2w: np.ndarray, maps: tuple[str, ...], supersample: int
 ) -> dict[str, np.ndarray]:
     """The maps ``rgb`` and ``normal`` of what `rast` (N, S, S, 4) shows: as `render_maps`."""
-    coverage = (rast[..., 3:] > 0).astype(np.float32)
-    normal = _facing_normals(mesh, rast, c2w)
+    seen = Visible(mesh, rast)
+    normal = _facing_normals(seen, c2w)
     values = {}
     if "normal" in maps:
         values["normal"] = (normal + 1) / 2
     if "rgb" in maps:
-        values["rgb"] = shade(base_color(mesh, rast), normal, headlight(c2w)[:, None, None])
-    return {
-        name: ccm.downsample(ccm.encode_map(value, coverage), supersample)
-        for name, value in values.items()
-    }
+        values["rgb"] = shade(base_color(seen), normal, headlight(c2w)[seen.view])
+    return {name: seen.to_maps(value, supersample) for name, value in values.items()}
 
 
-def _facing_normals(mesh: Mesh, rast: np.ndarray, c2w: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) unit normals of the visible surface; what faces away is turned to the eye."""
-    normal = kernels.interpolate(vertex_normals(mesh), mesh.t_pos_idx, rast)
-    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
-    to_eye = c2w[:, None, None, :3, 2]
-    return np.where((normal * to_eye).sum(-1, keepdims=True) < -0.2, -normal, normal)
+def _facing_normals(seen: Visible, c2w: np.ndarray) -> np.ndarray:
+    """(P, 3) unit normals of the visible surface; what faces away is turned to the eye."""
+    normal = seen.interpolate(vertex_normals(seen.mesh))
+    normal /= np.maximum(np.sqrt(np.einsum("pc,pc->p", normal, normal)), 1e-12)[:, None]
+    cosine = np.einsum("pc,pc->p", normal, c2w[seen.view, :3, 2])
+    return np.where(cosine[:, None] < -0.2, -normal, normal)

@@ -1,33 +1,32 @@
-"""Base colour of a mesh at the pixels of a rasterisation: vertex colours times textures."""
+"""Base colour of a mesh where a rasterisation shows it: vertex colours times textures."""
 
 import numpy as np
 
-from sdtool.meshes import Mesh, Texture, linear_to_srgb, srgb_to_linear
-from sdtool.render import kernels
+from sdtool.meshes import Texture, linear_to_srgb, srgb_to_linear
+from sdtool.render.visible import Visible
 
 GREY = 0.6  # the sRGB-encoded colour of what has none
 _LINEAR = srgb_to_linear(np.arange(256) / 255).astype(np.float32)  # of every uint8 value
 
 
-def base_color(mesh: Mesh, rast: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) float32 sRGB-encoded base colour, in [0, 1], of the pixels of `rast` (N, H, W, 4).
+def base_color(seen: Visible) -> np.ndarray:
+    """(P, 3) float32 sRGB-encoded base colour, in [0, 1], of the samples that show a mesh.
 
     As glTF asks, everything is interpolated and multiplied in linear space. Opacity is not looked at.
     """
+    mesh = seen.mesh
     if mesh.v_color is None and not mesh.textures:
-        return np.full((*rast.shape[:3], 3), GREY, np.float32)
-    default = 1.0 if mesh.textures else GREY
-    color = np.full_like(mesh.v_pos, default) if mesh.v_color is None else mesh.v_color
-    linear = srgb_to_linear(color).astype(np.float32)
-    image = kernels.interpolate(linear, mesh.t_pos_idx, rast)
+        return np.full((len(seen.face), 3), GREY, np.float32)
+    if mesh.v_color is None:
+        linear = np.ones((len(seen.face), 3), np.float32)
+    else:
+        linear = seen.interpolate(srgb_to_linear(mesh.v_color).astype(np.float32))
     if mesh.textures:
-        uv = kernels.interpolate(np.ascontiguousarray(mesh.v_uv), mesh.t_pos_idx, rast)
-        face = rast[..., 3].astype(np.int64) - 1
-        which = np.where(face < 0, -1, mesh.t_texture[face])
+        uv, which = seen.interpolate(mesh.v_uv), mesh.t_texture[seen.face]
         for number, texture in enumerate(mesh.textures):
             here = which == number
-            image[here] *= sample(texture, uv[here])
-    return linear_to_srgb(image).astype(np.float32)
+            linear[here] *= sample(texture, uv[here])
+    return linear_to_srgb(linear).astype(np.float32)
 
 
 def sample(texture: Texture, uv: np.ndarray) -> np.ndarray:
