@@ -114,6 +114,26 @@ def face_normals(mesh: Mesh) -> np.ndarray:
     return (normal / np.maximum(length, 1e-20)).astype(np.float32)
 
 
+def vertex_normals(mesh: Mesh) -> np.ndarray:
+    """(V, 3) float32 unit normals: face normals averaged by area; +Y where no face decides."""
+    corners = mesh.v_pos.astype(np.float64)[mesh.t_pos_idx]  # (F, 3, 3)
+    doubled_area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    summed = np.stack(
+        [
+            np.bincount(
+                mesh.t_pos_idx.reshape(-1), np.repeat(doubled_area[:, k], 3), len(mesh.v_pos)
+            )
+            for k in range(3)
+        ],
+        axis=1,
+    )
+    length = np.linalg.norm(summed, axis=1, keepdims=True)
+    # Where opposite faces cancel, what remains is rounding: no direction.
+    undecided = length < 1e-12 * max(float(np.abs(doubled_area).max()), 1e-300)
+    normals = np.where(undecided, [0.0, 1.0, 0.0], summed / np.where(undecided, 1.0, length))
+    return normals.astype(np.float32)
+
+
 def srgb_to_linear(color: np.ndarray) -> np.ndarray:
     """sRGB-encoded [0, 1] → linear [0, 1] (IEC 61966-2-1)."""
     color = np.clip(color, 0.0, 1.0)

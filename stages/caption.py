@@ -46,7 +46,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sdtool import artifacts, files
-from sdtool.model_words import BLIP, CLIP
+from sdtool.captioning.from_models import BLIP, CLIP
 from sdtool.ranks import Rank, Ranks, WorldSize
 
 if TYPE_CHECKING:
@@ -171,12 +171,12 @@ def caption(
     pool = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
     pool |= {"memory": int(max_memory_gb * 2**30)}
     if method == Method.offline:
-        from sdtool.offline_captions import caption_offline
+        from sdtool.captioning.offline import caption_offline
 
         ledger = Ledger(record.out / LEDGER)
         caption_offline(items, total, ledger, str(look_into), seed, pool)
         return _finish(record, ledger)
-    from sdtool.model_captions import Ask, caption_by_models
+    from sdtool.captioning.by_looking import Ask, caption_by_models
 
     models = _load(captioner, clip, device, precision)
     ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
@@ -203,7 +203,7 @@ def _load(captioner: str, clip: str, device: str, precision: Precision):
     """Load both models."""
     import torch
 
-    from sdtool.captioners import Captioner, Scorer
+    from sdtool.captioning.models import Captioner, Scorer
     from sdtool.devices import choose_device
 
     dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -215,8 +215,8 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
     """Draw the first captioned objects as the models saw them."""
     import json
 
+    from sdtool.captioning.portraits import portrait, write_sheet
     from sdtool.ledger import FAILED
-    from sdtool.portraits import portrait, write_sheet
 
     found = (json.loads(text) for kind, text in ledger.entries() if kind != FAILED)
     captions = {}

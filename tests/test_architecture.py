@@ -115,7 +115,10 @@ def test_imports_make_no_circle():
         graph = {name: targets for name, targets in graph.items() if name not in free}
 
 
-@pytest.mark.parametrize("library", ["nvdiffrast", "tinycudann", "open3d", "ray", "embreex"])
+@pytest.mark.parametrize(
+    "library",
+    ["nvdiffrast", "tinycudann", "open3d", "ray", "embreex", "DracoPy", "meshopt", "objaverse"],
+)
 def test_accelerators_are_imported_in_one_file_inside_a_function(library):
     users = [
         (name, inside)

@@ -15,16 +15,16 @@ from assets import ASSETS
 from caption_models import WORDS, write_blip, write_blip2, write_clip, write_llava, write_siglip
 
 from sdtool.ahead import ahead
-from sdtool.captioners import Captioner, Scorer, _Nucleus
+from sdtool.captioning.by_looking import Ask, caption_by_models
+from sdtool.captioning.from_models import clean, decide
+from sdtool.captioning.models import Captioner, Scorer, _Nucleus
+from sdtool.captioning.portraits import portrait
 from sdtool.cli import run
 from sdtool.errors import InputError, ObjectError
 from sdtool.glb import write_glb
 from sdtool.ledger import Ledger
 from sdtool.meshes import Mesh
-from sdtool.model_captions import Ask, caption_by_models
-from sdtool.model_words import clean, decide
 from sdtool.objects import object_rng
-from sdtool.portraits import portrait
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,8 @@ import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample, corner, draco_sample, meshopt_sample
 
 from sdtool.errors import ObjectError
-from sdtool.glb import Limits, read_glb
+from sdtool.glb import read_glb
+from sdtool.limits import Limits
 from sdtool.meshes import linear_to_srgb
 
 DRACO, MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"

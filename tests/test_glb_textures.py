@@ -8,7 +8,8 @@ import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample
 from PIL import Image
 
-from sdtool.glb import Limits, read_glb
+from sdtool.glb import read_glb
+from sdtool.limits import Limits
 from sdtool.meshes import linear_to_srgb, merge
 
 UV = np.array([[0, 0], [1, 0], [0, 1], [0.25, 0.5]], np.float32)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sdtool.errors import ObjectError
-from sdtool.glb import Limits, load_mesh
+from sdtool.glb import load_mesh
+from sdtool.limits import Limits
 
 
 def refused(path, **options):

@@ -11,12 +11,18 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sdtool.bench.captions import captions
 from sdtool.bench.collections import collections
 from sdtool.bench.lifting import lifting
 from sdtool.bench.rendering import rendering
 from sdtool.errors import SdtoolError
 
-PARTS = {"rendering": rendering, "collections": collections, "lifting": lifting}
+PARTS = {
+    "rendering": rendering,
+    "collections": collections,
+    "captions": captions,
+    "lifting": lifting,
+}
 
 
 def main() -> None:

@@ -4,30 +4,13 @@ import numpy as np
 
 from sdtool import ccm
 from sdtool.cameras import world_to_clip
-from sdtool.meshes import Mesh
+from sdtool.meshes import Mesh, vertex_normals
 from sdtool.render import kernels
 from sdtool.render.shading import headlight, shade
 from sdtool.render.texturing import base_color
 from sdtool.render.visible import Visible
 
 MAPS = ("ccm", "rgb", "normal")
-
-
-def vertex_normals(mesh: Mesh) -> np.ndarray:
-    """(V, 3) float32 area-weighted unit vertex normals (zero where no face says anything)."""
-    a, b, c = (mesh.v_pos[mesh.t_pos_idx[:, k]].astype(np.float64) for k in range(3))
-    weighted = np.cross(b - a, c - a)
-    normal = np.stack(
-        [
-            np.bincount(
-                mesh.t_pos_idx.ravel(), np.repeat(weighted[:, k], 3), minlength=len(mesh.v_pos)
-            )
-            for k in range(3)
-        ],
-        axis=-1,
-    )
-    length = np.linalg.norm(normal, axis=1, keepdims=True)
-    return (normal / np.maximum(length, 1e-30)).astype(np.float32)
 
 
 def render_maps(

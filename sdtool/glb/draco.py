@@ -16,7 +16,7 @@ import numpy as np
 from sdtool.errors import ObjectError
 
 if TYPE_CHECKING:
-    from sdtool.glb_file import GlbFile
+    from sdtool.glb.accessors import GlbFile
 
 MESH, SEQUENTIAL, EDGEBREAKER = 1, 0, 1
 HAS_METADATA = 0x8000

@@ -9,7 +9,7 @@ node that carries a skinned mesh has no effect (glTF, section 3.7.3.3).
 
 import numpy as np
 
-from sdtool.glb_file import GlbFile
+from sdtool.glb.accessors import GlbFile
 
 STEP = 1 << 14  # vertices whose matrices are held at a time
 

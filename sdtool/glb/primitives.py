@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.glb_draco import decode_draco
-from sdtool.glb_file import GlbFile
-from sdtool.glb_materials import Surface, surface_of
-from sdtool.glb_skins import influences
-from sdtool.glb_textures import Textures, texture_coordinates
-from sdtool.glb_tree import DRACO
+from sdtool.glb.accessors import GlbFile
+from sdtool.glb.draco import decode_draco
+from sdtool.glb.materials import Surface, surface_of
+from sdtool.glb.skins import influences
+from sdtool.glb.textures import Textures, texture_coordinates
+from sdtool.glb.tree import DRACO
 from sdtool.meshes import Mesh, linear_to_srgb
 
 TRIANGLES, STRIP, FAN = 4, 5, 6

@@ -1,7 +1,7 @@
 """Reading meshes: GLB files by our own accessor reader, a few older formats through trimesh.
 
 The reader takes geometry and base colour: it bakes node transforms, instances and skins (in the
-pose that the nodes stand in, see `glb_skins`), applies the default weights of morph targets, keeps
+pose that the nodes stand in, see `skins`), applies the default weights of morph targets, keeps
 triangles, strips and fans, and ignores points, lines and animation. Images are read only where
 textures are asked for.
 """
@@ -12,18 +12,17 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.glb_file import GlbFile
-from sdtool.glb_primitives import Part, parts_of
-from sdtool.glb_scene import Placement, placements
-from sdtool.glb_skins import bend
-from sdtool.glb_textures import Textures
-from sdtool.glb_tree import MISTYPED
-from sdtool.glb_write import write_glb
+from sdtool.glb.accessors import GlbFile
+from sdtool.glb.other_formats import FORMATS, read_through_trimesh
+from sdtool.glb.primitives import Part, parts_of
+from sdtool.glb.scene import Placement, placements
+from sdtool.glb.skins import bend
+from sdtool.glb.textures import Textures
+from sdtool.glb.tree import MISTYPED
 from sdtool.limits import Limits
-from sdtool.mesh_formats import FORMATS, read_through_trimesh
 from sdtool.meshes import Mesh, merge, validate
 
-__all__ = ["Limits", "load_mesh", "read_glb", "write_glb"]
+__all__ = ["load_mesh", "read_glb"]
 
 LIMITS = Limits()
 STEP = 1 << 13  # vertices transformed at a time: what they need fits the cache

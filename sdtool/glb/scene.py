@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.glb_file import GlbFile
-from sdtool.glb_skins import joint_matrices
-from sdtool.glb_tree import INSTANCING, VISIBILITY
+from sdtool.glb.accessors import GlbFile
+from sdtool.glb.skins import joint_matrices
+from sdtool.glb.tree import INSTANCING, VISIBILITY
 
 IDENTITY = np.eye(4)
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdtool.ahead import ahead
-from sdtool.captions import choose
+from sdtool.captioning.from_models import clean, decide
+from sdtool.captioning.from_words import choose
+from sdtool.captioning.portraits import portrait
 from sdtool.engine import map_items
 from sdtool.errors import ObjectError
 from sdtool.ledger import Ledger
-from sdtool.model_words import clean, decide
 from sdtool.objects import object_rng
-from sdtool.portraits import portrait
 from sdtool.progress import progress
 
 if TYPE_CHECKING:
-    from sdtool.captioners import Captioner, Scorer
+    from sdtool.captioning.models import Captioner, Scorer
 
 Block = list[tuple[int, dict[str, Any], np.ndarray | ObjectError]]
 """(place in the listing, record, pictures (V, H, W, 3) uint8 or what is wrong) of some objects."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.english import (
+from sdtool.captioning.english import (
     ADJECTIVES,
     COLOUR_WORDS,
     MATERIAL_WORDS,
@@ -22,11 +22,11 @@ from sdtool.english import (
     singular,
     with_article,
 )
+from sdtool.captioning.extras import Words
+from sdtool.captioning.names import SUFFIX, clean_name, clean_tag, first_sentence
+from sdtool.captioning.things import KINDS, THINGS
 from sdtool.errors import ObjectError
-from sdtool.extras import Words
-from sdtool.names import SUFFIX, clean_name, clean_tag, first_sentence
 from sdtool.objects import object_rng
-from sdtool.things import KINDS, THINGS
 
 # What Sketchfab's categories say of an object for which nothing else speaks.
 CATEGORIES = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.glb_file import GlbFile
+from sdtool.glb.accessors import GlbFile
 
 GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 

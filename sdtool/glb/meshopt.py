@@ -7,7 +7,7 @@ import numpy as np
 from sdtool.errors import ObjectError
 
 if TYPE_CHECKING:
-    from sdtool.glb_file import GlbFile
+    from sdtool.glb.accessors import GlbFile
 
 FILTERS = {  # allowed strides in bytes; COLOR came with the KHR_ extension
     "NONE": range(4, 257, 4),

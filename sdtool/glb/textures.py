@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.glb_file import GlbFile
-from sdtool.glb_materials import Surface
-from sdtool.glb_tree import MISTYPED
+from sdtool.glb.accessors import GlbFile
+from sdtool.glb.materials import Surface
+from sdtool.glb.tree import MISTYPED
 from sdtool.meshes import Texture
 
 if TYPE_CHECKING:

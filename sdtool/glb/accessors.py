@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.glb_meshopt import decode_meshopt
-from sdtool.glb_tree import MESHOPT, GlbTree
+from sdtool.glb.meshopt import decode_meshopt
+from sdtool.glb.tree import MESHOPT, GlbTree
 from sdtool.limits import Limits
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}

@@ -11,10 +11,10 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from sdtool.english import COLOUR_WORDS, MATERIAL_WORDS
+from sdtool.captioning.english import COLOUR_WORDS, MATERIAL_WORDS
+from sdtool.captioning.names import clean_name
 from sdtool.errors import ObjectError
 from sdtool.limits import Limits
-from sdtool.names import clean_name
 
 LIMITS = Limits()
 

@@ -10,7 +10,7 @@ import numpy as np
 from sdtool import __version__
 from sdtool.errors import ObjectError
 from sdtool.files import atomic_path
-from sdtool.meshes import Mesh, srgb_to_linear, validate
+from sdtool.meshes import Mesh, srgb_to_linear, validate, vertex_normals
 
 UINT16, UINT32, FLOAT32 = 5123, 5125, 5126
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
@@ -88,26 +88,6 @@ def write_glb(
     with atomic_path(path) as temporary:
         temporary.write_bytes(_container(tree, bytes(binary.data)))
     return Path(path)
-
-
-def vertex_normals(mesh: Mesh) -> np.ndarray:
-    """(V, 3) float32 unit normals: face normals averaged by area; +Y where no face decides."""
-    corners = mesh.v_pos.astype(np.float64)[mesh.t_pos_idx]  # (F, 3, 3)
-    doubled_area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    summed = np.stack(
-        [
-            np.bincount(
-                mesh.t_pos_idx.reshape(-1), np.repeat(doubled_area[:, k], 3), len(mesh.v_pos)
-            )
-            for k in range(3)
-        ],
-        axis=1,
-    )
-    length = np.linalg.norm(summed, axis=1, keepdims=True)
-    # Where opposite faces cancel, what remains is rounding: no direction.
-    undecided = length < 1e-12 * max(float(np.abs(doubled_area).max()), 1e-300)
-    normals = np.where(undecided, [0.0, 1.0, 0.0], summed / np.where(undecided, 1.0, length))
-    return normals.astype(np.float32)
 
 
 def _linear_rgba16(color: np.ndarray) -> np.ndarray:

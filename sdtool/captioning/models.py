@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sdtool.captioning.from_models import BLIP
 from sdtool.errors import InputError, SdtoolError
-from sdtool.model_words import BLIP
 
 INSTRUCTION = (
     "Describe the object in this picture in one short phrase of at most fifteen words: what it is, "

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sdtool.captions import choose
+from sdtool.captioning.extras import Words, read_words
+from sdtool.captioning.from_words import choose
 from sdtool.engine import map_items
 from sdtool.errors import ObjectError
-from sdtool.extras import Words, read_words
 from sdtool.ledger import Ledger
 from sdtool.progress import progress
 
@@ -26,7 +26,7 @@ def caption_offline(
     seed: int,
     pool: dict[str, Any],
 ) -> None:
-    """Bring a line for every object into the ledger: see `sdtool.captions`.
+    """Bring a line for every object into the ledger: see `sdtool.captioning.from_words`.
 
     total: how many they are. look_into: when to read words in the objects' files: "when-needed",
     "always" or "never". pool: options of `map_items`.

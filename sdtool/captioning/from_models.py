@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.english import ADJECTIVES, DETERMINERS, with_article
-from sdtool.things import THINGS
+from sdtool.captioning.english import ADJECTIVES, DETERMINERS, with_article
+from sdtool.captioning.things import THINGS
 
 BLIP = "Salesforce/blip-image-captioning-large"
 """The default captioning model."""

@@ -1,0 +1,1 @@
+"""Captions of objects: from the words their artists gave them, or by models that look at them."""
