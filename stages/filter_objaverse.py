@@ -45,10 +45,10 @@ from sdtool.errors import UsageError
 from sdtool.progress import progress
 
 if TYPE_CHECKING:
-    from sdtool.fetching import Origin
-    from sdtool.filter_rules import Rule
-    from sdtool.filtering import Tally
-    from sdtool.sources import Source
+    from sdtool.filtering.fetching import Origin
+    from sdtool.filtering.first_pass import Tally
+    from sdtool.filtering.rules import Rule
+    from sdtool.filtering.sources import Source
 
 PARTS = "parts"
 
@@ -96,7 +96,7 @@ def filter_objaverse(
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result:
-    from sdtool.filter_rules import DEFAULT_RULES, read_rules
+    from sdtool.filtering.rules import DEFAULT_RULES, read_rules
 
     chosen = rules or DEFAULT_RULES
     active = read_rules(chosen)
@@ -112,9 +112,9 @@ def filter_objaverse(
     if mirror and not fetch:
         raise UsageError("--mirror says where to fetch from; add --fetch")
 
-    from sdtool.fetching import choose_origin
-    from sdtool.filter_report import counts_of, print_report
-    from sdtool.sources import Source
+    from sdtool.filtering.fetching import choose_origin
+    from sdtool.filtering.report import counts_of, print_report
+    from sdtool.filtering.sources import Source
 
     found = Source(source)
     if fetch and found.collection is None:
@@ -162,7 +162,7 @@ def _filter(
     time_limit: float,
 ) -> "Tally":
     """The passes that are asked for; in the end their files are in `out`."""
-    from sdtool.filtering import Filter, Parts, first_pass, join_parts
+    from sdtool.filtering.first_pass import Filter, Parts, first_pass, join_parts
 
     places = source.places(out / PARTS / "tables")
     work = Filter(rules, places, Parts(out / PARTS), trusting=origin is not None)
@@ -172,11 +172,11 @@ def _filter(
         join_parts(work.parts, count, out)
         return total
 
-    from sdtool import second_pass
+    from sdtool.filtering import second_pass
 
     problems = {}
     if origin is not None:
-        from sdtool.fetching import Fetcher
+        from sdtool.filtering.fetching import Fetcher
 
         fetcher = Fetcher(origin, source.collection.root)
         missing = sum(1 for _ in second_pass.missing(work.parts, count, fetcher.root))
@@ -191,8 +191,8 @@ def _filter(
 
 
 def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> artifacts.Result:
-    from sdtool.filter_report import counts_of, print_report
-    from sdtool.filtering import Filter, first_pass
+    from sdtool.filtering.first_pass import Filter, first_pass
+    from sdtool.filtering.report import counts_of, print_report
 
     with tempfile.TemporaryDirectory() as folder:
         places = source.places(Path(folder))
@@ -204,7 +204,7 @@ def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> artifacts.R
 
 
 def _explain(source: "Source", rules: "list[Rule]", uid: str, inspect: bool) -> artifacts.Result:
-    from sdtool.explaining import explain
+    from sdtool.filtering.explaining import explain
 
     said = explain(source, rules, uid, inspect)
     print(said, file=sys.stderr)

@@ -17,10 +17,10 @@ from collection_samples import annotation, write_collection, write_json_gz
 from sdtool.annotations import Collection
 from sdtool.bench.corpus import write_corpus
 from sdtool.cli import run
-from sdtool.filter_rules import DEFAULT_RULES, phrases, plain, read_rules
-from sdtool.judge import Judge
+from sdtool.filtering.judge import Judge
+from sdtool.filtering.rules import DEFAULT_RULES, phrases, plain, read_rules
+from sdtool.filtering.sources import Source
 from sdtool.records import Record, read_shard
-from sdtool.sources import Source
 
 # uid → (annotation, the default rules that it meets)
 OBJECTS = {

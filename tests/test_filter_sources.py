@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from collection_samples import annotation, write_collection
 
-from sdtool import sources
 from sdtool.annotations import read_blocks
 from sdtool.cli import run
-from sdtool.glb_write import write_glb
+from sdtool.filtering import sources
+from sdtool.glb import write_glb
 from sdtool.meshes import Mesh
 
 TRIANGLE = Mesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))

@@ -29,7 +29,16 @@ TRAITS = (
     "Old Wooden Red Small Medieval Sci-Fi Game-Ready Stylized Realistic Rusty Modern My Cute Broken "
     "Final v2 Test 3D Blender PBR Low_Poly lowpoly Free Animated The_ HighPoly Vintage Simple été 🔥"
 ).split()
-FLAWS = ("Scan", "(Photogrammetry)", "point cloud", "Scene", "WIP", "Asset Pack", "LowPoly", "Voxel")
+FLAWS = (
+    "Scan",
+    "(Photogrammetry)",
+    "point cloud",
+    "Scene",
+    "WIP",
+    "Asset Pack",
+    "LowPoly",
+    "Voxel",
+)
 SITE = (
     "Animals & Pets|Architecture|Art & Abstract|Cars & Vehicles|Characters & Creatures|"
     "Cultural Heritage & History|Electronics & Gadgets|Fashion & Style|Food & Drink|"
@@ -91,7 +100,9 @@ def write_corpus(folder: Path, count: int, *, files: bool = True, seed: int = 0)
     paths = (f'"{uid}":"{_path(shard, uid)}"' for shard, part in enumerate(uids) for uid in part)
     _write_gz(folder / PATHS, "{" + ",".join(paths) + "}")
     known = [uid for part in uids for uid in part[::17]]  # about as many as LVIS names
-    lvis = {f"{thing.lower()}_{n}": known[n::1156] for n in range(1156) for thing in [THINGS[n % 47]]}
+    lvis = {
+        f"{thing.lower()}_{n}": known[n::1156] for n in range(1156) for thing in [THINGS[n % 47]]
+    }
     _write_gz(folder / LVIS, json.dumps(lvis))
 
 

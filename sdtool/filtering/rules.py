@@ -1,6 +1,6 @@
 """The rules by which objects are left out: read from TOML, and explained for one object.
 
-`sdtool/judge.py` applies them to hundreds of thousands.
+`judge.py` applies them to hundreds of thousands.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 from sdtool.errors import InputError
 from sdtool.records import Record
 
-DEFAULT_RULES = Path(__file__).with_name("filter_rules.toml")
+DEFAULT_RULES = Path(__file__).with_name("rules.toml")
 EFFECTS = ("remove", "require", "keep")
 LISTS = ("tags", "categories", "lvis", "words", "licenses", "uids")
 NUMBERS = ("faces", "vertices", "animations", "bytes")

@@ -1,8 +1,8 @@
 """What each rule of a filter did: counts for the stage record, and a table for the eyes."""
 
-from sdtool.filter_rules import Rule
-from sdtool.filtering import Tally
-from sdtool.judge import Judge
+from sdtool.filtering.first_pass import Tally
+from sdtool.filtering.judge import Judge
+from sdtool.filtering.rules import Rule
 
 
 def counts_of(rules: list[Rule], total: Tally) -> dict[str, int]:

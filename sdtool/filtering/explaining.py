@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
-from sdtool.filter_rules import Rule
-from sdtool.filtering import Listings
-from sdtool.judge import Judge
+from sdtool.filtering.first_pass import Listings
+from sdtool.filtering.judge import Judge
+from sdtool.filtering.rules import Rule
+from sdtool.filtering.sources import Source, Unit
 from sdtool.records import Item, Record
-from sdtool.sources import Source, Unit
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def explain(source: Source, rules: list[Rule], uid: str, inspect: bool) -> Expla
     record = _find(source, uid)
     has_file = Listings().has(record.path)
     if inspect and has_file:
-        from sdtool.inspection import inspect_file
+        from sdtool.filtering.inspection import inspect_file
 
         record.add_measures(inspect_file(record.path))
     judge = Judge(rules)

@@ -7,7 +7,7 @@ rules that name it, filled in as tags are met, so that a tag is taken apart once
 from collections import Counter
 from collections.abc import Callable
 
-from sdtool.filter_rules import (
+from sdtool.filtering.rules import (
     FLAGS,
     MEASURED_FLAGS,
     MEASURES,

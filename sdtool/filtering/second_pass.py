@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 from sdtool.artifacts import FAILURES
 from sdtool.engine import attempt, map_items
 from sdtool.errors import InputError, ObjectError
-from sdtool.fetching import Fetcher, Wanted, begin_fetching
 from sdtool.files import append_jsonl, atomic_path, read_jsonl
-from sdtool.filtering import (
+from sdtool.filtering.fetching import UNREACHABLE, Fetcher, Wanted, begin_fetching
+from sdtool.filtering.first_pass import (
     KEPT,
     REJECTED,
     Listings,
@@ -29,8 +29,8 @@ from sdtool.filtering import (
     failure,
     remove_if_empty,
 )
-from sdtool.inspection import inspect_file, unusable
-from sdtool.judge import Judge
+from sdtool.filtering.inspection import inspect_file, unusable
+from sdtool.filtering.judge import Judge
 from sdtool.progress import Bar
 from sdtool.records import Record, json_line, read_lines
 
@@ -77,35 +77,36 @@ def fetch(
     Each object becomes a line of `fetched.jsonl` in `out`. InputError if nobody answers for the
     first object, or for many in a row.
     """
-    ledger = out / FETCHED
-    first = next(missing(parts, count, fetcher.root), None)
-    if first is not None:
-        begin_fetching(fetcher.root)
-        _mend(ledger)
-        trial = attempt(replace(fetcher, attempts=2), first)
-        silent = SILENT if _unanswered(trial) else 0
-        wanted = missing(parts, count, fetcher.root) if not silent else ()
-        with closing(map_items(fetcher, wanted, workers=workers, timeout=FETCH_LIMIT)) as outcomes:
-            for item, outcome in outcomes:
-                failed = isinstance(outcome, ObjectError)
-                what = {"reason": outcome.reason, "message": str(outcome)} if failed else outcome
-                append_jsonl(ledger, {"uid": item.uid, **what})
-                bar.advance(failed=failed)
-                trial, silent = outcome, silent + 1 if _unanswered(outcome) else 0
-                if silent == SILENT:
-                    break
-        if silent == SILENT:
-            left = sum(1 for _ in missing(parts, count, fetcher.root))
-            raise InputError(
-                f"{left} of the objects that the rules keep are not on this disk, and "
-                f"{fetcher.origin.name} cannot be reached ({trial}); run the same command where it "
-                "can, or add --mirror with a folder or URL that holds a copy, or leave out --fetch"
-            )
+    ledger, root, silent = out / FETCHED, fetcher.root, 0
+    _mend(ledger)
+    first = next(missing(parts, count, root), None)
+    if first is None:
+        return _problems(ledger)
+    begin_fetching(root)
+    outcome = attempt(replace(fetcher, attempts=2), first)
+    if isinstance(outcome, ObjectError):  # it has its turn again, unless nobody is there
+        silent = SILENT if outcome.reason == UNREACHABLE else 0
+    else:
+        append_jsonl(ledger, outcome)
+        bar.advance()
+    wanted = missing(parts, count, root) if not silent else ()
+    with closing(map_items(fetcher, wanted, workers=workers, timeout=FETCH_LIMIT)) as outcomes:
+        for item, outcome in outcomes:
+            failed = isinstance(outcome, ObjectError)
+            what = {"reason": outcome.reason, "message": str(outcome)} if failed else outcome
+            append_jsonl(ledger, {"uid": item.uid, **what})
+            bar.advance(failed=failed)
+            silent = silent + 1 if failed and outcome.reason == UNREACHABLE else 0
+            if silent == SILENT:
+                break
+    if silent == SILENT:
+        left = sum(1 for _ in missing(parts, count, root))
+        raise InputError(
+            f"{left} of the objects that the rules keep are not on this disk, and "
+            f"{fetcher.origin.name} cannot be reached ({outcome}); run the same command where it "
+            "can, or add --mirror with a folder or URL that holds a copy, or leave out --fetch"
+        )
     return _problems(ledger)
-
-
-def _unanswered(outcome: Any) -> bool:
-    return isinstance(outcome, ObjectError) and outcome.reason == "unreachable"
 
 
 def _problems(ledger: Path) -> dict[str, ObjectError]:

@@ -24,7 +24,9 @@ from typing import Any, Protocol
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+FAILURES = (OSError, EOFError, ValueError, LookupError, http.client.HTTPException)
 SILENCE = 60.0  # seconds without a byte after which a connection is given up
+UNREACHABLE = "unreachable"  # the reason if nobody answers
 STAGING = ".fetching"  # folder in the collection for files that are not whole yet
 
 
@@ -37,7 +39,7 @@ class Wanted:
 
 
 class Origin(Protocol):
-    """Where files come from. `get` raises OSError if it cannot; `name` is for messages."""
+    """Where files come from. `get` raises one of FAILURES if it cannot; `name` is for messages."""
 
     name: str
 
@@ -67,7 +69,7 @@ class Url:
             shutil.copyfileobj(answer, file, 1 << 20)
             length = answer.headers.get("Content-Length")
         if length is not None and target.stat().st_size != int(length):
-            raise ConnectionError(f"the connection ended before the file did ({url})")
+            raise EOFError(f"the connection ended before the file did ({url})")
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,14 @@ class Fetcher:
             try:
                 size = self._get(wanted)
                 return {**vars(wanted), "bytes": size, "attempts": attempt}
-            except (OSError, ValueError, LookupError, http.client.HTTPException) as error:
+            except FAILURES as error:
                 problem = error
             if getattr(problem, "errno", None) in FULL:
                 raise InputError(f"{self.root} cannot take more files: {problem.strerror}")
             if _is_final(problem) or attempt == self.attempts:
                 break
             time.sleep(self.pause * 2 ** (attempt - 1))
-        reason = "unreachable" if _nobody_answered(problem) else "not-fetched"
+        reason = UNREACHABLE if _nobody_answered(problem) else "not-fetched"
         raise ObjectError(reason, f"{wanted.path} from {self.origin.name}: {problem}")
 
     def _get(self, wanted: Wanted) -> int:
@@ -168,7 +170,7 @@ def begin_fetching(root: Path) -> None:
 def _nobody_answered(error: Exception) -> bool:
     if isinstance(error, urllib.error.HTTPError | urllib.error.ContentTooShortError):
         return False
-    return isinstance(error, urllib.error.URLError | TimeoutError)
+    return isinstance(error, urllib.error.URLError | TimeoutError | ConnectionError)
 
 
 def _is_final(error: Exception) -> bool:

@@ -20,11 +20,11 @@ from sdtool.artifacts import FAILURES
 from sdtool.engine import map_items
 from sdtool.errors import InputError, ObjectError
 from sdtool.files import atomic_path, read_json, write_json
-from sdtool.filter_rules import Rule
-from sdtool.judge import Judge
+from sdtool.filtering.judge import Judge
+from sdtool.filtering.rules import Rule
+from sdtool.filtering.sources import Source, Unit
 from sdtool.progress import Bar
 from sdtool.records import Record, json_line
-from sdtool.sources import Source, Unit
 
 KEPT, REJECTED, TALLY = "objects.jsonl", "rejected.jsonl", "tally.json"
 LISTED = 20_000  # files of a folder that are listed; beyond that each is asked for by itself
