@@ -13,7 +13,10 @@ from sdtool.meshes import Mesh
 def to_canonical(mesh: Mesh) -> Mesh:
     """Centre the tight bounding box at the origin; scale uniformly so that its longest side is 1."""
     low, high = mesh.bounds().astype(np.float64)
-    return mesh.with_positions((mesh.v_pos - (low + high) / 2) / (high - low).max())
+    v_pos = np.empty_like(mesh.v_pos)
+    np.subtract(mesh.v_pos, (low + high) / 2, out=v_pos, casting="same_kind")  # in float64
+    v_pos /= (high - low).max()
+    return mesh.with_positions(v_pos)
 
 
 def canonical_coordinates(points, low, high):

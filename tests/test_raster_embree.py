@@ -5,11 +5,11 @@ import pytest
 import trimesh
 
 from sdtool.bench.embree import embree_maps, embree_rast
-from sdtool.bench.rendering import numba_maps
 from sdtool.cameras import ViewRange, orbit, random_views, world_to_clip
 from sdtool.ccm import to_canonical
 from sdtool.meshes import Mesh
 from sdtool.render import kernels
+from sdtool.render.maps import render_maps
 from sdtool.toyverse.toys import make
 
 pytest.importorskip("embreex", reason="embreex is not installed")
@@ -59,7 +59,8 @@ def test_masks_agree(mesh, c2w):
 
 def test_coordinates_agree(mesh, c2w):
     """Both name the same point of the surface: of a unit object, within rounding."""
-    ours, theirs = numba_maps(mesh, c2w, FOV, SIZE), embree_maps(mesh, c2w, FOV, SIZE)
+    ours = render_maps(mesh, c2w, FOV, SIZE, ("ccm",), supersample=1)["ccm"]
+    theirs = embree_maps(mesh, c2w, FOV, SIZE)
     error = np.abs(ours - theirs).max(axis=-1)
     assert np.quantile(error, 0.9995) < 1e-4  # two coinciding surfaces may differ in a few pixels
     assert error.max() < 1e-3

@@ -13,11 +13,13 @@ from rich.console import Console
 
 from sdtool.bench.captions import captions
 from sdtool.bench.collections import collections
+from sdtool.bench.filtering import filtering
 from sdtool.bench.lifting import lifting
 from sdtool.bench.rendering import rendering
 from sdtool.errors import SdtoolError
 
 PARTS = {
+    "filtering": filtering,
     "rendering": rendering,
     "collections": collections,
     "captions": captions,

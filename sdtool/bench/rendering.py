@@ -15,12 +15,6 @@ from sdtool.meshes import Mesh
 from sdtool.render.maps import render_maps
 
 VIEWS, SIZE, SECONDS = 16, 64, 1.5
-SUBDIVISIONS = (3, 5)  # spheres of 1,280 and 20,480 triangles
-
-
-def numba_maps(mesh: Mesh, c2w: np.ndarray, fov: float, size: int) -> np.ndarray:
-    """CCMs (N, size, size, 4) of a canonical mesh, one sample a pixel."""
-    return render_maps(mesh, c2w, fov, size, ("ccm",), supersample=1)["ccm"]
 
 
 def lumpy_sphere(subdivisions: int) -> Mesh:
@@ -45,30 +39,38 @@ def rates(functions: dict[str, Callable[[], object]], seconds: float) -> dict[st
 
 
 def rendering(folder: Path, seconds: float = SECONDS) -> Table:
-    """Load a GLB and render its CCMs, by numba and by Embree."""
+    """Load a GLB and render its CCMs, by numba and by Embree: one sample a pixel, and 4×4."""
     title = f"CCM objects a second: load a GLB, {VIEWS} views of {SIZE}×{SIZE}, one thread"
     table = Table("mesh", title=title, title_justify="left")
-    for heading in ("numba", "Embree", "against Embree", "mask differs", "CCM differs"):
+    for heading in ("samples", "numba", "Embree", "against Embree", "mask differs", "CCM differs"):
         table.add_column(heading, justify="right")
     look = ViewRange()
     c2w, fov = random_views(np.random.default_rng(0), VIEWS, look), float(np.radians(look.fov))
-    for subdivisions in SUBDIVISIONS:
+    for samples, subdivisions in ((1, 3), (1, 5), (4, 3), (4, 5)):
         path = write_glb(folder / f"sphere-{subdivisions}.glb", lumpy_sphere(subdivisions))
 
-        def by(render, path=path) -> np.ndarray:
-            return render(ccm.to_canonical(load_mesh(path)), c2w, fov, SIZE)
+        def numba(path=path, samples=samples) -> np.ndarray:
+            return render_maps(_load(path), c2w, fov, SIZE, ("ccm",), samples)["ccm"]
 
-        ours, theirs = by(numba_maps), by(embree_maps)  # compiles, and warms the file cache
-        both = (ours[..., 3] > 0) & (theirs[..., 3] > 0)
-        differs = int((ours[..., 3] != theirs[..., 3]).sum())
+        def embree(path=path, samples=samples) -> np.ndarray:
+            return ccm.downsample(embree_maps(_load(path), c2w, fov, SIZE * samples), samples)
+
+        ours, theirs = numba(), embree()  # compiles, and warms the file cache
+        both = (ours[..., 3] == 1) & (theirs[..., 3] == 1)
+        differs = int((np.abs(ours[..., 3] - theirs[..., 3]) > 1e-5).sum())
         worst = float(np.abs(ours - theirs)[both].max()) / 2
-        rate = rates({"numba": lambda: by(numba_maps), "Embree": lambda: by(embree_maps)}, seconds)
+        rate = rates({"numba": numba, "Embree": embree}, seconds)
         table.add_row(
             f"{20 * 4**subdivisions:,} triangles",
+            f"{samples}×{samples}",
             f"{rate['numba']:.0f}",
-            f"{rate['Embree']:.0f}",
+            f"{rate['Embree']:.1f}",
             f"{rate['numba'] / rate['Embree']:.1f}×",
             f"{differs} of {VIEWS * SIZE * SIZE} px",
             f"{worst:.0e} at most",
         )
     return table
+
+
+def _load(path: Path) -> Mesh:
+    return ccm.to_canonical(load_mesh(path))
