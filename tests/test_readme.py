@@ -11,7 +11,7 @@ from sdtool import cli
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 LINES = [
-    line.split("  #")[0].strip()
+    re.sub(r"^srun [^|]*?(?=sdtool )", "", line.split("  #")[0].split(" > ")[0].strip())
     for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
     for line in block.splitlines()
 ]
