@@ -22,7 +22,10 @@ from sdtool.errors import InputError, ObjectError
 from sdtool.records import Item, Record, read_shard
 from sdtool.uid_table import UidTable
 
-LAYOUT = "expected object-paths.json.gz and a folder metadata/ of .json.gz files in it"
+LAYOUT = (
+    "expected object-paths.json.gz and a folder metadata/ of .json.gz files in it "
+    "(objaverse.load_annotations() of the objaverse package fetches both)"
+)
 BLOCK = 1 << 23  # bytes read at once from files that are too long to be read whole
 
 
@@ -78,9 +81,8 @@ class Places:
         """The path; None if it would lead out of where it must be."""
         if not self.confined:
             return os.path.join(self.root, listed)
-        if listed[:1] == "/" or "\0" in listed or ".." in listed.split("/"):
-            return None
-        return f"{self.root}/{listed}"
+        leads_out = listed[:1] == "/" or (".." in listed and ".." in listed.split("/"))
+        return None if leads_out or "\0" in listed else f"{self.root}/{listed}"
 
 
 def _find_root(root: Path) -> Path:

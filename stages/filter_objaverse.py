@@ -25,9 +25,11 @@ Examples:
 
     sdtool filter-objaverse ~/.objaverse/hf-objaverse-v1 --dry-run
 
+    sdtool filter-objaverse ~/.objaverse/hf-objaverse-v1 --out filtered/ --fetch --inspect
+
     sdtool filter-objaverse --print-rules > my.toml
 
-    sdtool filter-objaverse objs/ --out filtered/ --rules my.toml --inspect
+    sdtool filter-objaverse filtered/objects.jsonl --out again/ --rules my.toml
 
     sdtool filter-objaverse objs/ --explain 8476c4170df24cf5bbe6967222d1a42d
 """
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from sdtool.filtering.sources import Source
 
 PARTS = "parts"
+FETCH, INSPECT = "Files that are absent", "Files themselves"
 
 
 def filter_objaverse(
@@ -75,24 +78,40 @@ def filter_objaverse(
         bool, typer.Option("--dry-run", help="Show the table and write nothing.")
     ] = False,
     fetch: Annotated[
-        bool, typer.Option("--fetch", help="Fetch the files that are not on this disk.")
+        bool,
+        typer.Option(
+            "--fetch", help="Fetch the files that are not on this disk.", rich_help_panel=FETCH
+        ),
     ] = False,
     mirror: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDER|URL",
-            help="With --fetch: a copy of the collection to fetch from.",
+            help="A copy of the collection to fetch from.",
             show_default="the objaverse package",
+            rich_help_panel=FETCH,
         ),
     ] = None,
     inspect: Annotated[
-        bool, typer.Option("--inspect", help="Open and measure the files that are left.")
+        bool,
+        typer.Option(
+            "--inspect", help="Open and measure the files that are left.", rich_help_panel=INSPECT
+        ),
     ] = False,
-    time_limit: Annotated[
-        float, typer.Option(min=0, help="With --inspect: seconds for one file; 0 for no limit.")
-    ] = 60.0,
+    timeout: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds a file may take; 0: no limit.", rich_help_panel=INSPECT),
+    ] = 120.0,
+    max_memory_gb: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Memory of one worker process that inspects; 0: no limit.",
+            rich_help_panel=INSPECT,
+        ),
+    ] = 16.0,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes; 0 for one a core. 1 has no time limit.")
+        int, typer.Option(min=0, help="Processes; 0: every core; 1: no process, no protection.")
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result:
@@ -141,9 +160,10 @@ def filter_objaverse(
         print(f"{out} is already filtered; --overwrite redoes it", file=sys.stderr)
         return record.result()
     files.write_text(out / "rules.toml", chosen.read_text(encoding="utf-8"))
-    total = _filter(found, active, out, workers, origin, inspect, time_limit)
+    limits = {"timeout": timeout, "memory": int(max_memory_gb * 2**30)} if inspect else None
+    total = _filter(found, active, out, workers, origin, limits)
     counts = counts_of(active, total)
-    print_report(active, counts, inspect)
+    print_report(active, counts, inspect or total.measured)
     made = ["objects.jsonl", "rejected.jsonl", "rules.toml"]
     for name in (artifacts.FAILURES, "fetched.jsonl", "inspected.jsonl"):
         made += [name] * (out / name).is_file()
@@ -158,17 +178,19 @@ def _filter(
     out: Path,
     workers: int,
     origin: "Origin | None",
-    inspect: bool,
-    time_limit: float,
+    inspect: dict[str, float] | None,
 ) -> "Tally":
-    """The passes that are asked for; in the end their files are in `out`."""
+    """The passes that are asked for; in the end their files are in `out`.
+
+    origin: where to fetch from, if at all. inspect: limits of a file's inspection, if at all.
+    """
     from sdtool.filtering.first_pass import Filter, Parts, first_pass, join_parts
 
     places = source.places(out / PARTS / "tables")
     work = Filter(rules, places, Parts(out / PARTS), trusting=origin is not None)
-    with progress("filtering", places.paths.count, "objects") as bar:
+    with progress("filtering", places.paths.count or None, "objects") as bar:
         count, total = first_pass(source, work, workers, bar)
-    if source.collection is not None and origin is None and not inspect:
+    if source.collection is not None and origin is None and inspect is None:
         join_parts(work.parts, count, out)
         return total
 
@@ -183,9 +205,9 @@ def _filter(
         print(f"{missing} files to fetch from {origin.name}", file=sys.stderr)
         with progress("fetching", missing, "files") as bar:
             problems = second_pass.fetch(fetcher, work.parts, count, out, workers, bar)
-    if inspect:
+    if inspect is not None:
         with progress("inspecting", total.kept.total(), "objects") as bar:
-            second_pass.inspect(work.parts, count, workers, time_limit, bar)
+            second_pass.inspect(work.parts, count, bar, workers=workers, **inspect)
     once = source.collection is None  # a collection's files are dictionaries
     return second_pass.judge_again(work.parts, count, work.judge, out, problems, once)
 
@@ -196,10 +218,10 @@ def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> artifacts.R
 
     with tempfile.TemporaryDirectory() as folder:
         places = source.places(Path(folder))
-        with progress("filtering", places.paths.count, "objects") as bar:
+        with progress("filtering", places.paths.count or None, "objects") as bar:
             _, total = first_pass(source, Filter(rules, places, None), workers, bar)
     counts = counts_of(rules, total)
-    print_report(rules, counts, measured=False)
+    print_report(rules, counts, total.measured)
     return artifacts.Result(source.path, {"counts": counts}, total.failed)
 
 

@@ -102,6 +102,16 @@ def test_filters_can_be_chained_and_nothing_is_lost(tmp_path, filtered):
     assert len(filtered(listing, out="i")[2]) == len(KEPT)  # what the lines say is judged
 
 
+def test_measures_of_a_wrong_type_are_not_known(tmp_path, filtered):
+    line = {"uid": "x", "path": None, "readable": "no", "triangles": "many", "width": 2}
+    (tmp_path / "a.jsonl").write_text(as_lines([line]))
+    (tmp_path / "rules.toml").write_text(
+        '[[rule]]\nname = "few"\nbelow = { triangles = 60 }\nreadable = false\n'
+        '[[rule]]\nname = "wide"\nabove = { width = 1 }\n'
+    )
+    assert filtered(tmp_path / "a.jsonl")[2] == [{"uid": "x", "name": "", "rules": ["wide"]}]
+
+
 def test_paths_in_lines_are_relative_to_their_file(tmp_path, filtered):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/objects.jsonl").write_text(

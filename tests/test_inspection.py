@@ -268,7 +268,8 @@ def test_measures_can_be_filtered_again(collection, tmp_path, capsys):
         '[[rule]]\nname = "wide"\nabove = { width = 1.9 }\n'
     )
     arguments = (tmp_path / "f", "--rules", rules, "--out")
-    assert command(capsys, *arguments, tmp_path / "g")[0] == 0
+    code, _, stderr = command(capsys, *arguments, tmp_path / "g")
+    assert code == 0 and "add --inspect" not in stderr
     assert {line["uid"]: line["rules"] for line in lines(tmp_path / "g/rejected.jsonl")} == {
         uid: ["wide"] for uid in GOOD
     }
@@ -296,7 +297,7 @@ def test_explain_can_look_at_the_file(collection, capsys):
 
 
 def test_a_file_that_takes_too_long_is_not_readable(collection, tmp_path, capsys):
-    arguments = ("--inspect", "--workers", 2, "--time-limit", 0.0001)
+    arguments = ("--inspect", "--workers", 2, "--timeout", 0.0001)
     assert command(capsys, collection, "--out", tmp_path / "f", *arguments)[0] == 0
     errors = {line.get("error") for line in lines(tmp_path / "f/inspected.jsonl")}
     assert "timeout" in errors and lines(tmp_path / "f/objects.jsonl") == []

@@ -2,12 +2,14 @@
 
     python -m sdtool.bench.corpus FOLDER [COUNT]
 
-Fields, types and sizes follow a real annotation (about 2.2 kB of JSON with one thumbnail): names as
-artists write them, tags as frequent as words are (Zipf), descriptions of all lengths and alphabets.
+Fields and types follow a real annotation, with thumbnails in five sizes (3.2 kB of JSON on average):
+names as artists write them, tags as frequent as words are (Zipf), descriptions of all lengths and
+alphabets.
 """
 
 import gzip
 import json
+import os
 import sys
 from functools import cache, partial
 from pathlib import Path
@@ -63,14 +65,19 @@ SENTENCES = (
 )
 
 TAG = '{"name":"%s","slug":"%s","uri":"https://api.example.org/v3/tags/%s"}'
+PICTURE = (
+    '{"uid":"%s","size":%d,"width":%d,"url":"https://media.example.org/models/%s/thumbnails/%s/%s.jpeg",'
+    '"height":%d}'
+)
+WIDTHS = (1920, 1024, 720, 256, 64)
+IDS = 2 + len(WIDTHS)  # of the object, its owner and its pictures
 ANNOTATION = (
     '"%(uid)s":{"uri":"https://api.example.org/v3/models/%(uid)s","uid":"%(uid)s","name":%(name)s,'
     '"staffpickedAt":%(picked)s,"viewCount":%(views)d,"likeCount":%(likes)d,"animationCount":%(moves)d,'
     '"viewerUrl":"https://example.org/3d-models/%(uid)s",'
     '"embedUrl":"https://example.org/models/%(uid)s/embed","commentCount":0,"isDownloadable":true,'
     '"publishedAt":"%(date)s","tags":[%(tags)s],"categories":[%(categories)s],"thumbnails":{"images":'
-    '[{"uid":"%(picture)s","size":37800,"width":1920,"url":"https://media.example.org/models/%(uid)s/'
-    'thumbnails/%(picture)s/%(owner)s.jpeg","height":1080}]},"user":{"uid":"%(owner)s","username":'
+    '[%(pictures)s]},"user":{"uid":"%(owner)s","username":'
     '"user%(views)d","displayName":"User %(views)d","profileUrl":"https://example.org/user%(views)d",'
     '"account":"basic","avatar":{"uri":"","images":[]},"uri":"https://api.example.org/v3/users/'
     '%(owner)s"},"description":%(description)s,"faceCount":%(source_faces)d,"createdAt":"%(date)s",'
@@ -87,7 +94,7 @@ ANNOTATION = (
 def write_corpus(folder: Path, count: int, *, files: bool = True, seed: int = 0) -> None:
     """Write `count` annotations over 160 shards, their object paths and LVIS categories.
 
-    files: also an empty GLB for each object, so that it counts as being there.
+    files: also an (empty) GLB for each object, so that it counts as being there.
     """
     write = partial(_write_shard, folder, seed, files)
     starts = np.linspace(0, count, SHARDS + 1).astype(int).tolist()
@@ -115,10 +122,9 @@ def _write_shard(folder: Path, seed: int, files: bool, task: tuple[int, int, int
     shard, begin, end = task
     rng = np.random.default_rng([seed, shard])
     n = end - begin
-    words = rng.bytes(n * 48).hex()
-    texts = [words[i * 96 : i * 96 + 96] for i in range(n)]
-    uids = [text[:32] if rng_odd != "00" else _base62(text) for text, rng_odd in
-            ((text, text[94:]) for text in texts)]  # fmt: skip
+    digits = rng.bytes(n * 16 * IDS).hex()
+    ids = [[digits[32 * k : 32 * k + 32] for k in range(i * IDS, (i + 1) * IDS)] for i in range(n)]
+    uids = [_base62(own[0] + own[1]) if own[1][:2] == "00" else own[0] for own in ids]
     pick = _picker(rng, n)
     names, descriptions, tags = _names(), _descriptions(), _tags()
     name, description = pick(len(names)), pick(len(descriptions))
@@ -145,8 +151,11 @@ def _write_shard(folder: Path, seed: int, files: bool, task: tuple[int, int, int
                 "date": f"20{12 + views[i] % 11}-0{1 + likes[i] % 9}-18T09:36:25.430631",
                 "tags": ",".join(own),
                 "categories": ",".join(f'{{"name":"{c}"}}' for c in some),
-                "picture": texts[i][32:64],
-                "owner": texts[i][62:94],
+                "pictures": ",".join(
+                    PICTURE % (picture, width * 19, width, uid, ids[i][2], picture, width * 9 // 16)
+                    for picture, width in zip(ids[i][2:], WIDTHS, strict=True)
+                ),
+                "owner": ids[i][1],
                 "description": descriptions[description[i]],
                 "source_faces": faces[i] + likes[i],
                 "faces": faces[i],
@@ -157,10 +166,12 @@ def _write_shard(folder: Path, seed: int, files: bool, task: tuple[int, int, int
             }
         )
     _write_gz(folder / "metadata" / f"000-{shard:03d}.json.gz", "{" + ",".join(parts) + "}")
-    if files:
-        (folder / "glbs" / f"000-{shard:03d}").mkdir(parents=True, exist_ok=True)
-        for uid in uids:
-            (folder / _path(shard, uid)).touch()
+    if files and uids:
+        home = folder / "glbs" / f"000-{shard:03d}"
+        home.mkdir(parents=True, exist_ok=True)
+        (home / f"{uids[0]}.glb").touch()
+        for uid in uids[1:]:  # one file under many names, which costs the least
+            os.link(home / f"{uids[0]}.glb", home / f"{uid}.glb")
     return uids
 
 

@@ -37,6 +37,7 @@ class Tally:
     kept: Counter[int] = field(default_factory=Counter)
     rejected: Counter[int] = field(default_factory=Counter)
     failed: int = 0
+    measured: bool = False  # whether any object came with measures
     annotated: list[str] = field(default_factory=list)  # of a folder's meshes, the uids of these
 
     def add(self, other: "Tally") -> None:
@@ -44,6 +45,7 @@ class Tally:
         self.kept.update(other.kept)
         self.rejected.update(other.rejected)
         self.failed += other.failed
+        self.measured |= other.measured
         self.annotated += other.annotated
 
     @property
@@ -90,29 +92,28 @@ class Listings:
     """Whether files are there: folders are listed once, which beats asking for each file."""
 
     def __init__(self):
-        self._names: dict[str, set[str] | None] = {}
+        self._files: set[str] = set()
+        self._listed: dict[str, bool] = {}  # folder → whether all of its files are in the set
 
     def has(self, path: str | None) -> bool:
         """Whether the absolute `path` is a file."""
-        if path is None:
-            return False
-        folder, _, name = path.rpartition("/")
-        if folder not in self._names:
-            self._names[folder] = self._list(folder)
-        names = self._names[folder]
-        return os.path.isfile(path) if names is None else name in names
+        if path is None or path in self._files:
+            return path is not None
+        folder = path.rpartition("/")[0]
+        if folder not in self._listed:
+            self._listed[folder] = self._list(folder)
+            return self.has(path)
+        return not self._listed[folder] and os.path.isfile(path)
 
-    @staticmethod
-    def _list(folder: str) -> set[str] | None:
-        """The files in a folder; None if there are too many."""
+    def _list(self, folder: str) -> bool:
+        """Note the files in a folder, and say whether they are all."""
         try:
             with os.scandir(folder) as entries:
                 some = list(islice(entries, LISTED + 1))
-                if len(some) > LISTED:
-                    return None
-                return {entry.name for entry in some if entry.is_file()}
+            self._files.update(entry.path for entry in some if entry.is_file())
         except (OSError, ValueError):
-            return set()
+            return True  # there is nothing
+        return len(some) <= LISTED
 
 
 @dataclass
@@ -165,6 +166,7 @@ def decide(
 ) -> None:
     """Count a record that was judged, and add its line to the file where it belongs."""
     reasons = judge.reasons(bits)
+    tally.measured |= record.measures is not None
     if reasons:
         tally.rejected[bits] += 1
         line = {"uid": record.uid, "name": record.name, "rules": reasons}

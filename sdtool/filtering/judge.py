@@ -15,8 +15,9 @@ from sdtool.filtering.rules import (
     WORD,
     Measures,
     Rule,
+    number,
     plain,
-)  # fmt: skip
+)
 from sdtool.records import Record
 
 INFINITE = float("inf")
@@ -105,7 +106,7 @@ class Judge:
         if measures is None:
             return met ^ self._required_early
         for name, low, high, bit in self._late_limits:
-            value = measures.get(name)
+            value = number(record, measures, name)
             if value is not None and not low <= value <= high:
                 met |= bit
         for name, wanted, bit in self._late_flags:

@@ -20,7 +20,7 @@ def counts_of(rules: list[Rule], total: Tally) -> dict[str, int]:
 
 
 def print_report(rules: list[Rule], counts: dict[str, int], measured: bool) -> None:
-    """Print the table to stderr. measured: whether the files themselves were inspected."""
+    """Print the table to stderr. measured: whether files were inspected, now or earlier."""
     from rich.console import Console
     from rich.table import Table
 

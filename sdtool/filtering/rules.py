@@ -18,7 +18,7 @@ EFFECTS = ("remove", "require", "keep")
 LISTS = ("tags", "categories", "lvis", "words", "licenses", "uids")
 NUMBERS = ("faces", "vertices", "animations", "bytes")
 FLAGS = ("age_restricted", "in_lvis", "has_file")
-# What --inspect finds out (`inspection.inspect`); unknown before.
+# What --inspect finds out (`inspection.measure`); unknown before.
 MEASURES = (
     "triangles", "components", "width", "height", "depth",
     "flatness", "degenerate", "open_edges", "sideways",
@@ -30,7 +30,7 @@ Measures = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """A name, an effect, and tests; the TOML file explains them. Word lists are `plain`."""
+    """A name, an effect, and tests; rules.toml explains them. Word lists are `plain`, uids are not."""
 
     name: str
     effect: str = "remove"
@@ -153,10 +153,10 @@ def read_rules(path: str | Path) -> list[Rule]:
     if table or not isinstance(entries, list) or not entries:
         raise InputError(f"{path} should hold [[rule]] tables and nothing else; see --print-rules")
     rules, names = [], set()
-    for number_, entry in enumerate(entries, start=1):
+    for position, entry in enumerate(entries, start=1):
         name = entry.pop("name", None) if isinstance(entry, dict) else None
         if not isinstance(name, str) or not name:
-            raise InputError(f"{path}, rule {number_} has no name")
+            raise InputError(f"{path}, rule {position} has no name")
         if name in names:
             raise InputError(f"{path} has two rules named {name}")
         names.add(name)

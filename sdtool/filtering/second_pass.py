@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sdtool.artifacts import FAILURES
-from sdtool.engine import attempt, map_items
+from sdtool.engine import map_items
 from sdtool.errors import InputError, ObjectError
 from sdtool.files import append_jsonl, atomic_path, read_jsonl
 from sdtool.filtering.fetching import UNREACHABLE, Fetcher, Wanted, begin_fetching
@@ -33,6 +33,7 @@ from sdtool.filtering.inspection import inspect_file, unusable
 from sdtool.filtering.judge import Judge
 from sdtool.progress import Bar
 from sdtool.records import Record, json_line, read_lines
+from sdtool.workers import attempt
 
 INSPECTED, FETCHED = "inspected.jsonl", "fetched.jsonl"
 FETCH_LIMIT = 1800.0  # seconds for one object with all attempts
@@ -122,10 +123,13 @@ def _problems(ledger: Path) -> dict[str, ObjectError]:
 # Inspecting
 
 
-def inspect(parts: Parts, count: int, workers: int, timeout: float, bar: Bar) -> None:
-    """Measure the files of all kept objects, but for those whose lines held measures already."""
+def inspect(parts: Parts, count: int, bar: Bar, **limits: float) -> None:
+    """Measure the files of all kept objects, but for those whose lines held measures already.
+
+    limits: workers, timeout and memory, as `map_items` has them.
+    """
     items = _uninspected(parts, count, bar)
-    outcomes = map_items(_inspect, items, workers=workers, timeout=timeout, recycle=RECYCLE)
+    outcomes = map_items(_inspect, items, recycle=RECYCLE, **limits)
     for (number, uid, _), outcome in outcomes:
         failed = isinstance(outcome, ObjectError)
         measures = unusable(outcome) if failed else outcome

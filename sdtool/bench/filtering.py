@@ -1,0 +1,83 @@
+"""`sdtool filter-objaverse` against a bare pass over the same shards that only unpacks and parses.
+
+    python -m sdtool.bench.filtering PARSER FOLDER    is such a pass
+
+The corpus is made up (`corpus.py`); SDTOOL_BENCH_ANNOTATIONS=800000 makes it as long as Objaverse.
+"""
+
+import gzip
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from rich.table import Table
+
+from sdtool.bench.corpus import write_corpus
+from sdtool.bench.watch import Run, run_watched
+from sdtool.engine import available_cores, map_items
+
+COUNT = int(os.environ.get("SDTOOL_BENCH_ANNOTATIONS", "200000"))
+ROUNDS = 2  # of each run, in turn; the fastest counts
+
+
+def filtering(folder: Path) -> Table:
+    """Annotations a second and peak memory of the whole command, and of bare passes."""
+    root, cores = folder / "corpus", available_cores()
+    write_corpus(root, COUNT)
+    size = sum(path.stat().st_size for path in (root / "metadata").iterdir())
+    bare = ["json", "msgspec", *["orjson"] * (importlib.util.find_spec("orjson") is not None)]
+    commands = {
+        f"gunzip + {parser}": lambda _, parser=parser: _bare(root, parser) for parser in bare
+    }
+    commands["filter-objaverse"] = lambda turn: _filter(root, folder / f"filtered-{turn}")
+    runs: dict[str, list[Run]] = {name: [] for name in commands}
+    for turn in range(ROUNDS):
+        for name, command in commands.items():
+            runs[name].append(command(turn))
+    best = {name: min(run.seconds for run in found) for name, found in runs.items()}
+    fastest = min(seconds for name, seconds in best.items() if name != "filter-objaverse")
+    title = (
+        f"{COUNT:,} annotations in 160 shards ({size / 2**20:.0f} MB packed), {cores} processes, "
+        f"the faster of {ROUNDS} runs"
+    )
+    table = Table("pass", title=title, title_justify="left")
+    for heading in ("seconds", "annotations/s", "of the fastest bare pass", "peak memory"):
+        table.add_column(heading, justify="right")
+    for name, seconds in best.items():
+        peak = max(run.peak for run in runs[name]) / 2**20
+        rate, ratio = COUNT / seconds, seconds / fastest
+        table.add_row(name, f"{seconds:.1f}", f"{rate:,.0f}", f"{ratio:.2f}×", f"{peak:.0f} MB")
+    return table
+
+
+def _filter(root: Path, out: Path) -> Run:
+    return run_watched(["sdtool.cli", "filter-objaverse", str(root), "--out", str(out)])
+
+
+def _bare(root: Path, parser: str) -> Run:
+    return run_watched(["sdtool.bench.filtering", parser, str(root)])
+
+
+def bare_pass(root: Path, parser: str) -> int:
+    """Unpack and parse every shard into Python objects, over all cores; return how many objects."""
+    if parser == "orjson":
+        import orjson
+
+        loads: Callable = orjson.loads
+    else:
+        loads = {"json": json.loads, "msgspec": msgspec.json.decode}[parser]
+    shards = sorted((root / "metadata").iterdir())
+    return sum(count for _, count in map_items(partial(_parse, loads), shards))
+
+
+def _parse(loads: Callable, shard: Path) -> int:
+    return len(loads(gzip.decompress(shard.read_bytes())))
+
+
+if __name__ == "__main__":
+    print(bare_pass(Path(sys.argv[2]), sys.argv[1]))
