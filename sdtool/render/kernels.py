@@ -11,7 +11,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _project(clip, screen, height, width):
-    """Clip positions (V, 4) → `screen` (V, 3): pixel coordinates, whole at pixel centres, and z/w.
+    """Clip positions (V, 4) → `screen` (V, 4): pixel coordinates, whole at pixel centres, z/w and w.
 
     They only rule faces out. Far off the screen they are limited: near w = 0 they would overflow
     the integer of their pixel.
@@ -23,6 +23,7 @@ def _project(clip, screen, height, width):
         screen[i, 0] = (x + 1) * 0.5 * width - 0.5
         screen[i, 1] = (y + 1) * 0.5 * height - 0.5
         screen[i, 2] = clip[i, 2] / w
+        screen[i, 3] = w
 
 
 @njit(cache=True, nogil=True)
@@ -35,36 +36,55 @@ def _is_hidden(depth, near, left, right, top, bottom):
     return True
 
 
+@njit(cache=True, nogil=True)
+def _sieve(screen, faces, height, width, chosen):
+    """Put the faces that may cover a pixel centre into `chosen` (F,); return how many they are.
+
+    Most small faces lie between the centres, or beside the one in their box; without branches this
+    costs little. A face with w ≤ 0 somewhere stays: its box means nothing. So do large faces.
+    """
+    if 2 * faces.shape[0] < height * width:
+        chosen[:] = np.arange(len(chosen))
+        return faces.shape[0]
+    count = 0
+    for f in range(faces.shape[0]):
+        i0, i1, i2 = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])
+        x0, x1, x2 = screen[i0, 0], screen[i1, 0], screen[i2, 0]
+        y0, y1, y2 = screen[i0, 1], screen[i1, 1], screen[i2, 1]
+        left, right = np.ceil(min(x0, x1, x2) - 1e-9), np.floor(max(x0, x1, x2) + 1e-9)
+        top, bottom = np.ceil(min(y0, y1, y2) - 1e-9), np.floor(max(y0, y1, y2) + 1e-9)
+        outside = (left > right) | (top > bottom)
+        outside |= (right < 0) | (bottom < 0) | (left >= width) | (top >= height)
+        x0, x1, x2, y0, y1, y2 = x0 - left, x1 - left, x2 - left, y0 - top, y1 - top, y2 - top
+        a, b, c = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
+        beside = (left == right) & (top == bottom) & (min(a, b, c) < -1e-7) & (max(a, b, c) > 1e-7)
+        unbounded = min(screen[i0, 3], screen[i1, 3], screen[i2, 3]) <= 0
+        chosen[count] = f
+        count += np.int64(unbounded | (not (outside | beside)))
+    return count
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rasterize(pos, screen, faces, rast, depth):
+def _rasterize(pos, screen, faces, chosen, rast, depth):
     """Fill `rast` (H, W, 4) and `depth` (H, W) with the view of `pos` (V, 4): see `rasterize`."""
     height, width = depth.shape
     rast[:] = 0.0
     depth[:] = 1.0
-    for f in range(faces.shape[0]):
+    for k in range(_sieve(screen, faces, height, width, chosen)):
+        f = chosen[k]
         i0, i1, i2 = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])
-        w0, w1, w2 = float(pos[i0, 3]), float(pos[i1, 3]), float(pos[i2, 3])
+        w0, w1, w2 = screen[i0, 3], screen[i1, 3], screen[i2, 3]
         left, right, top, bottom = 0, width - 1, 0, height - 1
         if w0 > 0 and w1 > 0 and w2 > 0:  # else the projected box is unbounded: try every pixel
-            sx0, sx1, sx2 = screen[i0, 0], screen[i1, 0], screen[i2, 0]
-            sy0, sy1, sy2 = screen[i0, 1], screen[i1, 1], screen[i2, 1]
-            low_x, high_x = np.ceil(min(sx0, sx1, sx2) - 1e-9), np.floor(max(sx0, sx1, sx2) + 1e-9)
-            low_y, high_y = np.ceil(min(sy0, sy1, sy2) - 1e-9), np.floor(max(sy0, sy1, sy2) + 1e-9)
-            if (low_x > high_x) | (
-                low_y > high_y
-            ):  # between pixel centres, as most small faces are
-                continue
-            left, right = max(0, int(low_x)), min(width - 1, int(high_x))
-            top, bottom = max(0, int(low_y)), min(height - 1, int(high_y))
+            a, b, c = screen[i0, 0], screen[i1, 0], screen[i2, 0]
+            left = max(0, int(np.ceil(min(a, b, c) - 1e-9)))
+            right = min(width - 1, int(np.floor(max(a, b, c) + 1e-9)))
+            a, b, c = screen[i0, 1], screen[i1, 1], screen[i2, 1]
+            top = max(0, int(np.ceil(min(a, b, c) - 1e-9)))
+            bottom = min(height - 1, int(np.floor(max(a, b, c) + 1e-9)))
             if (right - left) * (bottom - top) <= 64:
                 near = min(screen[i0, 2], screen[i1, 2], screen[i2, 2]) - 1e-9
                 if _is_hidden(depth, near, left, right, top, bottom):
-                    continue
-            if (low_x == high_x) & (low_y == high_y):  # one centre: does the face lie beside it?
-                sx0, sx1, sx2 = sx0 - low_x, sx1 - low_x, sx2 - low_x
-                sy0, sy1, sy2 = sy0 - low_y, sy1 - low_y, sy2 - low_y
-                d0, d1, d2 = sx1 * sy2 - sx2 * sy1, sx2 * sy0 - sx0 * sy2, sx0 * sy1 - sx1 * sy0
-                if (min(d0, d1, d2) < -1e-7) & (max(d0, d1, d2) > 1e-7):
                     continue
         elif w0 <= 0 and w1 <= 0 and w2 <= 0:
             continue
@@ -121,9 +141,10 @@ def rasterize(pos, faces, height, width):
     A pixel centre on an edge counts as inside; the nearer surface wins, the first face on a tie.
     """
     rast = np.empty((height, width, 4), np.float32)
-    screen = np.empty((pos.shape[0], 3), np.float64)
+    screen = np.empty((pos.shape[0], 4), np.float64)
     _project(pos, screen, height, width)
-    _rasterize(pos, screen, faces, rast, np.empty((height, width), np.float64))
+    chosen = np.empty(faces.shape[0] + 1, np.int32)
+    _rasterize(pos, screen, faces, chosen, rast, np.empty((height, width), np.float64))
     return rast
 
 
@@ -142,11 +163,12 @@ def rasterize_views(v_pos, faces, matrices, height, width):
     rast = np.empty((matrices.shape[0], height, width, 4), np.float32)
     depth = np.empty((height, width), np.float64)
     clip = np.empty((v_pos.shape[0], 4), np.float64)
-    screen = np.empty((v_pos.shape[0], 3), np.float64)
+    screen = np.empty((v_pos.shape[0], 4), np.float64)
+    chosen = np.empty(faces.shape[0] + 1, np.int32)
     for n in range(matrices.shape[0]):
         _transform(v_pos, matrices[n], clip)
         _project(clip, screen, height, width)
-        _rasterize(clip, screen, faces, rast[n], depth)
+        _rasterize(clip, screen, faces, chosen, rast[n], depth)
     return rast
 
 
@@ -161,13 +183,14 @@ def render_map(attributes, v_pos, faces, matrices, size, factor):
     rast = np.empty((side, side, 4), np.float32)
     depth = np.empty((side, side), np.float64)
     clip = np.empty((v_pos.shape[0], 4), np.float64)
-    screen = np.empty((v_pos.shape[0], 3), np.float64)
+    screen = np.empty((v_pos.shape[0], 4), np.float64)
+    chosen = np.empty(faces.shape[0] + 1, np.int32)
     maps = np.zeros((matrices.shape[0], size, size, 4), np.float32)
     share = np.float32(1.0 / (factor * factor))
     for n in range(matrices.shape[0]):
         _transform(v_pos, matrices[n], clip)
         _project(clip, screen, side, side)
-        _rasterize(clip, screen, faces, rast, depth)
+        _rasterize(clip, screen, faces, chosen, rast, depth)
         image = maps[n]
         for row in range(side):
             for column in range(side):
