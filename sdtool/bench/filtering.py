@@ -1,6 +1,6 @@
 """`sdtool filter-objaverse` against a bare pass over the same shards that only unpacks and parses.
 
-    python -m sdtool.bench.filtering PARSER FOLDER    is such a pass
+    python -m sdtool.bench.filtering PARSER FOLDER PROCESSES    is such a pass
 
 The corpus is made up (`corpus.py`); SDTOOL_BENCH_ANNOTATIONS=800000 makes it as long as Objaverse.
 """
@@ -20,6 +20,7 @@ from rich.table import Table
 from sdtool.bench.corpus import write_corpus
 from sdtool.bench.watch import Run, run_watched
 from sdtool.engine import available_cores, map_items
+from sdtool.filtering.first_pass import ENOUGH
 
 COUNT = int(os.environ.get("SDTOOL_BENCH_ANNOTATIONS", "200000"))
 ROUNDS = 2  # of each run, in turn; the fastest counts
@@ -27,12 +28,12 @@ ROUNDS = 2  # of each run, in turn; the fastest counts
 
 def filtering(folder: Path) -> Table:
     """Annotations a second and peak memory of the whole command, and of bare passes."""
-    root, cores = folder / "corpus", available_cores()
+    root, cores = folder / "corpus", min(available_cores(), ENOUGH)
     write_corpus(root, COUNT)
     size = sum(path.stat().st_size for path in (root / "metadata").iterdir())
     bare = ["json", "msgspec", *["orjson"] * (importlib.util.find_spec("orjson") is not None)]
     commands = {
-        f"gunzip + {parser}": lambda _, parser=parser: _bare(root, parser) for parser in bare
+        f"gunzip + {parser}": lambda _, parser=parser: _bare(root, parser, cores) for parser in bare
     }
     commands["filter-objaverse"] = lambda turn: _filter(root, folder / f"filtered-{turn}")
     runs: dict[str, list[Run]] = {name: [] for name in commands}
@@ -59,12 +60,12 @@ def _filter(root: Path, out: Path) -> Run:
     return run_watched(["sdtool.cli", "filter-objaverse", str(root), "--out", str(out)])
 
 
-def _bare(root: Path, parser: str) -> Run:
-    return run_watched(["sdtool.bench.filtering", parser, str(root)])
+def _bare(root: Path, parser: str, workers: int) -> Run:
+    return run_watched(["sdtool.bench.filtering", parser, str(root), str(workers)])
 
 
-def bare_pass(root: Path, parser: str) -> int:
-    """Unpack and parse every shard into Python objects, over all cores; return how many objects."""
+def bare_pass(root: Path, parser: str, workers: int) -> int:
+    """Unpack and parse every shard into Python objects; return how many objects there are."""
     if parser == "orjson":
         import orjson
 
@@ -72,7 +73,7 @@ def bare_pass(root: Path, parser: str) -> int:
     else:
         loads = {"json": json.loads, "msgspec": msgspec.json.decode}[parser]
     shards = sorted((root / "metadata").iterdir())
-    return sum(count for _, count in map_items(partial(_parse, loads), shards))
+    return sum(count for _, count in map_items(partial(_parse, loads), shards, workers=workers))
 
 
 def _parse(loads: Callable, shard: Path) -> int:
@@ -80,4 +81,4 @@ def _parse(loads: Callable, shard: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(bare_pass(Path(sys.argv[2]), sys.argv[1]))
+    print(bare_pass(Path(sys.argv[2]), sys.argv[1], int(sys.argv[3])))

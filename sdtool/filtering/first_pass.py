@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sdtool.annotations import Places
 from sdtool.artifacts import FAILURES
-from sdtool.engine import map_items
+from sdtool.engine import available_cores, map_items
 from sdtool.errors import InputError, ObjectError
 from sdtool.files import atomic_path, read_json, write_json
 from sdtool.filtering.judge import Judge
@@ -27,6 +27,7 @@ from sdtool.progress import Bar
 from sdtool.records import Record, json_line
 
 KEPT, REJECTED, TALLY = "objects.jsonl", "rejected.jsonl", "tally.json"
+ENOUGH = 4  # processes; each takes about 85 MB, and together they stay below 500
 LISTED = 20_000  # files of a folder that are listed; beyond that each is asked for by itself
 
 
@@ -182,8 +183,12 @@ def failure(uid: str, error: ObjectError) -> bytes:
 
 
 def first_pass(source: Source, work: Filter, workers: int, bar: Bar) -> tuple[int, Tally]:
-    """Judge all units that have no parts yet; return how many units there are, and their tally."""
+    """Judge all units that have no parts yet; return how many units there are, and their tally.
+
+    workers: processes; 0 for one a core, but no more than finish Objaverse in seconds.
+    """
     total, count = Tally(), 0
+    workers = workers or min(available_cores(), ENOUGH)
 
     def waiting(units: Iterator[Unit]) -> Iterator[Unit]:
         nonlocal count
