@@ -39,7 +39,7 @@ lint: $(READY) ## Check style and formatting.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(READY) ## Measure rendering against Embree, and where a lift's time goes.
+bench: $(READY) ## Measure the figures that the README claims, each beside a baseline.
 	@$(BIN)/python -m sdtool.bench
 
 tiny-prior: $(READY) ## Train the bundled tiny prior again (hours on a CPU).
