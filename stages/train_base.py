@@ -83,10 +83,11 @@ def train_base(
     import torch
 
     from sdtool.devices import choose_device
+    from sdtool.priors.checkpoints import clear_checkpoints
     from sdtool.priors.data import Prompts, Views, read_captions
     from sdtool.priors.fresh import NORMAL_SUFFIX, fresh_base, save_base
     from sdtool.priors.sampling import contact_sheet, ddim
-    from sdtool.priors.training import Plan, clear_checkpoints, train
+    from sdtool.priors.training import Plan, train
 
     prompts_of = read_captions(captions)
     data = Views(views, MAPS, prompts_of)
@@ -95,12 +96,17 @@ def train_base(
     prompts = Prompts(data, prompts_of, ("", NORMAL_SUFFIX))
     texts = sorted({text for uid in data.uids for text in prompts_of[uid]})
     prior = fresh_base(texts, size=data.size, width=width, seed=seed).to(choose_device(device))
-    tokens, mask = prior.text.tokenize(prompts.table)
+    tokens, mask = (v.to(prior.device) for v in prior.text.tokenize(prompts.table))
 
-    def draw(generator, count):
-        index = torch.randint(len(data), (count,), generator=generator).numpy()
-        chosen = prompts.draw(data, index, text_dropout, generator)
-        return data.maps(index), prior.text.embed(tokens[chosen], mask[chosen]), None
+    def choose(generator, count):
+        index = torch.randint(len(data), (count,), generator=generator)
+        return index, prompts.draw(data, index.numpy(), text_dropout, generator)
+
+    def load(index, numbers):
+        return data.maps(index.numpy()), numbers, None
+
+    def embed(numbers):
+        return prior.text.embed(tokens[numbers], mask[numbers])
 
     captioned = sorted({prompts_of[uid][0] for uid in data.uids})
     shown = [captioned[k * len(captioned) // 6] for k in range(min(6, len(captioned)))]
@@ -129,7 +135,7 @@ def train_base(
     )
     trained = {"unet": prior.unet, "text": prior.text.model}
     record.clear()
-    loss = train(prior, trained, draw, plan, out, seed=seed, sample=sample)
+    loss = train(prior, trained, choose, load, plan, out, seed=seed, embed=embed, sample=sample)
     facts = params | {"maps": len(data), "objects": len(data.uids), "loss": round(loss, 5)}
     outputs = save_base(prior.cpu(), out, facts=facts, half=half)
     clear_checkpoints(out)

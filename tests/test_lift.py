@@ -143,6 +143,9 @@ class BrokenPrior:
     def encode_text(self, prompts):
         return torch.zeros(len(prompts), 2, 4)
 
+    def encode_map(self, ccm):
+        return ccm
+
     def add_noise(self, x, noise, t):
         a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
         return a.sqrt() * x + (1 - a).sqrt() * noise

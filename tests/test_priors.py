@@ -16,10 +16,11 @@ from transformers import CLIPTokenizer
 
 from sdtool.cameras import azimuth_elevation, orbit
 from sdtool.errors import InputError
-from sdtool.priors.agp import fresh_agp, save_agp
+from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import SD21_BASE, base_of, camera_of, load_agp, load_base, stored_base
 from sdtool.priors.measure import camera_ring, turntable_cameras, view_identification
+from sdtool.priors.model_card import save_agp
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.priors.sampling import ddim
 from sdtool.priors.text import fresh_text_encoder, learn_merges
@@ -149,8 +150,14 @@ def test_a_prior_of_the_if_kind_has_three_channels_and_drops_the_variance(tiny):
     assert guess.shape == (3, 3, 16, 16) and torch.allclose(guess, raw[:, :3], atol=1e-5)
     color = torch.rand(1, 3, 16, 16)
     assert torch.allclose(prior.encode_image(color, torch.ones(1, 1, 16, 16)), 2 * color - 1)
-    with pytest.raises(InputError, match="3 channels"):
-        fresh_agp(prior, torch.Generator())
+    ccm = torch.rand(2, 4, 16, 16)
+    assert torch.equal(prior.encode_map(ccm), ccm[:, :3]) and tiny.encode_map(ccm).equal(ccm)
+    agp = fresh_agp(prior, torch.Generator())
+    cameras = turntable_cameras(3)
+    assert torch.allclose(agp.predict_noise(x, t, embedding, cameras), guess, atol=1e-5)
+    odd = Prior(small_unet(9, 4, 16), text, tiny.alphas_cumprod, name="inpainting")
+    with pytest.raises(InputError, match="9 channels"):
+        fresh_agp(odd, torch.Generator())
 
 
 # Noise
@@ -338,7 +345,7 @@ class PointPrior:
 
     is_latent, channels, sample_size, device = False, 4, 4, torch.device("cpu")
     alphas_cumprod = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), dim=0)
-    add_noise = Prior.add_noise
+    add_noise, encode_map = Prior.add_noise, Prior.encode_map
 
     def __init__(self, turned_by: float = 0.0):
         self.turned_by = turned_by

@@ -19,11 +19,14 @@ from safetensors.torch import load_file as load_torch
 from sdtool.cli import run
 from sdtool.errors import InputError, SdtoolError
 from sdtool.files import read_json, read_jsonl
+from sdtool.priors.checkpoints import clear_checkpoints, last_checkpoint
 from sdtool.priors.data import Prompts, Views, held_out, read_captions
-from sdtool.priors.embed import embeddings
+from sdtool.priors.embed import clear_embeddings, embeddings
 from sdtool.priors.fresh import fresh_base
 from sdtool.priors.loading import load_agp, load_base
-from sdtool.priors.training import Plan, clear_checkpoints, train
+from sdtool.priors.measure import turntable_cameras
+from sdtool.priors.team import Team
+from sdtool.priors.training import Plan, seeded_noise, train
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +161,27 @@ def test_the_held_out_objects_stay_the_same_in_a_larger_collection():
         held_out(["alone"])
 
 
-def test_embeddings_are_the_same_cached_or_not(captions):
-    prompts, numbers = ["", "a red disc", "a blue square"], torch.tensor([2, 0, 2])
-    prior = fresh_base(["a red disc"], size=16, width=8)
+def test_embeddings_are_the_same_from_a_file_or_encoded_anew(tmp_path, capsys):
+    prompts, numbers = ["", "a red disc", "a blue square"] * 50, torch.tensor([149, 0, 2])
+    prior, team = fresh_base(["a red disc"], size=16, width=8), Team("cpu")
     expected = prior.encode_text([prompts[k] for k in numbers])
-    each = embeddings(prior, prompts, limit=0)
+    each = embeddings(prior, prompts, tmp_path, team=team, limit=1000)
     assert torch.allclose(each(numbers), expected, atol=1e-6) and prior.text is not None
-    cached = embeddings(prior, prompts)
+    assert "each batch is encoded anew" in capsys.readouterr().err
+    encoder = prior.text
+    cached = embeddings(prior, prompts, tmp_path, team=team)
     assert torch.allclose(cached(numbers), expected, atol=1e-6) and prior.text is None
+    (file,) = tmp_path.glob("text-*.cache")
+    assert file.stat().st_size == 150 * 24 * 128 * 4
+
+    stamp, prior.text = file.stat().st_mtime_ns, encoder
+    again = embeddings(prior, prompts, tmp_path, team=team)
+    assert torch.equal(again(numbers), cached(numbers)) and file.stat().st_mtime_ns == stamp
+    prior.text = encoder
+    half = embeddings(prior, prompts, tmp_path, team=team, dtype=torch.bfloat16)
+    assert torch.equal(half(numbers), cached(numbers).bfloat16().float())
+    clear_embeddings(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 # The loop
@@ -174,66 +190,145 @@ def test_embeddings_are_the_same_cached_or_not(captions):
 def test_the_learning_rate_warms_up_and_falls():
     plan = Plan(steps=1000, lr=1.0, warmup=100)
     assert [plan.rate(s) for s in (0, 49, 99, 699, 700, 999)] == [0.01, 0.5, 1.0, 1.0, 0.2, 0.2]
-    cosine = Plan(steps=1000, lr=1.0, warmup=0, decay="cosine")
-    assert [cosine.rate(s) for s in (0, 500)] == pytest.approx([1.0, 0.5])
+    for decay, expected in (
+        ("cosine", [1.0, 0.75, 0.5]),  # (1 + cos(π/3)) / 2 = 0.75
+        ("linear", [1.0, 2 / 3, 0.5]),
+        ("constant", [1.0, 1.0, 1.0]),
+    ):
+        plan = Plan(steps=900, lr=1.0, warmup=0, decay=decay)
+        assert [plan.rate(s) for s in (0, 300, 450)] == pytest.approx(expected), decay
 
 
 def start(views, captions, seed=0):
-    """A fresh prior and its `draw`, both always the same for the same seed."""
+    """The first arguments of `train`, and its `embed`, always the same for the same seed."""
     data = Views([views], ("rgb", "normal"), captions)
     prompts = Prompts(data, captions, ("", ", normal map"))
     prior = fresh_base(prompts.table, size=16, width=8, seed=seed)
 
-    def draw(generator, count):
-        index = torch.randint(len(data), (count,), generator=generator).numpy()
-        numbers = prompts.draw(data, index, 0.1, generator)
-        return data.maps(index), prior.encode_text([prompts.table[k] for k in numbers]), None
+    def choose(generator, count):
+        index = torch.randint(len(data), (count,), generator=generator)
+        return index, prompts.draw(data, index.numpy(), 0.1, generator)
 
-    return prior, {"unet": prior.unet, "text": prior.text.model}, draw
+    def load(index, numbers):
+        return data.maps(index.numpy()), numbers, None
+
+    def embed(numbers):
+        return prior.encode_text([prompts.table[k] for k in numbers.tolist()])
+
+    return (prior, {"unet": prior.unet, "text": prior.text.model}, choose, load), embed
 
 
-def test_a_killed_run_continues_bit_for_bit(views, captions, tmp_path):
-    plan = Plan(steps=12, batch=4, warmup=4, grow=0.4, checkpoint_every=3, sample_every=4)
+class Killed(Exception):
+    pass
 
-    class Killed(Exception):
-        pass
 
-    def dying(draw, after):
-        calls = iter(range(1000))
+def dying(arguments, after):
+    """The arguments of `train`, which fail at the batch number `after`, from 0."""
+    prior, trained, choose, load = arguments
+    calls = iter(range(1000))
 
-        def wrapped(generator, count):
-            if next(calls) == after:
-                raise Killed
-            return draw(generator, count)
+    def wrapped(generator, count):
+        if next(calls) == after:
+            raise Killed
+        return choose(generator, count)
 
-        return wrapped
+    return prior, trained, wrapped, load
 
-    whole, trained, draw = start(views, captions)
+
+def assert_equal(one, two, **tolerance):
+    """The same parameters, to the bit unless a tolerance is given."""
+    for (name, a), b in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert torch.allclose(a, b, **tolerance) if tolerance else torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("more", [{}, {"accumulate": 2, "optimizer": "adafactor"}])
+def test_a_killed_run_continues_bit_for_bit(views, captions, tmp_path, more):
+    plan = Plan(steps=12, batch=4, warmup=4, grow=0.4, checkpoint_every=3, sample_every=4, **more)
+    whole, embed = start(views, captions)
     seen = []
-    train(whole, trained, draw, plan, tmp_path / "a", seed=3, sample=seen.append)
+    train(*whole, plan, tmp_path / "a", seed=3, embed=embed, sample=seen.append)
     assert seen == [4, 8, 12]
 
     # Dies after 5 steps, with the first 3 kept; then after 4 more, with 6 kept. Later starts have
     # other weights, which the checkpoint must replace.
     for after, weights in ((5, 0), (4, 98)):
-        parts, trained, draw = start(views, captions, seed=weights)
+        parts, embed = start(views, captions, seed=weights)
         with pytest.raises(Killed):
-            train(parts, trained, dying(draw, after), plan, tmp_path / "b", seed=3)
+            train(*dying(parts, after), plan, tmp_path / "b", seed=3, embed=embed)
     names = sorted(path.name for path in (tmp_path / "b").glob("checkpoint*"))
     assert names == ["checkpoint-000003.safetensors", "checkpoint-000006.safetensors"]
-    parts, trained, draw = start(views, captions, seed=99)
-    train(parts, trained, draw, plan, tmp_path / "b", seed=3)
-    for (name, one), two in zip(whole.named_parameters(), parts.parameters(), strict=True):
-        assert torch.equal(one, two), name
+    parts, embed = start(views, captions, seed=99)
+    train(*parts, plan, tmp_path / "b", seed=3, embed=embed)
+    assert_equal(whole[0], parts[0])
+    logs = [next(iter(read_jsonl(tmp_path / n / "log.jsonl"))) for n in "ab"]
+    assert logs[0]["loss"] == logs[1]["loss"] and logs[0]["gradient"] == logs[1]["gradient"]
     assert len(list((tmp_path / "b").glob("checkpoint*"))) == 2
     clear_checkpoints(tmp_path / "b")
     assert not list((tmp_path / "b").glob("checkpoint*"))
 
 
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
+    views, captions, tmp_path, capsys
+):
+    plan = Plan(steps=9, batch=2, checkpoint_every=2, keep=3)
+    whole, embed = start(views, captions)
+    train(*whole, plan, tmp_path, seed=0, embed=embed)
+    paths = sorted(tmp_path.glob("checkpoint*"))
+    assert [path.name[11:17] for path in paths] == ["000004", "000006", "000008"]
+    paths[2].write_bytes(paths[2].read_bytes()[:5000])  # cut short
+    content = bytearray(paths[1].read_bytes())
+    content[-1000] ^= 1  # one bit of a weight
+    paths[1].write_bytes(content)
+    parts, embed = start(views, captions, seed=5)
+    train(*parts, plan, tmp_path, seed=0, embed=embed)
+    said = capsys.readouterr().err
+    assert "checkpoint-000008.safetensors is damaged" in said
+    assert "checkpoint-000006.safetensors is damaged (its digest differs)" in said
+    assert "continuing after step 4 of 9" in said
+    assert_equal(whole[0], parts[0])
+    for path in tmp_path.glob("checkpoint*"):
+        path.write_bytes(b"")
+    assert last_checkpoint(tmp_path, lambda text: None) is None
+    assert not list(tmp_path.glob("checkpoint*"))
+
+
+@torch.no_grad()
+def predictions(prior):
+    """What a prior predicts of fixed noisy maps: weights that cancel out do not show."""
+    x = seeded_noise(torch.arange(6), (4, 16, 16), torch.device("cpu"))
+    text = prior.encode_text(["a red disc", "", "a blue square"] * 2)
+    cameras = turntable_cameras(6) if prior.has_camera else None
+    return prior.predict(x, torch.arange(6) * 190, text, cameras)
+
+
+def test_a_batch_taken_in_parts_or_recomputed_gives_the_same(views, captions, tmp_path):
+    before, results = predictions(start(views, captions)[0][0]), []
+    for k, more in enumerate(({}, {"accumulate": 4}, {"recompute": True})):
+        arguments, embed = start(views, captions)
+        plan = Plan(steps=5, batch=8, warmup=1, **more)
+        loss = train(*arguments, plan, tmp_path / str(k), seed=1, embed=embed)
+        results.append((predictions(arguments[0]), loss))
+    (whole, loss), *others = results
+    assert (whole - before).abs().mean() > 0.05
+    for there, loss_there in others:
+        assert loss_there == pytest.approx(loss, rel=1e-4)
+        assert torch.allclose(there, whole, atol=2e-3)
+
+
+def test_noise_belongs_to_its_sample(views):
+    seeds = torch.tensor([5, 2**61, 7])
+    noise = seeded_noise(seeds, (4, 16, 16), torch.device("cpu"))
+    assert torch.equal(noise[1:], seeded_noise(seeds[1:], (4, 16, 16), torch.device("cpu")))
+    assert noise.mean().item() == pytest.approx(0, abs=0.1)
+    assert noise.std().item() == pytest.approx(1, abs=0.05)
+    assert not torch.allclose(noise[0], noise[2])
+
+
 def test_the_average_and_not_the_last_weights_are_the_result(views, captions, tmp_path):
-    prior, trained, draw = start(views, captions)
+    arguments, embed = start(views, captions)
+    prior = arguments[0]
     before = {name: value.clone() for name, value in prior.named_parameters()}
-    train(prior, trained, draw, Plan(steps=1, batch=4, ema=1.0), tmp_path, seed=0)
+    train(*arguments, Plan(steps=1, batch=4, ema=1.0), tmp_path, seed=0, embed=embed)
     name = "unet.conv_in.weight"
     moved = dict(prior.named_parameters())[name] - before[name]
     # AdamW's first step moves each weight by about lr = 1e-3 / 100; the average follows by 9/10 of
@@ -243,43 +338,47 @@ def test_the_average_and_not_the_last_weights_are_the_result(views, captions, tm
 
 
 def test_training_learns_and_grows(views, captions, tmp_path):
-    prior, trained, draw = start(views, captions)
+    arguments, embed = start(views, captions)
+    prior, _, choose, load = arguments
     generator = torch.Generator().manual_seed(7)
-    x, text, _ = draw(generator, 32)
+    x, numbers, _ = load(*choose(generator, 32))
     noise, t = torch.randn(x.shape, generator=generator), torch.arange(0, 992, 31)
 
     def loss():
         with torch.no_grad():
-            guess = prior.predict(prior.add_noise(x, noise, t), t, text.detach())
+            guess = prior.predict(prior.add_noise(x, noise, t), t, embed(numbers))
         return torch.nn.functional.mse_loss(guess, prior.target(x, noise, t)).item()
 
     before = loss()
     plan = Plan(steps=100, batch=8, lr=2e-3, warmup=10, grow=0.5)
-    train(prior, trained, draw, plan, tmp_path, seed=0)
+    train(*arguments, plan, tmp_path, seed=0, embed=embed)
     after = loss()
     log = list(read_jsonl(tmp_path / "log.jsonl"))
     assert [(line["step"], line["size"]) for line in log] == [(50, 8), (100, 16)]
+    assert log[0]["seconds_left"] > 0 == log[1]["seconds_left"]
     assert after < 0.7 * before
     assert not any(parameter.requires_grad for parameter in prior.parameters())
 
 
 def test_a_log_line_cut_short_does_not_hinder_a_rerun(views, captions, tmp_path):
-    prior, trained, draw = start(views, captions)
+    arguments, embed = start(views, captions)
     (tmp_path / "log.jsonl").write_text('{"step": 50, "lo')
-    train(prior, trained, draw, Plan(steps=1, batch=2), tmp_path, seed=0)
+    train(*arguments, Plan(steps=1, batch=2), tmp_path, seed=0, embed=embed)
     assert [line["step"] for line in read_jsonl(tmp_path / "log.jsonl")] == [1]
 
 
 def test_a_broken_training_says_so(views, captions, tmp_path):
-    prior, trained, draw = start(views, captions)
-    with pytest.raises(SdtoolError, match="lower --lr"):
-        train(prior, trained, draw, Plan(steps=50, batch=4, lr=1e30, warmup=0), tmp_path, seed=0)
+    arguments, embed = start(views, captions)
+    plan = Plan(steps=60, batch=4, lr=1e30, warmup=0, checkpoint_every=4)
+    with pytest.raises(SdtoolError, match="broke before step 4.*lower --lr"):
+        train(*arguments, plan, tmp_path, seed=0, embed=embed)
+    assert not list(tmp_path.glob("checkpoint*"))  # nothing broken is kept
     other = fresh_base(["a"], size=16, width=16)
-    prior, trained, draw = start(views, captions)
+    arguments, embed = start(views, captions)
     plan = Plan(steps=3, batch=2, checkpoint_every=2)
-    train(prior, trained, draw, plan, tmp_path / "x", seed=0)
+    train(*arguments, plan, tmp_path / "x", seed=0, embed=embed)
     with pytest.raises(InputError, match="another model"):
-        train(other, {"unet": other.unet}, draw, plan, tmp_path / "x", seed=0)
+        train(other, {"unet": other.unet}, *arguments[2:], plan, tmp_path / "x", seed=0)
 
 
 # The commands
@@ -334,7 +433,7 @@ def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
     assert run(command) == 0
     card = read_json(out / "agp.json")
     assert 0 <= card["view_identification"] <= 1 and card["held_out"] == 1 and card["objects"] == 7
-    assert "view_identification" in (out / "README.md").read_text()
+    assert "view identification" in (out / "README.md").read_text()
     assert load_agp(out).has_camera
     assert run(command) == 0 and "already done" in capsys.readouterr().err
 

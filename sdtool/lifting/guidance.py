@@ -52,7 +52,7 @@ class Guidance:
         total, sizes = torch.zeros(()), {}
         weight = self.lambda_align * phase.lambda_align[late]
         if weight > 0:
-            x = _resize(maps["ccm"], self.agp.sample_size)
+            x = self.agp.encode_map(_resize(maps["ccm"], self.agp.sample_size))
             scale = phase.scale_align * self.scale * strength
             term = self._term(self.agp, x, self.text_agp, scale, phase, upper, generator, c2w)
             sizes["align"] = term.detach().item()

@@ -1,21 +1,11 @@
 """The aligned geometric prior (paper, section 3.1): a base prior that also sees the camera."""
 
-from pathlib import Path
-
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
 from sdtool.errors import InputError
-from sdtool.files import write_json, write_text
-from sdtool.priors.loading import AGP_CARD
 from sdtool.priors.prior import CAMERA_NUMBERS, Prior
-
-PREDICTS = {
-    "epsilon": "the noise ε",
-    "v_prediction": "v = √ᾱ·ε − √(1 − ᾱ)·x",
-    "sample": "the clean map x",
-}
 
 
 def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
@@ -25,10 +15,11 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
     starts at zero, so the output is the base's bit for bit, whatever the camera. Shares the base's
     text encoder. generator: CPU, draws the first layer.
     """
-    if base.channels != 4:
+    if base.channels not in (3, 4):
         raise InputError(
-            f"{base.name} works on {base.channels} channels; a canonical coordinate map has 4, so "
-            "the AGP needs a latent base such as Stable Diffusion or the tiny one"
+            f"{base.name} works on {base.channels} channels; a canonical coordinate map has 4, or 3 "
+            "without its coverage, so the AGP needs a base such as Stable Diffusion, DeepFloyd IF's "
+            "first stage or the tiny one"
         )
     if base.unet.config.class_embed_type is not None:
         raise InputError(f"{base.name} already uses the hook that the camera needs")
@@ -55,32 +46,12 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
     )
 
 
-def save_agp(
-    prior: Prior, folder: Path, *, base: str, facts: dict, half: bool = False
-) -> list[str]:
-    """Write `unet/`, agp.json and the model card; return the names of what was written.
-
-    base: as `loading.stored_base` names it. facts: how it was trained and what was measured.
-    """
-    prior.unet.to(torch.float16 if half else torch.float32)
-    prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
-    write_json(folder / AGP_CARD, {"base": base, "sample_size": prior.sample_size, **facts})
-    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
-    text = f"""# An aligned geometric prior
-
-A diffusion UNet that draws canonical coordinate maps ({prior.sample_size}×{prior.sample_size}, four
-channels) of what a text names, seen from a given camera. It was fine-tuned by `sdtool finetune-agp`
-from the base prior `{base}`, whose text encoder and noise schedule it needs. The camera (the upper
-3×4 of camera-to-world, row by row) goes in as `class_labels`:
-
-    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
-    guess = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample
-
-Like its base, it predicts {PREDICTS[prior.prediction]}.
-
-| training | |
-|---|---|
-{rows}
-"""
-    write_text(folder / "README.md", text)
-    return ["unet", AGP_CARD, "README.md"]
+def jittered(c2w: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """Cameras (N, 4, 4), each turned about the origin by a rotation vector (N, 3) in radians."""
+    x, y, z = turns.unbind(1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(-1, 3, 3)
+    rotation = torch.zeros(len(turns), 4, 4)
+    rotation[:, :3, :3] = torch.linalg.matrix_exp(cross)  # Rodrigues' formula
+    rotation[:, 3, 3] = 1
+    return rotation @ c2w

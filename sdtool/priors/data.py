@@ -18,7 +18,8 @@ SHARD = re.compile(r"(ccm|views)-\d{5,}\.safetensors")
 
 @dataclass(frozen=True)
 class Shard:
-    """One open shard. maps: name → (N, 4, H, W) memory map; object: (N,) indices into uids.
+    """One open shard. maps: name → (N, 4, H, W) memory map; c2w: (N, 4, 4), another; object: (N,)
+    indices into uids. Many processes that open it share its pages: none of them holds a copy.
 
     camera: how its cameras were drawn, the fields of a `sdtool.cameras.ViewRange` ({} if unsaid).
     """
@@ -50,7 +51,7 @@ def open_shard(path: Path) -> Shard:
             )
             for name, entry in header.items()
         }
-        index, c2w = np.array(tensors.pop("object")), np.array(tensors.pop("c2w"))
+        index, c2w = np.array(tensors.pop("object")), tensors.pop("c2w")
     except (OSError, ValueError, KeyError, MemoryError, OverflowError) as error:
         raise InputError(
             f"{path} is not a shard of rendered views ({type(error).__name__}: {error}); "
@@ -76,13 +77,13 @@ class Views:
         number = {uid: k for k, uid in enumerate(self.uids)}
         parts = []
         for k, shard in enumerate(self.shards):
-            known = np.array([number.get(uid, -1) for uid in shard.uids], np.int64)
+            known = np.array([number.get(uid, -1) for uid in shard.uids], np.int32)
             objects = known[shard.object]
-            rows = np.flatnonzero(objects >= 0)
+            rows = np.flatnonzero(objects >= 0).astype(np.int32)
             for m, name in enumerate(self.names):
                 if name in shard.maps:
                     parts.append(np.stack([_full(rows, k), rows, _full(rows, m), objects[rows]]))
-        table = np.concatenate(parts, axis=1) if parts else np.zeros((4, 0), np.int64)
+        table = np.concatenate(parts, axis=1) if parts else np.zeros((4, 0), np.int32)
         self.shard, self.row, self.map, self.object = table
         where = ", ".join(str(d) for d in directories)
         if not len(self):
@@ -124,7 +125,7 @@ class Views:
 
 
 def _full(rows: np.ndarray, value: int) -> np.ndarray:
-    return np.full(len(rows), value, np.int64)
+    return np.full(len(rows), value, np.int32)
 
 
 def _shard_paths(directory: Path) -> list[Path]:

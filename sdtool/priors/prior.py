@@ -49,7 +49,7 @@ class Prior(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Channels of the noisy image: 4 for latents and maps, 3 for plain pixels."""
+        """Channels of the noisy image: 4 for latents and maps, 3 for plain pixels (DeepFloyd IF)."""
         return self.unet.config.in_channels
 
     @property
@@ -122,6 +122,15 @@ class Prior(nn.Module):
             coverage = (x[:, 3:] + 1) / 2
             return ((x[:, :3] + coverage) / 2 + 1 - coverage).clamp(0, 1)
         return ((x + 1) / 2).clamp(0, 1)
+
+    def encode_map(self, ccm: torch.Tensor) -> torch.Tensor:
+        """A canonical coordinate map → what this model diffuses: (N, channels, h, w).
+
+        ccm: (N, 4, h, w), (2·xyz − 1)·coverage and 2·coverage − 1. Four-channel models take it as it
+        is, without the VAE. Three-channel ones take the coordinates alone, whose background is 0:
+        mid-grey, the centre of the object's box, where surfaces are seldom seen.
+        """
+        return ccm[:, : self.channels]
 
     @property
     def _vae_factor(self) -> int:

@@ -1,35 +1,42 @@
 """The training loop of every prior, and its exact restart.
 
-One generator draws everything random, and every checkpoint holds it: on a CPU a run that was killed
-and continued ends with the same bits as one that was not.
+One generator draws everything random, every checkpoint holds it, and every process of a team draws
+the same whole batch and computes its share: a run that was killed and continued ends with the same
+bits on a CPU, and the number of processes changes sums in their last digits only.
 """
 
-import json
 import math
-import sys
-import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from sdtool.errors import InputError, SdtoolError
-from sdtool.files import append_jsonl, atomic_path, trim_jsonl
+from sdtool.errors import UsageError
+from sdtool.priors.board import require_board
+from sdtool.priors.checkpoints import State, last_checkpoint, save_checkpoint
+from sdtool.priors.log import LOG_EVERY, Log, check_finite
 from sdtool.priors.prior import Prior
+from sdtool.priors.team import Team
 from sdtool.progress import progress
 
-LOG, LOG_EVERY = "log.jsonl", 50
+DECAYS = ("step", "cosine", "linear", "constant")
+OPTIMIZERS = ("adamw", "adafactor")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. `grow`: the first share of the steps runs at half resolution. `decay`: "step"
-    (×0.2 for the last 30%) or "cosine" (to zero). `ema`: decay of the averaged weights."""
+    """How to train.
+
+    batch: samples in a step, over all processes and all its parts. accumulate: parts that each
+    process takes its share of a batch in. decay: of the learning rate after the warm-up: "step"
+    (×0.2 for the last 30%), "cosine" or "linear" (to zero), or "constant". grow: the first share of
+    the steps runs at half resolution. ema: decay of the averaged weights. clip: largest norm of the
+    gradient. recompute: gradient checkpointing in the UNet. keep: how many checkpoints stay.
+    """
 
     steps: int
     batch: int = 32
@@ -39,105 +46,180 @@ class Plan:
     grow: float = 0.0
     ema: float = 0.995
     clip: float = 1.0
+    accumulate: int = 1
+    recompute: bool = False
+    optimizer: str = "adamw"
     mixed_precision: str = "no"
     checkpoint_every: int = 500
+    keep: int = 2
     sample_every: int = 500
+    tensorboard: bool = False
+
+    def check(self, processes: int = 1) -> None:
+        """UsageError if it cannot be followed, by name of the option."""
+        if self.decay not in DECAYS:
+            raise UsageError(f"--decay {self.decay} is unknown; use {' or '.join(DECAYS)}")
+        if self.optimizer not in OPTIMIZERS:
+            known = " or ".join(OPTIMIZERS)
+            raise UsageError(f"--optimizer {self.optimizer} is unknown; use {known}")
+        if self.batch % (parts := processes * self.accumulate):
+            raise UsageError(
+                f"--batch {self.batch} cannot be shared by {processes} processes with --accumulate "
+                f"{self.accumulate}; choose a multiple of {parts}"
+            )
+        if self.tensorboard:
+            require_board()
 
     def rate(self, step: int) -> float:
-        """The learning rate of step `step` (from 0): linear warm-up, then constant, then decay."""
+        """The learning rate of step `step` (from 0): linear warm-up times the decay."""
         rate = self.lr * min(1.0, (step + 1) / max(1, self.warmup))
-        progress = step / self.steps
+        done = step / self.steps
         if self.decay == "cosine":
-            return rate * 0.5 * (1 + math.cos(math.pi * progress))
-        return rate * (0.2 if progress >= 0.7 else 1.0)
+            return rate * 0.5 * (1 + math.cos(math.pi * done))
+        if self.decay == "linear":
+            return rate * (1 - done)
+        return rate * (0.2 if self.decay == "step" and done >= 0.7 else 1.0)
 
 
-# draw(generator, batch) → clean x (B, C, H, W), text (B, L, C), c2w (B, 4, 4) or None
-Draw = Callable[[torch.Generator, int], tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]
+# choose(generator, count) → what a batch is made of: CPU tensors with one row for each sample
+Choose = Callable[[torch.Generator, int], tuple[torch.Tensor, ...]]
+# load(*rows) → clean x (B, C, H, W), text, c2w (B, 4, 4) or None
+Load = Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]
 
 
 def train(
     prior: Prior,
     trained: dict[str, nn.Module],
-    draw: Draw,
+    choose: Choose,
+    load: Load,
     plan: Plan,
     out: Path,
     *,
     seed: int,
+    team: Team | None = None,
+    embed: Callable[[torch.Tensor], torch.Tensor] = lambda text: text,
     sample: Callable[[int], None] = lambda step: None,
 ) -> float:
     """Train the modules `trained` of `prior` to predict what it predicts (DDPM, eq. 14, for noise).
 
-    At the end the modules hold the averaged (EMA) weights. sample(step) is called with the averaged
-    weights in place, every `plan.sample_every` steps and at the end. Writes log.jsonl and
-    checkpoint-NNNNNN.safetensors into `out`, and continues from the last one found there. Returns
+    choose: draws whole batches, alike in every process. load: fetches a process's share of one.
+    embed: turns what `load` gives as text into (B, L, C) embeddings, where gradients flow. At the
+    end the modules hold the averaged (EMA) weights. sample(step) is called in the main process,
+    with the averaged weights in place, every `plan.sample_every` steps and at the end. Writes
+    log.jsonl and checkpoints into `out`, and continues from the last whole one found there. Returns
     the mean loss of the last logged stretch.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    team = team or Team(str(prior.device), plan.mixed_precision)
+    plan.check(team.size)
+    device, prior = team.device, prior.to(team.device)
     parameters = {
         f"{m}.{n}": p for m, module in trained.items() for n, p in module.named_parameters()
     }
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    values, device = list(parameters.values()), prior.device
-    optimizer = torch.optim.AdamW(values, lr=plan.lr, fused=True)
+    values = list(parameters.values())
+    for value in values:
+        value.requires_grad_(True)
+    if plan.recompute:
+        prior.unet.enable_gradient_checkpointing()
     average = {name: value.detach().clone() for name, value in parameters.items()}
-    generator = torch.Generator().manual_seed(seed)
-    start = load_checkpoint(out, parameters, average, optimizer, generator)
-    trim_jsonl(out / LOG, lambda line: line["step"] <= start)  # those after it are done again
+    optimizer, generator = new_optimizer(values, plan), torch.Generator().manual_seed(seed)
+    sums = torch.zeros(2, device=device)
+    state = State(parameters, average, optimizer, generator, sums)
+    found = team.lead(lambda: last_checkpoint(out, team.say))
+    start = state.restore(found) if found else 0
     if start:
-        print(f"continuing after step {start} of {plan.steps}", file=sys.stderr)
-    total, count, loss_shown, clock = 0.0, 0, math.nan, time.monotonic()
-    note = ""
-    with progress("training", plan.steps, "steps", done=start) as bar:
-        for step in range(start, plan.steps):
-            x, text, c2w = draw(generator, plan.batch)
-            x = x.to(device)
-            if step < plan.grow * plan.steps:
-                x = F.avg_pool2d(
-                    x, 2
-                )  # maps are premultiplied, so this is what a render would give
-            t = torch.randint(len(prior.alphas_cumprod), (len(x),), generator=generator).to(device)
-            noise = torch.randn(x.shape, generator=generator).to(device)
+        team.say(f"continuing after step {start} of {plan.steps}")
+    facts = {"writes": team.is_main, "tensorboard": plan.tensorboard}
+    log = Log(out, start, plan.steps, plan.batch, **facts)
+    objective = team.prepare(Objective(prior, embed))
+    share = plan.batch // (team.size * plan.accumulate)
+    with progress("training", plan.steps, "steps", done=start, shown=team.is_main) as bar:
+        for done in range(start + 1, plan.steps + 1):
+            rows = choose(generator, plan.batch)
+            t = torch.randint(len(prior.alphas_cumprod), (plan.batch,), generator=generator)
+            seeds = torch.randint(2**62, (plan.batch,), generator=generator)
+            for part in range(plan.accumulate):
+                first = (part * team.size + team.index) * share
+                mine = slice(first, first + share)
+                x, text, c2w = (to_device(v, device) for v in load(*(row[mine] for row in rows)))
+                if done - 1 < plan.grow * plan.steps:
+                    x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
+                noise = seeded_noise(seeds[mine], x.shape[1:], device)
+                with team.alone(objective) if part + 1 < plan.accumulate else nullcontext():
+                    loss = objective(x, noise, to_device(t[mine], device), text, c2w)
+                    (loss / plan.accumulate).backward()
+                sums[0] += loss.detach() / plan.accumulate
+            sums[1] += nn.utils.clip_grad_norm_(values, plan.clip)
             for group in optimizer.param_groups:
-                group["lr"] = plan.rate(step)
-            with torch.autocast(
-                device.type, torch.bfloat16, enabled=plan.mixed_precision == "bf16"
-            ):
-                guess = prior.predict(prior.add_noise(x, noise, t), t, text, c2w)
-            loss = F.mse_loss(guess, prior.target(x, noise, t))
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(values, plan.clip)
-            if not torch.isfinite(norm):
-                raise SdtoolError(
-                    f"training broke at step {step}: the gradient is {norm}; lower --lr"
-                )
+                group["lr"] = plan.rate(done - 1)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            keep = min(plan.ema, (1 + step) / (10 + step))
+            keep = min(plan.ema, done / (9 + done))
             torch._foreach_lerp_(list(average.values()), [v.detach() for v in values], 1 - keep)
-            total, count, done = total + loss.item(), count + 1, step + 1
-            if done % LOG_EVERY == 0 or done == plan.steps:
-                loss_shown, now = total / count, time.monotonic()
-                speed = count * plan.batch / (now - clock)
-                line = {"step": done, "loss": round(loss_shown, 6), "lr": plan.rate(step)}
-                line |= {"size": x.shape[-1], "samples_per_s": round(speed, 2)}
-                append_jsonl(out / LOG, line)
-                note = f"loss {loss_shown:.4f}, {speed:.0f} samples/s"
-                total, count, clock = 0.0, 0, now
-            if done % plan.checkpoint_every == 0 and done < plan.steps:
-                save_checkpoint(out, done, parameters, average, optimizer, generator)
-            if done % plan.sample_every == 0 and done < plan.steps:
+
+            is_last, saves = done == plan.steps, done % plan.checkpoint_every == 0
+            logs = is_last or done % LOG_EVERY == 0
+            if logs or saves:
+                team.lead(lambda: check_finite(sums, done))  # noqa: B023
+            if logs:
+                log.write(done, team.mean(sums), lr=plan.rate(done - 1), size=x.shape[-1])
+                sums.zero_()
+            if saves and not is_last and team.is_main:
+                save_checkpoint(out, done, state, plan.keep)
+            if done % plan.sample_every == 0 and not is_last and team.is_main:
                 swap(parameters, average)
                 sample(done)
                 swap(parameters, average)
-                clock = time.monotonic()
-            bar.advance(note=note)
+                log.restart(done)
+            bar.advance(note=log.note)
     swap(parameters, average)
-    for parameter in values:
-        parameter.requires_grad_(False)
-    sample(plan.steps)
-    return loss_shown
+    for value in values:
+        value.requires_grad_(False)
+    if plan.recompute:
+        prior.unet.disable_gradient_checkpointing()
+    if team.is_main:
+        sample(plan.steps)
+    return log.loss
+
+
+class Objective(nn.Module):
+    """The loss on a share of a batch, as the one module whose gradients a team averages."""
+
+    def __init__(self, prior: Prior, embed: Callable[[torch.Tensor], torch.Tensor]):
+        super().__init__()
+        self.prior, self.embed = prior, embed
+
+    def forward(self, x, noise, t, text, c2w) -> torch.Tensor:
+        """Mean squared error. x, noise: (B, C, h, w). t: (B,). c2w: (B, 4, 4) or None."""
+        noisy = self.prior.add_noise(x, noise, t)
+        guess = self.prior.predict(noisy, t, self.embed(text), c2w)
+        return F.mse_loss(guess, self.prior.target(x, noise, t))
+
+
+def new_optimizer(values: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+    """AdamW, fused into one kernel where torch can; or Adafactor, which keeps no second copy."""
+    if plan.optimizer == "adafactor":
+        return torch.optim.Adafactor(values, lr=plan.lr)
+    try:
+        return torch.optim.AdamW(values, lr=plan.lr, fused=True)
+    except RuntimeError:  # torch has none for this device
+        return torch.optim.AdamW(values, lr=plan.lr)
+
+
+def seeded_noise(seeds: torch.Tensor, shape: torch.Size, device: torch.device) -> torch.Tensor:
+    """(B,) int64 seeds → (B, *shape) float32 normal noise: a sample's own, whoever shares a batch."""
+    generator = torch.Generator(device)
+    drawn = [
+        torch.randn(shape, generator=generator.manual_seed(seed), device=device)
+        for seed in seeds.tolist()
+    ]
+    return torch.stack(drawn)
+
+
+def to_device(value: torch.Tensor | None, device: torch.device) -> torch.Tensor | None:
+    """Send a tensor so that the accelerator need not be waited for."""
+    if value is None or value.device == device or device.type == "cpu":
+        return value
+    return value.pin_memory().to(device, non_blocking=True)
 
 
 @torch.no_grad()
@@ -147,53 +229,3 @@ def swap(parameters: dict[str, torch.Tensor], average: dict[str, torch.Tensor]) 
         held = value.detach().clone()
         value.copy_(average[name])
         average[name].copy_(held)
-
-
-# Checkpoints: one safetensors file, its header a JSON record
-
-
-def save_checkpoint(out, step, parameters, average, optimizer, generator) -> None:
-    """Write checkpoint-NNNNNN.safetensors atomically; keep the last two."""
-    tensors = {f"value/{name}": value.detach() for name, value in parameters.items()}
-    tensors |= {f"average/{name}": value for name, value in average.items()}
-    for name, value in parameters.items():
-        tensors |= {f"{k}/{name}": v for k, v in optimizer.state[value].items()}
-    tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
-    tensors["generator"] = generator.get_state()
-    with atomic_path(out / f"checkpoint-{step:06d}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"sdtool": json.dumps({"step": step})})
-    for old in sorted(out.glob("checkpoint-??????.safetensors"))[:-2]:
-        old.unlink()
-
-
-@torch.no_grad()
-def load_checkpoint(out, parameters, average, optimizer, generator) -> int:
-    """Continue from the newest checkpoint in `out`; return the number of steps done (0 if none)."""
-    found = sorted(out.glob("checkpoint-??????.safetensors"))
-    if not found:
-        return 0
-    with safe_open(found[-1], framework="pt") as file:
-        names = {n.removeprefix("value/") for n in file.keys() if n.startswith("value/")}  # noqa: SIM118
-        if names != parameters.keys():
-            raise InputError(f"{found[-1]} is of another model; add --overwrite to begin anew")
-        state = {}
-        for k, (name, value) in enumerate(parameters.items()):
-            value.copy_(file.get_tensor(f"value/{name}"))
-            average[name].copy_(file.get_tensor(f"average/{name}"))
-            state[k] = {"step": file.get_tensor(f"step/{name}")}
-            for key in (
-                "exp_avg",
-                "exp_avg_sq",
-            ):  # the fused kernel walks memory in the value's layout
-                state[k][key] = torch.empty_like(value).copy_(file.get_tensor(f"{key}/{name}"))
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-        generator.set_state(file.get_tensor("generator"))
-        return json.loads(file.metadata()["sdtool"])["step"]
-
-
-def clear_checkpoints(out: Path) -> None:
-    """Remove the checkpoints of a finished training, and what a kill left half-written."""
-    for pattern in ("checkpoint-??????.safetensors", ".checkpoint-*.tmp.safetensors"):
-        for path in out.glob(pattern):
-            path.unlink()

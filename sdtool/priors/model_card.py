@@ -1,0 +1,125 @@
+"""An AGP as a folder: `unet/` for diffusers, agp.json for sdtool, README.md for people and model hubs."""
+
+from pathlib import Path
+
+import torch
+from huggingface_hub import EvalResult, ModelCardData
+
+from sdtool.files import write_json, write_text
+from sdtool.priors.loading import AGP_CARD
+from sdtool.priors.prior import Prior
+
+PREDICTS = {
+    "epsilon": "the noise ε",
+    "v_prediction": "v = √ᾱ·ε − √(1 − ᾱ)·x",
+    "sample": "the clean map x",
+}
+CHANNELS = {
+    4: "four channels: (2·xyz − 1)·coverage and 2·coverage − 1",
+    3: "three channels: (2·xyz − 1)·coverage, so that the background is 0, mid-grey",
+}
+
+
+def save_agp(
+    prior: Prior,
+    folder: Path,
+    *,
+    base: str,
+    facts: dict,
+    exams: dict[str, dict] | None = None,
+    half: bool = False,
+) -> list[str]:
+    """Write `unet/`, agp.json and the model card; return the names of what was written.
+
+    base: as `loading.stored_base` names it. facts: how it was trained. exams: name → what
+    `exam.take_exam` measured.
+    """
+    exams = exams or {}
+    prior.unet.to(torch.float16 if half else torch.float32)
+    prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
+    card = {"base": base, "sample_size": prior.sample_size, **facts, "exams": exams}
+    for first in list(exams.values())[:1]:
+        card["view_identification"] = first["view_identification"]
+    write_json(folder / AGP_CARD, card)
+    write_text(folder / "README.md", _card(prior, base, facts, exams))
+    return ["unet", AGP_CARD, "README.md"]
+
+
+def _card(prior: Prior, base: str, facts: dict, exams: dict[str, dict]) -> str:
+    size = prior.sample_size
+    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    return f"""---
+{_front_matter(base, exams)}
+---
+
+# An aligned geometric prior
+
+A diffusion UNet that draws canonical coordinate maps of what a text names, seen from a given camera:
+{size}×{size}, {CHANNELS[prior.channels]}. It was fine-tuned by `sdtool finetune-agp` from the
+base prior `{base}`, whose text encoder and noise schedule it needs. The camera (the upper 3×4 of
+camera-to-world, row by row, +Y up, the object facing +Z) goes in as `class_labels`:
+
+    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+    guess = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample
+
+Like its base, it predicts {PREDICTS[prior.prediction]}.
+
+## Measures
+
+{_measures(exams)}
+
+## Training
+
+| | |
+|---|---|
+{rows}
+"""
+
+
+def _front_matter(base: str, exams: dict[str, dict]) -> str:
+    """YAML as model hubs read it."""
+    results = [
+        EvalResult(
+            task_type="text-to-3d",
+            dataset_type="canonical-coordinate-maps",
+            dataset_name=name,
+            metric_type="accuracy",
+            metric_name=key.replace("_", " "),
+            metric_value=facts[key],
+        )
+        for name, facts in exams.items()
+        for key in ("view_identification", "category_identification")
+        if key in facts
+    ]
+    is_hub_id = base.count("/") == 1 and not base.startswith(".")
+    return ModelCardData(
+        library_name="diffusers",
+        pipeline_tag="text-to-3d",
+        tags=["sdtool", "canonical-coordinate-map", "aligned-geometric-prior"],
+        base_model=base if is_hub_id else None,
+        model_name="aligned geometric prior" if results else None,
+        eval_results=results or None,
+    ).to_yaml()
+
+
+def _measures(exams: dict[str, dict]) -> str:
+    if not exams:
+        return "None were taken."
+    bands = list(next(iter(exams.values()))["loss"])
+    head = ["maps of", "maps", "objects", "view identification", "category identification"]
+    lines = [head + [f"loss, t {band}" for band in bands], ["---"] * (5 + len(bands))]
+    for name, facts in exams.items():
+        category = "–"
+        if "category_identification" in facts:
+            category = (
+                f"{facts['category_identification']:.1%} (1 of {facts['category_choices']}, "
+                f"{facts['category_maps']} maps)"
+            )
+        line = [name, facts["maps"], facts["objects"], f"{facts['view_identification']:.1%}"]
+        lines.append([*line, category, *facts["loss"].values()])
+    table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return f"""None of these objects was trained on. View identification: of eight azimuths, how often
+the true camera predicts a map's noise best (chance is 12.5%). Category identification: how often the
+true category does, among others. Loss: of the training, by bands of timesteps.
+
+{table}"""
