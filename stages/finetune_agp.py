@@ -339,8 +339,8 @@ def finetune_agp(
         contact_sheet(out / "samples" / f"step-{step:06d}.png", rows)
 
     said = f"{len(data)} maps of {len(data.uids)} objects, {len(prompts.table)} prompts"
-    said += f"; {len(held.uids)} objects held out; on {team.device}"
-    team.say(said + (f" and {team.size - 1} more" if team.size > 1 else ""))
+    said += f"; {len(held.uids)} objects held out; on {team.device.type}"
+    team.say(said + (f" × {team.size}" if team.size > 1 else ""))
     loss = train(
         prior,
         {"unet": prior.unet},

@@ -1,8 +1,9 @@
 """`make bench`: the figures that the README claims, each beside a baseline of the same run.
 
-    python -m sdtool.bench [PART] [OPTIONS OF LIFT]
+    python -m sdtool.bench [PART] [OPTIONS]
 
-PART is one of PARTS; all of them run without it. Only ratios within one run mean anything.
+PART is one of PARTS; all of them run without it. OPTIONS are those of `sdtool lift`, or of the part
+`training` (`python -m sdtool.bench training --help`). Only ratios within one run mean anything.
 """
 
 import sys
@@ -16,6 +17,7 @@ from sdtool.bench.collections import collections
 from sdtool.bench.filtering import filtering
 from sdtool.bench.lifting import lifting
 from sdtool.bench.rendering import rendering
+from sdtool.bench.training import training
 from sdtool.errors import SdtoolError
 
 PARTS = {
@@ -23,6 +25,7 @@ PARTS = {
     "rendering": rendering,
     "collections": collections,
     "captions": captions,
+    "training": training,
     "lifting": lifting,
 }
 
@@ -34,7 +37,8 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             for part in [name] if name else PARTS:
-                given = [options] if part == "lifting" else []
+                takes = part == (name or "lifting") and part in ("lifting", "training")
+                given = [options] if takes else []
                 console.print(PARTS[part](Path(folder), *given))
     except SdtoolError as error:
         raise SystemExit(f"bench: {error}") from None

@@ -30,7 +30,7 @@ class Team:
     """
 
     def __init__(self, device: str = "auto", mixed_precision: str = "no"):
-        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+        from accelerate import Accelerator, InitProcessGroupKwargs
         from accelerate.state import AcceleratorState
 
         if mixed_precision not in ("no", "bf16"):
@@ -44,12 +44,9 @@ class Team:
             raise UsageError(f"--device {device}: many processes take auto or cpu")
         try:
             self.accelerator = Accelerator(
-                cpu=device == "cpu",
+                cpu=device == "cpu" or not torch.accelerator.is_available(),
                 mixed_precision=mixed_precision,
-                kwargs_handlers=[
-                    InitProcessGroupKwargs(timeout=PATIENCE),
-                    DistributedDataParallelKwargs(broadcast_buffers=False),
-                ],
+                kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
             )
         finally:
             if is_alone():
@@ -58,7 +55,7 @@ class Team:
         if kind != "NO" and not kind.startswith("MULTI_"):
             raise UsageError(
                 f"accelerate is configured for {kind}; sdtool trains with plain data parallelism: "
-                "pass --multi_gpu (or --cpu) to accelerate launch"
+                "pass --multi_gpu to accelerate launch"
             )
 
     @property

@@ -1,0 +1,117 @@
+"""Training by two processes of `accelerate launch` (gloo, CPU): the same as by one."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from prior_samples import write_views
+
+from sdtool.files import read_json, read_jsonl
+from sdtool.priors.data import read_captions
+from sdtool.priors.fresh import fresh_base, save_base
+from sdtool.priors.loading import load_agp
+from sdtool.priors.measure import turntable_cameras
+
+# On CPUs too: `--cpu` would start one process only, or ask for MPI.
+LAUNCH = [
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+]
+LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Arguments of finetune-agp: flat shapes, and a base that has learned nothing."""
+    folder = tmp_path_factory.mktemp("inputs")
+    views = write_views(folder / "views")
+    captions = sorted({text for texts in read_captions(views).values() for text in texts})
+    save_base(fresh_base(captions, size=16, width=8), folder / "base", facts={})
+    options = ["--base", str(folder / "base"), "--captions", str(views), "--batch", "8"]
+    options += ["--warmup", "2", "--exam", "2", "--checkpoint-every", "4", "--sample-every", "4"]
+    return ["finetune-agp", str(views), *options, "--grow", "0.5", "--device", "cpu"]
+
+
+def sdtool(arguments, out, *options, launched=False, cwd):
+    """Run the command in processes of its own."""
+    command = [sys.executable, "-m", *(LAUNCH if launched else []), "sdtool.cli", *arguments]
+    return subprocess.run(
+        [*command, "--out", str(out), *options],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def guess(folder: Path) -> torch.Tensor:
+    """What an AGP predicts of a fixed noisy map from eight sides."""
+    prior, generator = load_agp(folder), torch.Generator().manual_seed(1)
+    x = torch.randn(8, 4, 16, 16, generator=generator)
+    with torch.no_grad():
+        text = prior.encode_text(["a red disc"] * 8)
+        return prior.predict(x, torch.arange(8) * 120, text, turntable_cameras())
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_two_processes_train_what_one_does(inputs, tmp_path):
+    plain = sdtool(inputs, "one", "--steps", "10", cwd=tmp_path)
+    assert plain.returncode == 0, plain.stderr
+    both = sdtool(inputs, "two", "--steps", "10", "--accumulate", "2", launched=True, cwd=tmp_path)
+    assert both.returncode == 0, both.stderr
+    assert (plain.stdout, both.stdout) == ("one\n", "two\n")  # one process speaks
+    assert both.stderr.count("objects held out; on cpu × 2") == 1
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+    one, two = guess(tmp_path / "one"), guess(tmp_path / "two")
+    assert torch.allclose(one, two, atol=2e-3)
+    fresh = sdtool(inputs, "short", "--steps", "1", cwd=tmp_path)
+    assert fresh.returncode == 0 and (one - guess(tmp_path / "short")).abs().mean() > 0.02
+    logs = [list(read_jsonl(tmp_path / name / "log.jsonl"))[-1] for name in ("one", "two")]
+    assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=1e-3)
+    assert logs[0]["gradient"] == pytest.approx(logs[1]["gradient"], rel=1e-2)
+    for key in ("held_out", "maps", "objects"):
+        assert (
+            read_json(tmp_path / "two" / "agp.json")[key]
+            == read_json(tmp_path / "one" / "agp.json")[key]
+        )
+
+
+def test_an_error_is_told_once_and_ends_both(inputs, tmp_path):
+    odd = sdtool(inputs, "odd", "--accumulate", "8", launched=True, cwd=tmp_path)
+    assert odd.returncode != 0
+    assert odd.stderr.count("cannot be shared by 2 processes with --accumulate 8") == 1
+    assert not (tmp_path / "odd").exists()
+
+
+def test_what_two_processes_began_one_ends(inputs, tmp_path):
+    command = [sys.executable, "-m", *LAUNCH, "sdtool.cli", *inputs, "--steps", "60"]
+    with open(tmp_path / "log", "w") as log:
+        both = subprocess.Popen([*command, "--out", "out"], cwd=tmp_path, stderr=log)
+        team = psutil.Process(both.pid)
+        while both.poll() is None and not list(tmp_path.glob("out/checkpoint-*.safetensors")):
+            time.sleep(0.01)
+        for process in [*team.children(recursive=True), team]:
+            process.kill()
+        both.wait()
+    assert both.returncode == -signal.SIGKILL, (tmp_path / "log").read_text()
+    assert not (tmp_path / "out" / "agp.json").exists()
+    rest = sdtool(inputs, "out", "--steps", "60", cwd=tmp_path)
+    assert rest.returncode == 0 and "continuing after step" in rest.stderr, rest.stderr
+    lines = list(read_jsonl(tmp_path / "out" / "log.jsonl"))
+    assert [line["step"] for line in lines] == [50, 60]
+    assert not list(tmp_path.glob("out/*.cache")) and not list(tmp_path.glob("out/.*"))
+    again = sdtool(inputs, "out", "--steps", "60", launched=True, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, "out\n")
+    assert again.stderr.count("already done") == 1
