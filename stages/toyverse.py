@@ -1,22 +1,36 @@
 """Make a collection of procedural 3D objects: an offline stand-in for Objaverse.
 
 Every object is a coloured GLB in glTF axes: +Y up, the front faces +Z. The names, descriptions and
-tags say what is true of the object: "Tall Red Wooden Chair". The folder has the layout of the
-`objaverse` package (metadata shards, object paths, GLB folders), so that `filter-objaverse` reads
-both alike.
+tags say what is true of the object: "Tall Red Wooden Chair", "Corgi Wearing A Blue Hat". They hold
+animals, furniture, vehicles, buildings, food, tools, plants, people and toys of many colours,
+materials and proportions; what they wear, hold or have beside is in the name. The folder has the
+layout of the `objaverse` package (metadata shards, object paths, GLB folders), so that
+`filter-objaverse` reads both alike.
 
 A share of the objects is bad on purpose, as on the internet: point clouds, low-poly lumps, objects
 lying on their side, empty files, scans, scenes of many objects. Their annotations say so in the
 words artists use.
 
-Object number i depends on the seed and i only (and on `--categories` and `--bad-share`): a longer
-collection begins with the shorter one. An interrupted run continues when the command is repeated.
+To learn whether a prior generalises, leave combinations of words out and make exactly those
+elsewhere: `--leave-out "blue horse"` makes no horse that is blue, whether its name says so or not;
+`--only "blue horse"` makes nothing but blue horses, and their names say no more. Both may be given
+several times. A combination is a category with a trait, a colour or a material before it and
+something that it wears or has after it: "corgi with hat", "tall red wooden chair",
+"house with a blue roof".
+
+Object number i depends on the seed and i only (and on `--categories`, `--bad-share` and `--only`): a
+longer collection begins with the shorter one, and `--leave-out` changes only the objects that it
+forbids. An interrupted run continues when the command is repeated.
 
 **Examples**
 
     sdtool toyverse --out objs --count 1000
 
     sdtool toyverse --out pets --count 200 --categories corgi,cat --bad-share 0
+
+    sdtool toyverse --out seen --count 2000 --leave-out "blue horse" --leave-out "corgi with hat"
+
+    sdtool toyverse --out unseen --count 100 --only "blue horse" --only "corgi with hat" --bad-share 0
 """
 
 from collections import Counter
@@ -39,6 +53,14 @@ def toyverse(
         str | None,
         typer.Option(help="Names separated by commas, such as corgi,cat. [default: all]"),
     ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help='Words that never come together, such as "blue horse". Repeatable.'),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help='Make only such objects: "blue horse", "corgi with hat". Repeatable.'),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option(help="Replace an earlier collection in --out.")
     ] = False,
@@ -54,6 +76,7 @@ def toyverse(
         write_json_gz,
         write_object,
     )  # fmt: skip
+    from sdtool.toyverse.designs import check, parse
     from sdtool.toyverse.toys import generate
 
     if count < 1:
@@ -63,8 +86,16 @@ def toyverse(
     if not 0 <= bad_share <= 1:
         raise UsageError(f"--bad-share {bad_share}: give a number from 0 to 1")
     asked = [word.strip() for word in (categories or "").split(",") if word.strip()]
-    names = choose(asked)
+    left_out = [parse(text, "--leave-out") for text in leave_out or ()]
+    wanted = [parse(text, "--only") for text in only or ()]
+    if wanted and asked:
+        raise UsageError("--only names the categories itself; leave --categories out")
+    names = list(dict.fromkeys(design.category for design in wanted)) or choose(asked)
+    check(names, wanted, left_out)
     params = {"count": count, "seed": seed, "bad_share": bad_share, "categories": names}
+    params["leave_out"] = [design.phrase() for design in left_out]
+    params["only"] = [design.phrase() for design in wanted]
+    options = {"bad_share": bad_share, "categories": names, "only": wanted, "leave_out": left_out}
     outputs = [PATHS, LVIS, "metadata", "glbs"]
     record = artifacts.begin(out, "toyverse", params=params, overwrite=overwrite, owned=outputs)
     if record.is_done:
@@ -80,7 +111,7 @@ def toyverse(
         for start in range(0, count, SHARD):
             shard = {}
             for index in range(start, min(start + SHARD, count)):
-                toy = generate(seed, index, bad_share=bad_share, categories=names)
+                toy = generate(seed, index, **options)
                 paths[toy.uid] = glb_path(toy.uid, index)
                 file = out / paths[toy.uid]
                 if not file.is_file():

@@ -130,8 +130,11 @@ def test_sideways_has_the_rates_that_the_rules_claim():
     right = np.array([measure(toy.mesh)["sideways"] for toy in toys])
     meshes = [toy.mesh.with_positions(toy.mesh.v_pos @ TURN) for toy in toys]
     turned = np.array([measure(mesh)["sideways"] for mesh in meshes])
-    assert (turned > 0.01).mean() == pytest.approx(0.68, abs=0.12)
-    assert {toy.category for toy, value in zip(toys, right, strict=True) if value > 0.01} == {"mug"}
+    assert (turned > 0.01).mean() == pytest.approx(0.48, abs=0.12)
+    suspects = [toy for toy, value in zip(toys, right, strict=True) if value > 0.01]
+    one_handed = {"balloon", "flag", "sword", "staff"}
+    assert {t.category for t in suspects if t.design.extra not in one_handed} <= {"mug", "key"}
+    assert 0 < len(suspects) / len(toys) < 0.15
 
 
 TURN = np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]], np.float32)  # 90° about y, for row vectors

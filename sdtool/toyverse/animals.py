@@ -1,55 +1,12 @@
-"""Animals. All stand on y = 0, look toward +Z and are their own mirror image in x."""
+"""Animals of house and farm. All stand on y = 0, look toward +Z and mirror themselves in x."""
 
 import numpy as np
 
 from sdtool.meshes import Mesh
-from sdtool.toyverse.primitives import ellipsoid, lathe, move, paint, pair, rotate, scale, tube
-from sdtool.toyverse.words import BEAK, BLACK, PINK, WHITE, Look, dark, is_dark, pale
-
-
-def _legs(
-    x: float, z_front: float, z_back: float, top: float, radius: float, color: np.ndarray,
-    foot: np.ndarray | None = None,
-) -> list[Mesh]:  # fmt: skip
-    """Four thick legs with flat soles; `foot` colours the lowest third."""
-    foot = color if foot is None else foot
-    colors = np.stack([foot] * 3 + [color] * 5)
-    ring = [
-        (0.85, 0.0), (1.08, 0.08), (1.05, 0.32), (0.98, 0.34),
-        (1.0, 0.7), (1.05, 0.9), (0.85, 1.04), (0.45, 1.12),
-    ]  # fmt: skip
-    leg = lathe([(r * radius, h * top) for r, h in ring], colors, segments=12)
-    return [part for z in (z_front, z_back) for part in pair(move(leg, (x, 0, z)))]
-
-
-def _ear(
-    base: tuple[float, float, float], length: float, width: float, lean: float, color: np.ndarray,
-    inside: np.ndarray | None = None,
-) -> list[Mesh]:  # fmt: skip
-    """A pair of upright pointed ears, leaning outward by `lean` degrees."""
-    levels = np.array([-0.15, 0.0, 0.25, 0.5, 0.75, 0.95])
-    widths = np.array([0.8, 1.0, 0.9, 0.66, 0.38, 0.12]) * width / 2
-    path = [(0.0, h * length, 0.0) for h in levels]
-    ear = tube(path, list(zip(widths, widths * 0.55, strict=True)), color, segments=12)
-    if inside is not None:
-        front = (ear.v_pos[:, 2] > 0.2 * width * 0.55) & (ear.v_pos[:, 1] < 0.8 * length)
-        ear = paint(ear, front & (np.abs(ear.v_pos[:, 0]) < 0.3 * width), inside)
-    return pair(move(rotate(ear, "z", -lean), base))
-
-
-def _face(x: float, y: float, z: float, size: float, coat: np.ndarray) -> list[Mesh]:
-    """Two eyes; white-rimmed on a dark coat."""
-    color = WHITE if is_dark(coat) else BLACK
-    return pair(ellipsoid((x, y, z), (size, size * 1.15, size * 0.8), color, rings=4, segments=8))
-
-
-def _nose(center: tuple[float, float, float], size: float, coat: np.ndarray) -> Mesh:
-    color = PINK if is_dark(coat) else BLACK
-    return ellipsoid(center, (size * 1.2, size, size), color, rings=4, segments=8)
-
-
-def _belly(body: Mesh, below: float, color: np.ndarray) -> Mesh:
-    return paint(body, body.v_pos[:, 1] < below, color)
+from sdtool.toyverse.accessories import Spot, worn
+from sdtool.toyverse.limbs import ears, eyes, legs, nose
+from sdtool.toyverse.primitives import ellipsoid, move, paint, pair, rotate, tube
+from sdtool.toyverse.words import BEAK, PINK, WHITE, Look, dark, is_dark, pale
 
 
 def corgi(rng: np.random.Generator, look: Look) -> list[Mesh]:
@@ -59,7 +16,7 @@ def corgi(rng: np.random.Generator, look: Look) -> list[Mesh]:
     length = rng.uniform(0.50, 0.57) * look.stretch("long", 1.2)
     girth = rng.uniform(0.235, 0.26) * look.stretch("chubby", 1.18)
     head = rng.uniform(0.25, 0.275) * look.stretch("small", 1.15)
-    ears = rng.uniform(0.29, 0.35)
+    ear = rng.uniform(0.29, 0.35)
     leg, radius = rng.uniform(0.28, 0.32), rng.uniform(0.1, 0.112)
     middle = leg + 0.62 * girth
     y, z = middle + girth + 0.42 * head, length * 0.88
@@ -86,10 +43,16 @@ def corgi(rng: np.random.Generator, look: Look) -> list[Mesh]:
     )  # fmt: skip
     return [
         body, chest, skull, muzzle, blaze, tail,
-        *_legs(0.66 * girth + 0.03, length * 0.62, -length * 0.72, leg + 0.1, radius, coat, white),
-        *_ear((head * 0.6, y + head * 0.55, z - 0.02), ears, head * 0.95, 14, coat, PINK),
-        *_face(head * 0.46, y + head * 0.2, z + head * 0.84, head * 0.16, coat),
-        _nose((0, y - head * 0.22, z + head * 1.58), head * 0.17, white),
+        *legs(0.66 * girth + 0.03, length * 0.62, -length * 0.72, leg + 0.1, radius, coat, white),
+        *ears((head * 0.6, y + head * 0.55, z - 0.02), ear, head * 0.95, 14, coat, PINK),
+        *eyes(head * 0.46, y + head * 0.2, z + head * 0.84, head * 0.16, coat),
+        nose((0, y - head * 0.22, z + head * 1.58), head * 0.17, white),
+        *worn(
+            look, head=Spot((0, y + head * 0.74, z - head * 0.1), head * 0.52, -4),
+            neck=Spot((0, y - head * 0.62, z - head * 0.32), head * 0.86, 35),
+            face=Spot((0, y + head * 0.18, z + head * 0.93), head * 0.46),
+            back=Spot((0, middle, -length * 0.1), girth),
+        ),
     ]  # fmt: skip
 
 
@@ -125,10 +88,15 @@ def cat(rng: np.random.Generator, look: Look) -> list[Mesh]:
     )  # fmt: skip
     return [
         body, chest, skull, cheeks, tail,
-        *_legs(0.68 * girth + 0.035, length * 0.78, -length * 0.8, leg + 0.1, radius, coat, light),
-        *_ear((head * 0.66, y + head * 0.5, z), head * 1.05, head * 0.95, 16, coat, PINK),
-        *_face(head * 0.46, y + head * 0.14, z + head * 0.8, head * 0.19, coat),
-        _nose((0, y - head * 0.16, z + head * 1.0), head * 0.12, coat),
+        *legs(0.68 * girth + 0.035, length * 0.78, -length * 0.8, leg + 0.1, radius, coat, light),
+        *ears((head * 0.66, y + head * 0.5, z), head * 1.05, head * 0.95, 16, coat, PINK),
+        *eyes(head * 0.46, y + head * 0.14, z + head * 0.8, head * 0.19, coat),
+        nose((0, y - head * 0.16, z + head * 1.0), head * 0.12, coat),
+        *worn(
+            look, head=Spot((0, y + head * 0.74, z - head * 0.05), head * 0.52, -4),
+            neck=Spot((0, y - head * 0.72, z - head * 0.3), head * 0.8, 35),
+            face=Spot((0, y + head * 0.14, z + head * 0.86), head * 0.48),
+        ),
     ]  # fmt: skip
 
 
@@ -169,9 +137,14 @@ def horse(rng: np.random.Generator, look: Look) -> list[Mesh]:
     )  # fmt: skip
     return [
         body, neck, face, mane, tail,
-        *_legs(0.66 * girth + 0.03, length * 0.76, -length * 0.82, leg + 0.08, radius, coat, hair),
-        *_ear((head * 0.55, y + head * 0.75, z - 0.01), 0.2, 0.13, 12, coat),
-        *_face(head * 0.86, y + 0.01, z + 0.08, 0.036, coat),
+        *legs(0.66 * girth + 0.03, length * 0.76, -length * 0.82, leg + 0.08, radius, coat, hair),
+        *ears((head * 0.55, y + head * 0.75, z - 0.01), 0.2, 0.13, 12, coat),
+        *eyes(head * 0.86, y + 0.01, z + 0.08, 0.036, coat),
+        *worn(
+            look, head=Spot((0, y + head * 0.8, z + 0.02), head * 0.7, 18),
+            neck=Spot((0, middle * 0.42 + y * 0.58, length + 0.1), 0.17, 30, 0.19),
+            back=Spot((0, middle - 0.01, -length * 0.08), girth),
+        ),
     ]  # fmt: skip
 
 
@@ -213,8 +186,12 @@ def elephant(rng: np.random.Generator, look: Look) -> list[Mesh]:
     )  # fmt: skip
     return [
         body, skull, trunk, tail, *pair(ear), *pair(tusk),
-        *_legs(0.56 * girth, length * 0.62, -length * 0.72, leg + 0.14, radius, skin_color),
-        *_face(head * 0.62, y + head * 0.2, z + head * 0.78, 0.038, skin_color),
+        *legs(0.56 * girth, length * 0.62, -length * 0.72, leg + 0.14, radius, skin_color),
+        *eyes(head * 0.62, y + head * 0.2, z + head * 0.78, 0.038, skin_color),
+        *worn(
+            look, head=Spot((0, y + head * 0.9, z), head * 0.6, 4),
+            back=Spot((0, middle, -length * 0.08), girth),
+        ),
     ]  # fmt: skip
 
 
@@ -242,84 +219,12 @@ def rabbit(rng: np.random.Generator, look: Look) -> list[Mesh]:
     tail = ellipsoid((0, middle + 0.03, -length * 1.35 - 0.04), (0.11, 0.11, 0.11), light)
     return [
         body, chest, skull, cheeks, tail, *pair(ear),
-        *_legs(girth * 0.6 + 0.03, length * 0.8, -length * 0.72, leg + 0.12, radius, coat, light),
-        *_face(head * 0.5, y + head * 0.18, z + head * 0.82, head * 0.17, coat),
-        _nose((0, y - head * 0.16, z + head * 1.08), head * 0.13, coat),
+        *legs(girth * 0.6 + 0.03, length * 0.8, -length * 0.72, leg + 0.12, radius, coat, light),
+        *eyes(head * 0.5, y + head * 0.18, z + head * 0.82, head * 0.17, coat),
+        nose((0, y - head * 0.16, z + head * 1.08), head * 0.13, coat),
+        *worn(
+            look, neck=Spot((0, y - head * 0.78, z - head * 0.28), head * 0.82, 30),
+            face=Spot((0, y + head * 0.18, z + head * 0.9), head * 0.5),
+            hand=Spot((-girth * 0.95, middle, length * 0.6), 0.08, 0, 0.75),
+        ),
     ]  # fmt: skip
-
-
-def bird(rng: np.random.Generator, look: Look) -> list[Mesh]:
-    """A plump body, a round head with a beak, wings half open, a fanned tail, two legs."""
-    coat, light = look.color, pale(look.color, 0.7)
-    wing_color = dark(coat, 0.72) if not is_dark(coat) else pale(coat, 0.25)
-    girth = rng.uniform(0.25, 0.29) * look.stretch("chubby", 1.15)
-    head = rng.uniform(0.20, 0.225) * look.stretch("small", 1.2)
-    leg = rng.uniform(0.24, 0.28) * look.stretch("tall", 1.4)
-    middle = leg + girth * 0.85
-    body = ellipsoid((0, 0, 0), (girth, girth * 0.98, girth * 1.45), coat)
-    body = _belly(body, -girth * 0.3, light)
-    body = move(rotate(body, "x", -16), (0, middle, 0))
-    y, z = middle + girth * 0.95 + head * 0.35, girth * 1.05
-    skull = ellipsoid((0, y, z), (head, head, head), coat)
-    beak = lathe([(0.085, 0), (0.07, 0.06), (0, 0.22)], BEAK, segments=10)
-    beak = move(rotate(beak, "x", 90), (0, y - head * 0.12, z + head * 0.82))
-    span = rng.uniform(0.42, 0.52) * look.stretch("wide", 1.25)
-    wing = tube(
-        [(girth * 0.7, middle + 0.08, 0.02), (girth + span * 0.45, middle + 0.14, -0.06),
-         (girth + span, middle + 0.1, -0.2)],
-        [(0.19, 0.05), (0.18, 0.045), (0.09, 0.035)], wing_color, side=(0, 0, 1), segments=14,
-    )  # fmt: skip
-    tail = tube(
-        [(0, middle - 0.08, -girth * 1.2), (0, middle - 0.13, -girth * 1.5 - 0.32)],
-        [(0.1, 0.045), (0.2, 0.035)], wing_color, segments=14,
-    )  # fmt: skip
-    foot = tube([(0, 0.035, 0), (0, 0.035, 0.12)], [0.045, 0.04], BEAK, segments=8)
-    shank = tube([(0, 0.04, 0), (0, leg + 0.12, 0)], 0.042, BEAK, segments=8)
-    return [
-        body, skull, beak, *pair(wing), tail,
-        *pair(move(foot, (girth * 0.46, 0.0, 0.04))),
-        *pair(move(shank, (girth * 0.46, 0.0, 0.04))),
-        *_face(head * 0.62, y + head * 0.2, z + head * 0.68, head * 0.18, coat),
-    ]  # fmt: skip
-
-
-def fish(rng: np.random.Generator, look: Look) -> list[Mesh]:
-    """A tall, narrow oval body with a forked tail, fins and one white stripe."""
-    coat = look.color
-    fin_color = dark(coat, 0.7) if not is_dark(coat) else pale(coat, 0.3)
-    stripe = WHITE if look.colour_word != "white" else np.array((0.98, 0.62, 0.2))
-    width = rng.uniform(0.2, 0.24) * look.stretch("chubby", 1.3)
-    height = rng.uniform(0.30, 0.36) * look.stretch("tall", 1.2)
-    length = rng.uniform(0.52, 0.6) * look.stretch("long", 1.25)
-    body = ellipsoid((0, 0, 0), (1, 1, 1), coat, rings=16, segments=12)
-    body = rotate(body, "x", 90)
-    body = paint(body, np.abs(body.v_pos[:, 2] - 0.27) < 0.1, stripe)
-    body = scale(body, (width, height, length))
-    back = -length * 0.85
-    lobe = tube(
-        [(0, 0, back), (0, 0.15, back - 0.17), (0, 0.3, back - 0.32)],
-        [(0.05, 0.07), (0.05, 0.11), (0.04, 0.07)], fin_color, segments=10,
-    )  # fmt: skip
-    lobes = [lobe, _upside_down(lobe)]
-    dorsal = tube(
-        [(0, height * 0.75, length * 0.25), (0, height + 0.1, -length * 0.05),
-         (0, height * 0.9, -length * 0.45)],
-        [(0.04, 0.08), (0.04, 0.12), (0.03, 0.06)], fin_color, segments=10,
-    )  # fmt: skip
-    side_fin = tube(
-        [(width * 0.85, -0.05, length * 0.1), (width + 0.16, -0.14, -0.1)],
-        [(0.08, 0.03), (0.11, 0.025)], fin_color, side=(0, 1, 0.3), segments=10,
-    )  # fmt: skip
-    eyes = pair(
-        ellipsoid((width * 0.66, height * 0.2, length * 0.62), (0.05, 0.085, 0.085), WHITE,
-                  rings=5, segments=12)
-    ) + pair(
-        ellipsoid((width * 0.66 + 0.032, height * 0.2, length * 0.64), (0.03, 0.05, 0.05), BLACK,
-                  rings=4, segments=8)
-    )  # fmt: skip
-    mouth = ellipsoid((0, -0.03, length * 0.97), (0.06, 0.05, 0.05), PINK, rings=4, segments=8)
-    return [body, *lobes, dorsal, *pair(side_fin), *eyes, mouth]
-
-
-def _upside_down(mesh: Mesh) -> Mesh:
-    return rotate(mesh, "z", 180)

@@ -8,7 +8,7 @@ from sdtool.toyverse.catalogue import CATEGORIES
 from sdtool.toyverse.words import article
 
 if TYPE_CHECKING:
-    from sdtool.toyverse.toys import Words
+    from sdtool.toyverse.designs import Design
 
 DATE = "2024-01-01T00:00:00"  # fixed, so that the same seed gives the same files
 
@@ -23,17 +23,17 @@ class Flaw:
 
 
 def annotate(
-    uid: str, category: str, words: "Words", mesh: Mesh | None, flaw: Flaw | None = None
+    uid: str, design: "Design", mesh: Mesh | None, flaw: Flaw | None = None
 ) -> dict[str, Any]:
     """The annotation of one object, as Objaverse's metadata shards hold it.
 
     `archives.glb.size` is 0 until the file is written.
     """
-    entry = CATEGORIES[category]
-    phrase = words.phrase(category)
+    entry, category = CATEGORIES[design.category], design.category
+    phrase = design.phrase()
     name = phrase.title()
-    sentence = f"{article(phrase)} {entry.clause}."
-    said = (words.colour, words.material, words.trait, words.kind)
+    sentence = f"{article(phrase)}{',' if design.extra else ''} {entry.clause}."
+    said = (design.said_colour, design.material, design.trait, design.extra)
     tags = [category, *entry.tags, *(word for word in said if word), "toy"]
     if flaw is not None:
         name = flaw.name.format(name)

@@ -129,6 +129,20 @@ def tube(
     return skin(rings, color, ends)
 
 
+def ring(
+    center: Vector, radii: tuple[float, float], thick: tuple[float, float], color: np.ndarray,
+    *, segments: int = 10,
+) -> Mesh:  # fmt: skip
+    """A flat ring about the y axis through `center`; radii along x and z.
+
+    thick: half its height and half its width. Its two ends lie in one another.
+    """
+    angle = np.radians(np.linspace(-90, 270, 25))
+    x, z = radii[0] * np.cos(angle), radii[1] * np.sin(angle)
+    path = np.stack([x, np.zeros(25), z], -1) + center
+    return tube(path, [thick] * 25, color, side=(0, 1, 0), segments=segments, round_ends=False)
+
+
 def box(
     center: Vector,
     size: Vector,

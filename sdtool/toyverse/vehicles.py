@@ -1,4 +1,4 @@
-"""Vehicles. Bows, noses and bonnets point to +Z; each is its own mirror image in x."""
+"""A car, an airplane, a boat. Noses and bows point to +Z; each is its own mirror image in x."""
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from sdtool.toyverse.primitives import (
     slab,
     tube,
 )  # fmt: skip
-from sdtool.toyverse.words import BLACK, GLASS, METAL, WHITE, Look, dark, is_dark, pale
+from sdtool.toyverse.words import BLACK, GLASS, METAL, WHITE, WOOD, Look, dark, is_dark, pale
 
 LIGHT, TAIL_LIGHT = np.array((1.0, 0.93, 0.62)), np.array((0.8, 0.1, 0.1))
 
 
-def _wheel(x: float, z: float, radius: float, width: float) -> list[Mesh]:
+def wheels(x: float, z: float, radius: float, width: float) -> list[Mesh]:
+    """A wheel at x and its mirror image, standing on y = 0."""
     tyre = lathe(
         [(radius * 0.9, -width / 2), (radius, -width / 4), (radius, width / 4),
          (radius * 0.9, width / 2)], BLACK * 1.3, segments=20,
@@ -64,8 +65,25 @@ def car(rng: np.random.Generator, look: Look) -> list[Mesh]:
     x, z = width / 2 - 0.02, length * 0.31
     return [
         body, windows, top, *pair(pillar), *pair(lamp), *pair(rear), front,
-        *_wheel(x, z, wheel, 0.13), *_wheel(x, -z, wheel, 0.13),
+        *wheels(x, z, wheel, 0.13), *wheels(x, -z, wheel, 0.13),
+        *suitcase(look, (0, y + roof - 0.02, back), 0.34),
     ]  # fmt: skip
+
+
+def suitcase(look: Look, place: tuple[float, float, float], size: float) -> list[Mesh]:
+    """A suitcase tied onto a roof whose middle is `place`, if the vehicle has one."""
+    if not look.has("suitcase"):
+        return []
+    x, y, z = place
+    case = box(
+        (x, y + size * 0.3, z), (size, size * 0.6, size * 1.1), look.extra_color, radius=0.05
+    )
+    straps = [
+        box((x, y + size * 0.3, z + k * size), (size * 1.04, size * 0.64, 0.045),
+            dark(WOOD, 0.5), radius=0.02)
+        for k in (-0.3, 0.3)
+    ]  # fmt: skip
+    return [case, *straps]
 
 
 def airplane(rng: np.random.Generator, look: Look) -> list[Mesh]:

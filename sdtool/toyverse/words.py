@@ -1,6 +1,6 @@
 """Colour words and what they look like; how a toy looks; how its name is put together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,26 +20,42 @@ COLOURS = {
 WHITE, BLACK, GREY = (np.array(COLOURS[word]) for word in ("white", "black", "grey"))
 WOOD = np.array((0.63, 0.41, 0.22))
 METAL = np.array((0.66, 0.68, 0.72))
-GLASS = np.array((0.22, 0.32, 0.42))
+GOLD = np.array((0.90, 0.70, 0.20))
+STONE = np.array((0.60, 0.58, 0.54))
+GLASS = np.array((0.22, 0.32, 0.42))  # of windows
+PALE_GLASS = np.array((0.66, 0.83, 0.88))
 PINK, BEAK = np.array((0.93, 0.62, 0.60)), np.array((0.96, 0.66, 0.16))
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one toy looks. color: (3,) sRGB of its dominant part; trait and material may be ""."""
+    """How one toy looks. color: (3,) sRGB of its dominant part; the words may be "".
+
+    extra: a key of `accessories.EXTRAS`, extra_color: (3,) sRGB of it.
+    """
 
     color: np.ndarray
     colour_word: str
     material: str = ""
     trait: str = ""
+    extra: str = ""
+    extra_color: np.ndarray = field(default_factory=lambda: WHITE)
 
     def stretch(self, word: str, factor: float) -> float:
         """`factor` if the toy has the trait `word`, else 1."""
         return factor if self.trait == word else 1.0
 
+    def has(self, extra: str) -> bool:
+        """Whether the toy has this extra."""
+        return self.extra == extra
+
     def minor(self, otherwise: np.ndarray) -> np.ndarray:
         """The colour of lesser parts: the material's own, else `otherwise`."""
         return {"wooden": WOOD, "metal": METAL}.get(self.material, otherwise)
+
+    def accent(self, factor: float = 0.7) -> np.ndarray:
+        """A tone of its own colour that stands out: darker, or paler on a dark toy."""
+        return pale(self.color, 0.4) if is_dark(self.color) else dark(self.color, factor)
 
 
 def vary(rng: np.random.Generator, color: np.ndarray, amount: float = 1.0) -> np.ndarray:
