@@ -103,26 +103,64 @@ def train(
     """Train the modules `trained` of `prior` to predict what it predicts (DDPM, eq. 14, for noise).
 
     choose: draws whole batches, alike in every process. load: fetches a process's share of one.
-    embed: turns what `load` gives as text into (B, L, C) embeddings, where gradients flow. At the
-    end the modules hold the averaged (EMA) weights. sample(step) is called in the main process,
-    with the averaged weights in place, every `plan.sample_every` steps and at the end. Writes
-    log.jsonl and checkpoints into `out`, and continues from the last whole one found there. Returns
-    the mean loss of the last logged stretch.
+    embed: turns what `load` gives as text into (B, L, C) embeddings, where gradients flow. The rest
+    is `fit`'s.
     """
     team = team or Team(str(prior.device), plan.mixed_precision)
+    prior, device = prior.to(team.device), team.device
+
+    def draw(generator: torch.Generator, count: int) -> tuple[torch.Tensor, ...]:
+        rows = choose(generator, count)
+        t = torch.randint(len(prior.alphas_cumprod), (count,), generator=generator)
+        return (*rows, t, torch.randint(2**62, (count,), generator=generator))
+
+    def share(step: int, *rows: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        *rows, t, seeds = rows
+        x, text, c2w = (to_device(v, device) for v in load(*rows))
+        if step < plan.grow * plan.steps:
+            x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
+        noise = seeded_noise(seeds, x.shape[1:], device)
+        return x, noise, to_device(t, device), text, c2w
+
+    if plan.recompute:
+        prior.unet.enable_gradient_checkpointing()
+    objective = Objective(prior, embed)
+    loss = fit(objective, trained, draw, share, plan, out, seed=seed, team=team, sample=sample)
+    if plan.recompute:
+        prior.unet.disable_gradient_checkpointing()
+    return loss
+
+
+def fit(
+    objective: nn.Module,
+    trained: dict[str, nn.Module],
+    draw: Choose,
+    share: Callable[..., tuple[torch.Tensor | None, ...]],
+    plan: Plan,
+    out: Path,
+    *,
+    seed: int,
+    team: Team,
+    sample: Callable[[int], None] = lambda step: None,
+) -> float:
+    """Minimise `objective(*share(step, *rows))`, a scalar, over the modules `trained`.
+
+    draw: draws the rows of whole batches, alike in every process. share: what the objective takes,
+    of a process's rows; `step` counts from 0. At the end the modules hold the averaged (EMA) weights.
+    sample(step) is called in the main process, with the averaged weights in place, every
+    `plan.sample_every` steps and at the end. Writes log.jsonl and checkpoints into `out`, and
+    continues from the last whole one found there. Returns the mean loss of the last logged stretch.
+    """
     plan.check(team.size)
-    device, prior = team.device, prior.to(team.device)
     parameters = {
         f"{m}.{n}": p for m, module in trained.items() for n, p in module.named_parameters()
     }
     values = list(parameters.values())
     for value in values:
         value.requires_grad_(True)
-    if plan.recompute:
-        prior.unet.enable_gradient_checkpointing()
     average = {name: value.detach().clone() for name, value in parameters.items()}
     optimizer, generator = new_optimizer(values, plan), torch.Generator().manual_seed(seed)
-    sums = torch.zeros(2, device=device)
+    sums = torch.zeros(2, device=team.device)
     state = State(parameters, average, optimizer, generator, sums)
     found = team.lead(lambda: last_checkpoint(out, team.say))
     start = state.restore(found) if found else 0
@@ -130,22 +168,16 @@ def train(
         team.say(f"continuing after step {start} of {plan.steps}")
     facts = {"writes": team.is_main, "tensorboard": plan.tensorboard}
     log = Log(out, start, plan.steps, plan.batch, **facts)
-    objective = team.prepare(Objective(prior, embed))
-    share = plan.batch // (team.size * plan.accumulate)
+    objective = team.prepare(objective)
+    size = plan.batch // (team.size * plan.accumulate)
     with progress("training", plan.steps, "steps", done=start, shown=team.is_main) as bar:
         for done in range(start + 1, plan.steps + 1):
-            rows = choose(generator, plan.batch)
-            t = torch.randint(len(prior.alphas_cumprod), (plan.batch,), generator=generator)
-            seeds = torch.randint(2**62, (plan.batch,), generator=generator)
+            rows = draw(generator, plan.batch)
             for part in range(plan.accumulate):
-                first = (part * team.size + team.index) * share
-                mine = slice(first, first + share)
-                x, text, c2w = (to_device(v, device) for v in load(*(row[mine] for row in rows)))
-                if done - 1 < plan.grow * plan.steps:
-                    x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
-                noise = seeded_noise(seeds[mine], x.shape[1:], device)
+                first = (part * team.size + team.index) * size
+                given = share(done - 1, *(row[first : first + size] for row in rows))
                 with team.alone(objective) if part + 1 < plan.accumulate else nullcontext():
-                    loss = objective(x, noise, to_device(t[mine], device), text, c2w)
+                    loss = objective(*given)
                     (loss / plan.accumulate).backward()
                 sums[0] += loss.detach() / plan.accumulate
             sums[1] += nn.utils.clip_grad_norm_(values, plan.clip)
@@ -161,7 +193,7 @@ def train(
             if logs or saves:
                 team.lead(lambda: check_finite(sums, done))  # noqa: B023
             if logs:
-                log.write(done, team.mean(sums), lr=plan.rate(done - 1), size=x.shape[-1])
+                log.write(done, team.mean(sums), lr=plan.rate(done - 1), size=given[0].shape[-1])
                 sums.zero_()
             if saves and not is_last and team.is_main:
                 save_checkpoint(out, done, state, plan.keep)
@@ -174,8 +206,6 @@ def train(
     swap(parameters, average)
     for value in values:
         value.requires_grad_(False)
-    if plan.recompute:
-        prior.unet.disable_gradient_checkpointing()
     if team.is_main:
         sample(plan.steps)
     return log.loss
