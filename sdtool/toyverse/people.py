@@ -119,9 +119,9 @@ def wizard(rng: np.random.Generator, look: Look) -> list[Mesh]:
     g, h, y = body.girth, body.head, body.face
     trim = GOLD if look.colour_word not in ("yellow", "orange") else np.array((0.45, 0.25, 0.65))
     robe = lathe(
-        [(g * 1.75, 0), (g * 1.78, 0.05), (g * 1.3, body.leg * 0.8), (g * 1.0, body.leg + 0.1),
-         (g * 1.02, body.shoulder - 0.12), (g * 0.45, body.shoulder + 0.02)],
-        np.stack([trim, trim, *[look.color] * 4]),
+        [(g * 1.75, 0), (g * 1.78, 0.05), (g * 1.74, 0.07), (g * 1.3, body.leg * 0.8),
+         (g * 1.0, body.leg + 0.1), (g * 1.02, body.shoulder - 0.12), (g * 0.45, body.shoulder + 0.02)],
+        np.stack([trim, trim, *[look.color] * 5]),
     )  # fmt: skip
     belt = lathe([(g * 1.08, body.leg + 0.03), (g * 1.06, body.leg + 0.1)], trim)
     x, hand, z = body.hand
@@ -132,9 +132,10 @@ def wizard(rng: np.random.Generator, look: Look) -> list[Mesh]:
     fist = ellipsoid((x, hand, z), (0.07, 0.075, 0.075), body.skin, rings=6, segments=12)
     peak = rng.uniform(0.4, 0.48)
     hat = lathe(
-        [(h * 1.6, 0), (h * 1.65, 0.03), (h * 1.0, 0.07), (h * 0.98, 0.11), (h * 0.55, peak * 0.55),
+        [(h * 1.6, 0), (h * 1.65, 0.03), (h * 1.02, 0.07), (h * 1.0, 0.08),
+         (h * 0.98, 0.12), (h * 0.96, 0.13), (h * 0.55, peak * 0.55),
          (h * 0.2, peak * 0.92), (0, peak)],
-        np.stack([look.color, look.color, trim, look.color, look.color, look.color, look.color]),
+        np.stack([look.color] * 3 + [trim] * 2 + [look.color] * 4),
     )  # fmt: skip
     hat = move(rotate(hat, "x", -8), (0, y + h * 0.52, 0))
     star = ellipsoid((0, y + h * 0.52 + peak * 0.4, h * 0.66), (0.055, 0.055, 0.05), trim, rings=5)
@@ -155,9 +156,10 @@ def king(rng: np.random.Generator, look: Look) -> list[Mesh]:
         np.stack([fur, fur, look.color, look.color]),
     )  # fmt: skip
     cape = tube(
-        [(0, body.shoulder - 0.02, -g * 0.55), (0, body.leg, -g * 1.25), (0, 0.12, -g * 1.7)],
-        [(g * 0.9, 0.06), (g * 1.35, 0.06), (g * 1.65, 0.05)],
-        np.stack([look.accent(0.86), look.accent(0.86), fur]),
+        [(0, body.shoulder - 0.02, -g * 0.55), (0, body.leg, -g * 1.25), (0, 0.2, -g * 1.6),
+         (0, 0.18, -g * 1.62), (0, 0.12, -g * 1.7)],
+        [(g * 0.9, 0.06), (g * 1.35, 0.06), (g * 1.58, 0.05), (g * 1.6, 0.05), (g * 1.65, 0.05)],
+        np.stack([look.accent(0.86)] * 3 + [fur] * 2),
     )  # fmt: skip
     collar = ellipsoid((0, body.shoulder - 0.02, 0), (g * 0.95, 0.07, g * 0.85), fur, rings=6)
     belt = lathe([(g * 1.12, body.leg + 0.04), (g * 1.1, body.leg + 0.1)], GOLD)

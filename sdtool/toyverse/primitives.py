@@ -31,6 +31,12 @@ def _skin_faces(rows: int, count: int) -> np.ndarray:
     return np.concatenate(faces).astype(np.int32)
 
 
+def _six_volumes(corners: np.ndarray) -> float:
+    """Six times the volume that (F, 3, 3) triangles enclose (faster than `np.cross` on few)."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners.transpose(1, 2, 0)
+    return ax @ (by * cz - bz * cy) + ay @ (bz * cx - bx * cz) + az @ (bx * cy - by * cx)
+
+
 def skin(rings: np.ndarray, color: np.ndarray, ends: np.ndarray | None = None) -> Mesh:
     """Join (R, N, 3) rings in their order; `ends` (2, 3) close them (default: the rings' centres).
 
@@ -41,9 +47,7 @@ def skin(rings: np.ndarray, color: np.ndarray, ends: np.ndarray | None = None) -
         ends = rings[[0, -1]].mean(axis=1)
     points = np.concatenate([rings.reshape(-1, 3), ends])
     faces = _skin_faces(rows, count)
-    a, b, c = points[faces[:, 0]], points[faces[:, 1]], points[faces[:, 2]]
-    b, c = b - points[0], c - points[0]
-    if np.einsum("ij,ij->", a - points[0], np.cross(b, c)) < 0:  # six times the enclosed volume
+    if _six_volumes((points - points[0])[faces]) < 0:
         faces = faces[:, ::-1]
     color = np.asarray(color, np.float32)
     if color.ndim == 2:
@@ -53,6 +57,7 @@ def skin(rings: np.ndarray, color: np.ndarray, ends: np.ndarray | None = None) -
     return Mesh(points.astype(np.float32), np.ascontiguousarray(faces), colors.astype(np.float32))
 
 
+@cache
 def _circle(count: int) -> np.ndarray:
     """(N, 2) cosine and sine, starting half a step off the axes: no point has a zero coordinate."""
     angle = (np.arange(count) + 0.5) * (2 * np.pi / count)
@@ -123,7 +128,8 @@ def tube(
         ends = points[[0, -1]]
     u = np.asarray(side, np.float64) - tangent * (tangent @ np.asarray(side, np.float64))[:, None]
     u /= np.linalg.norm(u, axis=1, keepdims=True)
-    v = np.cross(tangent, u)
+    (a, b, c), (d, e, f) = tangent.T, u.T
+    v = np.stack([b * f - c * e, c * d - a * f, a * e - b * d], -1)
     across = size[:, None, :] * _circle(segments)  # (P, N, 2)
     rings = points[:, None] + across[..., :1] * u[:, None] + across[..., 1:] * v[:, None]
     return skin(rings, color, ends)
