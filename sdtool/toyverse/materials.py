@@ -37,7 +37,7 @@ def _wooden(rng, color, place, mesh):
     turn = rng.uniform(0, 2 * np.pi, 2)
     wave = place[:, 0] * 9 + place[:, 2] * 13 + 0.7 * np.sin(place[:, 1] * 6 + turn[0])
     grain = np.sin(2 * np.pi * wave + turn[1])[:, None]
-    return (0.88 * color + 0.12 * WOOD) * (1 + 0.13 * grain)
+    return (0.9 * color + 0.1 * WOOD) * (1 + 0.2 * grain)
 
 
 def _mirror(mesh: Mesh) -> np.ndarray:
@@ -70,12 +70,12 @@ def _stone(rng, color, place, mesh):
 
 
 def _knitted(rng, color, place, mesh):
-    rows = np.sin(2 * np.pi * (place[:, 1] * 11 + 0.15 * np.sin(place[:, 0] * 40)))[:, None]
-    return color * (0.93 + 0.13 * rows)
+    rows = np.sin(2 * np.pi * (place[:, 1] * 8 + 0.15 * np.sin(place[:, 0] * 40)))[:, None]
+    return color * (0.9 + 0.24 * rows)
 
 
 def _plush(rng, color, place, mesh):
-    return (0.88 * color + 0.12) * (1 + rng.normal(0, 0.075, (len(color), 1)))
+    return (0.8 * color + 0.2) * (1 + rng.normal(0, 0.1, (len(color), 1)))
 
 
 _CHANGES = {
