@@ -250,6 +250,7 @@ def finetune_agp(
     record = team.lead(begin)
     if record.is_done:
         team.say(f"{out} is already done; --overwrite trains it again")
+        team.end()
         return record.result() if team.is_main else None
 
     import torch

@@ -1,12 +1,23 @@
-"""Small data for the tests of priors: shards of views of flat shapes, and their captions."""
+"""Small data for the tests of priors: shards of views of flat shapes, their captions, and bases with
+random weights in the layouts of Stable Diffusion and DeepFloyd IF."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DDPMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.numpy import save_file
+from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from sdtool.cameras import orbit
+from sdtool.priors.text import fresh_text_encoder
 
 COLORS = {"red": (0.9, 0.1, 0.1), "blue": (0.1, 0.2, 0.9)}
 SHAPES = ("disc", "square")
@@ -49,4 +60,91 @@ def write_views(folder: Path, *, size: int = 16, objects: int = 8, views: int = 
     save_file(tensors, folder / "views-00000.safetensors", metadata=header)
     lines = [json.dumps(line) + "\n" for line in captions]
     (folder / "captions.jsonl").write_text("".join(lines))
+    return folder
+
+
+# Bases
+
+
+def small_unet(channels: int, out: int, size: int) -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    return UNet2DConditionModel(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=out,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=2,
+        cross_attention_dim=32,
+        norm_num_groups=4,
+    )
+
+
+def write_stable_diffusion(folder: Path, captions: list[str]) -> Path:
+    """A Stable Diffusion folder as diffusers itself writes it (noise, 8×8 latents); return it."""
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+        scaling_factor=0.18215,
+    )
+    text = fresh_text_encoder(captions, width=32, layers=1, length=77)
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text.model,
+        tokenizer=text.tokenizer,
+        unet=small_unet(4, 4, 8),
+        scheduler=DDIMScheduler(
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            steps_offset=1,
+            clip_sample=False,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def write_deepfloyd(folder: Path) -> Path:
+    """A folder like DeepFloyd IF's first stage: its kinds of blocks, three channels of 16×16 pixels,
+    a learned variance, a T5 text encoder, a cosine schedule; return it."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        in_channels=3,
+        out_channels=6,
+        act_fn="gelu",
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        attention_head_dim=8,
+        cross_attention_dim=16,
+        norm_num_groups=4,
+        encoder_hid_dim=32,
+        encoder_hid_dim_type="text_proj",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        resnet_time_scale_shift="scale_shift",
+        time_embedding_act_fn="gelu",
+    )
+    size = {"d_model": 32, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    letters = [(letter, -3.0) for letter in "▁abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), *letters]
+    unet.save_pretrained(folder / "unet")
+    T5EncoderModel(T5Config(vocab_size=40, **size)).save_pretrained(folder / "text_encoder")
+    T5Tokenizer(vocab=vocabulary, extra_ids=0).save_pretrained(folder / "tokenizer")
+    DDPMScheduler(
+        beta_schedule="squaredcos_cap_v2", variance_type="learned_range", thresholding=True
+    ).save_pretrained(folder / "scheduler")
     return folder

@@ -5,13 +5,8 @@ import shutil
 
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    DDPMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+from prior_samples import small_unet, write_stable_diffusion
 from transformers import CLIPTokenizer
 
 from sdtool.cameras import azimuth_elevation, orbit
@@ -40,54 +35,9 @@ def tiny_folder(tiny, tmp_path_factory):
     return folder
 
 
-def small_unet(channels: int, out: int, size: int) -> UNet2DConditionModel:
-    torch.manual_seed(0)
-    return UNet2DConditionModel(
-        sample_size=size,
-        in_channels=channels,
-        out_channels=out,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=2,
-        cross_attention_dim=32,
-        norm_num_groups=4,
-    )
-
-
 @pytest.fixture(scope="module")
 def stable_diffusion(tmp_path_factory):
-    """A Stable Diffusion folder as diffusers itself writes it, only small and random."""
-    torch.manual_seed(0)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
-        norm_num_groups=4,
-        scaling_factor=0.18215,
-    )
-    text = fresh_text_encoder(CAPTIONS, width=32, layers=1, length=77)
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text.model,
-        tokenizer=text.tokenizer,
-        unet=small_unet(4, 4, 8),
-        scheduler=DDIMScheduler(
-            beta_schedule="scaled_linear",
-            beta_start=0.00085,
-            beta_end=0.012,
-            steps_offset=1,
-            clip_sample=False,
-        ),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    folder = tmp_path_factory.mktemp("sd") / "sd"
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    return folder
+    return write_stable_diffusion(tmp_path_factory.mktemp("sd") / "sd", CAPTIONS)
 
 
 def noisy(prior: Prior, count: int = 3):

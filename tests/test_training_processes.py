@@ -10,6 +10,7 @@ import psutil
 import pytest
 import torch
 from prior_samples import write_views
+from safetensors.torch import load_file
 
 from sdtool.files import read_json, read_jsonl
 from sdtool.priors.data import read_captions
@@ -27,6 +28,9 @@ LAUNCH = [
     "1",
 ]
 LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"]
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +99,36 @@ def test_an_error_is_told_once_and_ends_both(inputs, tmp_path):
     assert not (tmp_path / "odd").exists()
 
 
-def test_what_two_processes_began_one_ends(inputs, tmp_path):
-    command = [sys.executable, "-m", *LAUNCH, "sdtool.cli", *inputs, "--steps", "60"]
-    with open(tmp_path / "log", "w") as log:
-        both = subprocess.Popen([*command, "--out", "out"], cwd=tmp_path, stderr=log)
-        team = psutil.Process(both.pid)
-        while both.poll() is None and not list(tmp_path.glob("out/checkpoint-*.safetensors")):
+def kill_at_the_first_checkpoint(command, cwd):
+    """Start a command, and kill -9 it and its children once `out` holds a checkpoint."""
+    with open(cwd / "log", "w") as log:
+        started = subprocess.Popen([*command, "--out", "out"], cwd=cwd, stderr=log)
+        team = psutil.Process(started.pid)
+        while started.poll() is None and not list(cwd.glob("out/checkpoint-*.safetensors")):
             time.sleep(0.01)
         for process in [*team.children(recursive=True), team]:
             process.kill()
-        both.wait()
-    assert both.returncode == -signal.SIGKILL, (tmp_path / "log").read_text()
-    assert not (tmp_path / "out" / "agp.json").exists()
+    assert started.wait() == -signal.SIGKILL, (cwd / "log").read_text()
+    assert not (cwd / "out" / "agp.json").exists()
+
+
+def test_a_run_killed_by_force_ends_with_the_same_bits(inputs, tmp_path):
+    more = ["--steps", "60", "--accumulate", "2", "--camera-jitter", "3", "--decay", "cosine"]
+    kill_at_the_first_checkpoint([sys.executable, "-m", "sdtool.cli", *inputs, *more], tmp_path)
+    rest = sdtool(inputs, "out", *more, cwd=tmp_path)
+    assert rest.returncode == 0 and "continuing after step" in rest.stderr, rest.stderr
+    whole = sdtool(inputs, "whole", *more, cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    one, two = (load_file(tmp_path / name / weights) for name in ("out", "whole"))
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+    cards = [read_json(tmp_path / name / "agp.json") for name in ("out", "whole")]
+    assert cards[0] == cards[1]  # the measures too
+
+
+def test_what_two_processes_began_one_ends(inputs, tmp_path):
+    command = [sys.executable, "-m", *LAUNCH, "sdtool.cli", *inputs, "--steps", "60"]
+    kill_at_the_first_checkpoint(command, tmp_path)
     rest = sdtool(inputs, "out", "--steps", "60", cwd=tmp_path)
     assert rest.returncode == 0 and "continuing after step" in rest.stderr, rest.stderr
     lines = list(read_jsonl(tmp_path / "out" / "log.jsonl"))

@@ -83,6 +83,7 @@ def _front_matter(base: str, exams: dict[str, dict]) -> str:
             task_type="text-to-3d",
             dataset_type="canonical-coordinate-maps",
             dataset_name=name,
+            dataset_split=name,  # hubs tell results apart by it, not by the name
             metric_type="accuracy",
             metric_name=key.replace("_", " "),
             metric_value=facts[key],

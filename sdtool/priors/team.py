@@ -93,16 +93,17 @@ class Team:
         from accelerate.utils import broadcast_object_list
 
         outcome: list[Any] = [None, 0]
-        try:
-            if self.is_main:
-                outcome = [function(), 0]
-        except BaseException as error:
-            outcome = [None, error.exit_code if isinstance(error, SdtoolError) else 1]
-            raise
-        finally:
-            broadcast_object_list(outcome)
+        error: BaseException = typer.Exit()
+        if self.is_main:
+            try:
+                outcome[0] = function()
+            except BaseException as raised:
+                error = raised
+                outcome[1] = raised.exit_code if isinstance(raised, SdtoolError) else 1
+        broadcast_object_list(outcome)
         if outcome[1]:
-            raise typer.Exit(outcome[1])
+            self.end()
+            raise error if self.is_main else typer.Exit(outcome[1])
         return outcome[0]
 
     def prepare(self, module: nn.Module) -> nn.Module:
@@ -122,7 +123,8 @@ class Team:
         return self.accelerator.reduce(value, "mean") if self.size > 1 else value
 
     def end(self) -> None:
-        """Part from the other processes, when all have come here."""
+        """Wait until all processes have come here; then part."""
+        self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
 
 

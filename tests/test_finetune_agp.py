@@ -1,0 +1,237 @@
+"""finetune-agp: every kind of base, exams on what was not trained on, the card, and what is refused."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from huggingface_hub import ModelCard
+from PIL import Image
+from prior_samples import write_deepfloyd, write_stable_diffusion, write_views
+
+from sdtool.cameras import orbit
+from sdtool.cli import run
+from sdtool.errors import InputError
+from sdtool.files import read_json, read_jsonl
+from sdtool.priors.agp import jittered
+from sdtool.priors.data import Views, read_captions
+from sdtool.priors.exam import draw_exam, read_categories
+from sdtool.priors.fresh import fresh_base, save_base
+from sdtool.priors.loading import load_agp, load_base
+from sdtool.priors.measure import band_losses, text_identification, turntable_cameras
+from sdtool.priors.prior import Prior, camera_vector
+
+CAPTIONS = ["a red disc", "a blue square"]
+SHORT = ["--steps", "2", "--batch", "4", "--exam", "6", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    return write_views(tmp_path_factory.mktemp("views"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    save_base(fresh_base(CAPTIONS, size=16, width=8), folder, facts={})
+    return folder
+
+
+def objects_file(path, names):
+    """objects.jsonl with the category of each object: uid → name, None for none."""
+    lines = [{"uid": uid, "path": None, "lvis": [n] if n else []} for uid, n in names.items()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+# Bases
+
+
+def plain_and_ours_agree(folder, size, length, width):
+    """The folder loads in plain diffusers, which predicts what our `Prior` predicts."""
+    plain = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+    ours = load_agp(folder)
+    x = torch.randn(3, ours.channels, size, size, generator=torch.Generator().manual_seed(0))
+    text = ours.encode_text(["a red disc", "", "a blue square"])
+    assert text.shape == (3, length, width)
+    t, cameras = torch.tensor([10, 500, 900]), turntable_cameras(3)
+    with torch.no_grad():
+        raw = plain(x, t, encoder_hidden_states=text, class_labels=camera_vector(cameras)).sample
+        assert torch.allclose(raw[:, : ours.channels], ours.predict(x, t, text, cameras), atol=1e-4)
+    return ours
+
+
+def test_stable_diffusion_becomes_an_agp_without_its_vae(tmp_path, capsys):
+    views = write_views(tmp_path / "views", size=8)
+    source = write_stable_diffusion(tmp_path / "sd", CAPTIONS)
+    out = tmp_path / "agp"
+    command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(source)]
+    assert run([*command, "--out", str(out), *SHORT]) == 0, capsys.readouterr().err
+    ours = plain_and_ours_agree(out, 8, 77, 32)
+    assert (ours.prediction, ours.channels, ours.is_latent) == ("epsilon", 4, False)
+    assert "it predicts the noise ε" in (out / "README.md").read_text()
+
+
+def test_a_base_of_the_if_kind_draws_three_coordinates_over_grey(views, tmp_path, capsys):
+    source, out = write_deepfloyd(tmp_path / "if"), tmp_path / "agp"
+    prior = load_base(source)
+    assert (prior.channels, prior.sample_size, prior.is_latent) == (3, 16, False)
+    data = Views([views], ("ccm",), read_captions(views))
+    maps = data.maps(np.arange(2))
+    x = prior.encode_map(maps)
+    outside = maps[:, 3] == -1
+    assert x.shape == (2, 3, 16, 16) and outside.any()
+    assert not x.permute(0, 2, 3, 1)[outside].any()
+    grey = prior.decode_image(x).permute(0, 2, 3, 1)[outside]
+    assert torch.equal(grey, torch.full_like(grey, 0.5))
+    command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(source)]
+    assert run([*command, "--out", str(out), *SHORT]) == 0, capsys.readouterr().err
+    ours = plain_and_ours_agree(out, 16, 77, 32)
+    assert ours.unet.config.out_channels == 6  # the variance stays, as the base had it
+    assert "three channels" in (out / "README.md").read_text()
+    shown = Image.open(out / "samples" / "step-000002.png")
+    assert shown.size[0] == 8 * 96
+
+
+# Exams
+
+
+class WordPrior:
+    """The exact denoiser of images whose value is their text's number; `wrong` adds to ε̂."""
+
+    is_latent, channels, sample_size, device = False, 4, 4, torch.device("cpu")
+    alphas_cumprod = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), dim=0)
+    add_noise, encode_map, prediction = Prior.add_noise, Prior.encode_map, "epsilon"
+    target = Prior.target
+
+    def __init__(self, wrong=0.0, sign=1):
+        self.wrong, self.sign = wrong, sign
+
+    def predict_noise(self, x, t, text, c2w=None):
+        a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        clean = self.sign * text.view(-1, 1, 1, 1)
+        return (x - a.sqrt() * clean) / (1 - a).sqrt() + self.wrong
+
+    predict = predict_noise
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, 1.0), (-1, 0.0)])
+def test_text_identification_finds_the_right_text(sign, expected):
+    values = torch.tensor([[0.5, -0.5, 0.1], [-0.3, 0.3, 0.9]])
+    maps = values[:, :1, None, None].expand(2, 4, 4, 4)
+    cameras, ask = turntable_cameras(2), torch.Generator().manual_seed(0)
+    texts = values.view(2, 3, 1, 1)
+    prior = WordPrior(sign=sign)
+    assert text_identification(prior, maps, cameras, texts, generator=ask, batch=4) == expected
+
+
+def test_band_losses_are_the_squared_error_in_each_band():
+    text = torch.tensor([0.5, -0.3]).view(2, 1, 1)
+    maps = text.view(2, 1, 1, 1).expand(2, 4, 4, 4)
+    cameras, ask = turntable_cameras(2), torch.Generator().manual_seed(0)
+    losses = band_losses(WordPrior(0.5), maps, cameras, text, generator=ask, batch=1)
+    assert list(losses) == ["0-199", "200-399", "400-599", "600-799", "800-999"]
+    assert list(losses.values()) == pytest.approx([0.25] * 5, abs=1e-4)  # 0.5²
+
+
+def test_wrong_answers_are_other_categories(views, tmp_path):
+    captions = read_captions(views)
+    data = Views([views], ("ccm",), captions)
+    names = {f"object-{k}": f"kind_{k % 12}_(sort)" for k in range(30)} | {"object-3": None}
+    listing = objects_file(tmp_path / "objects.jsonl", names)
+    category_of = read_categories([listing], lambda name: f"a {name}")
+    assert category_of["object-4"] == "a kind 4" and "object-3" not in category_of
+    exam = draw_exam(data, captions, category_of, 32, torch.Generator().manual_seed(0))
+    assert len(exam.maps) == 32 and exam.objects == 8
+    assert len(exam.categories) == 32 - 4  # four views of the one without category
+    for texts in exam.categories.values():
+        assert len(set(texts)) == 10
+        assert set(texts) <= set(category_of.values())
+    listing.write_text('{"uid": "a", "lvis": "mug"}\n')
+    with pytest.raises(InputError, match="lvis mug"):
+        read_categories([listing], str)
+    objects_file(listing, {"a": None})
+    with pytest.raises(InputError, match="leave out --objects"):
+        read_categories([listing], str)
+
+
+def test_exams_on_other_collections_and_what_is_shown(views, base, tmp_path, capsys):
+    names = {f"object-{k}": ("disc", "square")[k // 2 % 2] for k in range(8)}
+    listing = objects_file(tmp_path / "objects.jsonl", names)
+    out = tmp_path / "agp"
+    command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(base)]
+    command += ["--objects", str(listing), "--exam-on", str(views), "--exam-captions", str(views)]
+    command += ["--sample-prompt", "a blue horse", "--sample-prompt", "a disc"]
+    command += ["--camera-jitter", "5", "--decay", "constant", "--optimizer", "adafactor"]
+    assert run([*command, "--out", str(out), *SHORT]) == 0, capsys.readouterr().err
+    assert "category" in capsys.readouterr().err
+    card = read_json(out / "agp.json")
+    held, second = card["exams"]["held-out objects"], card["exams"][str(views)]
+    assert held["objects"] == second["objects"] == 1  # what was trained on is left out there too
+    assert held["category_choices"] == 2 and 0 <= held["category_identification"] <= 1
+    assert card["view_identification"] == held["view_identification"]
+    assert set(second["loss"]) == {"0-199", "200-399", "400-599", "600-799", "800-999"}
+    assert all(0.1 < loss < 3 for loss in second["loss"].values())
+    sheet = Image.open(out / "samples" / "step-000002.png")
+    assert sheet.size == (8 * 96, 2 * (96 + 14))
+
+    hub = ModelCard.load(out / "README.md")
+    assert hub.data.library_name == "diffusers" and "sdtool" in hub.data.tags
+    results = {(r.dataset_name, r.metric_name): r.metric_value for r in hub.data.eval_results}
+    assert results["held-out objects", "view identification"] == held["view_identification"]
+    assert len(results) == 4 and hub.data.base_model is None  # the base is a folder, not an id
+    assert "| decay | constant |" in hub.text and card["data"][0] in hub.text
+
+
+# The camera
+
+
+def test_jitter_turns_cameras_about_the_object():
+    c2w = torch.from_numpy(orbit([0.3, -2.0], [0.1, 0.5], [1.5, 1.4]))
+    assert torch.equal(jittered(c2w, torch.zeros(2, 3)), c2w)
+    turned = jittered(c2w, torch.tensor([[0.0, 0.2, 0.0], [0.1, 0.0, -0.1]]))
+    expected = torch.from_numpy(orbit([0.3 + 0.2], [0.1], [1.5]))
+    assert torch.allclose(turned[:1], expected, atol=1e-6)
+    assert turned[1, :3, 3].norm().item() == pytest.approx(1.4, abs=1e-5)
+    cosine = (torch.trace(turned[1, :3, :3] @ c2w[1, :3, :3].T) - 1) / 2
+    assert math.acos(cosine) == pytest.approx(0.1 * math.sqrt(2), abs=1e-3)
+
+
+# Options
+
+
+def test_tensorboard_is_an_extra(views, base, tmp_path, capsys, monkeypatch):
+    command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(base), *SHORT]
+    command += ["--tensorboard", "--out", str(tmp_path / "agp")]
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "torch.utils.tensorboard", None)
+        assert run(command) == 1
+    assert "pip install 'sdtool[tensorboard]'" in capsys.readouterr().err
+    assert not (tmp_path / "agp").exists()
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert run(command) == 0, capsys.readouterr().err
+    board = EventAccumulator(str(tmp_path / "agp" / "tensorboard")).Reload()
+    line = list(read_jsonl(tmp_path / "agp" / "log.jsonl"))[-1]
+    (point,) = board.Scalars("training/loss")
+    assert point.step == 2 and point.value == pytest.approx(line["loss"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--decay", "never"], "step or cosine or linear or constant"),
+        (["--optimizer", "sgd"], "adamw or adafactor"),
+        (["--accumulate", "3"], "choose a multiple of 3"),
+        (["--mixed-precision", "fp8"], "use no or bf16"),
+        (["--device", "abacus"], "try cpu"),
+    ],
+)
+def test_wrong_options_are_named_before_anything_is_written(views, tmp_path, capsys, option, said):
+    command = ["finetune-agp", str(views), "--captions", str(views), *SHORT, *option]
+    assert run([*command, "--out", str(tmp_path / "agp")]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "agp").exists()
