@@ -21,6 +21,7 @@ STAGES = {
     "filter-objaverse": ("filter_objaverse", "Choose the usable objects of a collection."),
     "caption": ("caption", "Write a caption for every object."),
     "render-ccm": ("render_ccm", "Render canonical coordinate maps of objects from random views."),
+    "train-vae": ("train_vae", "Train a small VAE from nothing, for a latent base prior."),
     "train-base": ("train_base", "Train a small text-to-image base prior from nothing."),
     "finetune-agp": ("finetune_agp", "Train the aligned geometric prior on CCMs."),
     "sample-prior": ("sample_prior", "Draw what a prior knows of a prompt, before lifting it."),

@@ -67,13 +67,15 @@ class Views:
 
     directories: outputs of `sdtool render-ccm`. names: which maps to use, e.g. ("rgb", "normal");
     each view gives one row for each of them that its shard holds. captions: uid → prompts; views of
-    objects without a prompt are left out, and so are those that `keep` (uid → bool) refuses.
+    objects without a prompt are left out (none if it is None), and so are those that `keep`
+    (uid → bool) refuses.
     """
 
-    def __init__(self, directories, names, captions, keep=lambda uid: True):
+    def __init__(self, directories, names, captions=None, keep=lambda uid: True):
         self.names = tuple(names)
         self.shards = [open_shard(path) for d in directories for path in _shard_paths(Path(d))]
-        self.uids = sorted({u for s in self.shards for u in s.uids if u in captions and keep(u)})
+        found = {uid for shard in self.shards for uid in shard.uids}
+        self.uids = sorted(u for u in found if (captions is None or u in captions) and keep(u))
         number = {uid: k for k, uid in enumerate(self.uids)}
         parts = []
         for k, shard in enumerate(self.shards):

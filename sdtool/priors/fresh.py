@@ -1,12 +1,12 @@
-"""A fresh tiny base prior: pixel-space, four channels, small enough to train on one CPU core.
+"""A fresh tiny base prior of four channels and a fresh VAE, small enough to train on one CPU core.
 
-Its images are maps ((2·rgb − 1)·coverage, 2·coverage − 1), so no VAE is needed.
+Its images are the latents of a VAE; without one, maps ((2·rgb − 1)·coverage, 2·coverage − 1).
 """
 
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from diffusers.utils import logging
 
 from sdtool.files import write_json, write_text
@@ -19,6 +19,7 @@ NORMAL_SUFFIX = ", normal map"
 """What the captions of normal maps end with in the training of a tiny base."""
 
 CARD = "sdtool.json"
+LATENTS = 4
 TEXT_WIDTH, TEXT_LAYERS, TEXT_LENGTH = 128, 2, 24
 SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02}
 SCHEDULE |= {"prediction_type": "v_prediction"}
@@ -26,8 +27,17 @@ SCHEDULE |= {"prediction_type": "v_prediction"}
 decides what an image shows; v is as easy to predict there as anywhere."""
 
 
-def fresh_base(captions: list[str], *, size: int, width: int = 32, seed: int = 0) -> Prior:
-    """An untrained base prior for size×size maps, with a tokenizer learned from `captions`.
+def fresh_base(
+    captions: list[str],
+    *,
+    size: int,
+    width: int = 32,
+    seed: int = 0,
+    vae: torch.nn.Module | None = None,
+) -> Prior:
+    """An untrained base prior for size×size maps or latents of `vae`.
+
+    Its tokenizer is learned from `captions`.
 
     width: channels of the first level, a multiple of 8; the levels have 1, 2 and 4 times as many.
     Attention, the costly part on a CPU, happens only at the lowest level.
@@ -56,10 +66,28 @@ def fresh_base(captions: list[str], *, size: int, width: int = 32, seed: int = 0
         text,
         scheduler.alphas_cumprod,
         prediction=scheduler.config.prediction_type,
+        vae=vae,
         normal_suffix=NORMAL_SUFFIX,
         vocabulary={word for caption in texts for word in words(caption)},
         name="a fresh tiny base",
     )
+
+
+def fresh_vae(channels: int = 32, seed: int = 0) -> AutoencoderTiny:
+    """An untrained VAE of `channels` channels; full resolution sees one convolution on either side.
+
+    diffusers' AutoencoderTiny is deterministic and has no normalisation layers: in so narrow a network
+    they would take the absolute colour away.
+    """
+    torch.manual_seed(seed)  # the library initialises from the global generator only
+    vae = AutoencoderTiny(
+        encoder_block_out_channels=(channels,) * 3,
+        decoder_block_out_channels=(channels,) * 3,
+        num_encoder_blocks=(0, 1, 2),
+        num_decoder_blocks=(2, 1, 0),
+        latent_channels=LATENTS,
+    )
+    return vae.to(memory_format=torch.channels_last)
 
 
 def save_base(prior: Prior, folder: Path, *, facts: dict, half: bool = False) -> list[str]:
@@ -72,6 +100,7 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, half: bool = False) ->
     prior.text.model.to(dtype)
     save_text_encoder(prior.text, folder)
     DDPMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
+    made = ["model_index.json", "unet", "text_encoder", "tokenizer", "scheduler", CARD, "README.md"]
     pipeline = {
         "_class_name": "DiffusionPipeline",
         "unet": ["diffusers", "UNet2DConditionModel"],
@@ -79,6 +108,10 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, half: bool = False) ->
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "scheduler": ["diffusers", "DDPMScheduler"],
     }
+    if prior.is_latent:
+        prior.vae.to(dtype).save_pretrained(folder / "vae", safe_serialization=True)
+        pipeline["vae"] = ["diffusers", type(prior.vae).__name__]
+        made.append("vae")
     write_json(folder / "model_index.json", pipeline)
     card = {
         "normal_suffix": prior.normal_suffix,
@@ -87,15 +120,20 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, half: bool = False) ->
     }
     write_json(folder / CARD, card)
     write_text(folder / "README.md", _model_card(prior, facts))
-    return ["model_index.json", "unet", "text_encoder", "tokenizer", "scheduler", CARD, "README.md"]
+    return made
 
 
 def _model_card(prior: Prior, facts: dict) -> str:
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    size = f"{prior.sample_size}×{prior.sample_size}"
+    if prior.is_latent:
+        kind = f"A latent diffusion model of {size} latents with four channels, of pictures over mid-grey."
+    else:
+        kind = f"""A pixel-space diffusion model of {size} images with four channels:
+(2·colour − 1)·coverage and 2·coverage − 1. It has no VAE."""
     return f"""# A tiny text-to-image base prior
 
-A pixel-space diffusion model of {prior.sample_size}×{prior.sample_size} images with four channels:
-(2·colour − 1)·coverage and 2·coverage − 1. It has no VAE. It was trained from nothing by
+{kind} It was trained from nothing by
 `sdtool train-base` on renders of objects, without cameras. A prompt that ends in
 "{prior.normal_suffix}" asks for the object's surface normals instead of its colours.
 

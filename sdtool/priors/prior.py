@@ -107,8 +107,7 @@ class Prior(nn.Module):
         size = self.sample_size
         if self.is_latent:
             image = _resize(2 * color - 1, size * self._vae_factor)
-            latent = self.vae.encode(image.to(self.vae.dtype)).latent_dist.mean.float()
-            return latent * self.vae.config.scaling_factor
+            return vae_encode(self.vae, image)
         if self.channels == 4:
             return _resize(torch.cat([(2 * color - 1) * coverage, 2 * coverage - 1], dim=1), size)
         return _resize(2 * color - 1, size)
@@ -193,6 +192,13 @@ class Prior(nn.Module):
             return noise
         a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
         return a.sqrt() * noise - (1 - a).sqrt() * x if self.prediction == "v_prediction" else x
+
+
+def vae_encode(vae: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    """Pictures (N, 3, H, W) in [−1, 1] → latents (N, C, h, w) float32 of about unit variance."""
+    out = vae.encode(image.to(vae.dtype))
+    latent = out.latents if hasattr(out, "latents") else out.latent_dist.mean
+    return latent.float() * vae.config.scaling_factor
 
 
 def camera_vector(c2w: torch.Tensor) -> torch.Tensor:

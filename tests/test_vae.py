@@ -1,0 +1,153 @@
+"""The tiny VAE: it learns, restarts exactly, and a base prior on its latents is a prior like any other."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from prior_samples import write_views
+
+from sdtool.cli import run
+from sdtool.files import read_json, read_jsonl
+from sdtool.priors.data import Views
+from sdtool.priors.fresh import fresh_vae
+from sdtool.priors.loading import load_agp, load_base, load_vae
+from sdtool.priors.prior import vae_encode
+from sdtool.priors.vae import (
+    LatentViews,
+    latent_scale,
+    over_grey,
+    over_random,
+    psnr,
+    save_vae,
+)
+
+QUICK = ["--channels", "8", "--batch", "8", "--lr", "0.003"]
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    return write_views(tmp_path_factory.mktemp("views"), size=32)
+
+
+@pytest.fixture(scope="module")
+def vae(views):
+    folder = views.parent / "vae"
+    assert run(["train-vae", str(views), "--out", str(folder), "--steps", "150", *QUICK]) == 0
+    return folder
+
+
+def test_latents_are_a_quarter_of_the_size_and_pictures_come_back_in_shape():
+    vae = fresh_vae(8)
+    z = vae.encode(torch.zeros(2, 3, 32, 32)).latents
+    assert z.shape == (2, 4, 8, 8)
+    assert vae.decode(z).sample.shape == (2, 3, 32, 32)
+
+
+def test_backgrounds(views):
+    maps = Views([views], ("rgb",)).maps(np.arange(4))
+    cover = (maps[:, 3:] + 1) / 2
+    grey = over_grey(maps)
+    assert (grey[(cover == 0).expand_as(grey)] == 0).all()  # mid-grey is 0 of [−1, 1]
+    uniforms = torch.tensor([[1, 0.5, 0, 0.9], [0.25, 0.5, 0, 0.1]]).repeat(2, 1)
+    image = over_random(maps, uniforms)
+    empty = (cover == 0)[:, 0]
+    colored, plain = image[0][:, empty[0]], image[1][:, empty[1]]
+    assert torch.equal(colored, torch.tensor([[1.0], [0], [-1]]).expand_as(colored))
+    assert torch.equal(plain, torch.full_like(plain, -0.5))  # one grey of all three channels
+    inside = (cover == 1).expand_as(image)
+    assert torch.equal(image[inside], grey[inside])
+
+
+def test_it_learns_to_give_pictures_back(vae, views):
+    facts, log = read_json(vae / "sdtool.json"), list(read_jsonl(vae / "log.jsonl"))
+    assert log[-1]["loss"] < 0.6 * log[0]["loss"]
+    shown = over_grey(Views([views], ("rgb", "normal")).maps(np.arange(0, 64, 4)))
+    assert psnr(load_vae(vae), shown) > psnr(fresh_vae(8), shown) + 3
+    assert facts["psnr"] > 14 and "psnr" in (vae / "README.md").read_text(encoding="utf-8")
+    with Image.open(vae / "samples/step-000150.png") as picture:
+        assert picture.size == (16 * 34 - 2, 2 * 34 - 2)
+
+
+def test_latents_have_variance_one(vae, views):
+    shown = over_grey(Views([views], ("rgb", "normal")).maps(np.arange(64)))
+    with torch.no_grad():
+        assert vae_encode(load_vae(vae), shown).std() == pytest.approx(1, abs=0.15)
+
+
+def test_the_scaling_factor_is_part_of_the_folder(tmp_path):
+    vae, images = fresh_vae(8), torch.rand(4, 3, 32, 32) * 2 - 1
+    save_vae(vae, tmp_path, latent_scale(vae, images), {"steps": 1})
+    with torch.no_grad():
+        assert vae_encode(load_vae(tmp_path), images).std() == pytest.approx(1, abs=1e-3)
+
+
+def test_an_interrupted_training_ends_with_the_same_bits(vae, views, tmp_path, monkeypatch):
+    saved = []
+
+    def stop(out, step, *rest):
+        save_checkpoint(out, step, *rest)
+        saved.append(step)
+        raise KeyboardInterrupt
+
+    command = ["train-vae", str(views), "--out", str(tmp_path / "vae"), "--steps", "150", *QUICK]
+    command += ["--checkpoint-every", "70"]
+    with monkeypatch.context() as patch:
+        patch.setattr("sdtool.priors.training.save_checkpoint", stop)
+        assert run(command) == 130
+    assert saved == [70]
+    assert run(command) == 0
+    name = "diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "vae" / name).read_bytes() == (vae / name).read_bytes()
+
+
+def test_a_finished_training_is_not_repeated_and_its_size_is_checked(vae, views, tmp_path, capsys):
+    assert run(["train-vae", str(views), "--out", str(vae), "--steps", "150", *QUICK]) == 0
+    assert "already done" in capsys.readouterr().err
+    odd = write_views(tmp_path / "odd", size=18, objects=2)
+    assert run(["train-vae", str(odd), "--out", str(tmp_path / "vae")]) == 2
+    assert "maps of 18 pixels" in capsys.readouterr().err
+    assert not (tmp_path / "vae" / "config.json").exists()
+
+
+def test_cached_latents_are_what_the_vae_says(vae, views, tmp_path):
+    data, codec = Views([views], ("rgb", "normal")), load_vae(vae)
+    cached = LatentViews(data, codec, tmp_path / "latents.npy", batch=10)
+    index = np.array([3, 40, 63])
+    with torch.no_grad():
+        expected = vae_encode(codec, over_grey(data.maps(index)))
+    assert cached.size == 8 and torch.allclose(cached.maps(index), expected, atol=2e-3, rtol=1e-3)
+
+
+def test_a_base_on_latents_is_a_prior_like_any_other(vae, views, tmp_path):
+    base = tmp_path / "base"
+    command = ["train-base", str(views), "--captions", str(views), "--vae", str(vae)]
+    command += ["--out", str(base), "--steps", "4", "--width", "8", "--batch", "4", "--half"]
+    assert run(command) == 0
+    assert sorted(p.name for p in base.iterdir()) == [
+        "README.md", "log.jsonl", "model_index.json", "samples", "scheduler", "sdtool.json",
+        "stage.json", "text_encoder", "tokenizer", "unet", "vae",
+    ]  # fmt: skip
+    prior = load_base(base)
+    assert (prior.is_latent, prior.sample_size, prior.channels) == (True, 8, 4)
+    color = torch.rand(2, 3, 32, 32, requires_grad=True)
+    z = prior.encode_image(color, torch.ones(2, 1, 32, 32))
+    z.sum().backward()
+    assert z.shape == (2, 4, 8, 8) and color.grad.abs().min() > 0
+    assert prior.decode_image(z).shape == (2, 3, 32, 32)
+    assert json.loads((base / "model_index.json").read_text())["vae"] == [
+        "diffusers", "AutoencoderTiny",
+    ]  # fmt: skip
+    agp = tmp_path / "agp"
+    small = write_views(tmp_path / "small", size=8)
+    command = ["finetune-agp", str(small), "--captions", str(small), "--base", str(base)]
+    assert run([*command, "--out", str(agp), "--steps", "2", "--batch", "4"]) == 0
+    assert load_agp(agp).sample_size == 8
+
+
+def test_a_folder_without_a_vae_is_named(views, tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
+    command = ["train-base", str(views), "--captions", str(views), "--vae", str(tmp_path)]
+    assert run([*command, "--out", str(tmp_path / "base")]) == 1
+    assert "holds no VAE" in capsys.readouterr().err
