@@ -10,6 +10,7 @@ from prior_samples import write_views
 
 from sdtool.cli import run
 from sdtool.files import read_json, read_jsonl
+from sdtool.priors.checkpoints import save_checkpoint
 from sdtool.priors.data import Views
 from sdtool.priors.fresh import fresh_vae
 from sdtool.priors.loading import load_agp, load_base, load_vae
