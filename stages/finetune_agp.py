@@ -298,6 +298,8 @@ def finetune_agp(
     shown = sample_prompt or sorted({prompts_of[uid][0] for uid in held.uids})
     if not sample_prompt:
         shown = [shown[k * len(shown) // 6] for k in range(min(6, len(shown)))]
+    elif unknown := {word for text in shown for word in source.unknown_words(text)}:
+        team.say(f"the base has never met: {', '.join(sorted(unknown))}")
 
     # Texts: all that will be needed, encoded before the UNet comes to the device
 

@@ -117,7 +117,17 @@ def test_imports_make_no_circle():
 
 @pytest.mark.parametrize(
     "library",
-    ["nvdiffrast", "tinycudann", "open3d", "ray", "embreex", "DracoPy", "meshopt", "objaverse"],
+    [
+        "nvdiffrast",
+        "tinycudann",
+        "open3d",
+        "ray",
+        "embreex",
+        "DracoPy",
+        "meshopt",
+        "objaverse",
+        "accelerate",
+    ],
 )
 def test_accelerators_are_imported_in_one_file_inside_a_function(library):
     users = [

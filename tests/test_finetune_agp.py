@@ -167,7 +167,8 @@ def test_exams_on_other_collections_and_what_is_shown(views, base, tmp_path, cap
     command += ["--sample-prompt", "a blue horse", "--sample-prompt", "a disc"]
     command += ["--camera-jitter", "5", "--decay", "constant", "--optimizer", "adafactor"]
     assert run([*command, "--out", str(out), *SHORT]) == 0, capsys.readouterr().err
-    assert "category" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "category" in said and "never met: horse\n" in said
     card = read_json(out / "agp.json")
     held, second = card["exams"]["held-out objects"], card["exams"][str(views)]
     assert held["objects"] == second["objects"] == 1  # what was trained on is left out there too

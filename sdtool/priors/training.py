@@ -249,6 +249,8 @@ def to_device(value: torch.Tensor | None, device: torch.device) -> torch.Tensor 
     """Send a tensor so that the accelerator need not be waited for."""
     if value is None or value.device == device or device.type == "cpu":
         return value
+    if device.type == "mps":  # shares its memory with the CPU; there is nothing to pin
+        return value.to(device)
     return value.pin_memory().to(device, non_blocking=True)
 
 
