@@ -39,7 +39,8 @@ class Result:
 
 
 def digest(path: str | Path, leave_out: Path | None = None) -> str:
-    """A short SHA-256 of an input: a file's bytes, a stage directory's record, or names and sizes.
+    """A short SHA-256 of an input: a file's bytes, a stage directory's record (or those of its ranks),
+    or names and sizes.
 
     Hashing names and sizes keeps a folder of 100,000 objects cheap to recognise. What lies in the
     folder `leave_out` does not count: results may be written below what they were made from.
@@ -52,6 +53,9 @@ def digest(path: str | Path, leave_out: Path | None = None) -> str:
                 sha.update(block)
     elif (path / DONE).is_file():
         sha.update((path / DONE).read_bytes())
+    elif records := sorted(path.glob(f"rank-*/{DONE}")):
+        for record in records:
+            sha.update(record.read_bytes())
     elif path.is_dir():
         skipped = leave_out.resolve() if leave_out else None
         for item in sorted(p for p in path.rglob("*") if p.is_file()):

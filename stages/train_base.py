@@ -68,8 +68,8 @@ def train_base(
         raise UsageError(f"--width {width} is not a multiple of 8")
     if mixed_precision not in ("no", "bf16"):
         raise UsageError(f"--mixed-precision {mixed_precision} is unknown; use no or bf16")
-    if captions.is_dir():
-        captions = captions / "captions.jsonl"
+    listing = captions / "captions.jsonl"
+    captions = listing if listing.is_file() else captions  # else a folder of many ranks, or nothing
     params = {"steps": steps, "batch": batch, "lr": lr, "ema": ema, "text_dropout": text_dropout}
     params |= {"grow": grow, "width": width, "mixed_precision": mixed_precision, "half": half}
     params |= {"seed": seed}

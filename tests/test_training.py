@@ -16,9 +16,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
+from sdtool.artifacts import begin
 from sdtool.cli import run
 from sdtool.errors import InputError, SdtoolError
-from sdtool.files import read_json, read_jsonl
+from sdtool.files import read_json, read_jsonl, write_jsonl
 from sdtool.priors.checkpoints import clear_checkpoints, last_checkpoint
 from sdtool.priors.data import Prompts, Views, held_out, read_captions
 from sdtool.priors.embed import clear_embeddings, embeddings
@@ -27,6 +28,7 @@ from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.measure import turntable_cameras
 from sdtool.priors.team import Team
 from sdtool.priors.training import Plan, seeded_noise, train
+from sdtool.ranks import Ranks
 
 
 @pytest.fixture(scope="module")
@@ -424,6 +426,37 @@ def test_overwrite_spares_the_result_until_the_inputs_are_read(base, views, tmp_
     assert "holds no captions" in capsys.readouterr().err and sorted(out.rglob("*")) == before
     assert run([*command, "--captions", str(views), "--overwrite"]) == 0
     assert [p.name for p in (out / "samples").iterdir()] == ["step-000002.png"]
+
+
+def split_in_two(views, captions, out):
+    """The views and captions of a folder as two ranks would have written them; (views, captions)."""
+    raw = load_file(views / "views-00000.safetensors")
+    uids = [f"object-{k}" for k in range(8)]
+    for rank in (0, 1):
+        mine, ranks = raw["object"] % 2 == rank, Ranks(rank, 2)
+        folders = [ranks.folder(out / name) for name in ("views", "captions")]
+        records = [begin(f, f.parent.name, params=ranks.params()) for f in folders]
+        tensors = {name: value[mine] for name, value in raw.items()}
+        name = f"views-0000{rank}.safetensors"
+        save_file(tensors, folders[0] / name, metadata={"uids": json.dumps(uids)})
+        lines = [{"uid": u, "caption": captions[u][0]} for u in uids[rank::2]]
+        write_jsonl(folders[1] / "captions.jsonl", lines)
+        for record in records:
+            record.finish(counts={"ok": 4}, outputs=[])
+    return out / "views", out / "captions"
+
+
+@pytest.mark.parametrize("stage", ["train-base", "finetune-agp"])
+def test_training_reads_what_many_ranks_wrote(stage, base, views, captions, tmp_path, capsys):
+    many, listings = split_in_two(views, captions, tmp_path)
+    model = ["--width", "8"] if stage == "train-base" else ["--base", str(base)]
+    command = [stage, str(many), "--captions", str(listings), "--out", str(tmp_path / "out")]
+    assert run([*command, *model, "--steps", "2", *SHORT]) == 0
+    assert "of 8 objects" in (said := capsys.readouterr().err) or "of 7 objects" in said
+    record = tmp_path / "captions" / "rank-00001" / "stage.json"
+    record.write_text(record.read_text().replace('"ok": 4', '"ok": 5'))
+    assert run([*command, *model, "--steps", "2", *SHORT]) == 2
+    assert "its input captions has changed" in capsys.readouterr().err
 
 
 def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):

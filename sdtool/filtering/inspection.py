@@ -112,7 +112,7 @@ def _flatness(points: np.ndarray, faces: np.ndarray, areas: np.ndarray) -> float
 def _open_edges(faces: np.ndarray) -> tuple[int, int]:
     """How many edges are not shared by exactly two triangles, and how many edges there are."""
     start = faces.reshape(-1).astype(np.int64)
-    end = faces[:, [1, 2, 0]].reshape(-1)
+    end = np.roll(faces, -1, axis=1).reshape(-1)
     key = np.sort(np.minimum(start, end) << 32 | np.maximum(start, end))
     first = np.flatnonzero(np.diff(key, prepend=-1))
     shared = np.diff(first, append=len(key))
