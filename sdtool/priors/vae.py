@@ -1,7 +1,8 @@
 """A tiny VAE: 128×128 pictures ↔ 32×32 latents of four channels, small enough to train in minutes.
 
 `sdtool.priors.fresh` makes it. While it learns, noise on the latents and a penalty on their size make
-neighbouring latents mean similar pictures, which diffusion needs.
+neighbouring latents mean similar pictures, which diffusion needs; and latents at half resolution must
+give the picture at half resolution (Kouzelis et al. 2025, EQ-VAE), so that a base may start on those.
 """
 
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from sdtool.files import write_json, write_text
 from sdtool.priors.data import Views
@@ -17,7 +19,7 @@ from sdtool.priors.fresh import LATENTS
 from sdtool.priors.prior import vae_encode
 
 FACTOR = 4  # pixels of a picture along one latent pixel
-NOISE, PENALTY = 0.1, 1e-3
+NOISE, PENALTY, CENTRE = 0.1, 1e-3, 0.05
 GREY_SHARE = 0.7
 
 
@@ -37,7 +39,7 @@ def over_random(maps: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
 
 
 class Reconstruction(nn.Module):
-    """How far a VAE's picture is from the original: squared and absolute error, and that of its edges."""
+    """How far a VAE's pictures are from the originals, at full and at half resolution."""
 
     def __init__(self, vae: AutoencoderTiny):
         super().__init__()
@@ -46,9 +48,15 @@ class Reconstruction(nn.Module):
     def forward(self, image: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """A scalar. image: (N, 3, H, W) in [−1, 1]. noise: (N, 4, H/4, W/4), standard normal."""
         z = self.vae.encode(image).latents
-        error = self.vae.decode(z + NOISE * noise).sample.float() - image
+        half = avg_pool2d(z, 2) + NOISE * avg_pool2d(noise, 2)
+        loss = self._error(z + NOISE * noise, image) + self._error(half, avg_pool2d(image, 2))
+        return loss + PENALTY * (z**2).mean() + CENTRE * (z.mean(dim=(0, 2, 3)) ** 2).mean()
+
+    def _error(self, z: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """Squared and absolute error of the picture in z, and absolute error of its edges."""
+        error = self.vae.decode(z).sample.float() - image
         edges = sum(error.diff(dim=dim).abs().mean() for dim in (-1, -2))
-        return (error**2).mean() + 0.1 * (error.abs().mean() + edges) + PENALTY * (z**2).mean()
+        return (error**2).mean() + 0.1 * (error.abs().mean() + edges)
 
 
 @torch.no_grad()
