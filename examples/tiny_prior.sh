@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Makes the bundled tiny prior: a toy world, a base prior that knows no cameras, and its AGP.
+# Makes the bundled tiny prior: a toy world, a VAE, a base prior that knows no cameras, and its AGP.
 #
-# It takes hours on two CPU cores and minutes on a GPU. A stopped run continues where it was. Only
-# when both priors are done do they replace those in BUNDLE.
+# It takes two hours on one CPU core and minutes on a GPU. A stopped run continues where it was. Only
+# when all is done do the base and the AGP replace those in BUNDLE.
 #
 #     examples/tiny_prior.sh
-#     BUILD=try BUNDLE=try/tiny COUNT=100 BASE_STEPS=50 AGP_STEPS=50 examples/tiny_prior.sh   # quick
+#     BUILD=try BUNDLE=try/tiny COUNT=100 VAE_STEPS=50 BASE_STEPS=50 AGP_STEPS=50 examples/tiny_prior.sh
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
 
 BUILD=${BUILD:-$repository/build/tiny-prior}  # folder for everything on the way
 BUNDLE=${BUNDLE:-$repository/sdtool/tiny}     # folder for the two priors
-COUNT=${COUNT:-2400}                          # objects in the toy world
-BASE_STEPS=${BASE_STEPS:-4000}                # training steps of the base prior
-AGP_STEPS=${AGP_STEPS:-3000}                  # training steps of the AGP
+COUNT=${COUNT:-8000}                          # objects in the toy world
+UNSEEN=${UNSEEN:-60}                          # objects of the combinations that it leaves out
+VAE_STEPS=${VAE_STEPS:-4000}                  # training steps of the VAE
+BASE_STEPS=${BASE_STEPS:-8000}                # training steps of the base prior
+AGP_STEPS=${AGP_STEPS:-4000}                  # training steps of the AGP
+EXAM=${EXAM:-256}                             # held-out maps by which the AGP is measured
 
 mkdir -p "$BUILD" "$BUNDLE"
 BUNDLE=$(cd "$BUNDLE" && pwd)
@@ -24,20 +27,29 @@ stage() {
     sdtool "$@" || [ $? -eq 3 ]
 }
 
-objects=$(stage toyverse --out objs --count "$COUNT" --seed 0)
+# Two toy worlds: one to learn from, and one of what the first leaves out, for the exam.
+left_out=("blue horse" "red elephant" "green chair" "cat with a hat" "purple teapot" "pink car")
+objects=$(stage toyverse --out objs --count "$COUNT" --seed 1 "${left_out[@]/#/--leave-out=}")
 filtered=$(stage filter-objaverse "$objects" --out filtered)
 captions=$(stage caption "$filtered" --out captions)
+ccm=$(stage render-ccm "$filtered" --out ccm --views 12 --size 32 --supersample 4 --distance 1.8)
 
-# The base prior: pictures and normals of objects turned at random, without their cameras.
-views=$(stage render-ccm "$filtered" --out views \
-    --views 8 --size 32 --distance 1.8 --maps rgb,normal --random-yaw --seed 1)
-base=$(stage train-base "$views" --captions "$captions" --out base \
-    --steps "$BASE_STEPS" --grow 0.5 --ema 0.998 --mixed-precision bf16 --half --seed 0)
+unseen=$(stage toyverse --out unseen/objs --count "$UNSEEN" --seed 9 --bad-share 0 "${left_out[@]/#/--only=}")
+unseen=$(stage filter-objaverse "$unseen" --out unseen/filtered)
+unseen_captions=$(stage caption "$unseen" --out unseen/captions)
+unseen_ccm=$(stage render-ccm "$unseen" --out unseen/ccm --views 12 --size 32 --supersample 4 --distance 1.8)
+
+# The VAE and the base prior: pictures and normals of objects turned at random, without their cameras.
+views=$(stage render-ccm "$filtered" --out views --maps rgb,normal \
+    --views 3 --size 128 --supersample 2 --distance 1.8 --random-yaw)
+vae=$(stage train-vae "$views" --out vae --steps "$VAE_STEPS" --mixed-precision bf16)
+base=$(stage train-base "$views" --captions "$captions" --vae "$vae" --out base \
+    --steps "$BASE_STEPS" --grow 0.6 --ema 0.998 --mixed-precision bf16 --half)
 
 # The AGP: canonical coordinates, with their cameras.
-ccm=$(stage render-ccm "$filtered" --out ccm --views 12 --size 32 --distance 1.8)
-agp=$(stage finetune-agp "$ccm" --captions "$captions" --base "$base" --out agp \
-    --steps "$AGP_STEPS" --lr 0.001 --grow 0.4 --ema 0.998 --mixed-precision bf16 --half --seed 0)
+agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out agp \
+    --steps "$AGP_STEPS" --lr 0.001 --grow 0.5 --ema 0.998 --mixed-precision bf16 --half \
+    --exam "$EXAM" --exam-on "$unseen_ccm" --exam-captions "$unseen_captions")
 
 bundle() { # FROM TO PART…: replace the folder TO by the named parts of FROM
     local from=$1 to=$2
@@ -50,7 +62,7 @@ bundle() { # FROM TO PART…: replace the folder TO by the named parts of FROM
     chmod -R u=rwX,go=rX "$to"
 }
 bundle "$base" "$BUNDLE/base" \
-    model_index.json sdtool.json README.md unet text_encoder tokenizer scheduler
+    model_index.json sdtool.json README.md unet text_encoder tokenizer scheduler vae
 bundle "$agp" "$BUNDLE/agp" agp.json README.md unet
 echo "$BUNDLE"
 du -sh "$BUNDLE"/{base,agp} >&2

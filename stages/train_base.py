@@ -5,7 +5,7 @@ in turn at random, and the prompt of a normal map ends in ", normal map". The ca
 like any text-to-image model, this prior knows what things look like, but not from where.
 
 The result is a folder in diffusers' layout. With `--vae`, a folder that `sdtool train-vae` wrote, it
-works on latents of pictures over mid-grey, a quarter of their size; without, in pixel space, with
+works on latents of pictures over plain greys, a quarter of their size; without, in pixel space, with
 coverage as the fourth channel. Either way 32×32 trains on one CPU core in about an hour.
 
 **Examples**
@@ -70,6 +70,9 @@ def train_base(
         raise UsageError(f"--mixed-precision {mixed_precision} is unknown; use no or bf16")
     listing = captions / "captions.jsonl"
     captions = listing if listing.is_file() else captions  # else a folder of many ranks, or nothing
+    from sdtool.priors.team import require_alone
+
+    require_alone("train-base")
     params = {"steps": steps, "batch": batch, "lr": lr, "ema": ema, "text_dropout": text_dropout}
     params |= {"grow": grow, "width": width, "mixed_precision": mixed_precision, "half": half}
     params |= {"seed": seed}

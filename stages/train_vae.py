@@ -42,6 +42,9 @@ def train_vae(
         bool, typer.Option("--overwrite", help="Replace an earlier result.")
     ] = False,
 ) -> artifacts.Result:
+    from sdtool.priors.team import require_alone
+
+    require_alone("train-vae")
     params = {"steps": steps, "batch": batch, "lr": lr, "channels": channels}
     params |= {"mixed_precision": mixed_precision, "seed": seed}
     record = artifacts.begin(
@@ -70,9 +73,9 @@ def train_vae(
         FACTOR,
         Reconstruction,
         latent_scale,
-        over_grey,
-        over_random,
+        over,
         psnr,
+        random_colors,
         save_vae,
     )
 
@@ -83,7 +86,7 @@ def train_vae(
     vae = fresh_vae(channels, seed).to(team.device)
     small = data.size // FACTOR
     chosen = np.random.default_rng(seed).permutation(len(data))[:SHOWN]
-    shown = over_grey(data.maps(chosen)).to(team.device)
+    shown = over(data.maps(chosen), torch.linspace(0, 1, len(chosen))[:, None]).to(team.device)
 
     def draw(generator, count):
         index = torch.randint(len(data), (count,), generator=generator)
@@ -91,7 +94,7 @@ def train_vae(
         return index, torch.rand(count, 4, generator=generator), noise
 
     def share(step, index, uniforms, noise):
-        image = over_random(data.maps(index.numpy()), uniforms)
+        image = over(data.maps(index.numpy()), random_colors(uniforms))
         image = image.contiguous(memory_format=torch.channels_last)
         return to_device(image, team.device), to_device(noise, team.device)
 

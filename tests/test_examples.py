@@ -62,7 +62,8 @@ def test_end_to_end(tmp_path):
 
 
 def test_tiny_prior(tmp_path):
-    size = {"COUNT": "24", "BASE_STEPS": "2", "AGP_STEPS": "2", "BUILD": "build"}
+    size = {"COUNT": "24", "UNSEEN": "6", "EXAM": "2", "BUILD": "build"}
+    size |= {"VAE_STEPS": "2", "BASE_STEPS": "2", "AGP_STEPS": "2"}
     old = tmp_path / "bundle" / "agp" / "old"
     old.mkdir(parents=True)
     finished = run("tiny_prior.sh", tmp_path, BUNDLE="bundle", **size)
@@ -71,7 +72,7 @@ def test_tiny_prior(tmp_path):
     assert not old.exists()
     moved = (tmp_path / "bundle").rename(tmp_path / "elsewhere")
     base, agp = load_base(moved / "base"), load_agp(moved / "agp")
-    assert agp.has_camera and base.sample_size == agp.sample_size == 32
+    assert agp.has_camera and base.is_latent and base.sample_size == agp.sample_size == 32
     names = {p.name for p in moved.glob("*/*")}
     assert not names & {"stage.json", "log.jsonl", "samples"}
     assert sum(p.stat().st_size for p in moved.rglob("*") if p.is_file()) < 25e6

@@ -18,9 +18,9 @@ from sdtool.priors.prior import vae_encode
 from sdtool.priors.vae import (
     LatentViews,
     latent_scale,
-    over_grey,
-    over_random,
+    over,
     psnr,
+    random_colors,
     save_vae,
 )
 
@@ -46,19 +46,25 @@ def test_latents_are_a_quarter_of_the_size_and_pictures_come_back_in_shape():
     assert vae.decode(z).sample.shape == (2, 3, 32, 32)
 
 
+def over_grey(maps):
+    """Pictures over mid-grey."""
+    return over(maps, torch.full((len(maps), 1), 0.5))
+
+
 def test_backgrounds(views):
     maps = Views([views], ("rgb",)).maps(np.arange(4))
     cover = (maps[:, 3:] + 1) / 2
-    grey = over_grey(maps)
-    assert (grey[(cover == 0).expand_as(grey)] == 0).all()  # mid-grey is 0 of [−1, 1]
     uniforms = torch.tensor([[1, 0.5, 0, 0.9], [0.25, 0.5, 0, 0.1]]).repeat(2, 1)
-    image = over_random(maps, uniforms)
+    colors = random_colors(uniforms)
+    assert torch.equal(colors[:2], torch.tensor([[1.0, 0.5, 0], [0.25, 0.25, 0.25]]))
+    image = over(maps, colors)
     empty = (cover == 0)[:, 0]
     colored, plain = image[0][:, empty[0]], image[1][:, empty[1]]
     assert torch.equal(colored, torch.tensor([[1.0], [0], [-1]]).expand_as(colored))
     assert torch.equal(plain, torch.full_like(plain, -0.5))  # one grey of all three channels
     inside = (cover == 1).expand_as(image)
-    assert torch.equal(image[inside], grey[inside])
+    assert torch.equal(image[inside], maps[:, :3][inside])
+    assert torch.equal(over_grey(maps), maps[:, :3])  # mid-grey is 0 of [−1, 1]
 
 
 def test_it_learns_to_give_pictures_back(vae, views):
@@ -117,7 +123,8 @@ def test_cached_latents_are_what_the_vae_says(vae, views, tmp_path):
     cached = LatentViews(data, codec, tmp_path / "latents.npy", batch=10)
     index = np.array([3, 40, 63])
     with torch.no_grad():
-        expected = vae_encode(codec, over_grey(data.maps(index)))
+        expected = vae_encode(codec, over(data.maps(index), cached.grey[index]))
+    assert (cached.grey[index] != cached.grey[0]).all()
     assert cached.size == 8 and torch.allclose(cached.maps(index), expected, atol=2e-3, rtol=1e-3)
 
 
@@ -152,3 +159,11 @@ def test_a_folder_without_a_vae_is_named(views, tmp_path, capsys):
     command = ["train-base", str(views), "--captions", str(views), "--vae", str(tmp_path)]
     assert run([*command, "--out", str(tmp_path / "base")]) == 1
     assert "holds no VAE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", [["train-vae"], ["train-base", "--captions", "nowhere"]])
+def test_many_processes_are_refused(stage, views, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run([*stage, str(views), "--out", str(tmp_path / "out")]) == 2
+    assert f"{stage[0]} trains in one process" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

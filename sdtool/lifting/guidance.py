@@ -61,7 +61,7 @@ class Guidance:
         if self.lambda_align == 0 and phase.scene != "color":
             weight = self.lambda_ori  # without an AGP the base must lead from the first step
         if weight > 0:
-            x = self._base_image(maps[phase.sees])
+            x = self._base_image(maps[phase.sees], generator)
             scale = phase.scale_ori * self.scale * strength
             text = self.text[phase.sees]
             term = self._term(self.base, x, text, scale, phase, upper, generator, None)
@@ -77,13 +77,15 @@ class Guidance:
             prior, x, t, noise, text[1:], text[:1], scale, c2w=c2w, weighting=phase.weighting
         )
 
-    def _base_image(self, image: torch.Tensor) -> torch.Tensor:
+    def _base_image(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """A map in the base's own space: directly if it takes four channels of pixels, else as a
-        picture over mid-grey."""
+        picture over a random grey, which no part of the shape can pass for."""
         if not self.base.is_latent and self.base.channels == 4:
             return _resize(image, self.base.sample_size)
+        grey = torch.rand((len(image), 1, 1, 1), generator=generator)
         coverage = (image[:, 3:] + 1) / 2
-        return self.base.encode_image((image[:, :3] + 1) / 2, coverage)
+        picture = (image[:, :3] + 1) / 2 + (grey - 0.5) * (1 - coverage)
+        return self.base.encode_image(picture, coverage)
 
 
 def _resize(image: torch.Tensor, size: int) -> torch.Tensor:

@@ -127,7 +127,7 @@ def _model_card(prior: Prior, facts: dict) -> str:
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
     size = f"{prior.sample_size}×{prior.sample_size}"
     if prior.is_latent:
-        kind = f"A latent diffusion model of {size} latents with four channels, of pictures over mid-grey."
+        kind = f"A latent diffusion model of {size} latents with four channels, of pictures over plain greys."
     else:
         kind = f"""A pixel-space diffusion model of {size} images with four channels:
 (2·colour − 1)·coverage and 2·coverage − 1. It has no VAE."""

@@ -131,3 +131,9 @@ class Team:
 def is_alone() -> bool:
     """True unless this process was started with others, by `accelerate launch` or torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1")) == 1
+
+
+def require_alone(command: str) -> None:
+    """UsageError unless this process is its training's only one."""
+    if not is_alone():
+        raise UsageError(f"{command} trains in one process; start it without accelerate launch")

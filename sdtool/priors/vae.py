@@ -23,19 +23,18 @@ NOISE, PENALTY, CENTRE = 0.1, 1e-3, 0.05
 GREY_SHARE = 0.7
 
 
-def over_grey(maps: torch.Tensor) -> torch.Tensor:
-    """Maps (N, 4, H, W) (see `sdtool.ccm`) → pictures (N, 3, H, W) in [−1, 1] over mid-grey.
+def over(maps: torch.Tensor, color: torch.Tensor) -> torch.Tensor:
+    """Maps (N, 4, H, W) (see `sdtool.ccm`) → pictures (N, 3, H, W) in [−1, 1] over plain backgrounds.
 
-    The maps are premultiplied around mid-grey, so these are their first channels.
+    color: (N, 3), or (N, 1) for greys, sRGB in [0, 1]. The maps are premultiplied around mid-grey.
     """
-    return maps[:, :3]
-
-
-def over_random(maps: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """The same over a background of each picture's own. uniforms: (N, 4) in [0, 1)."""
-    grey = uniforms[:, :1].expand(-1, 3)
-    color = torch.where(uniforms[:, 3:] < GREY_SHARE, grey, uniforms[:, :3])
     return maps[:, :3] + (2 * color - 1)[:, :, None, None] * (1 - maps[:, 3:]) / 2
+
+
+def random_colors(uniforms: torch.Tensor) -> torch.Tensor:
+    """Background colours (N, 3), most of them grey, from uniform numbers (N, 4) in [0, 1)."""
+    is_grey = uniforms[:, 3:] < GREY_SHARE
+    return torch.where(is_grey, uniforms[:, :1], uniforms[:, :3])
 
 
 class Reconstruction(nn.Module):
@@ -94,16 +93,21 @@ class LatentViews:
     """Latents of all pictures of some views, written once to a file that is mapped into memory.
 
     The same interface as `Views.maps`: rows (B,) → (B, 4, h, w) float32, times the scaling factor.
+    Each picture has a background of its own grey: over one and the same, a prior could not tell an
+    object's grey parts from its absent ones.
     """
 
     def __init__(self, views: Views, vae: nn.Module, path: Path, batch: int = 64):
         self.views, self.size = views, views.size // FACTOR
         shape = (len(views), LATENTS, self.size, self.size)
+        uniforms = np.random.default_rng(0).random((len(views), 1), np.float32)
+        self.grey = torch.from_numpy(uniforms)
         self.table = np.lib.format.open_memmap(path, "w+", np.float16, shape)
         for start in range(0, len(views), batch):
             rows = np.arange(start, min(start + batch, len(views)))
             with torch.no_grad():
-                self.table[rows] = vae_encode(vae, over_grey(views.maps(rows))).numpy()
+                pictures = over(views.maps(rows), self.grey[rows])
+                self.table[rows] = vae_encode(vae, pictures).numpy()
 
     def maps(self, index: np.ndarray) -> torch.Tensor:
         """Rows (B,) → (B, 4, h, w) float32 latents."""
