@@ -1,14 +1,17 @@
-"""Draw what a prior knows of a prompt, before lifting it.
+"""Draw what a prior knows of prompts, before lifting them.
 
 A contact sheet of eight views from the aligned geometric prior, as canonical coordinate maps (red
 grows toward +X, green up, blue to the front), and samples of the base prior. If the eight views do
-not show one consistent object, lifting will not either: try another wording or seed.
+not show one consistent object, lifting will not either: try another wording or seed. Several prompts
+get a row each: eight views from the AGP, four pictures and four normal maps from the base.
 
 **Examples**
 
     sdtool sample-prior "a corgi"
 
     sdtool sample-prior "a corgi" --agp agp/ --scale 7 --seed 3 --out look/
+
+    sdtool sample-prior "a blue horse" "a red elephant" "a green chair" --out look/
 """
 
 import sys
@@ -19,9 +22,11 @@ import typer
 
 from sdtool import artifacts
 
+SIDE = 128  # pixels of a picture
+
 
 def sample_prior(
-    prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    prompts: Annotated[list[str], typer.Argument(help="What to draw.", metavar="PROMPT…")],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("samples"),
     agp: Annotated[str, typer.Option(help="AGP: a folder, or tiny.")] = "tiny",
     base: Annotated[
@@ -35,7 +40,7 @@ def sample_prior(
         bool, typer.Option("--overwrite", help="Replace an earlier result.")
     ] = False,
 ) -> artifacts.Result:
-    params = {"prompt": prompt, "agp": agp, "base": base, "steps": steps, "scale": scale}
+    params = {"prompts": prompts, "agp": agp, "base": base, "steps": steps, "scale": scale}
     params |= {"seed": seed}
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
     inputs["base"] = Path(base) if base and Path(base).is_dir() else None
@@ -49,35 +54,36 @@ def sample_prior(
     from sdtool.devices import choose_device
     from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
     from sdtool.priors.measure import turntable_cameras
-    from sdtool.priors.sampling import contact_sheet, ddim
+    from sdtool.priors.sampling import contact_sheet, ddim, enlarged
+    from sdtool.progress import progress
 
     where = choose_device(device)
     geometry = load_agp(agp, where)
     picture = load_base(base or base_of(agp), where)
-    if unknown := picture.unknown_words(prompt):
+    if unknown := dict.fromkeys(word for text in prompts for word in picture.unknown_words(text)):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
 
-    def drawn(prior, text, c2w=None):
+    def drawn(prior, text, count, c2w=None):
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             embedded, empty = prior.encode_text([text]), prior.encode_text([""])
-        x = ddim(
-            prior,
-            embedded.expand(8, -1, -1),
-            empty,
-            generator=generator,
-            c2w=c2w,
-            steps=steps,
-            scale=scale,
-        )
-        return prior.decode_image(x)
+        text = embedded.expand(count, -1, -1)
+        x = ddim(prior, text, empty, generator=generator, c2w=c2w, steps=steps, scale=scale)
+        return enlarged(prior.decode_image(x), SIDE)
 
-    cameras = turntable_cameras(look=camera_of(agp)).to(where)
-    rows = [(f"{prompt}: AGP, eight azimuths", drawn(geometry, prompt, cameras))]
-    rows.append((f"{prompt}: base", drawn(picture, prompt)))
-    if picture.normal_suffix:
-        asked = picture.normal_prompt(prompt)
-        rows.append((asked, drawn(picture, asked)))
-    chunks = {"prompt": prompt, "scale": scale, "steps": steps, "seed": seed}
-    contact_sheet(out / "samples.png", rows, side=128, text=chunks)
-    return record.finish(counts={"ok": 1, "failed": 0}, outputs=["samples.png"])
+    cameras, rows = turntable_cameras(look=camera_of(agp)).to(where), []
+    count = 8 if len(prompts) == 1 else 4
+    with progress("drawing", len(prompts), "prompts") as bar:
+        for prompt in prompts:
+            drawings = [(f"{prompt}: AGP, eight azimuths", drawn(geometry, prompt, 8, cameras))]
+            drawings.append((f"{prompt}: base", drawn(picture, prompt, count)))
+            if picture.normal_suffix:
+                asked = picture.normal_prompt(prompt)
+                drawings.append((asked, drawn(picture, asked, count)))
+            if len(prompts) > 1:
+                drawings = [(prompt, torch.cat([pictures for _, pictures in drawings]))]
+            rows += drawings
+            bar.advance()
+    chunks = {"prompt": "; ".join(prompts), "scale": scale, "steps": steps, "seed": seed}
+    contact_sheet(out / "samples.png", rows, side=SIDE, text=chunks)
+    return record.finish(counts={"ok": len(prompts), "failed": 0}, outputs=["samples.png"])

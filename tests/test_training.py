@@ -478,6 +478,10 @@ def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
     sheet = Image.open(look / "samples.png")
     assert sheet.size[0] == 8 * 128 and sheet.text["prompt"] == "a red zyzzyva"
     assert run(sample) == 0 and "already done" in capsys.readouterr().err
+    assert run([*sample, "a red disc", "--overwrite"]) == 0
+    sheet = Image.open(look / "samples.png")
+    assert sheet.size == (16 * 128, 2 * (128 + 14))
+    assert sheet.text["prompt"] == "a red zyzzyva; a red disc"
 
 
 def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_path, capsys):
