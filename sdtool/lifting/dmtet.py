@@ -61,7 +61,7 @@ def finished(scene: ColorScene, out: Path) -> Mesh:
     """Write `shape.safetensors` and `material.safetensors`; return the coloured mesh.
 
     shape: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. material: v_color (V, 3) float32 sRGB and
-    the colour field's grids.
+    the colour field's grids, and in the metadata `half`, half a side of the field's cube.
     """
     color = scene.color_at(scene.v_pos)
     mesh = Mesh(scene.v_pos.numpy(), scene.t_pos_idx.numpy(), color.numpy().astype(np.float32))
@@ -72,5 +72,9 @@ def finished(scene: ColorScene, out: Path) -> Mesh:
     shape = {"v_pos": mesh.v_pos, "t_pos_idx": mesh.t_pos_idx}
     write_tensors(out / "shape.safetensors", shape, {})
     field = {f"color.{k}": v.numpy() for k, v in scene.field.state_dict().items()}
-    write_tensors(out / "material.safetensors", {"v_color": mesh.v_color, **field}, {})
+    write_tensors(
+        out / "material.safetensors",
+        {"v_color": mesh.v_color, **field},
+        {"half": str(scene.half)},
+    )
     return mesh
