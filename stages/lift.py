@@ -9,6 +9,11 @@ them (geometry), a colour field paints them (color). Pictures of each phase appe
 the end `views.png` shows eight sides and `turntable.webp` one turn. The same command continues an
 interrupted run.
 
+`--print-config` shows every setting of the preset, phase by phase; `--set` changes one.
+
+`--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`. One
+that fails does not end the others, and the same command goes on where it was stopped.
+
 Examples:
 
     sdtool lift "a corgi" --rep dmtet
@@ -16,28 +21,37 @@ Examples:
     sdtool lift "a red chair" --out runs/chair --seed 3
 
     sdtool lift "a corgi" --lambda-align 0 --out runs/without-agp   # see what the AGP is for
+
+    sdtool lift "a corgi" --preset preview --set geometry.steps=60 --set tet_resolution=40
+
+    sdtool lift --prompts wishes.txt --out runs/wishes --workers 2
 """
 
 import re
 import sys
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from sdtool import artifacts, files
-from sdtool.errors import UsageError
-
-OUTPUTS = ("shape.safetensors", "material.safetensors", "views.png", "turntable.webp")
+from sdtool import artifacts
+from sdtool.engine import Engine
+from sdtool.errors import InputError, UsageError
 
 
 def lift(
-    prompt: Annotated[str, typer.Argument(help="What to make, e.g. 'a corgi'.")],
+    prompt: Annotated[
+        str, typer.Argument(help="What to make, e.g. 'a corgi'.", show_default=False)
+    ] = "",
     rep: Annotated[Literal["dmtet"], typer.Option(help="Shape representation.")] = "dmtet",
     out: Annotated[
-        Path | None, typer.Option(help="Directory for the result; default: runs/PROMPT.")
+        Path | None,
+        typer.Option(
+            help="Directory for the result; default: runs/PROMPT, or runs with --prompts."
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="File of prompts, one a line; # begins a comment.")
     ] = None,
     agp: Annotated[str, typer.Option(help="AGP: a folder, or tiny.")] = "tiny",
     base: Annotated[
@@ -46,6 +60,13 @@ def lift(
     preset: Annotated[
         str, typer.Option(help="tiny-cpu, or preview (worse, quicker).")
     ] = "tiny-cpu",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting: coarse.steps=500. Repeatable."),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print all settings as TOML, and stop.")
+    ] = False,
     lambda_ori: Annotated[
         float, typer.Option(min=0, help="Factor on the base prior's weight; 0 leaves it out.")
     ] = 1.0,
@@ -56,98 +77,76 @@ def lift(
         float, typer.Option(min=0, help="Factor on the guidance scales of the preset.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another shape.")] = 0,
+    engine: Annotated[Engine, typer.Option(help="Where many prompts are lifted.")] = Engine.local,
+    workers: Annotated[
+        int, typer.Option(min=0, help="How many at a time; 0: as many as cores.")
+    ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
-) -> artifacts.Result:
-    if not prompt.strip():
-        raise UsageError('the prompt is empty; try: sdtool lift "a corgi"')
+) -> artifacts.Result | None:
+    from sdtool.lifting.config import as_toml, override, plan
+
+    chosen = override(plan(preset), settings or [])
+    if print_config:
+        print(as_toml(chosen), end="")
+        return None
     if lambda_ori == lambda_align == 0:
         raise UsageError("with --lambda-ori 0 and --lambda-align 0 nothing guides the shape")
-    from sdtool.lifting.config import plan as plan_of
+    if prompts and prompt:
+        raise UsageError("give a prompt or --prompts, not both")
+    if not prompts and not prompt.strip():
+        raise UsageError('the prompt is empty; try: sdtool lift "a corgi"')
+    from sdtool.lifting.run import Lift
 
-    plan = plan_of(preset)
-    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80] or "prompt"
-    out = out or Path("runs") / name
-    params = {
-        "prompt": prompt, "rep": rep, "agp": agp, "base": base, "preset": preset,
-        "settings": asdict(plan), "lambda_ori": lambda_ori, "lambda_align": lambda_align,
-        "scale": scale, "seed": seed,
-    }  # fmt: skip
-    inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
-    inputs["base"] = Path(base) if base and Path(base).is_dir() else None
-    record = artifacts.begin(
-        out, "lift", params=params, inputs=inputs, overwrite=overwrite,
-        owned=("previews/*.png", *OUTPUTS), patient=True,
-    )  # fmt: skip
-    if record.is_done:
-        print(f"{out} is already lifted; --overwrite redoes it", file=sys.stderr)
-        return record.result()
-    return _lift(record, plan, params)
+    lifting = Lift(rep, agp, base, preset, chosen, lambda_ori, lambda_align, scale, seed, overwrite)
+    if not prompts:
+        return lifting((prompt, out or Path("runs") / _slug(prompt)))
+    return _lift_all(lifting, _read(prompts), out or Path("runs"), engine, workers)
 
 
-def _lift(record: artifacts.StageRecord, plan, params: dict) -> artifacts.Result:
-    """Load the priors, run the phases, write shape, material and pictures."""
-    from sdtool.lifting import dmtet, loop, pictures
-    from sdtool.lifting.guidance import Guidance
-    from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
-    from sdtool.progress import progress
+def _lift_all(lifting, prompts: list[str], out: Path, engine: Engine, workers: int):
+    """Lift each prompt into a directory of its own below `out`."""
+    from functools import partial
 
-    began = time.monotonic()
-    out, prompt = record.out, params["prompt"]
-    base = params["base"] or base_of(params["agp"])
-    prior, geometric = load_base(base), load_agp(params["agp"])
-    record.head["priors"] = {"agp": params["agp"], "base": base}
-    if unknown := prior.unknown_words(prompt):
-        print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
-    look = camera_of(params["agp"])
-    record.clear()
-    guidance = Guidance(
-        prior, geometric, prompt, params["lambda_ori"], params["lambda_align"], params["scale"]
-    )
-    number, step, strength, scene, adam = 0, 0, 1.0, None, None
-    if saved := loop.load(out):
-        place, tensors, adam = saved
-        number, step, strength = place["phase"], place["step"], place["strength"]
-        scene = dmtet.restored_scene(number, tensors, plan)
-        _trim_log(out / "log.jsonl", plan, number, step)
-        print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
-    spent: dict[str, float] = {}
-    total = sum(phase.steps for phase in plan.phases)
-    ready = sum(phase.steps for phase in plan.phases[:number]) + step
-    with progress(f'lifting "{prompt}"', total, "steps", done=ready) as bar:
-        for index, phase in enumerate(plan.phases[number:], start=number):
-            if scene is None:
-                scene = dmtet.first_scene(plan)
-            elif index > number:
-                scene, step, strength, adam = dmtet.next_scene(scene, plan), 0, 1.0, None
+    from sdtool.engine import map_items
+    from sdtool.errors import ObjectError
+    from sdtool.lifting.run import lift_one
 
-            bar.message(f"{phase.name}: {phase.steps - step} steps")
-
-            def show(done: int, loss: float, scene=scene, phase=phase) -> None:
-                bar.advance(1, note=f"{phase.name}, loss {loss:.1f}")
-                if done % 50 == 0 or done == phase.steps:
-                    path = out / "previews" / f"{phase.name}-{done:04d}.png"
-                    pictures.preview(scene, look, path, f"{prompt}, {phase.name} {done}")
-
-            clock = loop.optimise(
-                scene, guidance, phase, look, number=index, seed=params["seed"], start=step,
-                adam=adam, strength=strength, out=out, on_step=show,
-            )  # fmt: skip
-            for key, seconds in clock.spent.items():
-                spent[key] = spent.get(key, 0.0) + seconds
-    mesh = dmtet.finished(scene, out)
-    pictures.contact_sheet(mesh, look, out / "views.png", prompt)
-    pictures.spin(mesh, look, out / "turntable.webp")
-    counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
-    result = record.finish(counts=counts, outputs=[*OUTPUTS, "previews", "log.jsonl"])
-    (out / "checkpoint.safetensors").unlink(missing_ok=True)
-    result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
-    result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)
-    return result
+    work = partial(lift_one, lifting)
+    failed = {}
+    jobs = list(zip(prompts, _folders(prompts, out), strict=True))
+    for (prompt, folder), outcome in map_items(work, jobs, workers=workers, engine=engine):
+        if isinstance(outcome, ObjectError):
+            failed[prompt] = str(outcome)
+            print(f'"{prompt}" failed: {outcome}', file=sys.stderr)
+        else:
+            print(f'"{prompt}" is in {folder}', file=sys.stderr)
+    counts = {"ok": len(jobs) - len(failed), "failed": len(failed)}
+    return artifacts.Result(out, {"counts": counts, "failures": failed}, failed=len(failed))
 
 
-def _trim_log(path: Path, plan, number: int, step: int) -> None:
-    """Drop the log lines of steps that a continued run does again."""
-    order = {phase.name: k for k, phase in enumerate(plan.phases)}
-    files.trim_jsonl(
-        path, lambda line: (order.get(line["phase"], -1), line.get("step", 0)) <= (number, step)
-    )
+def _read(path: Path) -> list[str]:
+    """The prompts in a file, each once."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--prompts {path} cannot be read as text ({error})") from None
+    found = dict.fromkeys(line.partition("#")[0].strip() for line in lines)
+    found.pop("", None)
+    if not found:
+        raise InputError(f"--prompts {path} holds no prompt; write one a line")
+    return list(found)
+
+
+def _folders(prompts: list[str], out: Path) -> list[Path]:
+    """A directory for each prompt, named after it; numbered where two have the same name."""
+    taken: dict[str, int] = {}
+    folders = []
+    for prompt in prompts:
+        name = _slug(prompt)
+        taken[name] = taken.get(name, 0) + 1
+        folders.append(out / (name if taken[name] == 1 else f"{name}--{taken[name]}"))
+    return folders
+
+
+def _slug(prompt: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80] or "prompt"

@@ -5,8 +5,8 @@ in turn at random, and the prompt of a normal map ends in ", normal map". The ca
 like any text-to-image model, this prior knows what things look like, but not from where.
 
 The result is a folder in diffusers' layout. With `--vae`, a folder that `sdtool train-vae` wrote, it
-works on latents of pictures over plain greys, a quarter of their size; without, in pixel space, with
-coverage as the fourth channel. Either way 32×32 trains on one CPU core in about an hour.
+works on latents, a quarter of the pictures' size; without, in pixel space. Pictures have coverage as
+their fourth channel. Either way 32×32 trains on one CPU core in about an hour.
 
 **Examples**
 

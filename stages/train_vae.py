@@ -1,8 +1,8 @@
 """Train a small VAE from nothing: pictures of 128×128 become latents of 32×32 with four channels.
 
 VIEWS are outputs of `sdtool render-ccm` that hold the maps `rgb` and `normal`; no captions are needed.
-The backgrounds are plain and drawn at random. The result is a diffusers folder (AutoencoderTiny) for
-`sdtool train-base --vae`. Look at `samples/`: originals above, what comes out again below.
+Its pictures have coverage as their fourth channel. The result is a diffusers folder (AutoencoderTiny)
+for `sdtool train-base --vae`. Look at `samples/`: originals above, what comes out again below.
 
 **Examples**
 
@@ -69,15 +69,7 @@ def train_vae(
     from sdtool.priors.fresh import LATENTS, fresh_vae
     from sdtool.priors.team import Team
     from sdtool.priors.training import Plan, fit, to_device
-    from sdtool.priors.vae import (
-        FACTOR,
-        Reconstruction,
-        latent_scale,
-        over,
-        psnr,
-        random_colors,
-        save_vae,
-    )
+    from sdtool.priors.vae import FACTOR, Reconstruction, latent_scale, psnr, save_vae
 
     data = Views(views, MAPS)
     if data.size % FACTOR:
@@ -86,22 +78,21 @@ def train_vae(
     vae = fresh_vae(channels, seed).to(team.device)
     small = data.size // FACTOR
     chosen = np.random.default_rng(seed).permutation(len(data))[:SHOWN]
-    shown = over(data.maps(chosen), torch.linspace(0, 1, len(chosen))[:, None]).to(team.device)
+    shown = data.maps(chosen).to(team.device)
 
     def draw(generator, count):
         index = torch.randint(len(data), (count,), generator=generator)
         noise = torch.randn(count, LATENTS, small, small, generator=generator)
-        return index, torch.rand(count, 4, generator=generator), noise
+        return index, noise
 
-    def share(step, index, uniforms, noise):
-        image = over(data.maps(index.numpy()), random_colors(uniforms))
-        image = image.contiguous(memory_format=torch.channels_last)
-        return to_device(image, team.device), to_device(noise, team.device)
+    def share(step, index, noise):
+        maps = data.maps(index.numpy()).contiguous(memory_format=torch.channels_last)
+        return to_device(maps, team.device), to_device(noise, team.device)
 
     @torch.no_grad()
     def sample(step):
         found = vae.decode(vae.encode(shown).latents).sample
-        rows = [(x.cpu().float().permute(0, 2, 3, 1).numpy() + 1) / 2 for x in (shown, found)]
+        rows = [(x[:, :3].cpu().float().movedim(1, -1).numpy() + 1) / 2 for x in (shown, found)]
         write_png(out / "samples" / f"step-{step:06d}.png", grid(np.concatenate(rows), len(shown)))
 
     print(f"{len(data)} maps of {len(data.uids)} objects on {team.device}", file=sys.stderr)

@@ -131,7 +131,7 @@ def test_running_box_averages_every_tenth_step():
 class BrokenPrior:
     """A prior whose answers are not numbers while `broken` lasts."""
 
-    sample_size, channels, is_latent = 8, 4, False
+    sample_size, channels, takes_maps = 8, 4, True
     alphas_cumprod = torch.linspace(0.99, 0.01, 100)
 
     def __init__(self, broken: range):

@@ -57,7 +57,8 @@ def test_a_pixel_prior_takes_maps_averaged_premultiplied(tiny):
     color = torch.full((1, 3, 32, 32), 0.75, requires_grad=True)
     coverage = torch.zeros(1, 1, 32, 32)
     coverage[..., :9] = 1.0  # columns 0–7 fill four cells of the 16, column 8 half of a fifth
-    x = tiny.encode_image(color, coverage)
+    assert tiny.takes_maps
+    x = tiny.encode_image(torch.cat([(2 * color - 1) * coverage, 2 * coverage - 1], dim=1))
     assert x.shape == (1, 4, 16, 16)
     row = x[0, :, 7]
     assert torch.allclose(row[0, :6], torch.tensor([0.5, 0.5, 0.5, 0.5, 0.25, 0.0]))
@@ -80,13 +81,14 @@ def test_a_latent_prior_goes_through_its_vae(stable_diffusion):
     assert (prior.is_latent, prior.channels, prior.sample_size) == (True, 4, 8)
     assert prior.normal_suffix == "" and prior.unknown_words("a zyzzyva") == []
     color = torch.rand(2, 3, 128, 128, requires_grad=True)
-    x = prior.encode_image(color, torch.ones(2, 1, 128, 128))
+    assert not prior.takes_maps
+    x = prior.encode_image(2 * color - 1)
     half = torch.nn.functional.avg_pool2d(2 * color - 1, 2)  # 8 latents · 8 pixels each = 64
     expected = prior.vae.encode(half).latent_dist.mean * 0.18215
     assert x.shape == (2, 4, 8, 8) and torch.allclose(x, expected, atol=1e-6)
     x.square().sum().backward()
     assert color.grad.abs().sum() > 0
-    assert prior.encode_image(torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)).shape[-1] == 8
+    assert prior.encode_image(torch.rand(1, 3, 32, 32)).shape[-1] == 8
     assert prior.decode_image(x.detach()).shape == (2, 3, 64, 64)
 
 
@@ -99,7 +101,7 @@ def test_a_prior_of_the_if_kind_has_three_channels_and_drops_the_variance(tiny):
     guess = prior.predict_noise(x, t, embedding)
     assert guess.shape == (3, 3, 16, 16) and torch.allclose(guess, raw[:, :3], atol=1e-5)
     color = torch.rand(1, 3, 16, 16)
-    assert torch.allclose(prior.encode_image(color, torch.ones(1, 1, 16, 16)), 2 * color - 1)
+    assert not prior.takes_maps and torch.equal(prior.encode_image(color), color)
     ccm = torch.rand(2, 4, 16, 16)
     assert torch.equal(prior.encode_map(ccm), ccm[:, :3]) and tiny.encode_map(ccm).equal(ccm)
     agp = fresh_agp(prior, torch.Generator())

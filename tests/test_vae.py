@@ -18,9 +18,7 @@ from sdtool.priors.prior import vae_encode
 from sdtool.priors.vae import (
     LatentViews,
     latent_scale,
-    over,
     psnr,
-    random_colors,
     save_vae,
 )
 
@@ -41,50 +39,29 @@ def vae(views):
 
 def test_latents_are_a_quarter_of_the_size_and_pictures_come_back_in_shape():
     vae = fresh_vae(8)
-    z = vae.encode(torch.zeros(2, 3, 32, 32)).latents
+    z = vae.encode(torch.zeros(2, 4, 32, 32)).latents
     assert z.shape == (2, 4, 8, 8)
-    assert vae.decode(z).sample.shape == (2, 3, 32, 32)
-
-
-def over_grey(maps):
-    """Pictures over mid-grey."""
-    return over(maps, torch.full((len(maps), 1), 0.5))
-
-
-def test_backgrounds(views):
-    maps = Views([views], ("rgb",)).maps(np.arange(4))
-    cover = (maps[:, 3:] + 1) / 2
-    uniforms = torch.tensor([[1, 0.5, 0, 0.9], [0.25, 0.5, 0, 0.1]]).repeat(2, 1)
-    colors = random_colors(uniforms)
-    assert torch.equal(colors[:2], torch.tensor([[1.0, 0.5, 0], [0.25, 0.25, 0.25]]))
-    image = over(maps, colors)
-    empty = (cover == 0)[:, 0]
-    colored, plain = image[0][:, empty[0]], image[1][:, empty[1]]
-    assert torch.equal(colored, torch.tensor([[1.0], [0], [-1]]).expand_as(colored))
-    assert torch.equal(plain, torch.full_like(plain, -0.5))  # one grey of all three channels
-    inside = (cover == 1).expand_as(image)
-    assert torch.equal(image[inside], maps[:, :3][inside])
-    assert torch.equal(over_grey(maps), maps[:, :3])  # mid-grey is 0 of [−1, 1]
+    assert vae.decode(z).sample.shape == (2, 4, 32, 32)
 
 
 def test_it_learns_to_give_pictures_back(vae, views):
     facts, log = read_json(vae / "sdtool.json"), list(read_jsonl(vae / "log.jsonl"))
     assert log[-1]["loss"] < 0.6 * log[0]["loss"]
-    shown = over_grey(Views([views], ("rgb", "normal")).maps(np.arange(0, 64, 4)))
+    shown = Views([views], ("rgb", "normal")).maps(np.arange(0, 64, 4))
     assert psnr(load_vae(vae), shown) > psnr(fresh_vae(8), shown) + 3
-    assert facts["psnr"] > 14 and "psnr" in (vae / "README.md").read_text(encoding="utf-8")
+    assert facts["psnr"] > 12 and "psnr" in (vae / "README.md").read_text(encoding="utf-8")
     with Image.open(vae / "samples/step-000150.png") as picture:
         assert picture.size == (16 * 34 - 2, 2 * 34 - 2)
 
 
 def test_latents_have_variance_one(vae, views):
-    shown = over_grey(Views([views], ("rgb", "normal")).maps(np.arange(64)))
+    shown = Views([views], ("rgb", "normal")).maps(np.arange(64))
     with torch.no_grad():
         assert vae_encode(load_vae(vae), shown).std() == pytest.approx(1, abs=0.15)
 
 
 def test_the_scaling_factor_is_part_of_the_folder(tmp_path):
-    vae, images = fresh_vae(8), torch.rand(4, 3, 32, 32) * 2 - 1
+    vae, images = fresh_vae(8), torch.rand(4, 4, 32, 32) * 2 - 1
     save_vae(vae, tmp_path, latent_scale(vae, images), {"steps": 1})
     with torch.no_grad():
         assert vae_encode(load_vae(tmp_path), images).std() == pytest.approx(1, abs=1e-3)
@@ -123,8 +100,7 @@ def test_cached_latents_are_what_the_vae_says(vae, views, tmp_path):
     cached = LatentViews(data, codec, tmp_path / "latents.npy", batch=10)
     index = np.array([3, 40, 63])
     with torch.no_grad():
-        expected = vae_encode(codec, over(data.maps(index), cached.grey[index]))
-    assert (cached.grey[index] != cached.grey[0]).all()
+        expected = vae_encode(codec, data.maps(index))
     assert cached.size == 8 and torch.allclose(cached.maps(index), expected, atol=2e-3, rtol=1e-3)
 
 
@@ -139,10 +115,10 @@ def test_a_base_on_latents_is_a_prior_like_any_other(vae, views, tmp_path):
     ]  # fmt: skip
     prior = load_base(base)
     assert (prior.is_latent, prior.sample_size, prior.channels) == (True, 8, 4)
-    color = torch.rand(2, 3, 32, 32, requires_grad=True)
-    z = prior.encode_image(color, torch.ones(2, 1, 32, 32))
+    maps = (2 * torch.rand(2, 4, 32, 32) - 1).requires_grad_()
+    z = prior.encode_image(maps)
     z.sum().backward()
-    assert z.shape == (2, 4, 8, 8) and color.grad.abs().min() > 0
+    assert prior.takes_maps and z.shape == (2, 4, 8, 8) and maps.grad.abs().min() > 0
     assert prior.decode_image(z).shape == (2, 3, 32, 32)
     assert json.loads((base / "model_index.json").read_text())["vae"] == [
         "diffusers", "AutoencoderTiny",

@@ -1,8 +1,13 @@
-"""The phases of a lift as plain data, and the presets."""
+"""The phases of a lift as plain data, the presets, and settings that override them."""
 
-from dataclasses import dataclass, replace
+import json
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from sdtool.errors import UsageError
+from sdtool.sds import WEIGHTINGS
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ PREVIEW = replace(
     samples=32,
 )
 
+CHOICES = {"sees": ("normal", "rgb"), "weighting": tuple(WEIGHTINGS)}
 PRESETS = {"tiny-cpu": TINY_CPU, "preview": PREVIEW}
 
 
@@ -105,3 +111,85 @@ def plan(preset: str) -> Plan:
     if preset not in PRESETS:
         raise UsageError(f"--preset {preset!r} is not one of {', '.join(PRESETS)}")
     return PRESETS[preset]
+
+
+# Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
+
+
+def override(plan: Plan, settings: Iterable[str]) -> Plan:
+    """The plan with settings like "coarse.steps=500" or "geometry.t_high=[0.98, 0.5]" applied.
+
+    Values are written as in TOML; text needs no quotes. UsageError names what is unknown or wrong.
+    """
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        phase, dot, name = key.strip().rpartition(".")
+        if not equals:
+            raise UsageError(f"--set {setting} has no value; write it like coarse.steps=500")
+        if not dot:
+            plan = _replaced(plan, name, text, setting)
+            continue
+        names = [one.name for one in plan.phases]
+        if phase not in names:
+            raise UsageError(f"--set {setting}: {phase} is not one of {', '.join(names)}")
+        phases = [
+            _replaced(one, name, text, setting) if one.name == phase else one for one in plan.phases
+        ]
+        plan = replace(plan, phases=tuple(phases))
+    return plan
+
+
+def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
+    """The dataclass with the field `name` read from text, of the type that it has now."""
+    known = [one.name for one in fields(holder) if one.name not in ("name", "scene", "phases")]
+    if name not in known:
+        raise UsageError(f"--set {setting}: {name} is not one of {', '.join(known)}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    old = getattr(holder, name)
+    wanted = old if isinstance(old, tuple) else (old,)
+    given = tuple(value) if isinstance(value, list) else (value,)
+    if len(given) == len(wanted) and isinstance(value, list) == isinstance(old, tuple):
+        kept = [_number_like(one, like) for one, like in zip(given, wanted, strict=True)]
+        if None not in kept:
+            new = replace(holder, **{name: tuple(kept) if isinstance(old, tuple) else kept[0]})
+            if wrong := _what_is_wrong(new):
+                raise UsageError(f"--set {setting}: {wrong}")
+            return new
+    raise UsageError(f"--set {setting}: it should look like {json.dumps(old)}")
+
+
+def _what_is_wrong(holder: Any) -> str:
+    """The first thing in a plan or phase that cannot work, in words; empty if there is none."""
+    if isinstance(holder, Plan):
+        return "" if holder.half > 0 else "half must be above 0"
+    for name, known in CHOICES.items():
+        if getattr(holder, name) not in known:
+            return f"{name} is not one of {', '.join(known)}"
+    if not holder.t_low <= min(holder.t_high) <= max(holder.t_high) <= 1:
+        return f"noise levels go from t_low, {holder.t_low}, up to at most 1"
+    return ""
+
+
+def _number_like(value: Any, like: Any) -> Any:
+    """`value` as the type of `like`, or None if it is of another kind, negative or not finite."""
+    if isinstance(like, str):
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        return None
+    if isinstance(like, int):
+        return value if isinstance(value, int) and value > 0 else None
+    return float(value)
+
+
+def as_toml(plan: Plan) -> str:
+    """The plan as TOML text: a table for each phase."""
+    top = [one.name for one in fields(plan) if one.name != "phases"]
+    lines = [f"{name} = {json.dumps(getattr(plan, name))}" for name in top]
+    for phase in plan.phases:
+        lines += ["", f"[{phase.name}]"]
+        names = [one.name for one in fields(phase) if one.name != "name"]
+        lines += [f"{name} = {json.dumps(getattr(phase, name))}" for name in names]
+    return "\n".join(lines) + "\n"

@@ -78,14 +78,12 @@ class Guidance:
         )
 
     def _base_image(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A map in the base's own space: directly if it takes four channels of pixels, else as a
-        picture over a random grey, which no part of the shape can pass for."""
-        if not self.base.is_latent and self.base.channels == 4:
-            return _resize(image, self.base.sample_size)
-        grey = torch.rand((len(image), 1, 1, 1), generator=generator)
-        coverage = (image[:, 3:] + 1) / 2
-        picture = (image[:, :3] + 1) / 2 + (grey - 0.5) * (1 - coverage)
-        return self.base.encode_image(picture, coverage)
+        """A map in the base's own space: as it is if the base takes maps, else as a picture over a
+        random grey, which no part of the shape can pass for."""
+        if not self.base.takes_maps:
+            grey = 2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1
+            image = image[:, :3] + grey * (1 - image[:, 3:]) / 2
+        return self.base.encode_image(image)
 
 
 def _resize(image: torch.Tensor, size: int) -> torch.Tensor:

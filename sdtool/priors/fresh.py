@@ -74,13 +74,15 @@ def fresh_base(
 
 
 def fresh_vae(channels: int = 32, seed: int = 0) -> AutoencoderTiny:
-    """An untrained VAE of `channels` channels; full resolution sees one convolution on either side.
+    """An untrained VAE for maps, of `channels` channels; full resolution sees one convolution on either side.
 
     diffusers' AutoencoderTiny is deterministic and has no normalisation layers: in so narrow a network
     they would take the absolute colour away.
     """
     torch.manual_seed(seed)  # the library initialises from the global generator only
     vae = AutoencoderTiny(
+        in_channels=4,
+        out_channels=4,
         encoder_block_out_channels=(channels,) * 3,
         decoder_block_out_channels=(channels,) * 3,
         num_encoder_blocks=(0, 1, 2),
@@ -127,7 +129,8 @@ def _model_card(prior: Prior, facts: dict) -> str:
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
     size = f"{prior.sample_size}×{prior.sample_size}"
     if prior.is_latent:
-        kind = f"A latent diffusion model of {size} latents with four channels, of pictures over plain greys."
+        kind = f"""A latent diffusion model of {size} latents with four channels. Its VAE takes four too:
+(2·colour − 1)·coverage and 2·coverage − 1."""
     else:
         kind = f"""A pixel-space diffusion model of {size} images with four channels:
 (2·colour − 1)·coverage and 2·coverage − 1. It has no VAE."""

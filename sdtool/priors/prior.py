@@ -63,6 +63,13 @@ class Prior(nn.Module):
         return self.vae is not None
 
     @property
+    def takes_maps(self) -> bool:
+        """True if its images are maps of four channels, the last of them coverage (`sdtool.ccm`)."""
+        if self.is_latent:
+            return getattr(self.vae.config, "in_channels", 3) == 4
+        return self.channels == 4
+
+    @property
     def has_camera(self) -> bool:
         """True for an AGP: `predict_noise` then needs `c2w`."""
         return self.unet.config.class_embed_type == "projection"
@@ -97,27 +104,22 @@ class Prior(nn.Module):
 
     # Images
 
-    def encode_image(self, color: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
-        """Rendered colour → the model's own space, differentiable: (N, channels, h, w) float32.
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        """Rendered images → the model's own space, differentiable: (N, channels, h, w) float32.
 
-        color: (N, 3, H, W) in [0, 1], not premultiplied. coverage: (N, 1, H, W) in [0, 1].
-        A 4-channel pixel model gets the map ((2c − 1)·coverage, 2·coverage − 1), averaged
-        premultiplied. The others know no coverage: the caller lays `color` over a background.
+        image: what the model takes, of any size: maps (N, 4, H, W), which are premultiplied, or
+        pictures (N, 3, H, W); in [−1, 1].
         """
-        size = self.sample_size
-        if self.is_latent:
-            image = _resize(2 * color - 1, size * self._vae_factor)
-            return vae_encode(self.vae, image)
-        if self.channels == 4:
-            return _resize(torch.cat([(2 * color - 1) * coverage, 2 * coverage - 1], dim=1), size)
-        return _resize(2 * color - 1, size)
+        if not self.is_latent:
+            return _resize(image, self.sample_size)
+        return vae_encode(self.vae, _resize(image, self.sample_size * self._vae_factor))
 
     def decode_image(self, x: torch.Tensor) -> torch.Tensor:
         """Clean samples (N, channels, h, w) → pictures (N, 3, H, W) in [0, 1], maps over white."""
         if self.is_latent:
             scaled = (x / self.vae.config.scaling_factor).to(self.vae.dtype)
-            return ((self.vae.decode(scaled).sample.float() + 1) / 2).clamp(0, 1)
-        if self.channels == 4:
+            x = self.vae.decode(scaled).sample.float()
+        if x.shape[1] == 4:
             coverage = (x[:, 3:] + 1) / 2
             return ((x[:, :3] + coverage) / 2 + 1 - coverage).clamp(0, 1)
         return ((x + 1) / 2).clamp(0, 1)
@@ -195,7 +197,7 @@ class Prior(nn.Module):
 
 
 def vae_encode(vae: nn.Module, image: torch.Tensor) -> torch.Tensor:
-    """Pictures (N, 3, H, W) in [−1, 1] → latents (N, C, h, w) float32 of about unit variance."""
+    """Pictures (N, 3 or 4, H, W) in [−1, 1] → latents (N, C, h, w) float32, variance about 1."""
     out = vae.encode(image.to(vae.dtype))
     latent = out.latents if hasattr(out, "latents") else out.latent_dist.mean
     return latent.float() * vae.config.scaling_factor

@@ -1,0 +1,141 @@
+"""One lift, from a prompt to its directory: load the priors, run the phases, write the result."""
+
+import sys
+import time
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from multiprocessing import parent_process
+from pathlib import Path
+
+from sdtool import artifacts, files
+from sdtool.errors import InputError, MissingDependencyError, ObjectError, SdtoolError
+from sdtool.lifting import dmtet, loop, pictures
+from sdtool.lifting.config import Plan
+from sdtool.lifting.guidance import Guidance
+from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
+from sdtool.progress import progress
+
+OUTPUTS = ("shape.safetensors", "material.safetensors", "views.png", "turntable.webp")
+
+
+@dataclass(frozen=True)
+class Lift:
+    """What to lift and how. Called, it does so; it may be sent to another process.
+
+    agp: a folder, or tiny. base: likewise, or a hub id; "" for the AGP's own. lambda_ori,
+    lambda_align, scale: factors on the weights and the guidance scales of the plan.
+    """
+
+    rep: str
+    agp: str
+    base: str
+    preset: str
+    plan: Plan
+    lambda_ori: float
+    lambda_align: float
+    scale: float
+    seed: int
+    overwrite: bool
+
+    def __call__(self, job: tuple[str, Path]) -> artifacts.Result:
+        """Lift a prompt into a directory; `job` is both."""
+        prompt, out = job
+        params = {"prompt": prompt, "rep": self.rep, "agp": self.agp, "base": self.base}
+        params |= {"preset": self.preset, "settings": asdict(self.plan), "scale": self.scale}
+        params |= {"lambda_ori": self.lambda_ori, "lambda_align": self.lambda_align}
+        params |= {"seed": self.seed}
+        folders = {"agp": self.agp, "base": self.base}
+        record = artifacts.begin(
+            out,
+            "lift",
+            params=params,
+            inputs={k: Path(v) if v and Path(v).is_dir() else None for k, v in folders.items()},
+            overwrite=self.overwrite,
+            owned=("previews/*.png", *OUTPUTS),
+            patient=True,
+        )
+        if record.is_done:
+            print(f"{out} is already lifted; --overwrite redoes it", file=sys.stderr)
+            return record.result()
+        return _lift(record, self.plan, params)
+
+
+def lift_one(lifting: Lift, job: tuple[str, Path]) -> artifacts.Result:
+    """Like `lifting(job)`, but what concerns this prompt alone becomes an ObjectError."""
+    try:
+        return lifting(job)
+    except (ObjectError, InputError, MissingDependencyError):
+        raise
+    except SdtoolError as error:
+        raise ObjectError("not-lifted", str(error)) from None
+
+
+@lru_cache(1)
+def _priors(base: str, agp: str) -> tuple:
+    """The two priors; those of the last call are kept for the next prompt."""
+    return load_base(base), load_agp(agp)
+
+
+def _lift(record: artifacts.StageRecord, plan: Plan, params: dict) -> artifacts.Result:
+    """Load the priors, run the phases, write shape, material and pictures."""
+    began = time.monotonic()
+    out, prompt = record.out, params["prompt"]
+    base = params["base"] or base_of(params["agp"])
+    prior, geometric = _priors(base, params["agp"])
+    record.head["priors"] = {"agp": params["agp"], "base": base}
+    if unknown := prior.unknown_words(prompt):
+        print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
+    look = camera_of(params["agp"])
+    record.clear()
+    guidance = Guidance(
+        prior, geometric, prompt, params["lambda_ori"], params["lambda_align"], params["scale"]
+    )
+    number, step, strength, scene, adam = 0, 0, 1.0, None, None
+    if saved := loop.load(out):
+        place, tensors, adam = saved
+        number, step, strength = place["phase"], place["step"], place["strength"]
+        scene = dmtet.restored_scene(number, tensors, plan)
+        _trim_log(out / "log.jsonl", plan, number, step)
+        print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
+    spent: dict[str, float] = {}
+    total = sum(phase.steps for phase in plan.phases)
+    ready = sum(phase.steps for phase in plan.phases[:number]) + step
+    alone = parent_process() is None  # the bars of workers would overwrite one another
+    with progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone) as bar:
+        for index, phase in enumerate(plan.phases[number:], start=number):
+            if scene is None:
+                scene = dmtet.first_scene(plan)
+            elif index > number:
+                scene, step, strength, adam = dmtet.next_scene(scene, plan), 0, 1.0, None
+
+            bar.message(f"{phase.name}: {phase.steps - step} steps")
+
+            def show(done: int, loss: float, scene=scene, phase=phase) -> None:
+                bar.advance(1, note=f"{phase.name}, loss {loss:.1f}")
+                if done % 50 == 0 or done == phase.steps:
+                    path = out / "previews" / f"{phase.name}-{done:04d}.png"
+                    pictures.preview(scene, look, path, f"{prompt}, {phase.name} {done}")
+
+            clock = loop.optimise(
+                scene, guidance, phase, look, number=index, seed=params["seed"], start=step,
+                adam=adam, strength=strength, out=out, on_step=show,
+            )  # fmt: skip
+            for key, seconds in clock.spent.items():
+                spent[key] = spent.get(key, 0.0) + seconds
+    mesh = dmtet.finished(scene, out)
+    pictures.contact_sheet(mesh, look, out / "views.png", prompt)
+    pictures.spin(mesh, look, out / "turntable.webp")
+    counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
+    result = record.finish(counts=counts, outputs=[*OUTPUTS, "previews", "log.jsonl"])
+    (out / "checkpoint.safetensors").unlink(missing_ok=True)
+    result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
+    result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)
+    return result
+
+
+def _trim_log(path: Path, plan, number: int, step: int) -> None:
+    """Drop the log lines of steps that a continued run does again."""
+    order = {phase.name: k for k, phase in enumerate(plan.phases)}
+    files.trim_jsonl(
+        path, lambda line: (order.get(line["phase"], -1), line.get("step", 0)) <= (number, step)
+    )
