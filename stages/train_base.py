@@ -155,7 +155,9 @@ def train_base(
     trained = {"unet": prior.unet, "text": prior.text.model}
     record.clear()
     if codec:
-        images = LatentViews(data, codec, out / LATENTS)
+        bf16 = mixed_precision == "bf16"
+        with torch.autocast(prior.device.type, torch.bfloat16, enabled=bf16):
+            images = LatentViews(data, codec, out / LATENTS)
     loss = train(prior, trained, choose, load, plan, out, seed=seed, embed=embed, sample=sample)
     facts = params | {"maps": len(data), "objects": len(data.uids), "loss": round(loss, 5)}
     outputs = save_base(prior.cpu(), out, facts=facts, half=half)

@@ -90,7 +90,8 @@ class LatentViews:
         for start in range(0, len(views), batch):
             rows = np.arange(start, min(start + batch, len(views)))
             with torch.no_grad():
-                self.table[rows] = vae_encode(vae, views.maps(rows)).numpy()
+                latents = vae_encode(vae, views.maps(rows).to(vae.device))
+            self.table[rows] = latents.cpu().numpy()
 
     def maps(self, index: np.ndarray) -> torch.Tensor:
         """Rows (B,) → (B, 4, h, w) float32 latents."""
