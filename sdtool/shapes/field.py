@@ -1,0 +1,52 @@
+"""A function of space: a hash grid, then a small perceptron (Instant-NGP). For density, colour, SDF."""
+
+import torch
+from torch import nn
+
+from sdtool.shapes.hashgrid import HashGrid
+from sdtool.shapes.mlp import MLP
+
+
+class Field(nn.Module):
+    """Positions (P, 3) in the cube [−half, half]³ → `outputs` numbers each, near 0 at first.
+
+    Differentiable in positions and parameters, twice: see `HashGrid`. The perceptron is torch's on
+    every backend.
+    """
+
+    def __init__(
+        self,
+        grid: HashGrid,
+        outputs: int,
+        half: float,
+        hidden: int = 64,
+        layers: int = 2,
+        *,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.grid, self.half = grid, half
+        self.mlp = MLP(grid.channels, outputs, hidden, layers, generator=generator)
+
+    def forward(self, positions: torch.Tensor) -> torch.Tensor:
+        """(P, outputs) at positions (P, 3), in world units."""
+        return self.mlp(self.grid(positions / (2 * self.half) + 0.5))
+
+    def with_gradient(
+        self, positions: torch.Tensor, output: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(P, outputs) and the gradient (P, 3) of one of them in the positions, per world unit.
+
+        Where torch records gradients, the gradient has one itself: a loss on it trains the field.
+        """
+        recording = torch.is_grad_enabled()
+        points = positions / (2 * self.half) + 0.5
+        encoded = self.grid(points)
+        with torch.enable_grad():
+            if not encoded.requires_grad:
+                encoded = encoded.detach().requires_grad_()
+            values = self.mlp(encoded)
+            total = values[:, output].sum()
+            (pull,) = torch.autograd.grad(total, encoded, create_graph=recording)
+        gradient = self.grid.gradient(points, pull) / (2 * self.half)
+        return (values, gradient) if recording else (values.detach(), gradient)

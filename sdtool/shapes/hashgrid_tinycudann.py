@@ -1,0 +1,68 @@
+"""The hash grid on CUDA by NVIDIA's tiny-cuda-nn, with a table that belongs to the caller.
+
+Written after the source of its torch bindings, and so far not run on a GPU: the layout of the table
+is checked by its length when the encoder is made, the values are still to be compared with the
+reference.
+"""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import torch
+
+from sdtool.errors import MissingDependencyError, UsageError
+
+Encoder = Callable[[torch.Tensor, torch.nn.Parameter], torch.Tensor]
+
+
+def is_installed() -> bool:
+    """Whether there is a package tinycudann (it may still not fit this GPU)."""
+    return find_spec("tinycudann") is not None
+
+
+def encoder(
+    levels: int,
+    features: int,
+    log2_table: int,
+    base_resolution: int,
+    per_level_scale: float,
+    numbers: int,
+) -> Encoder:
+    """encode(points (P, 3) float32, table (numbers,) float32) → (P, levels · features) float32.
+
+    It computes in float32. MissingDependencyError or UsageError if tinycudann or its device is
+    absent, or if its table has another length than `numbers`.
+    """
+    try:
+        import tinycudann
+    except ImportError:
+        raise MissingDependencyError(
+            "the hash grid's backend tinycudann needs the package of that name, which stands in no "
+            "index: install it from its repository (NVlabs/tiny-cuda-nn, bindings/torch, with a "
+            "CUDA toolkit), or use the backend torch"
+        ) from None
+    except OSError as error:  # what it raises without a GPU that it was built for
+        raise UsageError(
+            f"tinycudann cannot run here ({error}); use the hash grid's backend torch or numba"
+        ) from None
+    config = {
+        "otype": "HashGrid",
+        "n_levels": levels,
+        "n_features_per_level": features,
+        "log2_hashmap_size": log2_table,
+        "base_resolution": base_resolution,
+        "per_level_scale": per_level_scale,
+        "interpolation": "Linear",
+    }
+    encoding = tinycudann.Encoding(3, config, dtype=torch.float32)
+    if encoding.params.numel() != numbers:
+        raise UsageError(
+            f"this tinycudann lays out its hash grid in another way ({encoding.params.numel()} "
+            f"numbers, not {numbers}); use the backend torch"
+        )
+
+    def encode(points: torch.Tensor, table: torch.nn.Parameter) -> torch.Tensor:
+        encoding.params = table  # the caller's own, so that gradients and optimisers see one table
+        return encoding(points)
+
+    return encode
