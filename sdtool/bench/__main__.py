@@ -14,6 +14,7 @@ from rich.console import Console
 
 from sdtool.bench.captions import captions
 from sdtool.bench.collections import collections
+from sdtool.bench.encoding import encoding
 from sdtool.bench.filtering import filtering
 from sdtool.bench.lifting import lifting
 from sdtool.bench.rendering import rendering
@@ -25,6 +26,7 @@ PARTS = {
     "rendering": rendering,
     "collections": collections,
     "captions": captions,
+    "encoding": encoding,
     "training": training,
     "lifting": lifting,
 }
