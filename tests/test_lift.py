@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from geometry import corgi_facts, pieces, slice_fill
 from sdtool import cli
 from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import SdtoolError
+from sdtool.files import read_json
 from sdtool.glb import read_glb
 from sdtool.lifting import config, loop
 from sdtool.lifting.config import Phase, Plan
@@ -93,6 +95,84 @@ def test_wrong_usage_is_one_sentence(arguments, words, capsys, tmp_path, monkeyp
     assert cli.run(arguments) == 2
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+# Settings and many prompts
+
+
+def test_settings_change_a_phase_or_the_plan():
+    plan = config.override(
+        config.TINY_CPU,
+        ["coarse.steps=7", "tet_resolution = 32", "color.t_high=[0.9, 0.5]", "geometry.sees=rgb"],
+    )
+    assert [phase.steps for phase in plan.phases] == [7, 150, 200] and plan.tet_resolution == 32
+    assert plan.phases[2].t_high == (0.9, 0.5) and plan.phases[1].sees == "rgb"
+    assert config.override(plan, []) == plan != config.TINY_CPU
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("coarse.steps", "has no value; write it like coarse.steps=500"),
+        ("fine.steps=5", "fine is not one of coarse, geometry, color"),
+        ("coarse.stepps=5", "stepps is not one of steps, lr, views"),
+        ("steps=5", "steps is not one of tet_resolution, samples, half"),
+        ("coarse.steps=0", "it should look like 400"),
+        ("coarse.steps=1.5", "it should look like 400"),
+        ("coarse.steps=true", "it should look like 400"),
+        ("coarse.lr=-0.1", "it should look like 0.07"),
+        ("coarse.lr=nan", "it should look like 0.07"),
+        ("coarse.t_high=0.5", "it should look like [0.98, 0.4]"),
+        ("coarse.t_high=[0.5, 0.01]", "go from t_low, 0.02, up to at most 1"),
+        ("coarse.sees=depth", "sees is not one of normal, rgb"),
+        ("coarse.weighting=flat", "weighting is not one of one_minus_alpha, sqrt_alpha"),
+        ("half=0", "half must be above 0"),
+    ],
+)
+def test_wrong_settings_are_named(setting, words, capsys):
+    assert cli.run(["lift", "a corgi", "--set", setting]) == 2
+    said = capsys.readouterr().err
+    assert f"--set {setting}" in said and words in said
+
+
+def test_the_printed_config_is_toml_and_holds_the_settings(capsys):
+    assert cli.run(["lift", "--preset", "preview", "--set", "color.lr=0.25", "--print-config"]) == 0
+    found = tomllib.loads(capsys.readouterr().out)
+    assert found["color"]["lr"] == 0.25 and found["coarse"]["steps"] == 150
+    assert found["tet_resolution"] == 32
+
+
+QUICK = ["--preset", "preview", "--set", "tet_resolution=16", "--set", "samples=16"]
+QUICK += [part for name, steps in (("coarse", 25), ("geometry", 1), ("color", 1))
+          for part in ("--set", f"{name}.steps={steps}", "--set", f"{name}.views=1")]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_many_prompts_get_a_directory_each(workers, tmp_path, capsys):
+    wishes = tmp_path / "wishes.txt"
+    wishes.write_text("a corgi\n# not this one\n\na red chair  # but this\nA corgi!\na corgi\n")
+    out = tmp_path / "runs"
+    (out / "a-corgi--2").mkdir(parents=True)
+    (out / "a-corgi--2" / "mine.txt").write_text("a stranger's file")
+    command = ["lift", "--prompts", str(wishes), "--out", str(out), "--workers", workers]
+    assert cli.run([*command, "--set", "coarse.lr=0.2", *QUICK]) == 3
+    said = capsys.readouterr()
+    assert said.out == f"{out}\n" and '"A corgi!" failed: ' in said.err
+    assert "is not empty and sdtool did not write it" in said.err
+    for name, prompt in (("a-corgi", "a corgi"), ("a-red-chair", "a red chair")):
+        assert read_json(out / name / "stage.json")["params"]["prompt"] == prompt
+    assert (out / "a-corgi--2" / "mine.txt").read_text() == "a stranger's file"
+    assert cli.run([*command, "--set", "coarse.lr=0.2", *QUICK]) == 3
+    assert capsys.readouterr().err.count("is already lifted") == (2 if workers == "1" else 0)
+
+
+def test_prompts_are_given_in_one_way(tmp_path, capsys):
+    empty = tmp_path / "empty.txt"
+    empty.write_text("# nothing\n")
+    assert cli.run(["lift", "--prompts", str(empty)]) == 1
+    assert "holds no prompt; write one a line" in capsys.readouterr().err
+    assert cli.run(["lift", "a corgi", "--prompts", str(empty)]) == 2
+    assert "not both" in capsys.readouterr().err
 
 
 def test_missing_agp_is_named(capsys, tmp_path):
