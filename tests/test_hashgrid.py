@@ -63,6 +63,13 @@ def test_tables_are_as_long_as_those_of_published_checkpoints(finest, numbers):
     assert 2 * entries(layout(16, 19, 16, (finest / 16) ** (1 / 15))) == numbers
 
 
+def test_resolutions_are_those_of_float32():
+    """64^(1/15) and 256^(1/15) are a little more and a little less as float32."""
+    up, down = layout(16, 19, 16, 64 ** (1 / 15)), layout(16, 19, 16, 256 ** (1 / 15))
+    assert [up[k].resolution for k in (5, 10, 15)] == [64 + 1, 256 + 1, 1024 + 1]
+    assert down[15].resolution == 4096 and 16 * (256 ** (1 / 15)) ** 15 > 4096
+
+
 def test_entries_are_the_published_hash():
     """By hand: eq. 4 of the paper in Python's whole numbers, 32 bits wide."""
     level = layout(3, 14, 16, 2.0)[2]

@@ -3,6 +3,7 @@
 A table of one backend is therefore the table of any other, with no conversion.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,14 +34,15 @@ def layout(
     """The levels of a grid: level l has about base_resolution · per_level_scale^l corners a side.
 
     A level takes min(⌈resolution³⌉₈, 2^log2_table) entries, ⌈·⌉₈ being the next multiple of 8. The
-    scale is rounded to float32 after each operation, else some resolutions would be off by one.
+    scale is rounded to float32 after each operation, as there: otherwise some resolutions would be
+    off by one. (NumPy's own log2 and exp2 of float32 are not the same on every machine.)
     """
     found: list[Level] = []
-    growth = np.log2(np.float32(per_level_scale))
+    growth = np.float32(math.log2(np.float32(per_level_scale)))
     offset = 0
     for number in range(levels):
-        power = np.exp2(np.float32(number) * growth)
-        scale = np.float32(power * np.float32(base_resolution)) - np.float32(1)
+        power = np.float32(2.0 ** float(np.float32(number) * growth))
+        scale = power * np.float32(base_resolution) - np.float32(1)
         resolution = int(np.ceil(scale)) + 1
         size = min(-(-(resolution**3) // 8) * 8, 2**log2_table)
         found.append(Level(float(scale), resolution, size, offset, resolution**3 > size))
