@@ -180,6 +180,23 @@ def test_missing_agp_is_named(capsys, tmp_path):
     assert "nowhere is not an AGP" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as Linux does")
+def test_what_does_not_fit_into_memory_fails_before_the_first_step(tmp_path):
+    out = tmp_path / "run"
+    command = ["lift", "a corgi", "--set", "tet_resolution=400", "--out", str(out)]
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)
+from sdtool import cli
+cli.main({command!r})
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "the geometry phase needs more memory" in ended.stderr
+    assert "try --preset preview" in ended.stderr and "Traceback" not in ended.stderr
+    assert not (out / "log.jsonl").exists()
+
+
 # Steps and their randomness
 
 

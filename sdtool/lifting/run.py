@@ -12,6 +12,7 @@ from sdtool.errors import InputError, MissingDependencyError, ObjectError, Sdtoo
 from sdtool.lifting import dmtet, loop, pictures
 from sdtool.lifting.config import Plan
 from sdtool.lifting.guidance import Guidance
+from sdtool.lifting.rehearsal import rehearse
 from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
 from sdtool.progress import progress
 
@@ -97,6 +98,8 @@ def _lift(record: artifacts.StageRecord, plan: Plan, params: dict) -> artifacts.
         scene = dmtet.restored_scene(number, tensors, plan)
         _trim_log(out / "log.jsonl", plan, number, step)
         print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
+    else:
+        rehearse(plan, guidance, look)
     spent: dict[str, float] = {}
     total = sum(phase.steps for phase in plan.phases)
     ready = sum(phase.steps for phase in plan.phases[:number]) + step
