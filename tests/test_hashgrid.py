@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.autograd import gradcheck, gradgradcheck
 
+from sdtool.bench.encoding import encoding
 from sdtool.errors import MissingDependencyError, UsageError
 from sdtool.shapes import hashgrid_numba, hashgrid_reference
 from sdtool.shapes.field import Field
@@ -416,3 +417,10 @@ def test_a_field_learns_a_sphere_and_its_normals():
     values, gradient = shape.with_gradient(0.4 * points)
     assert values.abs().max() < 0.02
     assert torch.cosine_similarity(gradient, points).mean() > 0.99
+
+
+def test_the_bench_compares_equal_values(tmp_path):
+    table = encoding(tmp_path, points=300, rounds=1)
+    cells = {column.header: list(column.cells) for column in table.columns}
+    assert cells["gradient in"] == ["table", "table, points"] * 2
+    assert all(float(cell.split()[0]) < 1e-6 for cell in cells["values differ"])
