@@ -48,6 +48,20 @@ def write_png(path: str | Path, image: np.ndarray, **text: str) -> None:
         Image.fromarray(to_bytes(image)).save(temporary, format="PNG", pnginfo=info)
 
 
+def png_bytes(image: np.ndarray, **text: str) -> bytes:
+    """(H, W, 3) or (H, W) uint8 as a PNG file; the same pixels and `text` give the same bytes."""
+    from io import BytesIO
+
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    info, made = PngInfo(), BytesIO()
+    for key, value in text.items():
+        info.add_text(key, value)
+    Image.fromarray(image).save(made, format="PNG", pnginfo=info)
+    return made.getvalue()
+
+
 def write_animation(path: str | Path, images: np.ndarray, seconds: float) -> None:
     """Write (N, H, W, 3) colours in [0, 1] as an endless WebP animation of `seconds`, atomically."""
     from PIL import Image

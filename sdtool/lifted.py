@@ -1,27 +1,31 @@
-"""Reading a finished lift: the mesh it made and what it was asked for."""
+"""Reading a finished lift: the mesh it made, its material and what it was asked for."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
 
 from sdtool.artifacts import DONE, PARTIAL
 from sdtool.errors import InputError, ObjectError
 from sdtool.files import read_json
-from sdtool.meshes import Mesh, validate
+from sdtool.meshes import Mesh, linear_to_srgb, srgb_to_linear, validate
+from sdtool.surfaces import Material, Surface, plain_surface
 
 SHAPE, MATERIAL = "shape.safetensors", "material.safetensors"
+GRID = "color.grids.{}"  # level after level of the colour field
 
 
 @dataclass(frozen=True)
 class Lifted:
-    """A lift's result: `mesh` in the lift's own size and place, and its stage record."""
+    """A lift's result in the lift's own size and place: `mesh` with vertex colours, and `material`,
+    which is finer than the vertices where the lift has a field; and the lift's stage record.
+    """
 
     mesh: Mesh
     record: dict[str, Any]
+    material: Material
 
     @property
     def params(self) -> dict[str, Any]:
@@ -36,7 +40,7 @@ def read_lift(run: str | Path) -> Lifted:
     """
     run = Path(run)
     record = _record(run)
-    shape, material = _tensors(run / SHAPE), _tensors(run / MATERIAL)
+    (shape, _), (material, metadata) = _tensors(run / SHAPE), _tensors(run / MATERIAL)
     v_pos = _array(run / SHAPE, shape, "v_pos", "f")
     faces = _array(run / SHAPE, shape, "t_pos_idx", "i")
     color = _array(run / MATERIAL, material, "v_color", "f")
@@ -49,7 +53,48 @@ def read_lift(run: str | Path) -> Lifted:
         raise _spoiled(run, str(error)) from None
     if not np.isfinite(mesh.v_color[np.unique(mesh.t_pos_idx)]).all():
         raise _spoiled(run, f"{run / MATERIAL} has NaN or infinite colours")
-    return Lifted(mesh, record)
+    if "half" not in metadata:
+        return Lifted(mesh, record, vertex_material(mesh))
+    grids = []
+    while (name := GRID.format(len(grids))) in material:
+        grids.append(material[name])
+        if grids[-1].ndim != 5 or grids[-1].shape[:2] != (1, 3) or not np.isfinite(grids[-1]).all():
+            raise _spoiled(run, f"{run / MATERIAL} has a damaged {name}")
+    return Lifted(mesh, record, field_material(grids, float(metadata["half"])))
+
+
+def field_material(grids: list[np.ndarray], half: float) -> Material:
+    """The base colour of a `GridPyramid` with levels (1, 3, n, n, n) over the cube ±half."""
+    import torch
+
+    from sdtool.shapes.grids import GridPyramid, sample_grid
+
+    with torch.no_grad():
+        field = GridPyramid(tuple(grid.shape[-1] for grid in grids), 3, half)
+        for parameter, grid in zip(field.grids, grids, strict=True):
+            parameter.copy_(torch.from_numpy(grid))
+        composed = field.composed()
+
+    def material(points: np.ndarray) -> Surface:
+        raw = sample_grid(composed, torch.from_numpy(np.ascontiguousarray(points)), half)
+        return plain_surface(torch.sigmoid(raw).numpy())
+
+    return material
+
+
+def vertex_material(mesh: Mesh) -> Material:
+    """The vertex colours of a mesh at the closest point of its surface, blended as light, as glTF does."""
+    from sdtool.baking.closest import ClosestPoint
+
+    closest = None
+    linear = srgb_to_linear(mesh.v_color)
+
+    def material(points: np.ndarray) -> Surface:
+        nonlocal closest
+        closest = closest or ClosestPoint(mesh)
+        return plain_surface(linear_to_srgb(closest.interpolate(linear, *closest(points))))
+
+    return material
 
 
 def _record(run: Path) -> dict[str, Any]:
@@ -74,11 +119,13 @@ def _record(run: Path) -> dict[str, Any]:
     return record
 
 
-def _tensors(path: Path) -> dict[str, np.ndarray]:
+def _tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors of a safetensors file, and its metadata."""
     if not path.is_file():
         raise _spoiled(path.parent, f"{path} is missing")
     try:
-        return load_file(path)
+        with safe_open(path, "numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError, TypeError) as error:
         raise _spoiled(path.parent, f"{path} cannot be read ({error})") from None
 

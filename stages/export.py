@@ -1,8 +1,13 @@
-"""Write a lifted shape as a GLB file (or OBJ, or PLY).
+"""Write a lifted shape as a GLB file with textures (or OBJ, or PLY), ready for a game or a viewer.
 
-RUN is the directory of a finished `sdtool lift`. The file holds one object: +Y up, facing +Z,
-centred, its longest side 1, with vertex colours. A GLB also tells in `asset.extras` which prompt,
-seed and priors it came from. The ending of `--out` chooses the format.
+RUN is the directory of a finished `sdtool lift`. The shape is cleaned, reduced to `--faces`, cut
+into charts and given three images of `--texture-size` pixels: base colour, metallic-roughness, and
+a normal map that keeps the look of the full shape. The file holds one object: +Y up, facing +Z,
+centred, its longest side 1. A GLB also tells in `asset.extras` which prompt, seed and priors it
+came from.
+
+The ending of `--out` chooses the format. An OBJ gets a .mtl and its images beside it
+(`corgi-color.png`, …). A PLY has vertex colours, and so have the others with `--texture-size 0`.
 
 Exporting again writes the same bytes, so an up-to-date file is left alone. A file that sdtool did
 not write is not replaced without `--overwrite`.
@@ -13,7 +18,13 @@ Examples:
 
     sdtool export "$(sdtool lift "a corgi")" --out corgi.glb
 
-    sdtool export runs/a-corgi --out corgi.ply
+    sdtool export runs/a-corgi --faces 5000 --texture-size 2048 --out game/corgi.glb
+
+    sdtool export runs/a-corgi --out corgi.obj              # for a modeller, with corgi.mtl
+
+    sdtool export runs/a-corgi --faces 0 --out corgi.ply    # every face, vertex colours
+
+    sdtool export runs/a-corgi --components 1 --fill-holes  # one closed body
 """
 
 import sys
@@ -22,11 +33,11 @@ from typing import Annotated, Any
 
 import typer
 
-from sdtool import __version__, artifacts, files
+from sdtool import artifacts, files
 from sdtool.errors import InputError, UsageError
 
 FORMATS = (".glb", ".obj", ".ply")
-GENERATOR = f"sdtool {__version__}"
+LEAST_TEXTURE, LARGEST_TEXTURE = 32, 8192
 
 
 def export(
@@ -34,8 +45,26 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="File to write: .glb, .obj or .ply; default: RUN/model.glb.")
     ] = None,
+    faces: Annotated[
+        int, typer.Option(min=0, help="Triangles to keep, about; 0: all of them.")
+    ] = 20_000,
+    texture_size: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=LARGEST_TEXTURE,
+            help="Pixels a side of each texture; 0: vertex colours instead.",
+        ),
+    ] = 1024,
+    components: Annotated[
+        int,
+        typer.Option(min=0, help="Keep so many of the largest connected parts; 0: all but crumbs."),
+    ] = 0,
+    fill_holes: Annotated[
+        bool, typer.Option("--fill-holes", help="Close every hole by a flat patch.")
+    ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that sdtool did not write.")
+        bool, typer.Option("--overwrite", help="Replace files that sdtool did not write.")
     ] = False,
 ) -> artifacts.Result:
     out = out or run / "model.glb"
@@ -43,30 +72,78 @@ def export(
         raise UsageError(f"--out {out}: end the name with one of {', '.join(FORMATS)}")
     if out.is_dir():
         raise UsageError(f"--out {out} is a directory; name a file, such as {out / 'model.glb'}")
+    if 0 < texture_size < LEAST_TEXTURE:
+        raise UsageError(
+            f"--texture-size {texture_size} is too small; give at least {LEAST_TEXTURE}, or 0 for "
+            "vertex colours"
+        )
+    if 0 < faces < 4:
+        raise UsageError(f"--faces {faces} cannot enclose a body; give at least 4, or 0 for all")
 
-    from sdtool.ccm import to_canonical
-    from sdtool.clean import clean
+    from sdtool.exported import encode
     from sdtool.lifted import read_lift
 
     lifted = read_lift(run)
-    mesh = clean(lifted.mesh)
-    if len(mesh.t_pos_idx) == 0:
-        raise InputError(f"{run} holds no triangle that has an area; lift it with another --seed")
-    mesh = to_canonical(mesh)
-    data = _encode(mesh, out.suffix.lower(), _extras(lifted.record))
-    facts = {"vertices": len(mesh.v_pos), "faces": len(mesh.t_pos_idx), "bytes": len(data)}
-    if out.exists():
-        found = out.read_bytes()
-        if found == data:
-            print(f"{out} is already up to date", file=sys.stderr)
-            return artifacts.Result(out, facts | {"reused": True})
-        if not overwrite and not _is_ours(found, out.suffix.lower()):
-            raise UsageError(f"sdtool did not write {out}; choose another --out or add --overwrite")
-    with files.atomic_path(out) as temporary:
-        temporary.write_bytes(data)
-    size = f"{facts['vertices']} vertices, {facts['faces']} faces, {len(data) / 1024:.0f} KiB"
-    print(f"wrote {out}: {size}", file=sys.stderr)
+    if out.suffix.lower() == ".ply":
+        texture_size = 0
+    model = _model(run, lifted, faces, texture_size, components, fill_holes)
+    extras = _extras(lifted.record)
+    made = encode(model, out, extras["title"], extras)
+    count = len(model.t_pos_idx)
+    size = sum(map(len, made.values()))
+    facts = {"vertices": len(model.v_pos), "faces": count, "texture_size": texture_size}
+    facts["bytes"] = size
+    if not _write(made, overwrite):
+        print(f"{out} is already up to date", file=sys.stderr)
+        return artifacts.Result(out, facts | {"reused": True})
+    look = f"textures of {texture_size}²" if texture_size else "vertex colours"
+    said = f"{facts['vertices']} vertices, {count} faces, {look}, {size / 1024:.0f} KiB"
+    print(f"wrote {out}: {said}", file=sys.stderr)
     return artifacts.Result(out, facts)
+
+
+def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fill_holes: bool):
+    """The finished object: a Mesh with vertex colours, or a TexturedMesh."""
+    from dataclasses import replace
+
+    from sdtool import clean
+    from sdtool.baking.baking import bake, color_vertices
+    from sdtool.baking.decimation import decimate
+    from sdtool.ccm import to_canonical
+
+    fine = clean.clean(lifted.mesh)
+    if len(fine.t_pos_idx) == 0:
+        raise InputError(f"{run} holds no triangle that has an area; lift it with another --seed")
+    fine = clean.largest_parts(fine, components)
+    if fill_holes:
+        fine = clean.clean(clean.fill_holes(fine))
+    coarse = decimate(fine, faces) if faces else fine
+    if len(coarse.t_pos_idx) == 0:
+        raise UsageError(f"nothing of {run} is left with --faces {faces}; give more")
+    if not texture_size:
+        return to_canonical(color_vertices(fine, coarse, lifted.material))
+    baked = bake(fine, coarse, lifted.material, texture_size)
+    return replace(baked, v_pos=to_canonical(coarse).v_pos[baked.origin])
+
+
+def _write(made: dict[Path, bytes], overwrite: bool) -> bool:
+    """Write the files, the main one last; False if all of them are there already."""
+    from sdtool.exported import is_ours
+
+    stale = {}
+    for path, data in made.items():
+        found = path.read_bytes() if path.exists() else None
+        if found == data:
+            continue
+        if found is not None and not overwrite and not is_ours(found, path.suffix):
+            raise UsageError(
+                f"sdtool did not write {path}; choose another --out or add --overwrite"
+            )
+        stale[path] = data
+    for path, data in stale.items():
+        with files.atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    return bool(stale)
 
 
 def _extras(record: dict[str, Any]) -> dict[str, Any]:
@@ -84,40 +161,3 @@ def _extras(record: dict[str, Any]) -> dict[str, Any]:
             name = Path(name).resolve().name
         extras[key] = name
     return extras
-
-
-def _encode(mesh, suffix: str, extras: dict[str, Any]) -> bytes:
-    """The bytes of the file: the same mesh and extras give the same bytes."""
-    from tempfile import TemporaryDirectory
-
-    from sdtool.glb import write_glb
-
-    if suffix == ".glb":
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "model.glb"
-            write_glb(path, mesh, name=extras["title"], extras=extras, generator=GENERATOR)
-            return path.read_bytes()
-    import numpy as np
-    import trimesh
-    from trimesh.exchange import obj, ply
-
-    colors = np.rint(np.clip(mesh.v_color, 0, 1) * 255).astype(np.uint8)
-    made = trimesh.Trimesh(mesh.v_pos, mesh.t_pos_idx, vertex_colors=colors, process=False)
-    said = " ".join(f"{GENERATOR}: {extras['title']}".split())
-    if suffix == ".obj":
-        return obj.export_obj(made, header=said).encode()
-    intro, rest = ply.export_ply(made, vertex_normal=False).split(b"\n", 1)
-    kind, rest = rest.split(b"\n", 1)
-    return b"\n".join([intro, kind, f"comment {said}".encode(), rest])
-
-
-def _is_ours(data: bytes, suffix: str) -> bool:
-    """True if the file begins as one that `_encode` makes, of any version."""
-    import re
-
-    marks = {
-        ".glb": rb'^glTF.{16}\{"asset":\{"version":"2.0","generator":"sdtool ',
-        ".obj": rb"^# sdtool ",
-        ".ply": rb"^ply\n[^\n]*\ncomment sdtool ",
-    }
-    return re.match(marks[suffix], data, re.DOTALL) is not None

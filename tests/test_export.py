@@ -1,4 +1,7 @@
-"""export: a lift's directory becomes one clean file that says where it came from."""
+"""export: a lift's directory becomes one clean file that says where it came from.
+
+What textures hold is the matter of test_export_textures.py and test_bake.py.
+"""
 
 import json
 import os
@@ -11,10 +14,9 @@ from safetensors.numpy import save_file
 from validator import validator_reports
 
 from sdtool import __version__
-from sdtool.clean import clean
 from sdtool.cli import run as sdtool
 from sdtool.glb import load_mesh, read_glb
-from sdtool.meshes import Mesh, face_normals
+from sdtool.meshes import face_normals
 
 # An arrow that lies flat and points to +Z: wide at the back, its tip in front, red tip, dark tail.
 # Bounds: x −1…1, y 2…2.5, z −1…4, so the longest side is 5 and the centre is (0, 2.25, 1.5).
@@ -42,6 +44,9 @@ def run(tmp_path):
     return write_run(tmp_path / "run")
 
 
+PLAIN = ("--texture-size", "0")  # vertex colours
+
+
 def export(capsys, *arguments):
     """(exit code, stdout, stderr) of `sdtool export …`."""
     code = sdtool(["export", *map(str, arguments)])
@@ -56,9 +61,9 @@ def asset(path):
 
 
 def test_a_glb_holds_the_canonical_shape_and_its_colours(run, capsys):
-    code, stdout, stderr = export(capsys, run)
+    code, stdout, stderr = export(capsys, run, *PLAIN)
     assert (code, stdout) == (0, f"{run / 'model.glb'}\n")
-    assert "4 vertices, 4 faces" in stderr
+    assert "4 vertices, 4 faces, vertex colours" in stderr
     mesh = read_glb(run / "model.glb")
     np.testing.assert_allclose(mesh.v_pos, CANONICAL, atol=1e-7)
     np.testing.assert_array_equal(mesh.t_pos_idx, FACES)
@@ -69,7 +74,7 @@ def test_a_glb_holds_the_canonical_shape_and_its_colours(run, capsys):
 
 
 def test_front_and_outside_stay_where_they_were(run, capsys):
-    export(capsys, run)
+    export(capsys, run, *PLAIN)
     mesh = read_glb(run / "model.glb")
     tip = mesh.v_pos[np.argmax(mesh.v_color[:, 0])]
     assert tip[2] == mesh.v_pos[:, 2].max() and tip[1] == mesh.v_pos[:, 1].min()
@@ -78,7 +83,7 @@ def test_front_and_outside_stay_where_they_were(run, capsys):
 
 
 def test_the_colour_in_the_file_is_linear(run, capsys):
-    export(capsys, run)
+    export(capsys, run, *PLAIN)
     data = (run / "model.glb").read_bytes()
     (length,) = struct.unpack_from("<I", data, 12)
     tree = json.loads(data[20 : 20 + length])
@@ -114,25 +119,29 @@ def test_khronos_validator_finds_nothing(run, tmp_path, capsys):
     faces = rng.integers(0, 400, (2000, 3)).astype(np.int32)
     color = rng.random((500, 3), np.float32)
     dirty = write_run(tmp_path / "b", rng.random((500, 3), np.float32), faces, color)
-    assert export(capsys, dirty)[0] == 0
-    for report in validator_reports(run / "model.glb", dirty / "model.glb"):
+    assert export(capsys, dirty, *PLAIN)[0] == 0
+    paths = [run / "model.glb", dirty / "model.glb"]
+    for number, options in enumerate([("--texture-size", "128"), ("--faces", "500", *PLAIN)]):
+        paths.append(tmp_path / f"{number}.glb")
+        assert export(capsys, dirty, *options, "--out", paths[-1])[0] == 0
+    for report in validator_reports(*paths):
         assert (report["numErrors"], report["numWarnings"]) == (0, 0), report
 
 
 @pytest.mark.parametrize("suffix", [".obj", ".ply", ".PLY"])
 def test_other_formats_hold_the_same_object(run, tmp_path, suffix, capsys):
     out = tmp_path / "new" / f"arrow{suffix}"
-    assert export(capsys, run, "--out", out)[:2] == (0, f"{out}\n")
+    assert export(capsys, run, "--out", out, *PLAIN)[:2] == (0, f"{out}\n")
     mesh = load_mesh(out)
     np.testing.assert_allclose(mesh.v_pos, CANONICAL, atol=1e-6)
     np.testing.assert_array_equal(mesh.t_pos_idx, FACES)
     np.testing.assert_allclose(mesh.v_color, COLOR, atol=0.5 / 255 + 1e-6)
     assert f"sdtool {__version__}: a red arrow".encode() in out.read_bytes()
-    assert export(capsys, run, "--out", out)[2] == f"{out} is already up to date\n"
+    assert export(capsys, run, "--out", out, *PLAIN)[2] == f"{out} is already up to date\n"
 
 
 def test_json_tells_the_counts(run, capsys):
-    code, stdout, _ = export(capsys, run, "--json")
+    code, stdout, _ = export(capsys, run, "--json", *PLAIN)
     said = json.loads(stdout)
     size = (run / "model.glb").stat().st_size
     assert (code, said["path"]) == (0, str(run / "model.glb"))
@@ -148,22 +157,11 @@ def test_dirt_is_swept_out(tmp_path, capsys):
     dirt = [[1, 1, 2], [1, 5, 2], [1, 6, 2], [3, 2, 1]]  # 5 = 1 in place; 6 lies between 1 and 2
     faces = np.concatenate([FACES + 1, dirt]).astype(np.int32)
     run = write_run(tmp_path / "run", v_pos, faces, color)
-    assert export(capsys, run)[0] == 0
+    assert export(capsys, run, *PLAIN)[0] == 0
     mesh = read_glb(run / "model.glb")
     np.testing.assert_allclose(mesh.v_pos, CANONICAL, atol=1e-7)  # not drawn in by (50, 50, 50)
     np.testing.assert_array_equal(mesh.t_pos_idx, FACES)
     np.testing.assert_allclose(mesh.v_color, COLOR, atol=1e-3)
-
-
-def test_clean_keeps_both_sides_of_a_sheet_and_small_parts():
-    sheet = Mesh(V_POS, np.array([[0, 1, 3], [0, 3, 1], [1, 3, 0]], np.int32))
-    np.testing.assert_array_equal(
-        clean(sheet).t_pos_idx, np.array([[0, 1, 2], [0, 2, 1]], np.int32)
-    )
-    small = V_POS * np.float32(1e-4) + np.float32(0.1)
-    both = Mesh(np.concatenate([V_POS, small]), np.concatenate([FACES, FACES + 4]))
-    assert len(clean(both).t_pos_idx) == 8
-    assert clean(both).v_color is None
 
 
 # Again
@@ -206,6 +204,16 @@ def test_a_name_that_cannot_be_written(run, tmp_path, name, hint, capsys):
     (tmp_path / "there.glb").mkdir()
     code, _, stderr = export(capsys, run, "--out", tmp_path / name)
     assert code == 2 and name in stderr and hint in stderr
+
+
+@pytest.mark.parametrize(
+    "options, hint",
+    [(["--texture-size", "7"], "at least 32"), (["--faces", "2"], "at least 4")],
+)
+def test_sizes_that_make_no_sense(run, options, hint, capsys):
+    code, stdout, stderr = export(capsys, run, *options)
+    assert (code, stdout) == (2, "") and options[0] in stderr and hint in stderr
+    assert not (run / "model.glb").exists()
 
 
 def refused(capsys, run, *words):

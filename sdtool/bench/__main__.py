@@ -15,6 +15,7 @@ from rich.console import Console
 from sdtool.bench.captions import captions
 from sdtool.bench.collections import collections
 from sdtool.bench.encoding import encoding
+from sdtool.bench.exporting import exporting
 from sdtool.bench.filtering import filtering
 from sdtool.bench.lifting import lifting
 from sdtool.bench.rendering import rendering
@@ -29,6 +30,7 @@ PARTS = {
     "encoding": encoding,
     "training": training,
     "lifting": lifting,
+    "exporting": exporting,
 }
 
 

@@ -1,4 +1,4 @@
-"""Writing a mesh as binary glTF 2.0: positions, normals, linear vertex colours, one material."""
+"""Writing a mesh as binary glTF 2.0: one node, one material, vertex colours or baked textures."""
 
 import json
 import struct
@@ -10,11 +10,20 @@ import numpy as np
 from sdtool import __version__
 from sdtool.errors import ObjectError
 from sdtool.files import atomic_path
+from sdtool.images import png_bytes
 from sdtool.meshes import Mesh, srgb_to_linear, validate, vertex_normals
+from sdtool.surfaces import TexturedMesh
 
 UINT16, UINT32, FLOAT32 = 5123, 5125, 5126
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 TRIANGLES = 4
+LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+SAMPLER = {
+    "magFilter": LINEAR,
+    "minFilter": LINEAR_MIPMAP_LINEAR,
+    "wrapS": CLAMP_TO_EDGE,
+    "wrapT": CLAMP_TO_EDGE,
+}
 
 
 def write_glb(
@@ -32,37 +41,13 @@ def write_glb(
     which keeps dark colours. `extras` becomes `asset.extras` (a JSON object: prompt, seed, …).
     ObjectError if the mesh is not usable (see `meshes.validate`).
     """
-    validate(mesh, name)
-    for array in (mesh.v_pos, mesh.v_color):
-        if array is not None and not np.isfinite(array).all():
-            raise ObjectError("non-finite", f"{name} has NaN or infinite values in a vertex")
-    binary = _Binary()
-    positions = np.ascontiguousarray(mesh.v_pos, np.float32)
-    attributes = {
-        "POSITION": binary.add(
-            positions,
-            ARRAY_BUFFER,
-            type="VEC3",
-            componentType=FLOAT32,
-            min=positions.min(axis=0).tolist(),
-            max=positions.max(axis=0).tolist(),
-        ),
-        "NORMAL": binary.add(
-            vertex_normals(mesh), ARRAY_BUFFER, type="VEC3", componentType=FLOAT32
-        ),
-    }
+    _check(mesh, name)
+    file = _File()
+    file.vertices("POSITION", mesh.v_pos)
+    file.vertices("NORMAL", vertex_normals(mesh))
     if mesh.v_color is not None:
-        attributes["COLOR_0"] = binary.add(
-            _linear_rgba16(mesh.v_color),
-            ARRAY_BUFFER,
-            type="VEC4",
-            componentType=UINT16,
-            normalized=True,
-        )
-    short = len(positions) <= 65535  # index 65535 itself is reserved in 16 bits
-    indices = mesh.t_pos_idx.astype(np.uint16 if short else np.uint32).reshape(-1)
-    kind = UINT16 if short else UINT32
-    faces = binary.add(indices, ELEMENT_ARRAY_BUFFER, type="SCALAR", componentType=kind)
+        color = _linear_rgba16(mesh.v_color)
+        file.vertices("COLOR_0", color, componentType=UINT16, normalized=True)
     material = {
         "pbrMetallicRoughness": {
             "baseColorFactor": [1.0, 1.0, 1.0, 1.0],
@@ -71,23 +56,44 @@ def write_glb(
         },
         "doubleSided": double_sided,
     }
-    primitive = {"attributes": attributes, "indices": faces, "material": 0, "mode": TRIANGLES}
-    tree = {
-        "asset": {"version": "2.0", "generator": generator},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"name": name, "mesh": 0}],
-        "meshes": [{"name": name, "primitives": [primitive]}],
-        "materials": [material],
-        "accessors": binary.accessors,
-        "bufferViews": binary.views,
-        "buffers": [{"byteLength": len(binary.data)}],
+    return file.write(path, mesh.t_pos_idx, material, name, extras, generator)
+
+
+def write_textured_glb(
+    path: str | Path,
+    mesh: TexturedMesh,
+    *,
+    name: str = "object",
+    extras: dict[str, Any] | None = None,
+    generator: str = f"sdtool {__version__}",
+    double_sided: bool = False,
+) -> Path:
+    """Write a mesh with baked textures, each as a PNG inside the file; else as `write_glb`."""
+    _check(Mesh(mesh.v_pos, mesh.t_pos_idx), name)
+    file = _File()
+    file.vertices("POSITION", mesh.v_pos)
+    file.vertices("NORMAL", mesh.v_normal)
+    file.vertices("TANGENT", mesh.v_tangent)
+    file.vertices("TEXCOORD_0", mesh.v_uv)
+    textures = mesh.textures
+    material = {
+        "pbrMetallicRoughness": {
+            "baseColorTexture": file.texture("base color", textures.base_color),
+            "metallicRoughnessTexture": file.texture(
+                "metallic roughness", textures.metallic_roughness
+            ),
+        },
+        "normalTexture": file.texture("normal", textures.normal),
+        "doubleSided": double_sided,
     }
-    if extras:
-        tree["asset"]["extras"] = extras
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(_container(tree, bytes(binary.data)))
-    return Path(path)
+    return file.write(path, mesh.t_pos_idx, material, name, extras, generator)
+
+
+def _check(mesh: Mesh, name: str) -> None:
+    validate(mesh, name)
+    for array in (mesh.v_pos, mesh.v_color):
+        if array is not None and not np.isfinite(array).all():
+            raise ObjectError("non-finite", f"{name} has NaN or infinite values in a vertex")
 
 
 def _linear_rgba16(color: np.ndarray) -> np.ndarray:
@@ -97,25 +103,86 @@ def _linear_rgba16(color: np.ndarray) -> np.ndarray:
     return np.concatenate([linear, opaque], axis=1)
 
 
-class _Binary:
-    """The binary chunk while it grows: one bufferView and one accessor per array."""
+class _File:
+    """A file with one primitive while it grows: a bufferView for each array and each image."""
 
     def __init__(self) -> None:
         self.data, self.views, self.accessors = bytearray(), [], []
+        self.attributes: dict[str, int] = {}
+        self.images: list[dict[str, Any]] = []
 
-    def add(self, array: np.ndarray, target: int, **accessor: Any) -> int:
-        """Append `array`, 4-byte aligned; return the index of its accessor."""
-        raw = array.tobytes()
-        view = {
-            "buffer": 0,
-            "byteOffset": len(self.data),
-            "byteLength": len(raw),
-            "target": target,
+    def vertices(self, attribute: str, array: np.ndarray, **accessor: Any) -> None:
+        """Add a vertex attribute (V, C): float32 unless `accessor` names another componentType."""
+        if not accessor:
+            array = np.ascontiguousarray(array, np.float32)
+            accessor = {"componentType": FLOAT32}
+        if attribute == "POSITION":
+            accessor |= {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()}
+        kind = f"VEC{array.shape[1]}"
+        self.attributes[attribute] = self._accessor(array, ARRAY_BUFFER, type=kind, **accessor)
+
+    def texture(self, name: str, image: np.ndarray) -> dict[str, int]:
+        """Add an image (S, S, 3) uint8 and its texture; return the textureInfo."""
+        view = self._view(png_bytes(image))
+        self.images.append({"name": name, "mimeType": "image/png", "bufferView": view})
+        return {"index": len(self.images) - 1}
+
+    def write(
+        self,
+        path: str | Path,
+        faces: np.ndarray,
+        material: dict[str, Any],
+        name: str,
+        extras: dict[str, Any] | None,
+        generator: str,
+    ) -> Path:
+        """Write the file with its faces (F, 3), atomically."""
+        vertices = self.accessors[self.attributes["POSITION"]]["count"]
+        short = vertices <= 65535  # index 65535 itself is reserved in 16 bits
+        indices = self._accessor(
+            faces.astype(np.uint16 if short else np.uint32).reshape(-1),
+            ELEMENT_ARRAY_BUFFER,
+            type="SCALAR",
+            componentType=UINT16 if short else UINT32,
+        )
+        primitive = {
+            "attributes": self.attributes,
+            "indices": indices,
+            "material": 0,
+            "mode": TRIANGLES,
         }
-        self.views.append(view)
-        self.data += raw + b"\0" * (-len(raw) % 4)
-        self.accessors.append({"bufferView": len(self.views) - 1, "count": len(array), **accessor})
+        tree = {
+            "asset": {"version": "2.0", "generator": generator},
+            "scene": 0,
+            "scenes": [{"nodes": [0]}],
+            "nodes": [{"name": name, "mesh": 0}],
+            "meshes": [{"name": name, "primitives": [primitive]}],
+            "materials": [material],
+            "accessors": self.accessors,
+            "bufferViews": self.views,
+            "buffers": [{"byteLength": len(self.data)}],
+        }
+        if self.images:
+            tree["images"] = self.images
+            tree["samplers"] = [SAMPLER]
+            tree["textures"] = [{"sampler": 0, "source": k} for k in range(len(self.images))]
+        if extras:
+            tree["asset"]["extras"] = extras
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_container(tree, bytes(self.data)))
+        return Path(path)
+
+    def _accessor(self, array: np.ndarray, target: int, **accessor: Any) -> int:
+        view = self._view(array.tobytes(), target=target)
+        self.accessors.append({"bufferView": view, "count": len(array), **accessor})
         return len(self.accessors) - 1
+
+    def _view(self, raw: bytes, **view: int) -> int:
+        """Append bytes, 4-byte aligned; return the index of their bufferView."""
+        place = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(raw)}
+        self.views.append(place | view)
+        self.data += raw + b"\0" * (-len(raw) % 4)
+        return len(self.views) - 1
 
 
 def _container(tree: dict[str, Any], binary: bytes) -> bytes:
