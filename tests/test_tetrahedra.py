@@ -295,3 +295,25 @@ def test_gains_scale_the_levels_of_a_pyramid():
         pyramid.grids[0].fill_(5.0)
         pyramid.grids[1].fill_(8.0)
     assert torch.allclose(pyramid.composed(), torch.tensor(5.0 + 0.25 * 8.0))
+
+
+def test_subdivision_keeps_the_surface():
+    generator = torch.Generator().manual_seed(0)
+    shape = DMTetShape(torus(grid_points(13, HALF)), HALF)
+    for grid in shape.field.grids:
+        grid.data += 0.01 * torch.randn(grid.shape, generator=generator)
+        grid.data[:, 1:] *= 30  # offsets of a fair share of a cell
+    fine = shape.subdivided()
+    assert fine.resolution == 24
+    for wanted, found in zip(measured(shape), measured(fine), strict=True):
+        assert found == pytest.approx(wanted, rel=1e-5)
+    v_pos, faces = fine.surface()
+    assert len(faces) > 3 * len(shape.surface()[1])
+    again = fine.subdivided().subdivided()
+    assert measured(again) == pytest.approx(measured(shape), rel=1e-4)
+
+
+def measured(shape: DMTetShape) -> tuple[float, float]:
+    """Area and volume of the surface."""
+    v_pos, faces = shape.surface()
+    return area(v_pos, faces.long()).item(), volume(v_pos, faces.long()).item()

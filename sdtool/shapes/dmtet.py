@@ -8,13 +8,13 @@ from sdtool.shapes.tetrahedra import TetGrid
 
 
 class DMTetShape(nn.Module):
-    """sdf = sdf₀ + Σ grids, offset = tanh(Σ grids) · half a cell; the surface by marching tetrahedra.
+    """sdf = sdf₀ + Σ grids, offset = offset₀ + tanh(Σ grids) · half a cell; its surface by marching.
 
     sdf0: (n, n, n) float32 signed distance at the grid's corners (z, y, x), negative inside, with
-    n = resolution + 1. Positions are in ±half.
+    n = resolution + 1. offset0: (n, n, n, 3) float32, zero by default. Positions are in ±half.
     """
 
-    def __init__(self, sdf0: torch.Tensor, half: float):
+    def __init__(self, sdf0: torch.Tensor, half: float, offset0: torch.Tensor | None = None):
         super().__init__()
         self.resolution = sdf0.shape[0] - 1
         self.half = half
@@ -23,6 +23,8 @@ class DMTetShape(nn.Module):
         levels = tuple(sorted({(n + 3) // 4, (n + 1) // 2, n}))
         self.field = GridPyramid(levels, 4, half, gains=(1.0, 0.5, 0.2)[: len(levels)])
         self.register_buffer("sdf0", sdf0.clone())
+        offset0 = torch.zeros(n, n, n, 3) if offset0 is None else offset0.clone()
+        self.register_buffer("offset0", offset0)
 
     def sdf(self) -> torch.Tensor:
         """(V,) signed distance at the grid's vertices, negative inside."""
@@ -30,11 +32,28 @@ class DMTetShape(nn.Module):
 
     def surface(self) -> tuple[torch.Tensor, torch.Tensor]:
         """v_pos (M, 3) float32 with gradients, t_pos_idx (F, 3) int32; empty if nothing is inside."""
+        sdf, offset = self._corners()
+        return self.grid.march(sdf.reshape(-1), offset.reshape(-1, 3))
+
+    def _corners(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """sdf (n, n, n) and offset (n, n, n, 3) at the grid's corners."""
         values = self.field.composed()[0]
-        sdf = (self.sdf0 + values[0]).reshape(-1)
         cell = 2 * self.half / self.resolution
-        offset = torch.tanh(values[1:].reshape(3, -1).T) * (0.5 * cell)
-        return self.grid.march(sdf, offset)
+        moved = torch.tanh(values[1:].movedim(0, -1)) * (0.5 * cell)
+        return self.sdf0 + values[0], self.offset0 + moved
+
+    @torch.no_grad()
+    def subdivided(self) -> "DMTetShape":
+        """The same surface on a grid of twice the resolution.
+
+        Tetrahedra of half the size lie within the old ones, and every new corner is an old one or the
+        middle of an old edge, where sdf and offset are means: the surface does not move.
+        """
+        at = torch.arange(2 * self.resolution + 1)
+        low, high = at // 2, (at + 1) // 2
+        ends = [torch.meshgrid(i, i, i, indexing="ij") for i in (low, high)]
+        sdf, offset = ((v[ends[0]] + v[ends[1]]) / 2 for v in self._corners())
+        return DMTetShape(sdf, self.half, offset)
 
     def roughness(self) -> torch.Tensor:
         """Mean squared Laplacian of the change of sdf, in units of cells: 0 for a shifted plane."""
