@@ -37,7 +37,7 @@ from sdtool import artifacts, files
 from sdtool.errors import InputError, UsageError
 
 FORMATS = (".glb", ".obj", ".ply")
-LEAST_TEXTURE, LARGEST_TEXTURE = 32, 8192
+LEAST_TEXTURE, LARGEST_TEXTURE = 32, 4096
 
 
 def export(

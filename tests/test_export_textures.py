@@ -16,6 +16,7 @@ from shape_samples import box, icosphere
 from test_export import CANONICAL, COLOR, FACES, write_run
 from validator import validator_reports
 
+from sdtool.bench.exporting import exporting
 from sdtool.cameras import orbit, world_to_clip
 from sdtool.ccm import to_canonical
 from sdtool.cli import run as sdtool
@@ -139,6 +140,14 @@ def test_a_turned_file_would_be_found_out(lift, tmp_path):
     material = (lift / "material.safetensors").read_bytes()
     (turned / "material.safetensors").write_bytes(material)
     assert compared(turned, path)[1] > 0.05
+
+
+@pytest.mark.slow
+def test_fifty_thousand_faces_in_ten_seconds(tmp_path):
+    table = exporting(tmp_path)
+    assert table.title == "export to 50,000 faces and textures of 1024²"
+    seconds = [float(cell) for cell in table.columns[1].cells]
+    assert seconds[-1] == pytest.approx(sum(seconds[:-1]), abs=0.05) and seconds[-1] < 10
 
 
 # What is in the file

@@ -21,7 +21,7 @@ class ClosestPoint:
         low, high = self.corner.min(axis=1), self.corner.max(axis=1)
         self.origin, extent = low.min(axis=0), np.ptp(self.corner.reshape(-1, 3), axis=0)
         self.longest = extent.max()
-        share = min(256, 2 * len(self.faces) ** (1 / 3))  # few faces: few cells, however small
+        share = min(256, 2 * len(self.faces) ** (1 / 3))  # few faces: few cells
         cell = min(float(np.median((high - low).max(axis=1))), self.longest / share)
         cell = max(cell, self.longest / 256)
         while True:
