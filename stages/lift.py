@@ -24,6 +24,8 @@ Examples:
 
     sdtool lift "a corgi" --preset preview --set geometry.steps=60 --set tet_resolution=40
 
+    sdtool lift "a corgi" --init dog.glb
+
     sdtool lift --prompts wishes.txt --out runs/wishes --workers 2
 """
 
@@ -60,6 +62,12 @@ def lift(
     preset: Annotated[
         str, typer.Option(help="tiny-cpu, or preview (worse, quicker).")
     ] = "tiny-cpu",
+    init: Annotated[
+        str,
+        typer.Option(
+            help="Start: density, sphere, ellipsoid, or a mesh file; default: the preset's."
+        ),
+    ] = "",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a setting: coarse.steps=500. Repeatable."),
@@ -83,9 +91,10 @@ def lift(
     ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result | None:
-    from sdtool.lifting.config import as_toml, override, plan
+    from sdtool.lifting.config import as_toml, override, plan, starting_from
 
-    chosen = override(plan(preset), settings or [])
+    chosen = starting_from(plan(preset), init) if init else plan(preset)
+    chosen = override(chosen, settings or [])
     if print_config:
         print(as_toml(chosen), end="")
         return None

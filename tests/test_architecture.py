@@ -124,6 +124,7 @@ def test_imports_make_no_circle():
         "ray",
         "embreex",
         "DracoPy",
+        "igl",
         "meshopt",
         "objaverse",
         "accelerate",

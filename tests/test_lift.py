@@ -11,16 +11,19 @@ import tomllib
 import numpy as np
 import pytest
 import torch
+import trimesh
 from geometry import corgi_facts, pieces, slice_fill
+from safetensors.torch import load_file
 
 from sdtool import cli
 from sdtool.cameras import ViewRange, orbit
-from sdtool.errors import SdtoolError
+from sdtool.errors import InputError, SdtoolError
 from sdtool.files import read_json
-from sdtool.glb import read_glb
+from sdtool.glb import read_glb, write_glb
 from sdtool.lifting import config, loop
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.guidance import Guidance
+from sdtool.lifting.initial import AXES, initial_sdf
 from sdtool.lifting.scenes import (
     ColorScene,
     DensityScene,
@@ -30,7 +33,9 @@ from sdtool.lifting.scenes import (
     density_to_sdf,
     largest_component,
 )
+from sdtool.meshes import Mesh
 from sdtool.shapes.density import DensityShape
+from sdtool.shapes.dmtet import DMTetShape
 from sdtool.shapes.grids import grid_points
 
 SMALL = """
@@ -145,6 +150,55 @@ def test_the_printed_config_is_toml_and_holds_the_settings(capsys):
 QUICK = ["--preset", "preview", "--set", "tet_resolution=16", "--set", "samples=16"]
 QUICK += [part for name, steps in (("coarse", 25), ("geometry", 1), ("color", 1))
           for part in ("--set", f"{name}.steps={steps}", "--set", f"{name}.views=1")]  # fmt: skip
+
+# What a lift starts from
+
+
+@pytest.mark.parametrize("name", ["sphere", "ellipsoid"])
+def test_a_surface_starts_as_a_ball(name):
+    sdf = initial_sdf(name, 48, 0.6)
+    v_pos, faces = DMTetShape(sdf, 0.6).surface()
+    axes = torch.tensor(AXES[name])
+    assert torch.allclose((v_pos / axes).norm(dim=-1), torch.ones(len(v_pos)), atol=0.02)
+    assert sdf.dtype == torch.float32 and sdf[24, 24, 24] < -0.2 and sdf[0, 0, 0] > 0.3
+
+
+def test_a_surface_starts_as_a_mesh_even_if_it_has_a_hole(tmp_path):
+    made = trimesh.creation.box((2.0, 4.0, 1.0))
+    whole = Mesh(made.vertices.astype(np.float32) + 3, made.faces.astype(np.int32))
+    torn = Mesh(whole.v_pos, whole.t_pos_idx[1:])  # one of twelve faces is missing
+    for mesh in (whole, torn):
+        path = write_glb(tmp_path / "box.glb", mesh)
+        sdf = initial_sdf(str(path), 40, 0.6)
+        v_pos, _ = DMTetShape(sdf, 0.6).surface()
+        assert sdf[20, 20, 20] < -0.1  # 1 × 0.5 × 0.25 around the origin
+        if mesh is whole:
+            assert sdf[20, 20, 20].item() == pytest.approx(-0.125, abs=1e-5)
+            size = v_pos.amax(0) - v_pos.amin(0)
+            assert torch.allclose(size, torch.tensor([0.5, 1.0, 0.25]), atol=0.02)
+
+
+def test_a_start_that_cannot_work_is_named(tmp_path, capsys):
+    assert cli.run(["lift", "x", "--init", str(tmp_path / "no.glb"), "--out", str(tmp_path)]) == 2
+    assert "is neither a file nor one of density, sphere" in capsys.readouterr().err
+    plane = Mesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))
+    path = write_glb(tmp_path / "plane.glb", plane)
+    with pytest.raises(InputError, match="encloses no space at this resolution"):
+        initial_sdf(str(path), 16, 0.6)
+    (tmp_path / "torn.glb").write_bytes(b"glTF")
+    with pytest.raises(InputError, match="torn.glb cannot be used"):
+        initial_sdf(str(tmp_path / "torn.glb"), 16, 0.6)
+
+
+def test_a_lift_from_a_mesh_has_surface_phases_only(tmp_path):
+    plan = config.starting_from(config.TINY_CPU, "sphere")
+    assert [phase.scene for phase in plan.phases] == ["surface", "surface", "color"]
+    assert config.starting_from(config.TINY_CPU, "density") == config.TINY_CPU
+    command = ["lift", "a ball", "--init", "sphere", "--out", str(tmp_path / "ball"), *QUICK]
+    assert cli.run([*command, "--set", "geometry.subdivide=1"]) == 0
+    v_pos = load_file(tmp_path / "ball" / "shape.safetensors")["v_pos"]
+    radius = v_pos.norm(dim=-1)
+    assert 0.2 < radius.min() and radius.max() < 0.5 and len(v_pos) > 1000
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -283,7 +337,7 @@ def test_nothing_left_is_an_error_and_not_a_result():
     with pytest.raises(VanishedError):
         density_to_sdf(empty, 16)
     with pytest.raises(VanishedError):
-        SurfaceScene(torch.ones(9, 9, 9), 0.6).render(orbit(0, 0, 1.8), 0.8, 16)
+        SurfaceScene(DMTetShape(torch.ones(9, 9, 9), 0.6)).render(orbit(0, 0, 1.8), 0.8, 16)
 
 
 # From phase to phase
@@ -294,7 +348,7 @@ def test_the_surface_continues_the_density():
     with torch.no_grad():
         shape.field.grids[0].fill_(6.0)
     before = density_to_sdf(shape, 32)
-    scene = SurfaceScene(before, 0.6)
+    scene = SurfaceScene(DMTetShape(before, 0.6))
     v_pos, faces = scene.shape.surface()
     radius = v_pos.norm(dim=1)
     assert len(faces) > 100
@@ -310,7 +364,7 @@ def test_scenes_render_maps_of_the_same_form():
     generator = torch.Generator().manual_seed(0)
     coarse = DensityScene(0.6, 32)
     maps = coarse.render(c2w, 0.785, 16, generator)
-    surface = SurfaceScene(grid_points(17, 0.6).norm(dim=-1) - 0.3, 0.6)
+    surface = SurfaceScene(DMTetShape(grid_points(17, 0.6).norm(dim=-1) - 0.3, 0.6))
     maps |= {f"surface {k}": v for k, v in surface.render(c2w, 0.785, 16, generator).items()}
     v_pos, faces = surface.shape.surface()
     maps |= ColorScene(v_pos, faces, 0.6).render(c2w, 0.785, 16)
@@ -332,7 +386,7 @@ def test_largest_component_keeps_the_larger_sphere():
     points = grid_points(33, 0.6)
     large = (points - torch.tensor([0.2, 0.0, 0.0])).norm(dim=-1) - 0.3
     small = (points + torch.tensor([0.4, 0.0, 0.0])).norm(dim=-1) - 0.1
-    v_pos, faces = SurfaceScene(torch.minimum(large, small), 0.6).shape.surface()
+    v_pos, faces = SurfaceScene(DMTetShape(torch.minimum(large, small), 0.6)).shape.surface()
     kept, kept_faces = largest_component(v_pos, faces)
     assert kept[:, 0].min() > -0.15 and v_pos[:, 0].min() < -0.4
     assert kept_faces.max() == len(kept) - 1

@@ -20,7 +20,7 @@ class Phase:
     the two score-distillation terms, as (first quarter, rest): the AGP may lead alone at first.
     scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
     end, as a share of the schedule, falling linearly over the first 70%. smooth: weight of the
-    scene's own regulariser.
+    scene's own regulariser. subdivide: how often a surface's grid is halved when the phase begins.
     """
 
     name: str
@@ -38,17 +38,20 @@ class Phase:
     t_high: tuple[float, float] = (0.98, 0.5)
     weighting: str = "one_minus_alpha"
     smooth: float = 0.0
+    subdivide: int = 0
 
 
 @dataclass(frozen=True)
 class Plan:
     """A whole lift: its phases and the sizes of the two shape grids.
 
-    tet_resolution: cells a side of the tetrahedral grid. samples: along a ray of the density. half:
-    half a side of the cube that holds the shape.
+    init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
+    of. tet_resolution: cells a side of the tetrahedral grid. samples: along a ray of the density.
+    half: half a side of the cube that holds the shape.
     """
 
     phases: tuple[Phase, ...]
+    init: str = "density"
     tet_resolution: int = 48
     samples: int = 48
     half: float = 0.6
@@ -113,6 +116,18 @@ def plan(preset: str) -> Plan:
     return PRESETS[preset]
 
 
+def starting_from(plan: Plan, init: str) -> Plan:
+    """The plan with another start. Where that is a surface, phases of the density work on it instead,
+    at the pace of the plan's first surface phase."""
+    surface = next(phase for phase in plan.phases if phase.scene == "surface")
+    pace = {"scene": "surface", "lr": surface.lr, "smooth": surface.smooth, "size": surface.size}
+    phases = [
+        replace(phase, **pace) if init != "density" and phase.scene == "density" else phase
+        for phase in plan.phases
+    ]
+    return replace(plan, init=init, phases=tuple(phases))
+
+
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 
 
@@ -141,7 +156,9 @@ def override(plan: Plan, settings: Iterable[str]) -> Plan:
 
 def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
     """The dataclass with the field `name` read from text, of the type that it has now."""
-    known = [one.name for one in fields(holder) if one.name not in ("name", "scene", "phases")]
+    known = [
+        one.name for one in fields(holder) if one.name not in ("name", "scene", "phases", "init")
+    ]
     if name not in known:
         raise UsageError(f"--set {setting}: {name} is not one of {', '.join(known)}")
     try:
@@ -180,7 +197,7 @@ def _number_like(value: Any, like: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
         return None
     if isinstance(like, int):
-        return value if isinstance(value, int) and value > 0 else None
+        return value if isinstance(value, int) and value >= min(like, 1) else None
     return float(value)
 
 

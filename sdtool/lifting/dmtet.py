@@ -1,7 +1,7 @@
 """`--rep dmtet`: a density for the coarse phase, DMTet for the geometry, a colour field on its surface.
 
 The surface alone cannot grow parts that it does not have, so the coarse phase is a short density
-warm start; the paper's DMTet pipeline starts from an ellipsoid instead.
+warm start. The paper's DMTet pipeline starts from an ellipsoid instead, as `init` can.
 """
 
 from pathlib import Path
@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from sdtool.files import write_tensors
-from sdtool.lifting.config import Plan
+from sdtool.lifting.config import Phase, Plan
+from sdtool.lifting.initial import initial_sdf
 from sdtool.lifting.scenes import (
     ColorScene,
     DensityScene,
@@ -21,18 +22,25 @@ from sdtool.lifting.scenes import (
     largest_component,
 )
 from sdtool.meshes import Mesh, face_normals
+from sdtool.shapes.dmtet import DMTetShape
 
 
 def first_scene(plan: Plan) -> nn.Module:
-    """The scene of a plan's first phase: the soft blob."""
-    return DensityScene(plan.half, plan.samples)
+    """The scene of a plan's first phase: the soft blob, or the surface that it starts from."""
+    if plan.phases[0].scene == "density":
+        return DensityScene(plan.half, plan.samples)
+    return _surface(initial_sdf(plan.init, plan.tet_resolution, plan.half), plan)
 
 
-def next_scene(previous: nn.Module, plan: Plan) -> nn.Module:
-    """The scene that continues `previous` in the following phase."""
+def next_scene(previous: nn.Module, phase: Phase, plan: Plan) -> nn.Module:
+    """The scene that continues `previous` in `phase`."""
     if isinstance(previous, DensityScene):
-        scene = SurfaceScene(density_to_sdf(previous.shape, plan.tet_resolution), plan.half)
-        return scene
+        return _surface(density_to_sdf(previous.shape, plan.tet_resolution), plan)
+    if phase.scene == "surface":
+        shape = previous.shape
+        for _ in range(phase.subdivide):
+            shape = shape.subdivided()
+        return SurfaceScene(shape)
     with torch.no_grad():
         v_pos, faces = previous.shape.surface()
         if len(faces) == 0:
@@ -43,13 +51,17 @@ def next_scene(previous: nn.Module, plan: Plan) -> nn.Module:
     return ColorScene(v_pos, faces, plan.half)
 
 
+def _surface(sdf0: torch.Tensor, plan: Plan) -> SurfaceScene:
+    return SurfaceScene(DMTetShape(sdf0, plan.half))
+
+
 def restored_scene(number: int, tensors: dict[str, torch.Tensor], plan: Plan) -> nn.Module:
     """The scene of phase `number` with the tensors of a checkpoint."""
     kind = plan.phases[number].scene
     if kind == "density":
         scene = first_scene(plan)
     elif kind == "surface":
-        scene = SurfaceScene(tensors["shape.sdf0"], plan.half)
+        scene = _surface(tensors["shape.sdf0"], plan)
     else:
         scene = ColorScene(tensors["v_pos"], tensors["t_pos_idx"], plan.half)
     scene.load_state_dict(tensors)

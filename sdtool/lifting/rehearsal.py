@@ -8,10 +8,11 @@ import torch
 from sdtool.cameras import ViewRange
 from sdtool.errors import SdtoolError
 from sdtool.lifting.config import PRESETS, Plan
-from sdtool.lifting.dmtet import first_scene, next_scene
+from sdtool.lifting.dmtet import next_scene
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.loop import step_views
-from sdtool.lifting.scenes import SurfaceScene
+from sdtool.lifting.scenes import DensityScene, SurfaceScene
+from sdtool.shapes.dmtet import DMTetShape
 from sdtool.shapes.grids import grid_points
 
 
@@ -24,12 +25,12 @@ def rehearse(plan: Plan, guidance: Guidance, look: ViewRange) -> None:
     for number, phase in enumerate(plan.phases):
         try:
             if phase.scene == "density":
-                scene = first_scene(plan)
-            elif phase.scene == "surface":
-                points = grid_points(plan.tet_resolution + 1, plan.half)
-                scene = SurfaceScene(points.norm(dim=-1) - 0.8 * plan.half, plan.half)
+                scene = DensityScene(plan.half, plan.samples)
+            elif isinstance(scene, SurfaceScene):
+                scene = next_scene(scene, phase, plan)
             else:
-                scene = next_scene(scene, plan)
+                points = grid_points(plan.tet_resolution + 1, plan.half)
+                scene = SurfaceScene(DMTetShape(points.norm(dim=-1) - 0.8 * plan.half, plan.half))
             c2w, generator = step_views(look, phase.views, 0, number, 0)
             maps = scene.render(c2w, float(np.radians(look.fov)), phase.size, generator)
             loss, _ = guidance.loss(maps, torch.from_numpy(c2w), phase, 0.9, 1.0, generator)

@@ -12,6 +12,7 @@ from sdtool.errors import InputError, MissingDependencyError, ObjectError, Sdtoo
 from sdtool.lifting import dmtet, loop, pictures
 from sdtool.lifting.config import Plan
 from sdtool.lifting.guidance import Guidance
+from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.rehearsal import rehearse
 from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
 from sdtool.progress import progress
@@ -41,16 +42,18 @@ class Lift:
     def __call__(self, job: tuple[str, Path]) -> artifacts.Result:
         """Lift a prompt into a directory; `job` is both."""
         prompt, out = job
+        check_start(self.plan.init)
         params = {"prompt": prompt, "rep": self.rep, "agp": self.agp, "base": self.base}
         params |= {"preset": self.preset, "settings": asdict(self.plan), "scale": self.scale}
         params |= {"lambda_ori": self.lambda_ori, "lambda_align": self.lambda_align}
         params |= {"seed": self.seed}
-        folders = {"agp": self.agp, "base": self.base}
+        given = {"agp": self.agp, "base": self.base}
+        given["init"] = self.plan.init if self.plan.init not in STARTS else ""
         record = artifacts.begin(
             out,
             "lift",
             params=params,
-            inputs={k: Path(v) if v and Path(v).is_dir() else None for k, v in folders.items()},
+            inputs={k: Path(v) if v and Path(v).exists() else None for k, v in given.items()},
             overwrite=self.overwrite,
             owned=("previews/*.png", *OUTPUTS),
             patient=True,
@@ -99,6 +102,7 @@ def _lift(record: artifacts.StageRecord, plan: Plan, params: dict) -> artifacts.
         _trim_log(out / "log.jsonl", plan, number, step)
         print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
     else:
+        scene = dmtet.first_scene(plan)
         rehearse(plan, guidance, look)
     spent: dict[str, float] = {}
     total = sum(phase.steps for phase in plan.phases)
@@ -106,10 +110,8 @@ def _lift(record: artifacts.StageRecord, plan: Plan, params: dict) -> artifacts.
     alone = parent_process() is None  # the bars of workers would overwrite one another
     with progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone) as bar:
         for index, phase in enumerate(plan.phases[number:], start=number):
-            if scene is None:
-                scene = dmtet.first_scene(plan)
-            elif index > number:
-                scene, step, strength, adam = dmtet.next_scene(scene, plan), 0, 1.0, None
+            if index > number:
+                scene, step, strength, adam = dmtet.next_scene(scene, phase, plan), 0, 1.0, None
 
             bar.message(f"{phase.name}: {phase.steps - step} steps")
 

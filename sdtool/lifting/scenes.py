@@ -75,11 +75,11 @@ class DensityScene(nn.Module):
 
 
 class SurfaceScene(nn.Module):
-    """Geometry phase: DMTet, rasterised. sdf0: (n, n, n), see `DMTetShape`."""
+    """Geometry phases: DMTet, rasterised."""
 
-    def __init__(self, sdf0: torch.Tensor, half: float):
+    def __init__(self, shape: DMTetShape):
         super().__init__()
-        self.shape = DMTetShape(sdf0, half)
+        self.shape = shape
         self.box = RunningBox()
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:

@@ -1,0 +1,66 @@
+"""What a surface starts from: a sphere, an ellipsoid, or somebody's mesh."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sdtool.ccm import to_canonical
+from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
+from sdtool.shapes.grids import grid_points
+
+AXES = {"sphere": (0.35, 0.35, 0.35), "ellipsoid": (0.25, 0.3, 0.4)}
+"""Half axes along x, y and z, where the finished object will have its longest side near 1."""
+STARTS = ("density", *AXES)
+
+
+def check_start(init: str) -> None:
+    """UsageError unless `init` is a name of `STARTS` or a file."""
+    if init not in STARTS and not Path(init).is_file():
+        raise UsageError(f"--init {init} is neither a file nor one of {', '.join(STARTS)}")
+
+
+def initial_sdf(init: str, resolution: int, half: float) -> torch.Tensor:
+    """(n, n, n) float32 signed distance at the corners (z, y, x) of a grid over ±half, n = resolution + 1.
+
+    init: a name of `AXES`, or a mesh file in glTF axes (+Y up, its front to +Z), which is centred and
+    scaled to a longest side of 1. The ellipsoid's distance is exact at its surface only.
+    """
+    points = grid_points(resolution + 1, half)
+    if init in AXES:
+        axes = torch.tensor(AXES[init])
+        length = (points / axes).norm(dim=-1)
+        slope = (points / axes**2).norm(dim=-1).clamp(min=1e-6)
+        return torch.where(length > 1e-3, length * (length - 1) / slope, -min(AXES[init]))
+    return torch.from_numpy(_distance_to(Path(init), points.numpy()))
+
+
+def _distance_to(path: Path, points: np.ndarray) -> np.ndarray:
+    """(…,) float32 signed distance of points (…, 3) to the mesh in a file."""
+    from sdtool.glb import load_mesh
+
+    try:
+        mesh = to_canonical(load_mesh(path))
+    except ObjectError as error:
+        raise InputError(f"--init {path} cannot be used: {error}") from None
+    distance = _signed_distance(points.reshape(-1, 3), mesh.v_pos, mesh.t_pos_idx)
+    if not (distance < 0).any():
+        raise InputError(
+            f"--init {path} encloses no space at this resolution; close its holes, turn its faces "
+            "outward, or raise tet_resolution with --set"
+        )
+    return distance.reshape(points.shape[:-1])
+
+
+def _signed_distance(points: np.ndarray, v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(P,) float32; inside is where the surface winds around a point (Barill et al. 2018), which holes
+    and overlapping parts hardly disturb."""
+    try:
+        import igl
+    except ImportError:
+        raise MissingDependencyError(
+            "--init with a mesh needs the package libigl; install it with: pip install 'sdtool[init]'"
+        ) from None
+    kind = igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER
+    given = points.astype(np.float64), v_pos.astype(np.float64), faces.astype(np.int64)
+    return igl.signed_distance(*given, sign_type=kind)[0].astype(np.float32)
