@@ -141,6 +141,15 @@ def finetune_agp(
             rich_help_panel=TRAINING,
         ),
     ] = 0.0,
+    focus: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of samples with noise of middling strength.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 0.0,
     recompute: Annotated[
         bool,
         typer.Option(
@@ -211,6 +220,7 @@ def finetune_agp(
     params = {"base": base, "steps": steps, "batch": batch, "accumulate": accumulate, "lr": lr}
     params |= {"warmup": warmup, "decay": decay, "optimizer": optimizer, "clip": clip, "ema": ema}
     params |= {"text_dropout": text_dropout, "camera_jitter": camera_jitter, "grow": grow}
+    params |= {"focus": focus}
     params |= {"mixed_precision": mixed_precision, "half": half, "exam": exam, "seed": seed}
     inputs = {f"ccm-{k}": folder for k, folder in enumerate(ccm)} | {"captions": captions}
     inputs |= {f"objects-{k}": path for k, path in enumerate(listings)}
@@ -244,6 +254,7 @@ def finetune_agp(
         clip=clip,
         ema=ema,
         grow=grow,
+        focus=focus,
         recompute=recompute,
         mixed_precision=mixed_precision,
         checkpoint_every=checkpoint_every,

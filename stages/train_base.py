@@ -51,6 +51,9 @@ def train_base(
     grow: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the steps at half resolution, first.")
     ] = 0.4,
+    focus: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of samples with noise of middling strength.")
+    ] = 0.7,
     width: Annotated[
         int, typer.Option(min=8, help="Channels of the first level; a multiple of 8.")
     ] = 32,
@@ -74,6 +77,7 @@ def train_base(
 
     require_alone("train-base")
     params = {"steps": steps, "batch": batch, "lr": lr, "ema": ema, "text_dropout": text_dropout}
+    params |= {"focus": focus}
     params |= {"grow": grow, "width": width, "mixed_precision": mixed_precision, "half": half}
     params |= {"seed": seed}
     inputs = {f"views-{k}": folder for k, folder in enumerate(views)} | {"captions": captions}
@@ -148,6 +152,7 @@ def train_base(
         lr=lr,
         ema=ema,
         grow=grow,
+        focus=focus,
         mixed_precision=mixed_precision,
         checkpoint_every=checkpoint_every,
         sample_every=sample_every,

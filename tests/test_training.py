@@ -27,7 +27,7 @@ from sdtool.priors.fresh import fresh_base
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.measure import turntable_cameras
 from sdtool.priors.team import Team
-from sdtool.priors.training import Plan, seeded_noise, train
+from sdtool.priors.training import Plan, draw_times, seeded_noise, train
 from sdtool.ranks import Ranks
 
 
@@ -524,3 +524,16 @@ def test_wrong_sizes_and_options_are_named_with_a_cure(base, views, tmp_path, ca
     assert "multiple of 8" in capsys.readouterr().err
     assert run([*fresh, "--device", "abacus"]) == 2
     assert "try cpu" in capsys.readouterr().err
+
+
+def test_times_are_uniform_or_of_the_middle():
+    alphas = fresh_base(["a red disc"], size=16, width=8).alphas_cumprod
+    generator = torch.Generator().manual_seed(0)
+    plain = draw_times(alphas, 20000, 0.0, generator)
+    assert plain.dtype == torch.int64 and plain.min() == 0 and plain.max() == 999
+    assert plain.float().mean() == pytest.approx(499.5, abs=8)
+    middle = draw_times(alphas, 20000, 1.0, generator)
+    level = torch.logit(alphas.double())[middle]
+    assert level.mean() == pytest.approx(-1, abs=0.1) and level.std() == pytest.approx(2, abs=0.1)
+    half = draw_times(alphas, 20000, 0.5, generator)
+    assert (half > 900).float().mean() == pytest.approx(0.05, abs=0.01)
