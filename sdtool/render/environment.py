@@ -21,8 +21,9 @@ SIZE = (128, 256)
 EXPOSURE = 0.81
 """Mean radiance over the sphere that maps are scaled to, unless an exposure is given.
 
-So a matt mid-grey object under the neutral light comes out at its base colour on average: what
-it reflects at its surface, about a tenth, comes on top of what its colour sends back.
+So a rough mid-grey object under the neutral light comes out at its base colour on average, seen
+from where cameras stand. Less than 1: its surface reflects some light beside what its colour sends
+back, and cameras see more of the top, which gets more.
 """
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from sdtool.render.environment import Environment
 
 DIELECTRIC = 0.04  # F0 of what is not metal
+SHOULDER = 0.8  # 0.91 sRGB-encoded
 
 
 def shade_pbr(
@@ -52,8 +53,15 @@ def _reflectance(
 
 
 def tone(radiance: torch.Tensor) -> torch.Tensor:
-    """Linear radiance → sRGB-encoded colour in [0, 1]: clipped at 1, where its gradient ends."""
-    return linear_to_srgb(radiance.clamp(0, 1))
+    """Linear radiance ≥ 0 → sRGB-encoded colour in [0, 1].
+
+    Radiance up to `SHOULDER` keeps its colour. What is brighter bends toward 1 where a clip would
+    end its shading and its gradient: half of a white object is brighter than 1 under any light that
+    shows mid-grey as mid-grey.
+    """
+    room = 1 - SHOULDER
+    bent = 1 - room * torch.exp((SHOULDER - radiance.clamp(min=SHOULDER)) / room)
+    return linear_to_srgb(torch.where(radiance > SHOULDER, bent, radiance.clamp(min=0)))
 
 
 def perturbed_normal(normal: torch.Tensor, detail: torch.Tensor) -> torch.Tensor:
