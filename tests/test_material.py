@@ -18,6 +18,8 @@ from sdtool.render.pbr import (
     tone,
 )
 from sdtool.render.prefilter import texel_directions
+from sdtool.shapes.field import Field
+from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.material import CHANNELS, Material, PyramidField
 
 HALF = 0.6
@@ -257,6 +259,16 @@ def test_a_fresh_material_is_grey_rough_and_smooth():
     assert torch.allclose(values.roughness, torch.tensor(0.7))
     assert torch.allclose(values.metallic, torch.tensor(0.02)) and not values.detail.any()
     assert [tuple(v.shape) for v in values] == [(50, 3), (50, 1), (50, 1), (50, 3)]
+
+
+def test_a_hash_grid_makes_a_fresh_material_too():
+    grid = HashGrid(4, 2, 10, 8, 1.6, backend="torch", generator=generator())
+    material = Material(Field(grid, CHANNELS, HALF, 16, generator=generator()))
+    values = material(HALF * directions(50))
+    for value, first in zip(values, (0.5, 0.7, 0.02, 0.0), strict=True):
+        assert torch.allclose(value, torch.tensor(first), atol=2e-3)
+    sum(value.sum() for value in values).backward()
+    assert all(p.grad is not None and p.grad.any() for p in material.parameters())
 
 
 @pytest.mark.parametrize("extreme", [-1e4, 1e4])
