@@ -84,6 +84,15 @@ def lift(
     scale: Annotated[
         float, typer.Option(min=0, help="Factor on the guidance scales of the preset.")
     ] = 1.0,
+    view_prompts: Annotated[
+        bool | None,
+        typer.Option(
+            "--view-prompts/--no-view-prompts",
+            help="Add 'front view', … to the prompt. [default: unless the base is a small one]",
+            show_default=False,
+        ),
+    ] = None,
+    negative: Annotated[str, typer.Option(help="Prompt of what is not wanted.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another shape.")] = 0,
     engine: Annotated[Engine, typer.Option(help="Where many prompts are lifted.")] = Engine.local,
     workers: Annotated[
@@ -106,7 +115,20 @@ def lift(
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"')
     from sdtool.lifting.run import Lift
 
-    lifting = Lift(rep, agp, base, preset, chosen, lambda_ori, lambda_align, scale, seed, overwrite)
+    lifting = Lift(
+        rep=rep,
+        agp=agp,
+        base=base,
+        preset=preset,
+        plan=chosen,
+        lambda_ori=lambda_ori,
+        lambda_align=lambda_align,
+        scale=scale,
+        by_view=view_prompts,
+        negative=negative,
+        seed=seed,
+        overwrite=overwrite,
+    )
     if not prompts:
         return lifting((prompt, out or Path("runs") / _slug(prompt)))
     return _lift_all(lifting, _read(prompts), out or Path("runs"), engine, workers)

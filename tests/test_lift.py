@@ -129,7 +129,7 @@ def test_settings_change_a_phase_or_the_plan():
         ("coarse.lr=nan", "it should look like 0.07"),
         ("coarse.t_high=0.5", "it should look like [0.98, 0.4]"),
         ("coarse.t_high=[0.5, 0.01]", "go from t_low, 0.02, up to at most 1"),
-        ("coarse.sees=depth", "sees is not one of normal, rgb"),
+        ("coarse.sees=depth", "sees is not one of normal, normal_latent, rgb"),
         ("coarse.weighting=flat", "weighting is not one of one_minus_alpha, sqrt_alpha"),
         ("half=0", "half must be above 0"),
     ],

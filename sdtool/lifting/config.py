@@ -16,7 +16,9 @@ class Phase:
 
     scene: "density" (coarse), "surface" (DMTet) or "color" (geometry frozen).
     views: cameras a step, spread evenly in azimuth. size: rendered pixels a side, averaged down to
-    the prior's own size. sees: what the base prior is shown, "normal" or "rgb". lambda_*: weights of
+    the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
+    normals and mask without the VAE. normal_turn: largest turn about +Y, in degrees, that each step
+    gives the normals which the base sees. lambda_*: weights of
     the two score-distillation terms, as (first quarter, rest): the AGP may lead alone at first.
     scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
     end, as a share of the schedule, falling linearly over the first 70%. smooth: weight of the
@@ -39,6 +41,7 @@ class Phase:
     weighting: str = "one_minus_alpha"
     smooth: float = 0.0
     subdivide: int = 0
+    normal_turn: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ PREVIEW = replace(
     samples=32,
 )
 
-CHOICES = {"sees": ("normal", "rgb"), "weighting": tuple(WEIGHTINGS)}
+CHOICES = {"sees": ("normal", "normal_latent", "rgb"), "weighting": tuple(WEIGHTINGS)}
 PRESETS = {"tiny-cpu": TINY_CPU, "preview": PREVIEW}
 
 

@@ -1,10 +1,13 @@
 """The two priors' pull on rendered maps: λ_ori · SDS(base) + λ_align · SDS(AGP) (paper, section 3.2)."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
 from sdtool import schedules, sds
 from sdtool.lifting.config import Phase
+from sdtool.lifting.prompts import Prompts
 
 
 class Guidance:
@@ -12,7 +15,8 @@ class Guidance:
 
     base, agp: objects with `encode_text`, `encode_image`, `predict_noise`, `add_noise`,
     `alphas_cumprod` (a `sdtool.priors` Prior). lambda_ori, lambda_align multiply the phases' weights;
-    0 leaves a prior out. scale multiplies the phases' guidance scales.
+    0 leaves a prior out. scale multiplies the phases' guidance scales. by_view: tell both priors the
+    side that is seen. negative: what is not wanted.
     """
 
     def __init__(
@@ -23,15 +27,15 @@ class Guidance:
         lambda_ori: float = 1.0,
         lambda_align: float = 1.0,
         scale: float = 1.0,
+        by_view: bool = False,
+        negative: str = "",
     ):
         self.base, self.agp, self.scale = base, agp, scale
         self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
-        with torch.no_grad():
-            self.text = {
-                "rgb": base.encode_text(["", prompt]),
-                "normal": base.encode_text(["", base.normal_prompt(prompt)]),
-            }
-            self.text_agp = agp.encode_text(["", prompt])
+        normal = Prompts(base, prompt, by_view, negative, base.normal_prompt)
+        color = Prompts(base, prompt, by_view, negative)
+        self.prompts = {"rgb": color, "normal": normal, "normal_latent": normal}
+        self.prompts_agp = Prompts(agp, prompt, by_view, negative)
 
     def loss(
         self,
@@ -48,42 +52,60 @@ class Guidance:
         strength: factor on the guidance scales (lowered after a rollback).
         """
         upper = schedules.linear(*phase.t_high, end=0.7)(progress)
-        late = int(progress >= 0.25)
         total, sizes = torch.zeros(()), {}
-        weight = self.lambda_align * phase.lambda_align[late]
+        weight = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
         if weight > 0:
             x = self.agp.encode_map(_resize(maps["ccm"], self.agp.sample_size))
             scale = phase.scale_align * self.scale * strength
-            term = self._term(self.agp, x, self.text_agp, scale, phase, upper, generator, c2w)
+            term = self._term(self.agp, x, self.prompts_agp, scale, phase, upper, generator, c2w)
             sizes["align"] = term.detach().item()
             total = total + weight * term
-        weight = self.lambda_ori * phase.lambda_ori[late]
+        weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
         if self.lambda_align == 0 and phase.scene != "color":
             weight = self.lambda_ori  # without an AGP the base must lead from the first step
         if weight > 0:
-            x = self._base_image(maps[phase.sees], generator)
+            x = self._base_image(maps, phase, generator)
             scale = phase.scale_ori * self.scale * strength
-            text = self.text[phase.sees]
-            term = self._term(self.base, x, text, scale, phase, upper, generator, None)
+            text = self.prompts[phase.sees]
+            term = self._term(self.base, x, text, scale, phase, upper, generator, c2w)
             sizes["ori"] = term.detach().item()
             total = total + weight * term
         return total, sizes
 
-    def _term(self, prior, x, text, scale, phase, upper, generator, c2w) -> torch.Tensor:
-        """One prior's SDS loss on x (N, C, h, w); text: (2, L, C), the empty prompt first."""
+    def _term(self, prior, x, prompts, scale, phase, upper, generator, c2w) -> torch.Tensor:
+        """One prior's SDS loss on x (N, C, h, w); a base ignores the cameras."""
         t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
+        text, empty = prompts.at(c2w), prompts.empty
         return sds.sds_loss(
-            prior, x, t, noise, text[1:], text[:1], scale, c2w=c2w, weighting=phase.weighting
+            prior, x, t, noise, text, empty, scale, c2w=c2w, weighting=phase.weighting
         )
 
-    def _base_image(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A map in the base's own space: as it is if the base takes maps, else as a picture over a
-        random grey, which no part of the shape can pass for."""
+    def _base_image(
+        self, maps: dict[str, torch.Tensor], phase: Phase, generator: torch.Generator
+    ) -> torch.Tensor:
+        """What the base sees, in its own space.
+
+        Maps as they are if the base takes maps, else pictures over a random grey, which no part of the
+        shape can pass for. "normal_latent": normals and mask themselves as the latent (Fantasia3D).
+        """
+        image = maps["rgb" if phase.sees == "rgb" else "normal"]
+        if phase.sees != "rgb" and phase.normal_turn:
+            turn = (2 * torch.rand((), generator=generator) - 1) * math.radians(phase.normal_turn)
+            image = torch.cat([_turned(image[:, :3], turn), image[:, 3:]], dim=1)
+        if phase.sees == "normal_latent":
+            return self.base.encode_map(_resize(image, self.base.sample_size))
         if not self.base.takes_maps:
             grey = 2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1
             image = image[:, :3] + grey * (1 - image[:, 3:]) / 2
         return self.base.encode_image(image)
+
+
+def _turned(normals: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """World normals (N, 3, H, W), all turned about +Y by `angle` radians."""
+    c, s = torch.cos(angle), torch.sin(angle)
+    x, y, z = normals.unbind(dim=1)
+    return torch.stack([c * x + s * z, y, c * z - s * x], dim=1)
 
 
 def _resize(image: torch.Tensor, size: int) -> torch.Tensor:

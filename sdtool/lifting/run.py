@@ -25,7 +25,8 @@ class Lift:
     """What to lift and how. Called, it does so; it may be sent to another process.
 
     agp: a folder, or tiny. base: likewise, or a hub id; "" for the AGP's own. lambda_ori,
-    lambda_align, scale: factors on the weights and the guidance scales of the plan.
+    lambda_align, scale: factors on the weights and the guidance scales of the plan. by_view: name the
+    side in the prompt; None for bases of an open vocabulary only.
     """
 
     rep: str
@@ -36,6 +37,8 @@ class Lift:
     lambda_ori: float
     lambda_align: float
     scale: float
+    by_view: bool | None
+    negative: str
     seed: int
     overwrite: bool
 
@@ -46,7 +49,7 @@ class Lift:
         params = {"prompt": prompt, "rep": self.rep, "agp": self.agp, "base": self.base}
         params |= {"preset": self.preset, "settings": asdict(self.plan), "scale": self.scale}
         params |= {"lambda_ori": self.lambda_ori, "lambda_align": self.lambda_align}
-        params |= {"seed": self.seed}
+        params |= {"by_view": self.by_view, "negative": self.negative, "seed": self.seed}
         given = {"agp": self.agp, "base": self.base}
         given["init"] = self.plan.init if self.plan.init not in STARTS else ""
         record = artifacts.begin(
@@ -91,8 +94,16 @@ def _lift(record: artifacts.StageRecord, plan: Plan, params: dict) -> artifacts.
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
     look = camera_of(params["agp"])
     record.clear()
+    by_view = params["by_view"]
     guidance = Guidance(
-        prior, geometric, prompt, params["lambda_ori"], params["lambda_align"], params["scale"]
+        prior,
+        geometric,
+        prompt,
+        params["lambda_ori"],
+        params["lambda_align"],
+        params["scale"],
+        prior.vocabulary is None if by_view is None else by_view,
+        params["negative"],
     )
     number, step, strength, scene, adam = 0, 0, 1.0, None, None
     if saved := loop.load(out):

@@ -1,0 +1,36 @@
+"""What the priors are told: the prompt, maybe with the side that is seen, and what is not wanted."""
+
+import numpy as np
+import torch
+
+from sdtool.cameras import azimuth_elevation
+
+SIDES = ("front view", "side view", "back view", "overhead view")
+FRONT, OVERHEAD = np.radians(45), np.radians(60)
+
+
+class Prompts:
+    """Text embeddings of one prompt for a prior.
+
+    by_view: add to the prompt from where it is seen (DreamFusion, section 3.2). negative: what the
+    unconditional side of the guidance is told. in_words: prompt → what the prior is told.
+    """
+
+    def __init__(self, prior, prompt: str, by_view: bool, negative: str = "", in_words=str):
+        texts = [f"{prompt}, {side}" for side in SIDES] if by_view else [prompt]
+        with torch.no_grad():
+            self.empty = prior.encode_text([negative])
+            self.text = prior.encode_text([in_words(text) for text in texts])
+
+    def at(self, c2w: torch.Tensor) -> torch.Tensor:
+        """(N, L, C) embeddings for cameras (N, 4, 4); (1, L, C) if the view does not matter."""
+        return self.text if len(self.text) == 1 else self.text[side_of(c2w)]
+
+
+def side_of(c2w: torch.Tensor) -> torch.Tensor:
+    """(N,) int64 index into `SIDES` of what cameras (N, 4, 4) see: the front is within 45° of +Z, the
+    back within 45° of −Z; overhead is from 60° up."""
+    azimuth, elevation = azimuth_elevation(c2w.cpu().numpy())
+    turn = np.abs(azimuth)
+    side = np.where(turn < FRONT, 0, np.where(turn > np.pi - FRONT, 2, 1))
+    return torch.from_numpy(np.where(elevation > OVERHEAD, 3, side))

@@ -1,0 +1,97 @@
+"""What the priors are told and shown: sides in prompts, normals as latents, turned normals."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sdtool.cameras import orbit, rotate_y
+from sdtool.lifting.config import TINY_CPU
+from sdtool.lifting.guidance import Guidance, _turned
+from sdtool.lifting.prompts import SIDES, Prompts, side_of
+from sdtool.priors.agp import fresh_agp
+from sdtool.priors.fresh import fresh_base
+
+TEXTS = [f"a red corgi, {side}" for side in SIDES] + ["ugly"]
+PHASE = TINY_CPU.phases[1]
+
+
+@pytest.fixture(scope="module")
+def priors():
+    base = fresh_base(TEXTS, size=16, width=8)
+    return base, fresh_agp(base, torch.Generator().manual_seed(0))
+
+
+def cameras(azimuth, elevation) -> torch.Tensor:
+    """Cameras at angles in degrees."""
+    angles = np.radians(np.broadcast_arrays(azimuth, elevation))
+    return torch.from_numpy(orbit(*angles, np.full(len(angles[0]), 2.0)))
+
+
+def test_the_side_that_a_camera_sees():
+    around = cameras([0, 40, -40, 50, -90, 130, 140, 180, -140], 10.0)
+    assert side_of(around).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert side_of(cameras([0, 90, 180], 70.0)).tolist() == [3, 3, 3]
+
+
+def test_prompts_name_the_side(priors):
+    base, _ = priors
+    told = Prompts(base, "a red corgi", by_view=True, negative="ugly")
+    c2w = cameras([180, 0], 0.0)
+    with torch.no_grad():
+        expected = base.encode_text(["a red corgi, back view", "a red corgi, front view"])
+        assert torch.allclose(told.at(c2w), expected, atol=1e-6)
+        assert torch.equal(told.empty, base.encode_text(["ugly"]))
+        plain = Prompts(base, "a red corgi", by_view=False, in_words=base.normal_prompt)
+        assert torch.equal(plain.at(c2w), base.encode_text(["a red corgi, normal map"]))
+        assert torch.equal(plain.empty, base.encode_text([""]))
+
+
+def test_normals_turn_as_positions_do():
+    normals = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    turned = _turned(normals, torch.tensor(0.7))
+    rows = normals.movedim(1, -1).reshape(-1, 3).numpy()
+    expected = rotate_y(rows, 0.7).reshape(2, 4, 4, 3)
+    np.testing.assert_allclose(turned.movedim(1, -1).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("sees", ["normal", "normal_latent"])
+def test_the_base_is_shown_what_the_phase_says(priors, sees):
+    phase = replace(PHASE, sees=sees)
+    guidance = Guidance(*priors, "a red corgi")
+    normal = torch.rand(2, 4, 32, 32, requires_grad=True)
+    shown = guidance._base_image({"normal": normal}, phase, torch.Generator())
+    expected = torch.nn.functional.avg_pool2d(normal, 2)  # a pixel base has no VAE to pass
+    assert torch.allclose(shown, expected, atol=1e-6)
+    turned = replace(phase, normal_turn=180.0)
+    other = guidance._base_image({"normal": normal}, turned, torch.Generator().manual_seed(1))
+    assert torch.equal(other[:, 1], shown[:, 1]) and torch.equal(other[:, 3], shown[:, 3])
+    assert not torch.allclose(other[:, 0], shown[:, 0], atol=0.05)
+    length = (shown[:, 0].square() + shown[:, 2].square()).sqrt()
+    assert torch.allclose((other[:, 0].square() + other[:, 2].square()).sqrt(), length, atol=1e-5)
+
+
+def test_both_priors_pull_with_their_weights(priors):
+    maps = {name: torch.rand(2, 4, 16, 16) * 2 - 1 for name in ("ccm", "normal")}
+    c2w = cameras([0, 90], 10.0)
+
+    def pull(progress=0.5, **weights):
+        for value in maps.values():
+            value.requires_grad_(True).grad = None
+        guidance = Guidance(*priors, "a red corgi", by_view=True, **weights)
+        generator = torch.Generator().manual_seed(0)
+        loss, sizes = guidance.loss(maps, c2w, PHASE, progress, 1.0, generator)
+        loss.backward()
+        return sizes, {k: v.grad for k, v in maps.items()}
+
+    sizes, both = pull()
+    assert sizes.keys() == {"align", "ori"} and all(math.isfinite(v) for v in sizes.values())
+    sizes, alone = pull(lambda_ori=0.0)
+    assert sizes.keys() == {"align"} and alone["normal"] is None
+    assert torch.equal(alone["ccm"], both["ccm"])  # the same noise, whatever the base does after it
+    _, twice = pull(lambda_ori=0.0, lambda_align=2.0)
+    assert torch.allclose(twice["ccm"], 2 * alone["ccm"], atol=1e-6)
+    sizes, led = pull(lambda_align=0.0)
+    assert sizes.keys() == {"ori"} and led["ccm"] is None and led["normal"].abs().sum() > 0
