@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,7 @@ def begin(
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     """The first thing in which two records of a stage differ, in words; empty if they agree."""
-    before, now = old.get("params", {}), new["params"]
+    before, now = (dict(_leaves(head.get("params", {}))) for head in (old, new))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             return f"{key}: {before.get(key)} there, {now.get(key)} now"
@@ -204,6 +204,18 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
         if (there or {}).get("digest") != (here or {}).get("digest"):
             return f"its input {key} has changed"
     return ""
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The plain values in nested tables, with their places: ("settings.coarse.steps", 400)."""
+    if not isinstance(value, dict | list) or not value:
+        yield name, value
+        return
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in pairs:
+        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+            key = inner["name"]
+        yield from _leaves(inner, f"{name}.{key}" if name else str(key))
 
 
 def _remove_inside(out: Path, name: str) -> None:

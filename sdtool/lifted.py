@@ -1,5 +1,6 @@
 """Reading a finished lift: the mesh it made, its material and what it was asked for."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ def read_lift(run: str | Path) -> Lifted:
         raise _spoiled(run, f"{run / MATERIAL} has NaN or infinite colours")
     if "half" not in metadata:
         return Lifted(mesh, record, vertex_material(mesh))
+    if "material" in metadata:
+        return Lifted(mesh, record, _stored_material(run, material, metadata))
     grids = []
     while (name := GRID.format(len(grids))) in material:
         grids.append(material[name])
@@ -78,6 +81,37 @@ def field_material(grids: list[np.ndarray], half: float) -> Material:
     def material(points: np.ndarray) -> Surface:
         raw = sample_grid(composed, torch.from_numpy(np.ascontiguousarray(points)), half)
         return plain_surface(torch.sigmoid(raw).numpy())
+
+    return material
+
+
+def _stored_material(run: Path, tensors: dict[str, np.ndarray], metadata: dict) -> Material:
+    """The physically based material of a lift."""
+    import torch
+
+    from sdtool.shapes.material import hash_material
+
+    state = {
+        name.removeprefix("material."): torch.from_numpy(value)
+        for name, value in tensors.items()
+        if name.startswith("material.")
+    }
+    try:
+        made = hash_material(float(metadata["half"]), **json.loads(metadata["material"]))
+        made.load_state_dict(state)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise _spoiled(run, f"{run / MATERIAL} holds a damaged material ({reason})") from None
+
+    @torch.no_grad()
+    def material(points: np.ndarray) -> Surface:
+        values = made(torch.from_numpy(np.ascontiguousarray(points)))
+        return Surface(
+            values.base_color.numpy(),
+            values.roughness[:, 0].numpy(),
+            values.metallic[:, 0].numpy(),
+            values.detail.numpy() if made.detail else None,
+        )
 
     return material
 

@@ -26,6 +26,8 @@ Examples:
 
     sdtool lift "a corgi" --init dog.glb
 
+    sdtool lift "a golden teapot" --appearance pbr --environment studio.hdr
+
     sdtool lift --prompts wishes.txt --out runs/wishes --workers 2
 """
 
@@ -68,6 +70,13 @@ def lift(
             help="Start: density, sphere, ellipsoid, or a mesh file; default: the preset's."
         ),
     ] = "",
+    appearance: Annotated[
+        Literal["color", "pbr"],
+        typer.Option(help="Plain colours, or a physically based material."),
+    ] = "color",
+    environment: Annotated[
+        str, typer.Option(help="Light on a pbr material: neutral, or an .hdr file.")
+    ] = "neutral",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a setting: coarse.steps=500. Repeatable."),
@@ -100,9 +109,12 @@ def lift(
     ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result | None:
-    from sdtool.lifting.config import as_toml, override, plan, starting_from
+    from dataclasses import replace
+
+    from sdtool.lifting.config import as_toml, override, painted_as, plan, starting_from
 
     chosen = starting_from(plan(preset), init) if init else plan(preset)
+    chosen = replace(painted_as(chosen, appearance), environment=environment)
     chosen = override(chosen, settings or [])
     if print_config:
         print(as_toml(chosen), end="")

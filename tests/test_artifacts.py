@@ -499,3 +499,13 @@ def test_object_rng_depends_on_seed_and_uid_alone():
     code = "from sdtool.objects import object_rng; print(object_rng(0, 'corgi').integers(2**60))"
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert int(fresh.stdout) == first
+
+
+def test_a_difference_deep_inside_is_named_alone(tmp_path):
+    def settings(steps):
+        return {"settings": {"phases": [{"name": "fine", "steps": steps, "t": [0, 1]}], "half": 1}}
+
+    begin(tmp_path / "a", "lift", params=settings(5)).finish(counts={}, outputs=[])
+    with pytest.raises(UsageError, match=r"\(settings.phases.fine.steps: 5 there, 6 now\)"):
+        begin(tmp_path / "a", "lift", params=settings(6))
+    assert begin(tmp_path / "a", "lift", params=settings(5)).is_done

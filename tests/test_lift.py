@@ -20,12 +20,13 @@ from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import InputError, SdtoolError
 from sdtool.files import read_json
 from sdtool.glb import read_glb, write_glb
+from sdtool.lifted import read_lift
 from sdtool.lifting import config, loop
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import AXES, initial_sdf
+from sdtool.lifting.painting import ColorScene
 from sdtool.lifting.scenes import (
-    ColorScene,
     DensityScene,
     RunningBox,
     SurfaceScene,
@@ -249,6 +250,38 @@ cli.main({command!r})
     assert "the geometry phase needs more memory" in ended.stderr
     assert "try --preset preview" in ended.stderr and "Traceback" not in ended.stderr
     assert not (out / "log.jsonl").exists()
+
+
+# What covers the shape
+
+
+def test_a_physically_based_material_is_lifted_and_exported(tmp_path, capsys):
+    light = tmp_path / "sky.hdr"
+    pixels = np.tile(np.array([[96, 128, 160, 128]], np.uint8), (32, 1))
+    light.write_bytes(b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 4 +X 8\n" + pixels.tobytes())
+    run = tmp_path / "run"
+    command = ["lift", "a corgi", "--init", "sphere", "--appearance", "pbr", "--out", str(run)]
+    command += [*QUICK, "--set", "color.steps=4", "--set", "detail=0.5"]
+    assert cli.run([*command, "--environment", str(light)]) == 0
+    lifted = read_lift(run)
+    surface = lifted.material(lifted.mesh.v_pos)
+    assert np.abs(surface.base_color - lifted.mesh.v_color).max() < 1e-5
+    assert surface.roughness.shape == surface.metallic.shape == (len(lifted.mesh.v_pos),)
+    assert np.ptp(surface.base_color) > 0 and surface.detail.shape == surface.base_color.shape
+    capsys.readouterr()
+    assert cli.run([*command]) == 2
+    assert "settings.environment" in capsys.readouterr().err
+    out = tmp_path / "model.glb"
+    assert cli.run(["export", str(run), "--out", str(out), "--texture-size", "64"]) == 0
+    assert read_glb(out).t_pos_idx.shape[0] > 100
+
+
+def test_an_environment_that_is_missing_is_named(tmp_path, capsys):
+    command = ["lift", "a corgi", "--init", "sphere", "--appearance", "pbr", *QUICK]
+    command += ["--environment", str(tmp_path / "no.hdr"), "--out", str(tmp_path / "run")]
+    assert cli.run(command) == 1
+    assert "no.hdr" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
 # Steps and their randomness

@@ -14,7 +14,8 @@ from sdtool.sds import WEIGHTINGS
 class Phase:
     """One phase: what is optimised, for how long, and how strongly each prior pulls.
 
-    scene: "density" (coarse), "surface" (DMTet) or "color" (geometry frozen).
+    scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
+    "material" (physically based).
     views: cameras a step, spread evenly in azimuth. size: rendered pixels a side, averaged down to
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
     normals and mask without the VAE. normal_turn: largest turn about +Y, in degrees, that each step
@@ -50,7 +51,9 @@ class Plan:
 
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
     of. tet_resolution: cells a side of the tetrahedral grid. samples: along a ray of the density.
-    half: half a side of the cube that holds the shape.
+    half: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
+    light on a material; log2_table: size of its hash grid; metallic, detail: the most metal and
+    relief that it may have.
     """
 
     phases: tuple[Phase, ...]
@@ -58,6 +61,10 @@ class Plan:
     tet_resolution: int = 48
     samples: int = 48
     half: float = 0.6
+    environment: str = "neutral"
+    log2_table: int = 14
+    metallic: float = 1.0
+    detail: float = 0.0
 
 
 # Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
@@ -108,6 +115,7 @@ PREVIEW = replace(
     samples=32,
 )
 
+APPEARANCES = {"color": ("color", {}), "pbr": ("material", {"lr": 0.01})}
 CHOICES = {"sees": ("normal", "normal_latent", "rgb"), "weighting": tuple(WEIGHTINGS)}
 PRESETS = {"tiny-cpu": TINY_CPU, "preview": PREVIEW}
 
@@ -129,6 +137,18 @@ def starting_from(plan: Plan, init: str) -> Plan:
         for phase in plan.phases
     ]
     return replace(plan, init=init, phases=tuple(phases))
+
+
+def painted_as(plan: Plan, appearance: str) -> Plan:
+    """The plan with plain colours ("color") or a physically based material ("pbr") at its end."""
+    if appearance not in APPEARANCES:
+        raise UsageError(f"--appearance {appearance} is not one of {', '.join(APPEARANCES)}")
+    scene, change = APPEARANCES[appearance]
+    phases = [
+        replace(phase, scene=scene, **change) if phase.scene in ("color", "material") else phase
+        for phase in plan.phases
+    ]
+    return replace(plan, phases=tuple(phases))
 
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan

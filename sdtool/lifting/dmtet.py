@@ -1,4 +1,4 @@
-"""`--rep dmtet`: a density for the coarse phase, DMTet for the geometry, a colour field on its surface.
+"""`--rep dmtet`: a density for the coarse phase, DMTet for the geometry, then its surface is painted.
 
 The surface alone cannot grow parts that it does not have, so the coarse phase is a short density
 warm start. The paper's DMTet pipeline starts from an ellipsoid instead, as `init` can.
@@ -13,8 +13,8 @@ from torch import nn
 from sdtool.files import write_tensors
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.initial import initial_sdf
+from sdtool.lifting.painting import ColorScene, MaterialScene, PaintedScene
 from sdtool.lifting.scenes import (
-    ColorScene,
     DensityScene,
     SurfaceScene,
     VanishedError,
@@ -22,6 +22,7 @@ from sdtool.lifting.scenes import (
     largest_component,
 )
 from sdtool.meshes import Mesh, face_normals
+from sdtool.render.environment import neutral_environment, read_environment
 from sdtool.shapes.dmtet import DMTetShape
 
 
@@ -48,7 +49,16 @@ def next_scene(previous: nn.Module, phase: Phase, plan: Plan) -> nn.Module:
                 "the geometry phase left no surface; try another --seed with --overwrite"
             )
         v_pos, faces = largest_component(v_pos, faces)
-    return ColorScene(v_pos, faces, plan.half)
+    return _painted(phase, v_pos, faces, plan)
+
+
+def _painted(phase: Phase, v_pos, faces, plan: Plan) -> PaintedScene:
+    if phase.scene == "color":
+        return ColorScene(v_pos, faces, plan.half)
+    named = plan.environment
+    light = neutral_environment() if named == "neutral" else read_environment(named)
+    options = {"log2_table": plan.log2_table, "metallic": plan.metallic, "detail": plan.detail}
+    return MaterialScene(v_pos, faces, plan.half, light, options)
 
 
 def _surface(sdf0: torch.Tensor, plan: Plan) -> SurfaceScene:
@@ -63,17 +73,17 @@ def restored_scene(number: int, tensors: dict[str, torch.Tensor], plan: Plan) ->
     elif kind == "surface":
         scene = _surface(tensors["shape.sdf0"], plan)
     else:
-        scene = ColorScene(tensors["v_pos"], tensors["t_pos_idx"], plan.half)
+        scene = _painted(plan.phases[number], tensors["v_pos"], tensors["t_pos_idx"], plan)
     scene.load_state_dict(tensors)
     return scene
 
 
 @torch.no_grad()
-def finished(scene: ColorScene, out: Path) -> Mesh:
+def finished(scene: PaintedScene, out: Path) -> Mesh:
     """Write `shape.safetensors` and `material.safetensors`; return the coloured mesh.
 
     shape: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. material: v_color (V, 3) float32 sRGB and
-    the colour field's grids, and in the metadata `half`, half a side of the field's cube.
+    what the scene stores, from which `sdtool.lifted` makes the material again.
     """
     color = scene.color_at(scene.v_pos)
     mesh = Mesh(scene.v_pos.numpy(), scene.t_pos_idx.numpy(), color.numpy().astype(np.float32))
@@ -83,10 +93,7 @@ def finished(scene: ColorScene, out: Path) -> Mesh:
         )
     shape = {"v_pos": mesh.v_pos, "t_pos_idx": mesh.t_pos_idx}
     write_tensors(out / "shape.safetensors", shape, {})
-    field = {f"color.{k}": v.numpy() for k, v in scene.field.state_dict().items()}
-    write_tensors(
-        out / "material.safetensors",
-        {"v_color": mesh.v_color, **field},
-        {"half": str(scene.half)},
-    )
+    tensors, metadata = scene.stored()
+    field = {name: value.numpy() for name, value in tensors.items()}
+    write_tensors(out / "material.safetensors", {"v_color": mesh.v_color, **field}, metadata)
     return mesh

@@ -52,6 +52,7 @@ class Lift:
         params |= {"by_view": self.by_view, "negative": self.negative, "seed": self.seed}
         given = {"agp": self.agp, "base": self.base}
         given["init"] = self.plan.init if self.plan.init not in STARTS else ""
+        given["environment"] = self.plan.environment
         record = artifacts.begin(
             out,
             "lift",

@@ -1,8 +1,8 @@
 """What a lift optimises, phase after phase. Every scene renders the same maps for the same guidance.
 
 `render(c2w, fov, size, generator)` returns maps (N, 4, size, size) in the form of `sdtool.ccm`:
-"ccm" and "normal" from geometry scenes, "rgb" from the colour scene. A scene is a torch module whose
-`state_dict` is its whole state.
+"ccm" and "normal" from the geometry scenes here, "rgb" from those of `sdtool.lifting.painting`. A
+scene is a torch module whose `state_dict` is its whole state.
 """
 
 import numpy as np
@@ -10,14 +10,12 @@ import torch
 from torch import nn
 
 from sdtool.cameras import pixel_rays, world_to_clip
-from sdtool.ccm import canonical_coordinates, encode_map
+from sdtool.ccm import canonical_coordinates
 from sdtool.errors import SdtoolError
 from sdtool.render.raster import antialias, interpolate, rasterize
-from sdtool.render.shading import headlight, shade
 from sdtool.render.volume import render_grid
 from sdtool.shapes.density import SHARPNESS, DensityShape
 from sdtool.shapes.dmtet import DMTetShape, normals
-from sdtool.shapes.grids import GridPyramid, sample_grid
 
 CURE = "lower --scale or try another --seed, with --overwrite"
 BOX_MEMORY, BOX_EVERY = 0.7, 10
@@ -103,46 +101,6 @@ class SurfaceScene(nn.Module):
 
     def regulariser(self) -> torch.Tensor:
         return self.shape.roughness()
-
-
-class ColorScene(nn.Module):
-    """Colour phase: a frozen mesh and a colour pyramid, lit by the headlight.
-
-    v_pos: (V, 3) float32. t_pos_idx: (F, 3) int32.
-    """
-
-    LEVELS = (6, 12, 24, 48)
-
-    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half: float):
-        super().__init__()
-        self.register_buffer("v_pos", v_pos.detach().clone())
-        self.register_buffer("t_pos_idx", t_pos_idx.clone())
-        self.half = half
-        self.field = GridPyramid(self.LEVELS, 3, half)
-
-    def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
-        matrix = torch.from_numpy(world_to_clip(c2w, fov))
-        ones = torch.ones_like(self.v_pos[:, :1])
-        clip = torch.cat([self.v_pos, ones], dim=1) @ matrix.transpose(1, 2)
-        rast = rasterize(clip, self.t_pos_idx, (size, size))
-        attributes = torch.cat([self.v_pos, normals(self.v_pos, self.t_pos_idx)], dim=1)
-        position, normal = interpolate(attributes, rast, self.t_pos_idx).split(3, dim=-1)
-        seen = rast[..., 3] > 0
-        color = torch.zeros_like(position)
-        albedo = self.color_at(position[seen])
-        light = torch.from_numpy(headlight(c2w))[:, None, None].expand_as(normal)[seen]
-        unit = torch.nn.functional.normalize(normal[seen], dim=-1)
-        color = color.index_put(torch.nonzero(seen, as_tuple=True), shade(albedo, unit, light))
-        image = encode_map(color, seen[..., None].to(color.dtype))
-        return {"rgb": _channels_first(image)}
-
-    def color_at(self, points: torch.Tensor) -> torch.Tensor:
-        """(P, 3) sRGB-encoded base colour in (0, 1) at positions (P, 3)."""
-        return torch.sigmoid(sample_grid(self.field.composed(), points, self.half))
-
-    def regulariser(self) -> torch.Tensor:
-        field = self.field.composed()
-        return sum(torch.diff(field, dim=d).square().mean() for d in (2, 3, 4))
 
 
 def _channels_first(image: torch.Tensor) -> torch.Tensor:

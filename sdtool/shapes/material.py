@@ -6,7 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from sdtool.shapes.field import Field
 from sdtool.shapes.grids import GridPyramid, sample_grid
+from sdtool.shapes.hashgrid import HashGrid
 
 CHANNELS = 8
 COLOR, ROUGHNESS = (0.03, 0.97), (0.08, 0.9)  # Fantasia3D's ranges
@@ -59,6 +61,16 @@ class PyramidField(GridPyramid):
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         return sample_grid(self.composed(), points, self.half)
+
+
+def hash_material(
+    half: float, *, log2_table: int = 14, metallic: float = 1.0, detail: float = 0.0, seed: int = 0
+) -> Material:
+    """A `Material` over a hash grid of 16 levels and a perceptron of 2×32, on the CPU, over ±half."""
+    generator = torch.Generator().manual_seed(seed)
+    grid = HashGrid(log2_table=log2_table, backend="numba", generator=generator)
+    field = Field(grid, CHANNELS, half, hidden=32, generator=generator)
+    return Material(field, metallic, detail)
 
 
 def _between(bounds: tuple[float, float], value: torch.Tensor, first: float) -> torch.Tensor:

@@ -1,0 +1,120 @@
+"""The last phase: a frozen mesh and what covers it, lit. Plain colours, or a physically based material."""
+
+import json
+
+import numpy as np
+import torch
+from torch import nn
+
+from sdtool.cameras import world_to_clip
+from sdtool.ccm import encode_map
+from sdtool.render.environment import Environment
+from sdtool.render.pbr import perturbed_normal, shade_pbr, tone
+from sdtool.render.raster import interpolate, rasterize
+from sdtool.render.shading import headlight, shade
+from sdtool.shapes.dmtet import normals
+from sdtool.shapes.grids import GridPyramid, sample_grid
+from sdtool.shapes.material import Material, hash_material
+
+
+class PaintedScene(nn.Module):
+    """A frozen mesh: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. Subclasses say what colour it has."""
+
+    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half: float):
+        super().__init__()
+        self.register_buffer("v_pos", v_pos.detach().clone())
+        self.register_buffer("t_pos_idx", t_pos_idx.clone())
+        self.half = half
+
+    def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
+        """The map "rgb" (N, 4, size, size) from cameras c2w (N, 4, 4)."""
+        matrix = torch.from_numpy(world_to_clip(c2w, fov))
+        ones = torch.ones_like(self.v_pos[:, :1])
+        clip = torch.cat([self.v_pos, ones], dim=1) @ matrix.transpose(1, 2)
+        rast = rasterize(clip, self.t_pos_idx, (size, size))
+        attributes = torch.cat([self.v_pos, normals(self.v_pos, self.t_pos_idx)], dim=1)
+        position, normal = interpolate(attributes, rast, self.t_pos_idx).split(3, dim=-1)
+        seen = rast[..., 3] > 0
+        unit = torch.nn.functional.normalize(normal[seen], dim=-1)
+        view = torch.nonzero(seen, as_tuple=True)[0]
+        lit = self.lit(position[seen], unit, view, c2w, generator)
+        color = torch.zeros_like(position).index_put(torch.nonzero(seen, as_tuple=True), lit)
+        return {"rgb": encode_map(color, seen[..., None].to(color.dtype)).movedim(-1, 1)}
+
+    def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
+        """(P, 3) sRGB-encoded colours that points (P, 3) with unit normals send to the cameras
+        c2w[view]; view: (P,) int64."""
+        raise NotImplementedError
+
+    def color_at(self, points: torch.Tensor) -> torch.Tensor:
+        """(P, 3) sRGB-encoded base colour in (0, 1) at positions (P, 3)."""
+        raise NotImplementedError
+
+    def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        """Tensors and metadata of what covers the mesh, for `material.safetensors`."""
+        raise NotImplementedError
+
+
+class ColorScene(PaintedScene):
+    """A colour pyramid, lit by the headlight of the tiny prior's own pictures."""
+
+    LEVELS = (6, 12, 24, 48)
+
+    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half: float):
+        super().__init__(v_pos, t_pos_idx, half)
+        self.field = GridPyramid(self.LEVELS, 3, half)
+
+    def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
+        light = torch.from_numpy(headlight(c2w))[view]
+        return shade(self.color_at(points), normal, light)
+
+    def color_at(self, points: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(sample_grid(self.field.composed(), points, self.half))
+
+    def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        field = {f"color.{name}": value for name, value in self.field.state_dict().items()}
+        return field, {"half": str(self.half)}
+
+    def regulariser(self) -> torch.Tensor:
+        """Mean squared difference of neighbouring cells."""
+        field = self.field.composed()
+        return sum(torch.diff(field, dim=d).square().mean() for d in (2, 3, 4))
+
+
+class MaterialScene(PaintedScene):
+    """Base colour, roughness, metal and relief from a hash grid, under an environment's light
+    (Fantasia3D's appearance). In training the environment is turned at random."""
+
+    def __init__(
+        self,
+        v_pos: torch.Tensor,
+        t_pos_idx: torch.Tensor,
+        half: float,
+        environment: Environment,
+        options: dict[str, float],
+    ):
+        super().__init__(v_pos, t_pos_idx, half)
+        self.environment, self.options = environment, options
+        self.material: Material = hash_material(half, **options)
+
+    def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
+        made = self.material(points)
+        eye = torch.from_numpy(np.ascontiguousarray(c2w[:, :3, 3]))[view]
+        away = torch.nn.functional.normalize(eye - points, dim=-1)
+        light = self.environment
+        if generator is not None:
+            light = light.turned(float(torch.rand((), generator=generator)) * 2 * np.pi)
+        tilted = perturbed_normal(normal, made.detail)
+        color = made.base_color, made.roughness, made.metallic
+        return tone(shade_pbr(*color, tilted, away, light))
+
+    def color_at(self, points: torch.Tensor) -> torch.Tensor:
+        return self.material(points).base_color
+
+    def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        field = {f"material.{name}": value for name, value in self.material.state_dict().items()}
+        return field, {"half": str(self.half), "material": json.dumps(self.options)}
+
+    def regulariser(self) -> torch.Tensor:
+        """Nothing: a hash grid needs no smoothing."""
+        return torch.zeros(())
