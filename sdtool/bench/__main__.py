@@ -37,6 +37,9 @@ PARTS = {
 def main() -> None:
     """Print a table for each part on stdout."""
     console = Console(width=None if sys.stdout.isatty() else 100)
+    if {"-h", "--help"} & set(sys.argv[1:2]):
+        print(f"{__doc__}\nPARTS: {', '.join(PARTS)}")
+        return
     name, *options = sys.argv[1:] if sys.argv[1:2] and sys.argv[1] in PARTS else ["", *sys.argv[1:]]
     try:
         with tempfile.TemporaryDirectory() as folder:
