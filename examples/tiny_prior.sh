@@ -13,9 +13,9 @@ BUILD=${BUILD:-$repository/build/tiny-prior}  # folder for everything on the way
 BUNDLE=${BUNDLE:-$repository/sdtool/tiny}     # folder for the two priors
 COUNT=${COUNT:-8000}                          # objects in the toy world
 UNSEEN=${UNSEEN:-60}                          # objects of the combinations that it leaves out
-VAE_STEPS=${VAE_STEPS:-4000}                  # training steps of the VAE
+VAE_STEPS=${VAE_STEPS:-3500}                  # training steps of the VAE
 BASE_STEPS=${BASE_STEPS:-8000}                # training steps of the base prior
-AGP_STEPS=${AGP_STEPS:-4000}                  # training steps of the AGP
+AGP_STEPS=${AGP_STEPS:-8000}                  # training steps of the AGP
 EXAM=${EXAM:-256}                             # held-out maps by which the AGP is measured
 
 mkdir -p "$BUILD" "$BUNDLE"
@@ -48,7 +48,7 @@ base=$(stage train-base "$views" --captions "$captions" --vae "$vae" --out base 
 
 # The AGP: canonical coordinates, with their cameras.
 agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out agp \
-    --steps "$AGP_STEPS" --lr 0.001 --grow 0.5 --ema 0.998 --mixed-precision bf16 --half \
+    --steps "$AGP_STEPS" --lr 0.001 --grow 0.6 --focus 0.7 --ema 0.998 --mixed-precision bf16 --half \
     --exam "$EXAM" --exam-on "$unseen_ccm" --exam-captions "$unseen_captions")
 
 bundle() { # FROM TO PART…: replace the folder TO by the named parts of FROM

@@ -69,7 +69,7 @@ def train_vae(
     from sdtool.priors.fresh import LATENTS, fresh_vae
     from sdtool.priors.team import Team
     from sdtool.priors.training import Plan, fit, to_device
-    from sdtool.priors.vae import FACTOR, Reconstruction, latent_scale, psnr, save_vae
+    from sdtool.priors.vae import FACTOR, Reconstruction, psnr, save_vae
 
     data = Views(views, MAPS)
     if data.size % FACTOR:
@@ -111,7 +111,7 @@ def train_vae(
     quality = psnr(vae, shown)
     facts = params | {"maps": len(data), "loss": round(loss, 5), "psnr": round(quality, 2)}
     print(f"reconstruction: {quality:.1f} dB", file=sys.stderr)
-    outputs = save_vae(vae.cpu(), out, latent_scale(vae, shown.cpu()), facts)
+    outputs = save_vae(vae.cpu(), out, facts)
     clear_checkpoints(out)
     counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
     return record.finish(counts=counts, outputs=[*outputs, "log.jsonl", "samples"])

@@ -2,9 +2,9 @@
 
 A map holds colours (or normals) and coverage (see `sdtool.ccm`): without coverage, a prior could not
 tell the parts of an object that have the colour of the background from absent ones.
-`sdtool.priors.fresh` makes it. While it learns, noise on the latents and a penalty on their size make
-neighbouring latents mean similar maps, which diffusion needs; and latents at half resolution must
-give the map at half resolution (Kouzelis et al. 2025, EQ-VAE), so that a base may start on those.
+`sdtool.priors.fresh` makes it. A penalty keeps its latents near the maps themselves at a quarter of the
+size, with details hidden in small deviations: such latents are as easy to learn as small pictures, may
+be averaged down, and resemble canonical coordinate maps, which the AGP draws in their place.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from torch import nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, mse_loss
 
 from sdtool.files import write_json, write_text
 from sdtool.priors.data import Views
@@ -21,7 +21,7 @@ from sdtool.priors.fresh import LATENTS
 from sdtool.priors.prior import vae_encode
 
 FACTOR = 4  # pixels of a picture along one latent pixel
-NOISE, PENALTY, CENTRE = 0.1, 1e-3, 0.05
+NOISE, ANCHOR = 0.1, 1.0
 
 
 class Reconstruction(nn.Module):
@@ -36,7 +36,7 @@ class Reconstruction(nn.Module):
         z = self.vae.encode(maps).latents
         half = avg_pool2d(z, 2) + NOISE * avg_pool2d(noise, 2)
         loss = self._error(z + NOISE * noise, maps) + self._error(half, avg_pool2d(maps, 2))
-        return loss + PENALTY * (z**2).mean() + CENTRE * (z.mean(dim=(0, 2, 3)) ** 2).mean()
+        return loss + ANCHOR * mse_loss(z.float(), avg_pool2d(maps, FACTOR))
 
     def _error(self, z: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         """Squared and absolute error of the maps in z, and absolute error of their edges."""
@@ -46,21 +46,14 @@ class Reconstruction(nn.Module):
 
 
 @torch.no_grad()
-def latent_scale(vae: AutoencoderTiny, maps: torch.Tensor) -> float:
-    """The scaling factor by which latents of `maps` (N, 4, H, W) get variance 1."""
-    return 1.0 / float(vae.encode(maps).latents.std())
-
-
-@torch.no_grad()
 def psnr(vae: AutoencoderTiny, maps: torch.Tensor) -> float:
     """Peak signal-to-noise ratio in dB of the reconstruction of `maps` (N, 4, H, W) in [−1, 1]."""
     error = vae.decode(vae.encode(maps).latents).sample - maps
     return float(-10 * torch.log10(((error / 2) ** 2).mean()))
 
 
-def save_vae(vae: AutoencoderTiny, folder: Path, scale: float, facts: dict) -> list[str]:
+def save_vae(vae: AutoencoderTiny, folder: Path, facts: dict) -> list[str]:
     """Write the VAE as a diffusers folder with a card; return the names of what was written."""
-    vae.register_to_config(scaling_factor=round(scale, 4))
     vae.save_pretrained(folder, safe_serialization=True)
     write_json(folder / "sdtool.json", facts)
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
@@ -80,7 +73,7 @@ and normals: 4×128×128 ↔ 4×32×32. Its pictures have coverage as the fourth
 class LatentViews:
     """Latents of all maps of some views, written once to a file that is mapped into memory.
 
-    The same interface as `Views.maps`: rows (B,) → (B, 4, h, w) float32, times the scaling factor.
+    The same interface as `Views.maps`: rows (B,) → (B, 4, h, w) float32.
     """
 
     def __init__(self, views: Views, vae: nn.Module, path: Path, batch: int = 64):
