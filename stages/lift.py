@@ -9,6 +9,9 @@ them (geometry), a colour field paints them (color). Pictures of each phase appe
 the end `views.png` shows eight sides and `turntable.webp` one turn. The same command continues an
 interrupted run.
 
+The preset `paper` has Fantasia3D's settings, for Stable Diffusion: an ellipsoid becomes a surface,
+coarse, then fine, then a physically based material.
+
 `--print-config` shows every setting of the preset, phase by phase; `--set` changes one.
 
 `--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`. One
@@ -62,7 +65,8 @@ def lift(
         str, typer.Option(help="Base prior: a folder, tiny or a hub id; default: the AGP's own.")
     ] = "",
     preset: Annotated[
-        str, typer.Option(help="tiny-cpu, or preview (worse, quicker).")
+        str,
+        typer.Option(help="tiny-cpu, preview (worse, quicker), or paper (for Stable Diffusion)."),
     ] = "tiny-cpu",
     init: Annotated[
         str,
@@ -71,9 +75,9 @@ def lift(
         ),
     ] = "",
     appearance: Annotated[
-        Literal["color", "pbr"],
-        typer.Option(help="Plain colours, or a physically based material."),
-    ] = "color",
+        Literal["", "color", "pbr"],
+        typer.Option(help="color, or pbr: a physically based material; default: the preset's."),
+    ] = "",
     environment: Annotated[
         str, typer.Option(help="Light on a pbr material: neutral, or an .hdr file.")
     ] = "neutral",
@@ -114,7 +118,8 @@ def lift(
     from sdtool.lifting.config import as_toml, override, painted_as, plan, starting_from
 
     chosen = starting_from(plan(preset), init) if init else plan(preset)
-    chosen = replace(painted_as(chosen, appearance), environment=environment)
+    chosen = painted_as(chosen, appearance) if appearance else chosen
+    chosen = replace(chosen, environment=environment)
     chosen = override(chosen, settings or [])
     if print_config:
         print(as_toml(chosen), end="")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from sdtool import cli
 from sdtool.cameras import ViewRange, orbit
-from sdtool.errors import InputError, SdtoolError
+from sdtool.errors import InputError, SdtoolError, UsageError
 from sdtool.files import read_json
 from sdtool.glb import read_glb, write_glb
 from sdtool.lifted import read_lift
@@ -195,6 +195,8 @@ def test_a_lift_from_a_mesh_has_surface_phases_only(tmp_path):
     plan = config.starting_from(config.TINY_CPU, "sphere")
     assert [phase.scene for phase in plan.phases] == ["surface", "surface", "color"]
     assert config.starting_from(config.TINY_CPU, "density") == config.TINY_CPU
+    with pytest.raises(UsageError, match="work on surfaces only"):
+        config.starting_from(config.PAPER, "density")
     command = ["lift", "a ball", "--init", "sphere", "--out", str(tmp_path / "ball"), *QUICK]
     assert cli.run([*command, "--set", "geometry.subdivide=1"]) == 0
     v_pos = load_file(tmp_path / "ball" / "shape.safetensors")["v_pos"]
@@ -274,6 +276,19 @@ def test_a_physically_based_material_is_lifted_and_exported(tmp_path, capsys):
     out = tmp_path / "model.glb"
     assert cli.run(["export", str(run), "--out", str(out), "--texture-size", "64"]) == 0
     assert read_glb(out).t_pos_idx.shape[0] > 100
+
+
+def test_the_preset_paper_has_surfaces_of_two_resolutions_and_a_material(tmp_path):
+    command = ["lift", "a corgi", "--preset", "paper", "--out", str(tmp_path / "run")]
+    for phase, size in (("coarse", 32), ("fine", 32), ("material", 48)):
+        command += [part for name, value in (("steps", 1), ("views", 1), ("size", size))
+                    for part in ("--set", f"{phase}.{name}={value}")]  # fmt: skip
+    assert cli.run([*command, "--set", "tet_resolution=12", "--set", "log2_table=12"]) == 0
+    lifted = read_lift(tmp_path / "run")
+    length = lifted.mesh.v_pos.max(axis=0) - lifted.mesh.v_pos.min(axis=0)
+    np.testing.assert_allclose(length, [0.5, 0.6, 0.8], atol=0.06)  # the ellipsoid
+    surface = lifted.material(lifted.mesh.v_pos)
+    assert (surface.metallic == 0).all() and surface.detail is None
 
 
 def test_an_environment_that_is_missing_is_named(tmp_path, capsys):

@@ -115,9 +115,56 @@ PREVIEW = replace(
     samples=32,
 )
 
+# Fantasia3D's phases with the AGP beside them, for Stable Diffusion 2.1. The AGP leads for a quarter of
+# the coarse phase, as in the paper's own NeRF pipeline, and weighs half in the fine one.
+PAPER = Plan(
+    phases=(
+        Phase(
+            "coarse",
+            "surface",
+            steps=1500,
+            lr=0.001,
+            size=512,
+            sees="normal_latent",
+            lambda_ori=(0.0, 1.0),
+            scale_ori=100.0,
+            scale_align=50.0,
+            t_high=(0.5, 0.5),
+        ),
+        Phase(
+            "fine",
+            "surface",
+            steps=1500,
+            lr=0.001,
+            size=512,
+            lambda_align=(0.5, 0.5),
+            scale_ori=100.0,
+            scale_align=50.0,
+            t_high=(0.5, 0.5),
+            weighting="sqrt_alpha",
+            subdivide=1,
+        ),
+        Phase(
+            "material",
+            "material",
+            steps=2000,
+            lr=0.01,
+            size=512,
+            sees="rgb",
+            lambda_align=(0.0, 0.0),
+            scale_ori=100.0,
+            t_high=(0.98, 0.98),
+        ),
+    ),
+    init="ellipsoid",
+    tet_resolution=64,
+    log2_table=19,
+    metallic=0.0,
+)
+
 APPEARANCES = {"color": ("color", {}), "pbr": ("material", {"lr": 0.01})}
 CHOICES = {"sees": ("normal", "normal_latent", "rgb"), "weighting": tuple(WEIGHTINGS)}
-PRESETS = {"tiny-cpu": TINY_CPU, "preview": PREVIEW}
+PRESETS = {"tiny-cpu": TINY_CPU, "preview": PREVIEW, "paper": PAPER}
 
 
 def plan(preset: str) -> Plan:
@@ -130,6 +177,8 @@ def plan(preset: str) -> Plan:
 def starting_from(plan: Plan, init: str) -> Plan:
     """The plan with another start. Where that is a surface, phases of the density work on it instead,
     at the pace of the plan's first surface phase."""
+    if init == "density" and plan.phases[0].scene != "density":
+        raise UsageError("--init density: this preset's phases work on surfaces only")
     surface = next(phase for phase in plan.phases if phase.scene == "surface")
     pace = {"scene": "surface", "lr": surface.lr, "smooth": surface.smooth, "size": surface.size}
     phases = [
