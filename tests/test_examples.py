@@ -48,11 +48,11 @@ def test_end_to_end(tmp_path):
     for stage in ("objects", "filtered", "captions", "ccm", "agp", "shape"):
         assert (out / stage / "stage.json").is_file(), stage
     assert load_agp(out / "agp").has_camera
-    mesh = read_glb(out / "model.glb")
+    mesh = read_glb(out / "model.glb", textures=True)
     low, high = mesh.bounds()
     np.testing.assert_allclose(low + high, 0, atol=1e-6)
     assert (high - low).max() == pytest.approx(1)
-    assert len(mesh.t_pos_idx) > 500 and np.ptp(mesh.v_color) > 0.1
+    assert len(mesh.t_pos_idx) > 500 and np.ptp(mesh.textures[0].image[..., :3]) > 25
     assert asset(out / "model.glb")["extras"]["prompt"] == "a corgi"
 
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}

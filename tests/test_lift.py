@@ -447,10 +447,17 @@ def test_largest_component_keeps_the_larger_sphere():
 def test_a_corgi_is_a_corgi(tmp_path):
     out = tmp_path / "corgi"
     assert cli.run(["lift", "a corgi", "--rep", "dmtet", "--out", str(out)]) == 0
-    assert cli.run(["export", str(out), "--out", str(tmp_path / "corgi.glb")]) == 0
-    mesh = read_glb(tmp_path / "corgi.glb")
+    plain = ["--out", str(tmp_path / "plain.glb"), "--texture-size", "0"]
+    assert cli.run(["export", str(out), *plain]) == 0
+    mesh = read_glb(tmp_path / "plain.glb")
     red, green, blue = mesh.v_color.mean(0)
     assert red > green > blue and red > 0.5  # ginger
+    assert cli.run(["export", str(out), "--out", str(tmp_path / "corgi.glb")]) == 0
+    textured = read_glb(tmp_path / "corgi.glb", textures=True)
+    image = textured.textures[0].image
+    row, column = (textured.v_uv[:, ::-1] * len(image)).astype(int).clip(0, len(image) - 1).T
+    texels = image[row, column, :3].mean(0) / 255
+    np.testing.assert_allclose(texels, [red, green, blue], atol=0.06)
     facts = corgi_facts(mesh)
     assert facts["largest_component"] >= 0.95
     assert facts["legs"] == 4, pieces(slice_fill(mesh, 0.12))
@@ -459,6 +466,8 @@ def test_a_corgi_is_a_corgi(tmp_path):
 
 
 def test_presets_are_complete():
+    scenes = {"paper": ["surface", "surface", "material"]}
     for name, plan in config.PRESETS.items():
         assert isinstance(plan, Plan)
-        assert [phase.scene for phase in plan.phases] == ["density", "surface", "color"], name
+        wanted = scenes.get(name, ["density", "surface", "color"])
+        assert [phase.scene for phase in plan.phases] == wanted, name
