@@ -2,8 +2,8 @@
 # The whole way of the data in a few minutes on a CPU: a toy collection is filtered, captioned and
 # rendered; the bundled base prior becomes an AGP; a line of text becomes a shape and a GLB file.
 #
-# The defaults show the way, not the destination: 300 steps make a young AGP (three of four azimuths
-# right) and a shape with legs but no head. The bundled one had 3,000 steps on eight times the objects.
+# The defaults show the way, not the destination: 300 steps make a young AGP and a lump of a shape. The
+# bundled one had 3,000 steps on eight times the objects.
 #
 # Each stage prints the path of what it made, and the next stage begins from that path. All stages
 # write below OUT; the same command continues a stopped run.
