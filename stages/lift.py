@@ -119,6 +119,8 @@ def lift(
 
     chosen = starting_from(plan(preset), init) if init else plan(preset)
     chosen = painted_as(chosen, appearance) if appearance else chosen
+    if environment != "neutral" and chosen.phases[-1].scene != "material":
+        raise UsageError("--environment lights a material only; add --appearance pbr")
     chosen = replace(chosen, environment=environment)
     chosen = override(chosen, settings or [])
     if print_config:

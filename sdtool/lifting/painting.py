@@ -1,6 +1,7 @@
 """The last phase: a frozen mesh and what covers it, lit. Plain colours, or a physically based material."""
 
 import json
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from sdtool.shapes.grids import GridPyramid, sample_grid
 from sdtool.shapes.material import Material, hash_material
 
 
-class PaintedScene(nn.Module):
+class PaintedScene(nn.Module, ABC):
     """A frozen mesh: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. Subclasses say what colour it has."""
 
     def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half: float):
@@ -41,18 +42,22 @@ class PaintedScene(nn.Module):
         color = torch.zeros_like(position).index_put(torch.nonzero(seen, as_tuple=True), lit)
         return {"rgb": encode_map(color, seen[..., None].to(color.dtype)).movedim(-1, 1)}
 
+    @abstractmethod
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
         """(P, 3) sRGB-encoded colours that points (P, 3) with unit normals send to the cameras
         c2w[view]; view: (P,) int64."""
-        raise NotImplementedError
 
+    @abstractmethod
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
         """(P, 3) sRGB-encoded base colour in (0, 1) at positions (P, 3)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         """Tensors and metadata of what covers the mesh, for `material.safetensors`."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def regulariser(self) -> torch.Tensor:
+        """A scalar that a phase may weigh in, to keep what covers the mesh smooth."""
 
 
 class ColorScene(PaintedScene):
