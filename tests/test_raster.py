@@ -8,7 +8,7 @@ from shape_samples import QUAD_FACES, box, icosphere
 
 from sdtool.cameras import orbit, world_to_clip
 from sdtool.meshes import Mesh
-from sdtool.render import kernels, raster, reference
+from sdtool.render import kernels, raster, reference, silhouettes
 
 FOV = np.radians(45.0)
 FRONT = torch.from_numpy(world_to_clip(orbit(0.4, 0.3, 1.5), FOV)).double()[0]
@@ -394,6 +394,37 @@ def test_the_walk_is_what_finds_silhouettes_of_small_faces():
     )
     border = (np.diff(rast[..., 3] > 0, axis=0).sum(), np.diff(rast[..., 3] > 0, axis=1).sum())
     assert many > 0.6 * sum(border) and one < 0.3 * many
+
+
+def outlines():
+    """Name → (clip positions, faces) with silhouettes of many kinds."""
+    ball, faces = tensors(icosphere(3, radius=0.4))
+    tiny, tiny_faces = tensors(icosphere(5, radius=0.4))
+    long = ball * torch.tensor([1.0, 1, 6])
+    at = FRONT.float()
+    yield "two views", (torch.cat([clip_of(ball, at), clip_of(ball + 0.3, at)]), faces)
+    yield "small faces", (clip_of(tiny, at), tiny_faces)
+    yield "with holes", (clip_of(ball, at), faces[::3])
+    yield "across the eye", (clip_of(long, at), faces)
+    yield "soup", soup(3, 40)
+
+
+@pytest.mark.parametrize("steps", [1, 64])
+@pytest.mark.parametrize(("shape", "given"), list(outlines()))
+def test_the_walk_in_torch_finds_the_same_silhouettes(shape, given, steps):
+    """What accelerators use, against the CPU's kernel: the same pairs, edges and axes."""
+    clip, faces = given
+    rast = raster.rasterize(clip, faces, (40, 24))
+    triangles, across = faces.numpy(), kernels.neighbours(faces.numpy(), clip.shape[1])
+    assert np.array_equal(silhouettes.neighbours(faces, clip.shape[1]).numpy(), across)
+    rows = torch.stack(silhouettes.silhouette_pairs(clip, faces, rast, steps), dim=1).numpy()
+    expected = []
+    for n in range(len(clip)):
+        one, image = clip[n].numpy(), rast[n].numpy()
+        pairs = kernels.silhouette_pairs(one, triangles, across, image, steps)
+        expected += [(n, *pair) for pair in pairs.tolist()]
+    assert steps == 1 or len(expected) > 10
+    assert sorted(map(tuple, rows.tolist())) == sorted(expected)
 
 
 def test_antialiased_coverage_sums_to_the_area():

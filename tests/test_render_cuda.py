@@ -12,7 +12,7 @@ from sdtool.cli import run
 from sdtool.errors import ObjectError
 from sdtool.limits import Limits
 from sdtool.meshes import Mesh, Texture
-from sdtool.render import cuda, kernels
+from sdtool.render import cuda, kernels, nvdiffrast_backend
 from sdtool.render.maps import MAPS, render_maps
 from sdtool.render.views import ViewSettings
 
@@ -106,7 +106,7 @@ def test_nvdiffrast_agrees_with_the_cpu():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     batch = samples()
-    rasterize = cuda.nvdiffrast_rasterizer("cuda")
+    rasterize = nvdiffrast_backend.rasterize_ranges
     for (mesh, c2w), maps in zip(
         batch, cuda.render_batch(rasterize, batch, SETTINGS, "cuda"), strict=True
     ):

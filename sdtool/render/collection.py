@@ -127,9 +127,11 @@ def render_collection(plan: Plan, **options: Any) -> Iterator[bool]:
 
 def render_collection_by_cuda(plan: Plan, device: str, **options: Any) -> Iterator[bool]:
     """The same by nvdiffrast in this process; the workers load the objects meanwhile."""
-    from sdtool.render.cuda import nvdiffrast_rasterizer, render_batches
+    from sdtool.render import nvdiffrast_backend
+    from sdtool.render.cuda import render_batches
 
-    rasterize = nvdiffrast_rasterizer(device)
+    nvdiffrast_backend.check(device)
+    rasterize = nvdiffrast_backend.rasterize_ranges
     work = partial(_work, plan.settings, _load)
     loaded = ahead(map_items(work, plan.jobs(), **options), 64)
     outcomes = render_batches(rasterize, loaded, plan.settings, device)

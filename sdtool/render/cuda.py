@@ -12,7 +12,7 @@ import torch
 
 from sdtool import ccm
 from sdtool.cameras import world_to_clip
-from sdtool.errors import MissingDependencyError, SdtoolError, UsageError
+from sdtool.errors import SdtoolError
 from sdtool.meshes import Mesh
 from sdtool.render.maps import visible_maps
 from sdtool.render.views import ViewSettings
@@ -20,31 +20,6 @@ from sdtool.render.views import ViewSettings
 TRIANGLES, SAMPLES = 8_000_000, 1 << 25  # of one batch, over all views; what bounds its memory
 
 Rasterize = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
-
-
-def nvdiffrast_rasterizer(device: str) -> Rasterize:
-    """rasterize(pos (V, 4), faces (F, 3), ranges (N, 2), side) → (N, side, side, 4), by nvdiffrast.
-
-    Image n shows the `ranges[n, 1]` faces from `ranges[n, 0]` on. MissingDependencyError or
-    UsageError if nvdiffrast or the device is absent.
-    """
-    try:
-        import nvdiffrast.torch as dr
-    except ImportError:
-        raise MissingDependencyError(
-            "--backend nvdiffrast needs the package nvdiffrast, which stands in no index: install it "
-            "from its repository (NVlabs/nvdiffrast, with a CUDA toolkit), or use --backend numba"
-        ) from None
-    try:
-        context = dr.RasterizeCudaContext(device=device)
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise UsageError(f"--device {device} cannot run nvdiffrast ({error})") from None
-
-    def rasterize(pos, faces, ranges, side):
-        rast, _ = dr.rasterize(context, pos, faces, (side, side), ranges=ranges, grad_db=False)
-        return rast
-
-    return rasterize
 
 
 def render_batch(

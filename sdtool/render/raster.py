@@ -1,13 +1,29 @@
-"""Differentiable rasterisation: nvdiffrast's three primitives, in torch over numba.
+"""Differentiable rasterisation: nvdiffrast's three primitives, in torch, on any device.
 
-Numba finds what is visible and where silhouettes are (no gradient there); torch computes
-barycentrics and blending, so that gradients reach the clip positions. All tensors live on the CPU.
+What is visible and where silhouettes are has no gradient: numba finds it on the CPU; elsewhere
+nvdiffrast finds what is visible, if it is installed, and else numba for it, on the CPU. Torch computes
+barycentrics and blending, so that gradients reach the clip positions.
 """
 
 import numpy as np
 import torch
 
-from sdtool.render import kernels
+from sdtool.render import kernels, nvdiffrast_backend, silhouettes
+
+
+def backend_for(device: torch.device) -> str:
+    """Who finds what is visible for tensors on `device`: "numba" or "nvdiffrast"."""
+    installed = device.type != "cpu" and nvdiffrast_backend.is_installed()
+    return "nvdiffrast" if installed else "numba"
+
+
+def _visible(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(N, H, W, 4) float32 without gradients, where `pos` is."""
+    if backend_for(pos.device) == "nvdiffrast":
+        return nvdiffrast_backend.rasterize(pos.detach().float(), faces, size)
+    clip, triangles = pos.detach().cpu().numpy(), faces.cpu().numpy()
+    views = np.stack([kernels.rasterize(view, triangles, *size) for view in clip])
+    return torch.from_numpy(views).to(pos.device)
 
 
 def rasterize(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -18,10 +34,7 @@ def rasterize(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> 
     gradients to `pos`. Row 0 is y_clip = −1 (the image's top with `sdtool.cameras.projection`).
     """
     height, width = size
-    clip, triangles = pos.detach().numpy(), faces.numpy()
-    rast = torch.from_numpy(
-        np.stack([kernels.rasterize(view, triangles, height, width) for view in clip])
-    )
+    rast = _visible(pos, faces, size)
     if not pos.requires_grad:
         return rast
     view, row, column = torch.nonzero(rast[..., 3] > 0, as_tuple=True)
@@ -36,7 +49,7 @@ def rasterize(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> 
     ids = rast[view, row, column, 3]
     values = torch.stack([weight[:, 0], weight[:, 1], depth, ids.to(pos.dtype)], dim=-1)
     flat = (view * height + row) * width + column
-    empty = torch.zeros(rast.numel() // 4, 4, dtype=pos.dtype)
+    empty = torch.zeros(rast.numel() // 4, 4, dtype=pos.dtype, device=pos.device)
     return empty.index_copy(0, flat, values).reshape(rast.shape)
 
 
@@ -63,7 +76,7 @@ def interpolate(attributes: torch.Tensor, rast: torch.Tensor, faces: torch.Tenso
     a, b, c = (attributes.index_select(0, face[:, k]) for k in range(3))
     value = c + u * (a - c) + v * (b - c)
     flat = (view * height + row) * width + column
-    image = torch.zeros(n * height * width, attributes.shape[-1], dtype=value.dtype)
+    image = value.new_zeros(n * height * width, attributes.shape[-1])
     return image.index_copy(0, flat, value).reshape(n, height, width, -1)
 
 
@@ -83,17 +96,9 @@ def antialias(
     are smaller than a pixel. Each edge counts along the axis that it crosses steeply.
     """
     n, height, width, channels = image.shape
-    triangles = faces.numpy()
-    across = kernels.neighbours(triangles, pos.shape[1])
-    clip, ids = pos.detach().numpy(), rast.detach().numpy()
-    found = [
-        kernels.silhouette_pairs(clip[i], triangles, across, ids[i], max_steps) for i in range(n)
-    ]
-    view = torch.from_numpy(np.repeat(np.arange(n), [len(p) for p in found]))
-    pairs = torch.from_numpy(np.concatenate(found).astype(np.int64))
-    if len(pairs) == 0:
+    view, near, far, first, second, axis = _silhouettes(pos, faces, rast, max_steps)
+    if len(view) == 0:
         return image
-    near, far, first, second, axis = pairs.unbind(-1)
     points = pos.reshape(-1, 4)
     a = _screen(points[first + view * pos.shape[1]], width, height)
     b = _screen(points[second + view * pos.shape[1]], width, height)
@@ -111,6 +116,20 @@ def antialias(
     blended = flat.index_add(0, far, (t - 0.5).clamp(min=0) * difference)
     blended = blended.index_add(0, near, (t - 0.5).clamp(max=0) * difference)
     return blended.reshape(image.shape)
+
+
+def _silhouettes(pos, faces, rast, max_steps: int) -> tuple[torch.Tensor, ...]:
+    """As `sdtool.render.silhouettes.silhouette_pairs`, on the CPU by numba."""
+    if pos.device.type != "cpu":
+        return silhouettes.silhouette_pairs(pos.detach(), faces, rast.detach(), max_steps)
+    triangles, clip, ids = faces.numpy(), pos.detach().numpy(), rast.detach().numpy()
+    across = kernels.neighbours(triangles, pos.shape[1])
+    found = [
+        kernels.silhouette_pairs(one, triangles, across, image, max_steps)
+        for one, image in zip(clip, ids, strict=True)
+    ]
+    view = torch.from_numpy(np.repeat(np.arange(len(found)), [len(pairs) for pairs in found]))
+    return view, *torch.from_numpy(np.concatenate(found).astype(np.int64)).unbind(-1)
 
 
 def _screen(points: torch.Tensor, width: int, height: int) -> torch.Tensor:
