@@ -1,0 +1,109 @@
+"""A radiance field over a hash grid (Instant-NGP), and the light behind it: what NeRF lifting optimises."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sdtool.shapes.density import SHARPNESS
+from sdtool.shapes.field import Field
+from sdtool.shapes.hashgrid import HashGrid
+from sdtool.shapes.mlp import MLP
+
+BLOB_CENTRE, BLOB_FLOOR, BLOB_WIDTH = 4.0, -8.0, 0.2
+"""The first raw density falls from 4 to −8 as exp(−r² / 2·0.2²); it is 0 at r = 0.18 units."""
+
+HARMONICS = 9
+
+
+class RadianceField(nn.Module):
+    """Density and albedo at points (P, 3) in [−half, half]³, in world units.
+
+    density(x) = 8 · softplus(field(x)₀ + blob(x)) ≥ 0, in absorption per world unit (DreamFusion,
+    appendix A.2): at raw 10 a layer of 0.03 units stops 91% of a ray. albedo(x) = sigmoid(field(x)₁₋₃),
+    sRGB-encoded. A new field is a soft grey blob with a haze of 0.003 per unit round it.
+
+    The blob is constant, so that the parameters of the field are the whole state.
+    """
+
+    def __init__(
+        self,
+        grid: HashGrid,
+        half: float,
+        hidden: int = 64,
+        layers: int = 1,
+        *,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.half = half
+        self.field = Field(grid, 4, half, hidden, layers, generator=generator)
+
+    def forward(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Density (P,) and albedo (P, 3) in (0, 1)."""
+        values = self.field(points)
+        return _density(values[:, 0] + blob(points)), torch.sigmoid(values[:, 1:])
+
+    def raw(self, points: torch.Tensor) -> torch.Tensor:
+        """(P,) the density before the softplus: smoother, hence better to extract a surface from."""
+        return self.field(points)[:, 0] + blob(points)
+
+    def density(self, points: torch.Tensor) -> torch.Tensor:
+        """(P,) absorption per world unit."""
+        return _density(self.raw(points))
+
+    def with_normal(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Density (P,), albedo (P, 3) and the outward normal (P, 3) = −∇density / |∇density|.
+
+        The softplus rises everywhere, so the direction is that of −∇raw. Where torch records
+        gradients, the normal has one itself: a loss on normals trains the field.
+        """
+        values, slope = self.field.with_gradient(points)
+        first = blob(points)
+        slope = slope - ((first - BLOB_FLOOR) / BLOB_WIDTH**2)[:, None] * points
+        normal = -F.normalize(slope, dim=-1, eps=1e-8)
+        return _density(values[:, 0] + first), torch.sigmoid(values[:, 1:]), normal
+
+
+def blob(points: torch.Tensor) -> torch.Tensor:
+    """(P,) the raw density of a new field at points (P, 3). Its gradient is −x (blob − floor) / width²."""
+    bell = torch.exp(points.square().sum(-1) / (-2 * BLOB_WIDTH**2))
+    return BLOB_FLOOR + (BLOB_CENTRE - BLOB_FLOOR) * bell
+
+
+def raw_level(density: float) -> float:
+    """The raw value at which the density is `density` > 0: the inverse of 8 · softplus."""
+    return math.log(math.expm1(density / SHARPNESS))
+
+
+def _density(raw: torch.Tensor) -> torch.Tensor:
+    return SHARPNESS * F.softplus(raw)
+
+
+class Background(nn.Module):
+    """The environment map: what a ray sees that meets nothing, by its direction alone.
+
+    Unit directions (..., 3) → sRGB-encoded colour (..., 3) in (0, 1), through spherical harmonics
+    up to degree 2 and a perceptron of one hidden layer; of low degree, so that it cannot draw the
+    object itself.
+    """
+
+    def __init__(self, hidden: int = 32, *, generator: torch.Generator):
+        super().__init__()
+        self.mlp = MLP(HARMONICS, 3, hidden, layers=1, generator=generator)
+
+    def forward(self, directions: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.mlp(spherical_harmonics(directions)))
+
+
+def spherical_harmonics(directions: torch.Tensor) -> torch.Tensor:
+    """The real spherical harmonics of degree 0, 1 and 2 at unit directions (..., 3): (..., 9).
+
+    Scaled so that the mean of each one's square over the sphere is 1, and of a product of two, 0.
+    """
+    x, y, z = directions.unbind(-1)
+    a, b, c = math.sqrt(3), math.sqrt(15), math.sqrt(5) / 2
+    first = [torch.ones_like(x), a * x, a * y, a * z]
+    second = [b * x * y, b * y * z, b * x * z, b / 2 * (x * x - y * y), c * (3 * z * z - 1)]
+    return torch.stack(first + second, dim=-1)
