@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sdtool.bench.nerf import nerf
 from sdtool.shapes.density import SHARPNESS
 from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.nerf import (
@@ -217,3 +218,14 @@ def test_a_background_learns_a_sky():
     found = sky(directions)
     assert found.shape == (2, 500, 3) and (found > 0).all() and (found < 1).all()
     assert (found - wanted).abs().max() < 0.03
+
+
+# The bench
+
+
+def test_the_bench_skips_and_compares(tmp_path):
+    table = nerf(tmp_path, size=8, samples=16, points=300, rounds=1)
+    work, points, *_ = (list(column.cells) for column in table.columns)
+    assert len(work) == 6 and points[0] == points[1] == "300"
+    dense, occupied = (int(points[k]) for k in (2, 4))
+    assert points[2] == points[3] and points[4] == points[5] and 0 < occupied < dense / 2

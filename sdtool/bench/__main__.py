@@ -18,6 +18,7 @@ from sdtool.bench.encoding import encoding
 from sdtool.bench.exporting import exporting
 from sdtool.bench.filtering import filtering
 from sdtool.bench.lifting import lifting
+from sdtool.bench.nerf import nerf
 from sdtool.bench.rendering import rendering
 from sdtool.bench.training import training
 from sdtool.errors import SdtoolError
@@ -28,6 +29,7 @@ PARTS = {
     "collections": collections,
     "captions": captions,
     "encoding": encoding,
+    "nerf": nerf,
     "training": training,
     "lifting": lifting,
     "exporting": exporting,

@@ -1,0 +1,95 @@
+"""One step of NeRF lifting, forward and backward: all samples or the occupied ones, torch or numba."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from sdtool.cameras import ViewRange, pixel_rays, random_views
+from sdtool.render.occupancy import OccupancyGrid
+from sdtool.render.rays import accumulate, march, weights
+from sdtool.shapes.hashgrid import HashGrid
+from sdtool.shapes.nerf import RadianceField
+
+HALF, SIZE, SAMPLES, POINTS, ROUNDS = 0.6, 64, 64, 65_536, 5
+
+
+def nerf(
+    folder: Path,
+    size: int = SIZE,
+    samples: int = SAMPLES,
+    points: int = POINTS,
+    rounds: int = ROUNDS,
+) -> Table:
+    """A view of a new field, and the field alone; the least of several times counts."""
+    fields = {name: _field(name) for name in ("torch", "numba")}
+    grid = OccupancyGrid(half=HALF)
+    grid.update(fields["numba"].density, torch.Generator().manual_seed(1))
+    rays = _rays(size)
+    somewhere = (torch.rand(points, 3, generator=torch.Generator().manual_seed(2)) * 2 - 1) * HALF
+    steps = {}
+    for name, field in fields.items():
+        steps[f"the field at random points, {name}"] = lambda f=field: _queries(f, somewhere)
+    for name, field in fields.items():
+        steps[f"a view, all samples, {name}"] = lambda f=field: _view(f, rays, samples, None)
+    for name, field in fields.items():
+        steps[f"a view, occupied samples, {name}"] = lambda f=field: _view(
+            f, rays, samples, grid.occupied
+        )
+    best: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for turn in range(rounds + 1):
+        for name, step in steps.items():
+            began = time.process_time()
+            counts[name] = step()
+            spent = time.process_time() - began
+            if turn:  # the first compiles
+                best[name] = min(spent, best.get(name, spent))
+    title = (
+        f"NeRF: a view of {size}×{size} with up to {samples} samples a ray, table 2^14, "
+        f"{grid.fraction:.0%} of the cells occupied; CPU time, forward + backward"
+    )
+    table = Table("work", title=title, title_justify="left")
+    for heading in ("points", "ms", "against torch", "against all samples"):
+        table.add_column(heading, justify="right")
+    for name, spent in best.items():
+        slow = best[name.replace("numba", "torch")]
+        dense = best.get(name.replace("occupied", "all"), spent)
+        ratios = f"{slow / spent:.1f}×", f"{dense / spent:.1f}×" if dense != spent else "–"
+        table.add_row(name, f"{counts[name]:,}", f"{1000 * spent:.0f}", *ratios)
+    return table
+
+
+def _field(backend: str) -> RadianceField:
+    generator = torch.Generator().manual_seed(0)
+    grid = HashGrid(log2_table=14, backend=backend, generator=generator)
+    return RadianceField(grid, HALF, generator=generator)
+
+
+def _rays(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Origins and directions (size², 3) of one view."""
+    c2w = random_views(np.random.default_rng(0), 1, ViewRange())
+    origins, directions = (torch.from_numpy(a) for a in pixel_rays(c2w, np.radians(45.0), size))
+    directions = directions.reshape(-1, 3)
+    return origins.expand_as(directions), directions
+
+
+def _queries(field: RadianceField, points: torch.Tensor) -> int:
+    """Density and albedo, and the parameters' gradients; returns the number of points."""
+    field.zero_grad()
+    density, albedo = field(points)
+    (density.mean() + albedo.mean()).backward()
+    return len(points)
+
+
+def _view(field: RadianceField, rays: tuple, samples: int, occupied) -> int:
+    """An image and the parameters' gradients; returns the number of samples."""
+    field.zero_grad()
+    generator = torch.Generator().manual_seed(3)
+    chosen = march(*rays, HALF, samples, occupied, generator)
+    density, albedo = field(chosen.points)
+    weight = weights(density, chosen, len(rays[0]))
+    accumulate(weight, albedo, chosen.ray, len(rays[0])).square().mean().backward()
+    return len(chosen.ray)
