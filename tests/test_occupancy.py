@@ -9,7 +9,7 @@ from sdtool.cameras import ViewRange, pixel_rays, random_views
 from sdtool.render.occupancy import OccupancyGrid, dilated
 from sdtool.render.rays import accumulate, march, weights
 from sdtool.shapes.hashgrid import HashGrid
-from sdtool.shapes.nerf import RadianceField
+from sdtool.shapes.nerf import RadianceField, raw_level
 
 HALF = 0.6
 
@@ -101,11 +101,11 @@ def test_a_cell_brings_its_neighbours():
 
 
 def test_what_has_gone_is_forgotten():
-    """0.95^k · density · width falls below the threshold after ln(40 · 0.075 / 0.005) / 0.0513 updates."""
+    """0.95^k · density · width falls below the threshold after ln(40 · 0.075 / 0.01) / 0.0513 updates."""
     grid, numbers = OccupancyGrid(16, HALF), generator()
     grid.update(ball((0.0, 0, 0), 0.3), numbers)
     before = grid.fraction
-    lasts = int(np.log(40 * 0.075 / 0.005) / -np.log(0.95))
+    lasts = int(np.log(40 * 0.075 / 0.01) / -np.log(0.95))
     for _ in range(lasts):
         grid.update(lambda points: 0 * points[:, 0], numbers)
     assert grid.fraction == before > 0
@@ -212,8 +212,8 @@ def test_skipping_saves_samples_and_keeps_the_image():
     assert images[0][:, -1].max() > 0.99 and images[0][:, -1].min() < 0.1
     assert (images[0] - images[1]).abs().max() < 0.02
     assert counts[1] < 0.25 * counts[0]
-    # The density falls below 0.005 in a cell at raw −4.1, where r = 0.3 + 4.1 / 60. From there it is
-    # at most two cells' diagonals to the end of what is occupied.
-    edge = 0.3 + 4.1 / 60
+    # The raw density is 60 (0.3 − r), so it falls below the threshold at r = 0.3 − level / 60. From
+    # there it is at most two cells' diagonals to the end of what is occupied.
+    edge = 0.3 - raw_level(grid.threshold / grid.width) / 60
     least, most = (4 / 3 * np.pi * (edge + k * 3**0.5 * grid.width) ** 3 for k in (0, 2))
     assert least / 1.2**3 < grid.fraction < most / 1.2**3

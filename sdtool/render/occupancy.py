@@ -21,7 +21,7 @@ class OccupancyGrid(nn.Module):
     (n, n, n) bool, the occupied ones.
     """
 
-    def __init__(self, resolution: int = 32, half: float = 0.6, threshold: float = 0.005):
+    def __init__(self, resolution: int = 32, half: float = 0.6, threshold: float = 0.01):
         super().__init__()
         self.half, self.threshold = half, threshold
         shape = (resolution,) * 3
