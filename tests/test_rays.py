@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from sdtool.cameras import ViewRange, pixel_rays, random_views
-from sdtool.render.rays import NEAR, Samples, accumulate, box_interval, march, weights
+from sdtool.render.rays import (
+    NEAR,
+    Samples,
+    accumulate,
+    box_interval,
+    march,
+    surface_density,
+    weights,
+)
 from sdtool.render.volume import composite
 
 HALF = 0.6
@@ -248,3 +256,24 @@ def test_sums_go_to_their_rays():
         1,
         0,
     ]
+
+
+# Surfaces
+
+
+def test_the_surface_is_a_share_into_what_is_seen():
+    """Weights 1, 2, 3, 4 in order of density: 0.1 of all ends with the first, 0.3 with the second."""
+    density, weight = torch.tensor([7.0, 2, 9, 5]), torch.tensor([3.0, 1, 4, 2])
+    found = [surface_density(density, weight, share) for share in (0.05, 0.15, 0.29, 0.31, 0.61)]
+    assert found == [2, 5, 5, 7, 9]
+    assert surface_density(density, 0 * weight) == surface_density(density[:0], weight[:0]) == 0
+
+
+@pytest.mark.parametrize("slope", [100.0, 1000.0])
+def test_the_surface_of_a_soft_edge(slope):
+    """σ = a·x behind an edge: 1 − exp(−a x² / 2) is stopped up to x, so 15% at σ = √(−2 a ln 0.85)."""
+    origins, directions = along_z(0.0, 0.3)
+    samples = march(origins, directions, HALF, 4000)
+    density = slope * (0.3 - samples.points[:, 2]).clamp(min=0)
+    found = surface_density(density, weights(density, samples, 2))
+    assert found == pytest.approx((-2 * slope * np.log(0.85)) ** 0.5, rel=0.02)
