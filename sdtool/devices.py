@@ -1,5 +1,6 @@
 """Which device a command runs on."""
 
+import os
 import sys
 
 import torch
@@ -21,3 +22,12 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {name} cannot be used here ({reason}); try cpu") from None
     return device
+
+
+def visible_gpus(device: torch.device) -> tuple[str, ...]:
+    """This machine's GPUs as CUDA_VISIBLE_DEVICES names them; () for one device or another kind."""
+    if device.type == "cpu" or device.index is not None:
+        return ()
+    count = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return tuple(named[:count] if named else map(str, range(count)))

@@ -9,8 +9,8 @@ import multiprocessing.connection
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ def map_items(
     timeout: float = 0.0,
     recycle: int = 0,
     memory: int = 0,
+    gpus: Sequence[str] = (),
 ) -> Iterator[tuple[Item, Output | ObjectError]]:
     """Yield (item, `function(item)`) for every item, in the order of completion.
 
@@ -53,29 +54,37 @@ def map_items(
     workers: processes of one thread each; 0 takes every core; 1 runs in this process, which nothing
     protects from a crash or a hang. timeout: seconds an item may take, 0 for no limit. recycle: items
     after which a worker process is replaced, 0 for never. memory: bytes of address space a worker may
-    use (then it sees a MemoryError), 0 for no limit.
+    use (then it sees a MemoryError), 0 for no limit. gpus: devices as CUDA_VISIBLE_DEVICES names them:
+    each worker sees one, and there are as many workers at most; Ray hands out its own.
     """
     if engine == Engine.ray:
         from sdtool.engine_ray import map_on_ray
 
-        yield from map_on_ray(function, items, workers, timeout, recycle, memory)
+        yield from map_on_ray(function, items, workers, timeout, recycle, memory, bool(gpus))
         return
-    workers = workers or available_cores()
+    workers = min(workers or available_cores(), len(gpus) or workers or available_cores())
     if workers == 1:
         for item in items:
             yield item, attempt(function, item)
         return
-    yield from _map_on_processes(function, items, workers, timeout, recycle, memory)
+    yield from _map_on_processes(function, items, workers, timeout, recycle, memory, gpus)
 
 
 def _map_on_processes(
-    function: Callable, items: Iterable, workers: int, timeout: float, recycle: int, memory: int
+    function: Callable,
+    items: Iterable,
+    workers: int,
+    timeout: float,
+    recycle: int,
+    memory: int,
+    gpus: Sequence[str],
 ) -> Iterator[tuple]:
     waiting, team = iter(items), []
     try:
         while True:
             while len(team) < workers and (item := next(waiting, _NONE)) is not _NONE:
-                team.append(_Worker(function, item, memory))
+                free = [gpu for gpu in gpus if gpu not in {worker.gpu for worker in team}]
+                team.append(_Worker(function, item, memory, free[0] if free else ""))
             if not team:
                 return
             patience = min(worker.patience(timeout) for worker in team)
@@ -105,11 +114,13 @@ class _Worker:
     """A process with a pipe of its own, so that its death disturbs no other; it has one item at a
     time, the first one as soon as it has started."""
 
-    def __init__(self, function: Callable, item: object, memory: int):
+    def __init__(self, function: Callable, item: object, memory: int, gpu: str):
+        self.gpu = gpu
         context = multiprocessing.get_context("spawn")
         self.pipe, far = context.Pipe()
         self.process = context.Process(target=_serve, args=(far, function, memory), daemon=True)
-        self.process.start()
+        with _seeing(gpu):
+            self.process.start()
         far.close()
         self.item, self.count, self.since, self.is_dead = item, 0, None, False
 
@@ -152,6 +163,21 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+@contextmanager
+def _seeing(gpu: str) -> Iterator[None]:
+    """Processes that are started meanwhile see this GPU alone; all of them if it is empty."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    try:
+        yield
+    finally:
+        if gpu and before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        elif gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 def _serve(pipe: multiprocessing.connection.Connection, function: Callable, memory: int) -> None:

@@ -18,19 +18,24 @@ def map_on_ray(
     timeout: float,
     recycle: int,
     memory: int,
+    on_gpus: bool,
 ) -> Iterator[tuple[Any, Any | ObjectError]]:
     """`sdtool.engine.map_items` over Ray; one CPU per item, and files on a disk that all nodes share.
 
-    workers: items at a time; 0 takes all CPUs of the cluster.
+    workers: items at a time; 0 takes all CPUs of the cluster. on_gpus: each item takes a GPU besides,
+    which is all that it sees, and 0 workers are all GPUs.
     """
     ray = _ray()
     began = not ray.is_initialized()
     if began:
         _join(ray)
-    workers = workers or int(ray.cluster_resources().get("CPU", 1))
-    task = ray.remote(num_cpus=1, max_retries=0, max_calls=recycle)(_work)
+    kind = "GPU" if on_gpus else "CPU"
+    task = ray.remote(num_cpus=1, num_gpus=int(on_gpus), max_retries=0, max_calls=recycle)(_work)
     waiting, pending, cancelled = iter(items), {}, set()
     try:
+        if not (most := int(ray.cluster_resources().get(kind, 0))):
+            raise UsageError(f"Ray knows of no {kind}; add --device cpu, or start it where one is")
+        workers = workers or most
         while True:
             while len(pending) < workers:
                 try:

@@ -107,9 +107,14 @@ def lift(
     ] = None,
     negative: Annotated[str, typer.Option(help="Prompt of what is not wanted.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another shape.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        typer.Option(help="Of the priors' weights; auto: fp32 on a CPU, else bf16."),
+    ] = "auto",
     engine: Annotated[Engine, typer.Option(help="Where many prompts are lifted.")] = Engine.local,
     workers: Annotated[
-        int, typer.Option(min=0, help="How many at a time; 0: as many as cores.")
+        int, typer.Option(min=0, help="How many at a time; 0: as many as cores, or as GPUs.")
     ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result | None:
@@ -132,8 +137,15 @@ def lift(
         raise UsageError("give a prompt or --prompts, not both")
     if not prompts and not prompt.strip():
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"')
+    from sdtool.devices import choose_device, visible_gpus
     from sdtool.lifting.run import Lift
+    from sdtool.render.raster import backend_for
 
+    place = choose_device(device)
+    if place.type != "cpu":
+        print(f"rasteriser: {backend_for(place)}", file=sys.stderr)
+    if precision == "auto":
+        precision = "fp32" if place.type == "cpu" else "bf16"
     lifting = Lift(
         rep=rep,
         agp=agp,
@@ -147,14 +159,17 @@ def lift(
         negative=negative,
         seed=seed,
         overwrite=overwrite,
+        device=str(place),
+        precision=precision,
     )
     if not prompts:
         return lifting((prompt, out or Path("runs") / _slug(prompt)))
-    return _lift_all(lifting, _read(prompts), out or Path("runs"), engine, workers)
+    pool = {"engine": engine, "workers": workers, "gpus": visible_gpus(place)}
+    return _lift_all(lifting, _read(prompts), out or Path("runs"), pool)
 
 
-def _lift_all(lifting, prompts: list[str], out: Path, engine: Engine, workers: int):
-    """Lift each prompt into a directory of its own below `out`."""
+def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):
+    """Lift each prompt into a directory of its own below `out`; pool: options of `map_items`."""
     from functools import partial
 
     from sdtool.engine import map_items
@@ -164,7 +179,7 @@ def _lift_all(lifting, prompts: list[str], out: Path, engine: Engine, workers: i
     work = partial(lift_one, lifting)
     failed = {}
     jobs = list(zip(prompts, _folders(prompts, out), strict=True))
-    for (prompt, folder), outcome in map_items(work, jobs, workers=workers, engine=engine):
+    for (prompt, folder), outcome in map_items(work, jobs, **pool):
         if isinstance(outcome, ObjectError):
             failed[prompt] = str(outcome)
             print(f'"{prompt}" failed: {outcome}', file=sys.stderr)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sdtool.engine import available_cores, map_items
-from sdtool.errors import InputError, MissingDependencyError, ObjectError
+from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
 
 
 def work(x):
@@ -29,6 +29,11 @@ def work(x):
 
 def whoami(_):
     return os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
+def which_gpu(x):
+    time.sleep(0.2)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def stop(x):
@@ -127,6 +132,15 @@ def alive(pid):
         return False
 
 
+def test_each_worker_sees_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    found = [
+        gpu for _, gpu in map_items(which_gpu, range(8), workers=5, gpus=("4", "7"), recycle=2)
+    ]
+    assert set(found) == {"4", "7"} and os.environ["CUDA_VISIBLE_DEVICES"] == "4,7"
+    assert {gpu for _, gpu in map_items(which_gpu, range(2), workers=2)} == {"4,7"}
+
+
 def test_available_cores_follows_the_affinity():
     assert available_cores() == len(os.sched_getaffinity(0))
 
@@ -159,6 +173,18 @@ def test_ray_stops_what_hangs(ray, monkeypatch):
         3: "timeout",
         11: 121,
     }
+
+
+@pytest.mark.slow
+def test_ray_gives_each_item_a_gpu(ray, monkeypatch):
+    with pytest.raises(UsageError, match="Ray knows of no GPU; add --device cpu"):
+        list(map_items(which_gpu, range(2), engine="ray", gpus=("0",)))
+    ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, logging_level="ERROR")
+    try:  # Ray counts GPUs, and does not look whether there are any
+        found = map_items(which_gpu, range(4), engine="ray", gpus=("0", "1"))
+        assert {gpu for _, gpu in found} == {"0", "1"}
+    finally:
+        ray.shutdown()
 
 
 def test_a_missing_ray_names_what_installs_it(monkeypatch):

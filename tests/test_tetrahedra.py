@@ -88,7 +88,7 @@ def test_edge_numbers_are_shared_by_the_tetrahedra_that_meet_there():
         ):
             number = tet[i] * 7 + code
             assert pairs.setdefault(number, (tet[i], tet[j])) == (tet[i], tet[j])
-            assert tet[i] + int(grid._edge_step()[code]) == tet[j]
+            assert tet[i] + int(grid._step[code]) == tet[j]
     assert len(pairs) == 3 * 18 + 3 * 12 + 8  # along axes, across faces, through cells
 
 

@@ -26,22 +26,23 @@ from sdtool.render.environment import neutral_environment, read_environment
 from sdtool.shapes.dmtet import DMTetShape
 
 
-def first_scene(plan: Plan) -> nn.Module:
+def first_scene(plan: Plan, device: torch.device) -> nn.Module:
     """The scene of a plan's first phase: the soft blob, or the surface that it starts from."""
     if plan.phases[0].scene == "density":
-        return DensityScene(plan.half, plan.samples)
-    return _surface(initial_sdf(plan.init, plan.tet_resolution, plan.half), plan)
+        return DensityScene(plan.half, plan.samples).to(device)
+    return _surface(initial_sdf(plan.init, plan.tet_resolution, plan.half), plan, device)
 
 
 def next_scene(previous: nn.Module, phase: Phase, plan: Plan) -> nn.Module:
     """The scene that continues `previous` in `phase`."""
     if isinstance(previous, DensityScene):
-        return _surface(density_to_sdf(previous.shape, plan.tet_resolution), plan)
+        sdf = density_to_sdf(previous.shape, plan.tet_resolution)
+        return _surface(sdf, plan, previous.box.corners.device)
     if phase.scene == "surface":
         shape = previous.shape
         for _ in range(phase.subdivide):
             shape = shape.subdivided()
-        return SurfaceScene(shape)
+        return SurfaceScene(shape).to(shape.sdf0.device)
     with torch.no_grad():
         v_pos, faces = previous.shape.surface()
         if len(faces) == 0:
@@ -54,26 +55,29 @@ def next_scene(previous: nn.Module, phase: Phase, plan: Plan) -> nn.Module:
 
 def _painted(phase: Phase, v_pos, faces, plan: Plan) -> PaintedScene:
     if phase.scene == "color":
-        return ColorScene(v_pos, faces, plan.half)
+        return ColorScene(v_pos, faces, plan.half).to(v_pos.device)
     named = plan.environment
     light = neutral_environment() if named == "neutral" else read_environment(named)
     options = {"log2_table": plan.log2_table, "metallic": plan.metallic, "detail": plan.detail}
     return MaterialScene(v_pos, faces, plan.half, light, options)
 
 
-def _surface(sdf0: torch.Tensor, plan: Plan) -> SurfaceScene:
-    return SurfaceScene(DMTetShape(sdf0, plan.half))
+def _surface(sdf0: torch.Tensor, plan: Plan, device: torch.device) -> SurfaceScene:
+    return SurfaceScene(DMTetShape(sdf0, plan.half)).to(device)
 
 
-def restored_scene(number: int, tensors: dict[str, torch.Tensor], plan: Plan) -> nn.Module:
+def restored_scene(
+    number: int, tensors: dict[str, torch.Tensor], plan: Plan, device: torch.device
+) -> nn.Module:
     """The scene of phase `number` with the tensors of a checkpoint."""
     kind = plan.phases[number].scene
     if kind == "density":
-        scene = first_scene(plan)
+        scene = first_scene(plan, device)
     elif kind == "surface":
-        scene = _surface(tensors["shape.sdf0"], plan)
+        scene = _surface(tensors["shape.sdf0"], plan, device)
     else:
-        scene = _painted(plan.phases[number], tensors["v_pos"], tensors["t_pos_idx"], plan)
+        v_pos, faces = (tensors[name].to(device) for name in ("v_pos", "t_pos_idx"))
+        scene = _painted(plan.phases[number], v_pos, faces, plan)
     scene.load_state_dict(tensors)
     return scene
 
@@ -86,7 +90,8 @@ def finished(scene: PaintedScene, out: Path) -> Mesh:
     what the scene stores, from which `sdtool.lifted` makes the material again.
     """
     color = scene.color_at(scene.v_pos)
-    mesh = Mesh(scene.v_pos.numpy(), scene.t_pos_idx.numpy(), color.numpy().astype(np.float32))
+    v_pos, faces, color = (a.cpu().numpy() for a in (scene.v_pos, scene.t_pos_idx, color))
+    mesh = Mesh(v_pos, faces, color.astype(np.float32))
     if not np.isfinite(mesh.v_pos).all() or not np.isfinite(face_normals(mesh)).all():
         raise VanishedError(
             "the finished surface is not finite; try another --seed with --overwrite"
@@ -94,6 +99,6 @@ def finished(scene: PaintedScene, out: Path) -> Mesh:
     shape = {"v_pos": mesh.v_pos, "t_pos_idx": mesh.t_pos_idx}
     write_tensors(out / "shape.safetensors", shape, {})
     tensors, metadata = scene.stored()
-    field = {name: value.numpy() for name, value in tensors.items()}
+    field = {name: value.cpu().numpy() for name, value in tensors.items()}
     write_tensors(out / "material.safetensors", {"v_color": mesh.v_color, **field}, metadata)
     return mesh

@@ -37,6 +37,11 @@ class Guidance:
         self.prompts = {"rgb": color, "normal": normal, "normal_latent": normal}
         self.prompts_agp = Prompts(agp, prompt, by_view, negative)
 
+    @property
+    def device(self) -> torch.device:
+        """Where both priors are, and where the maps should be."""
+        return self.base.device
+
     def loss(
         self,
         maps: dict[str, torch.Tensor],
@@ -76,7 +81,7 @@ class Guidance:
         """One prior's SDS loss on x (N, C, h, w); a base ignores the cameras."""
         t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
-        text, empty = prompts.at(c2w), prompts.empty
+        text, empty, c2w = prompts.at(c2w), prompts.empty, c2w.to(x.device)
         return sds.sds_loss(
             prior, x, t, noise, text, empty, scale, c2w=c2w, weighting=phase.weighting
         )
@@ -97,7 +102,7 @@ class Guidance:
             return self.base.encode_map(_resize(image, self.base.sample_size))
         if not self.base.takes_maps:
             grey = 2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1
-            image = image[:, :3] + grey * (1 - image[:, 3:]) / 2
+            image = image[:, :3] + grey.to(image.device) * (1 - image[:, 3:]) / 2
         return self.base.encode_image(image)
 
 

@@ -142,9 +142,9 @@ def _restore(scene: nn.Module, optimiser: torch.optim.Optimizer, copy: tuple[dic
 
 def save(out: Path, scene: nn.Module, optimiser, number: int, step: int, strength: float) -> None:
     """Write `checkpoint.safetensors`: the scene's tensors, Adam's, and the place in the plan."""
-    tensors = {f"scene/{k}": v.numpy() for k, v in scene.state_dict().items()}
+    tensors = {f"scene/{k}": v.cpu().numpy() for k, v in scene.state_dict().items()}
     for i, inner in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam/{i}/{k}": v.numpy() for k, v in inner.items()}
+        tensors |= {f"adam/{i}/{k}": v.cpu().numpy() for k, v in inner.items()}
     record = json.dumps({"phase": number, "step": step, "strength": strength})
     write_tensors(out / "checkpoint.safetensors", tensors, {"sdtool": record})
 

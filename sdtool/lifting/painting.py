@@ -29,7 +29,7 @@ class PaintedScene(nn.Module, ABC):
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         """The map "rgb" (N, 4, size, size) from cameras c2w (N, 4, 4)."""
-        matrix = torch.from_numpy(world_to_clip(c2w, fov))
+        matrix = torch.from_numpy(world_to_clip(c2w, fov)).to(self.v_pos.device)
         ones = torch.ones_like(self.v_pos[:, :1])
         clip = torch.cat([self.v_pos, ones], dim=1) @ matrix.transpose(1, 2)
         rast = rasterize(clip, self.t_pos_idx, (size, size))
@@ -70,7 +70,7 @@ class ColorScene(PaintedScene):
         self.field = GridPyramid(self.LEVELS, 3, half)
 
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
-        light = torch.from_numpy(headlight(c2w))[view]
+        light = torch.from_numpy(headlight(c2w)).to(points.device)[view]
         return shade(self.color_at(points), normal, light)
 
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
@@ -99,12 +99,12 @@ class MaterialScene(PaintedScene):
         options: dict[str, float],
     ):
         super().__init__(v_pos, t_pos_idx, half)
-        self.environment, self.options = environment, options
-        self.material: Material = hash_material(half, **options)
+        self.environment, self.options = environment.to(v_pos.device), options
+        self.material: Material = hash_material(half, **options, device=v_pos.device)
 
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
         made = self.material(points)
-        eye = torch.from_numpy(np.ascontiguousarray(c2w[:, :3, 3]))[view]
+        eye = torch.from_numpy(np.ascontiguousarray(c2w[:, :3, 3])).to(points.device)[view]
         away = torch.nn.functional.normalize(eye - points, dim=-1)
         light = self.environment
         if generator is not None:

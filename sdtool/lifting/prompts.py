@@ -24,7 +24,7 @@ class Prompts:
 
     def at(self, c2w: torch.Tensor) -> torch.Tensor:
         """(N, L, C) embeddings for cameras (N, 4, 4); (1, L, C) if the view does not matter."""
-        return self.text if len(self.text) == 1 else self.text[side_of(c2w)]
+        return self.text if len(self.text) == 1 else self.text[side_of(c2w).to(self.text.device)]
 
 
 def side_of(c2w: torch.Tensor) -> torch.Tensor:

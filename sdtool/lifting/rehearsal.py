@@ -25,12 +25,13 @@ def rehearse(plan: Plan, guidance: Guidance, look: ViewRange) -> None:
     for number, phase in enumerate(plan.phases):
         try:
             if phase.scene == "density":
-                scene = DensityScene(plan.half, plan.samples)
+                scene = DensityScene(plan.half, plan.samples).to(guidance.device)
             elif isinstance(scene, SurfaceScene):
                 scene = next_scene(scene, phase, plan)
             else:
                 points = grid_points(plan.tet_resolution + 1, plan.half)
-                scene = SurfaceScene(DMTetShape(points.norm(dim=-1) - 0.8 * plan.half, plan.half))
+                shape = DMTetShape(points.norm(dim=-1) - 0.8 * plan.half, plan.half)
+                scene = SurfaceScene(shape).to(guidance.device)
             c2w, generator = step_views(look, phase.views, 0, number, 0)
             maps = scene.render(c2w, float(np.radians(look.fov)), phase.size, generator)
             loss, _ = guidance.loss(maps, torch.from_numpy(c2w), phase, 0.9, 1.0, generator)

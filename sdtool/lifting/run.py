@@ -7,6 +7,8 @@ from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
 
+import torch
+
 from sdtool import artifacts, files
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, SdtoolError
 from sdtool.lifting import dmtet, loop, pictures
@@ -17,6 +19,7 @@ from sdtool.lifting.rehearsal import rehearse
 from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
 from sdtool.progress import progress
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 OUTPUTS = ("shape.safetensors", "material.safetensors", "views.png", "turntable.webp")
 
 
@@ -26,7 +29,8 @@ class Lift:
 
     agp: a folder, or tiny. base: likewise, or a hub id; "" for the AGP's own. lambda_ori,
     lambda_align, scale: factors on the weights and the guidance scales of the plan. by_view: name the
-    side in the prompt; None for bases of an open vocabulary only.
+    side in the prompt; None for bases of an open vocabulary only. device: where everything is
+    computed. precision: of the priors' weights, a name of `PRECISIONS`.
     """
 
     rep: str
@@ -41,6 +45,8 @@ class Lift:
     negative: str
     seed: int
     overwrite: bool
+    device: str = "cpu"
+    precision: str = "fp32"
 
     def __call__(self, job: tuple[str, Path]) -> artifacts.Result:
         """Lift a prompt into a directory; `job` is both."""
@@ -65,7 +71,7 @@ class Lift:
         if record.is_done:
             print(f"{out} is already lifted; --overwrite redoes it", file=sys.stderr)
             return record.result()
-        return _lift(record, self.plan, params)
+        return _lift(record, self.plan, params, self.device, self.precision)
 
 
 def lift_one(lifting: Lift, job: tuple[str, Path]) -> artifacts.Result:
@@ -79,18 +85,22 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> artifacts.Result:
 
 
 @lru_cache(1)
-def _priors(base: str, agp: str) -> tuple:
+def _priors(base: str, agp: str, device: str, precision: str) -> tuple:
     """The two priors; those of the last call are kept for the next prompt."""
-    return load_base(base), load_agp(agp)
+    dtype = PRECISIONS[precision]
+    return load_base(base, device, dtype), load_agp(agp, device, dtype)
 
 
-def _lift(record: artifacts.StageRecord, plan: Plan, params: dict) -> artifacts.Result:
+def _lift(
+    record: artifacts.StageRecord, plan: Plan, params: dict, device: str, precision: str
+) -> artifacts.Result:
     """Load the priors, run the phases, write shape, material and pictures."""
     began = time.monotonic()
     out, prompt = record.out, params["prompt"]
     base = params["base"] or base_of(params["agp"])
-    prior, geometric = _priors(base, params["agp"])
+    prior, geometric = _priors(base, params["agp"], device, precision)
     record.head["priors"] = {"agp": params["agp"], "base": base}
+    record.head["device"], record.head["precision"] = str(prior.device), precision
     if unknown := prior.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
     look = camera_of(params["agp"])
@@ -110,11 +120,11 @@ def _lift(record: artifacts.StageRecord, plan: Plan, params: dict) -> artifacts.
     if saved := loop.load(out):
         place, tensors, adam = saved
         number, step, strength = place["phase"], place["step"], place["strength"]
-        scene = dmtet.restored_scene(number, tensors, plan)
+        scene = dmtet.restored_scene(number, tensors, plan, prior.device)
         _trim_log(out / "log.jsonl", plan, number, step)
         print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
     else:
-        scene = dmtet.first_scene(plan)
+        scene = dmtet.first_scene(plan, prior.device)
         rehearse(plan, guidance, look)
     spent: dict[str, float] = {}
     total = sum(phase.steps for phase in plan.phases)

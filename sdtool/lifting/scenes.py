@@ -56,8 +56,9 @@ class DensityScene(nn.Module):
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         low, high = self.box.update(self.shape.bounds) if generator else self.box.corners
-        origins, directions = (torch.from_numpy(a) for a in pixel_rays(c2w, fov, size))
         grid = self.shape.maps_grid()
+        rays = pixel_rays(c2w, fov, size)
+        origins, directions = (torch.from_numpy(a).to(grid.device) for a in rays)
         coverage, position, slope = render_grid(
             grid, self.shape.half, origins, directions, self.samples, generator
         )
@@ -89,7 +90,7 @@ class SurfaceScene(nn.Module):
         used = v_pos.detach()
         measured = torch.stack([used.amin(0), used.amax(0)])
         low, high = self.box.update(lambda: measured) if generator else self.box.corners
-        matrix = torch.from_numpy(world_to_clip(c2w, fov))
+        matrix = torch.from_numpy(world_to_clip(c2w, fov)).to(v_pos.device)
         clip = torch.cat([v_pos, torch.ones_like(v_pos[:, :1])], dim=1) @ matrix.transpose(1, 2)
         rast = rasterize(clip, faces, (size, size))
         mask = (rast[..., 3:] > 0).to(v_pos.dtype)
@@ -97,7 +98,8 @@ class SurfaceScene(nn.Module):
         attributes = torch.cat([corner, normals(v_pos, faces)], dim=1)
         image = torch.cat([interpolate(attributes, rast, faces), 2 * mask - 1], dim=-1)
         image = _channels_first(antialias(image, rast, clip, faces))
-        return {"ccm": image[:, [0, 1, 2, 6]], "normal": image[:, 3:]}
+        ccm, normal = image[:, :3], image[:, 3:]
+        return {"ccm": torch.cat([ccm, normal[:, 3:]], dim=1), "normal": normal}
 
     def regulariser(self) -> torch.Tensor:
         return self.shape.roughness()
@@ -121,7 +123,7 @@ def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
     raw = shape.raw().detach()
     n = resolution + 1
     raw = torch.nn.functional.interpolate(raw, (n, n, n), mode="trilinear", align_corners=True)
-    raw = ndimage.gaussian_filter(raw[0, 0].numpy(), 0.6)
+    raw = ndimage.gaussian_filter(raw[0, 0].cpu().numpy(), 0.6)
     level = np.log(np.expm1(np.log(2.0) / THIN / SHARPNESS))  # 8 · softplus(level) · thin = ln 2
     solid = raw > level
     solid[[0, -1]] = solid[:, [0, -1]] = solid[:, :, [0, -1]] = False
@@ -148,8 +150,8 @@ def largest_component(
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    faces = t_pos_idx.numpy().astype(np.int64)
-    v = v_pos.detach().numpy()
+    faces = t_pos_idx.cpu().numpy().astype(np.int64)
+    v = v_pos.detach().cpu().numpy()
     pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
     graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(v), len(v)))
     _, label = connected_components(graph, directed=False)
@@ -159,4 +161,5 @@ def largest_component(
     kept = faces[label[faces[:, 0]] == best]
     used, renumbered = np.unique(kept, return_inverse=True)
     new_faces = renumbered.reshape(-1, 3).astype(np.int32)
-    return v_pos.detach()[torch.from_numpy(used)], torch.from_numpy(new_faces)
+    used, new_faces = (torch.from_numpy(a).to(v_pos.device) for a in (used, new_faces))
+    return v_pos.detach()[used], new_faces

@@ -43,7 +43,8 @@ def rasterize(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> 
     x = (2 * column.to(pos.dtype) + 1) / width - 1
     y = (2 * row.to(pos.dtype) + 1) / height - 1
     pixel = torch.stack([x, y, torch.ones_like(x)], dim=-1)  # (P, 3)
-    edge = torch.stack([_edge(corner, k, pixel) for k in range(3)], dim=-1)  # (P, 3)
+    plane = torch.cat([corner[..., :2], corner[..., 3:]], dim=-1)  # (x, y, w)
+    edge = torch.stack([_edge(plane, k, pixel) for k in range(3)], dim=-1)  # (P, 3)
     weight = edge / edge.sum(-1, keepdim=True)
     depth = (weight * corner[..., 2]).sum(-1) / (weight * corner[..., 3]).sum(-1)
     ids = rast[view, row, column, 3]
@@ -53,10 +54,9 @@ def rasterize(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> 
     return empty.index_copy(0, flat, values).reshape(rast.shape)
 
 
-def _edge(corner: torch.Tensor, k: int, pixel: torch.Tensor) -> torch.Tensor:
+def _edge(plane: torch.Tensor, k: int, pixel: torch.Tensor) -> torch.Tensor:
     """Homogeneous edge function opposite to vertex k: (v_{k+1} × v_{k+2}) · pixel, in (x, y, w)."""
-    a = corner[:, (k + 1) % 3][:, [0, 1, 3]]
-    b = corner[:, (k + 2) % 3][:, [0, 1, 3]]
+    a, b = plane[:, (k + 1) % 3], plane[:, (k + 2) % 3]
     return (torch.linalg.cross(a, b) * pixel).sum(-1)
 
 

@@ -86,8 +86,8 @@ def march(
 def weights(density: torch.Tensor, samples: Samples, rays: int) -> torch.Tensor:
     """Weights (M,) of the samples: w_i = T_i (1 − exp(−σ_i δ_i)), T_i = exp(−Σ_{j<i on its ray} σ_j δ_j).
 
-        density: (M,) ≥ 0. rays: their number R. The sum runs on over all rays, in float64, and each
-    XX
+    density: (M,) ≥ 0. rays: their number R. The sum runs on over all rays, in float64, and each ray
+    takes off what came before its own first sample.
     """
     absorbed = (density * samples.spacing).clamp(max=OPAQUE)
     if len(absorbed) == 0:

@@ -43,7 +43,7 @@ def silhouette_pairs(
     _, height, width, _ = rast.shape
     w = pos[..., 3:].double()
     valid = w[..., 0] > 1e-8
-    size = torch.tensor([width, height], dtype=torch.float64, device=pos.device)
+    size = torch.tensor([width, height], dtype=torch.float64).to(pos.device)
     screen = (pos[..., :2].double() / torch.where(w > 1e-8, w, 1.0) + 1) * 0.5 * size - 0.5
     across, faces = neighbours(faces, pos.shape[1]), faces.long()
     ids, depth = rast[..., 3].long(), rast[..., 2]

@@ -45,15 +45,15 @@ class DensityShape(nn.Module):
         cell = 2 * self.half / (density.shape[0] - 1)
         opacity = 1 - torch.exp(-density * cell)
         opacity = torch.where(opacity > 0.15, opacity, torch.zeros_like(opacity))
-        line = torch.linspace(-self.half, self.half, density.shape[0])
+        line = torch.linspace(-self.half, self.half, density.shape[0], device=density.device)
         corners = []
         for axes in ((0, 1), (0, 2), (1, 2)):  # the marginals along x, y, z
             share = opacity.sum(axes).cumsum(0)
             share = share / share[-1].clamp(min=1e-8)
             low = line[int((share <= tail).sum().clamp(max=len(line) - 1))]
             high = line[int((share < 1 - tail).sum().clamp(max=len(line) - 1))]
-            corners.append((low, high))
-        return torch.tensor(corners).T.contiguous()
+            corners.append(torch.stack([low, high]))
+        return torch.stack(corners).T.contiguous()
 
     def total_variation(self) -> torch.Tensor:
         """Mean squared difference of neighbouring raw values."""

@@ -23,7 +23,7 @@ class DMTetShape(nn.Module):
         levels = tuple(sorted({(n + 3) // 4, (n + 1) // 2, n}))
         self.field = GridPyramid(levels, 4, half, gains=(1.0, 0.5, 0.2)[: len(levels)])
         self.register_buffer("sdf0", sdf0.clone())
-        offset0 = torch.zeros(n, n, n, 3) if offset0 is None else offset0.clone()
+        offset0 = sdf0.new_zeros(n, n, n, 3) if offset0 is None else offset0.clone()
         self.register_buffer("offset0", offset0)
 
     def sdf(self) -> torch.Tensor:
@@ -49,11 +49,11 @@ class DMTetShape(nn.Module):
         Tetrahedra of half the size lie within the old ones, and every new corner is an old one or the
         middle of an old edge, where sdf and offset are means: the surface does not move.
         """
-        at = torch.arange(2 * self.resolution + 1)
+        at = torch.arange(2 * self.resolution + 1, device=self.sdf0.device)
         low, high = at // 2, (at + 1) // 2
         ends = [torch.meshgrid(i, i, i, indexing="ij") for i in (low, high)]
         sdf, offset = ((v[ends[0]] + v[ends[1]]) / 2 for v in self._corners())
-        return DMTetShape(sdf, self.half, offset)
+        return DMTetShape(sdf, self.half, offset).to(sdf.device)
 
     def roughness(self) -> torch.Tensor:
         """Mean squared Laplacian of the change of sdf, in units of cells: 0 for a shifted plane."""

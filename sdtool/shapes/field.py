@@ -3,8 +3,11 @@
 import torch
 from torch import nn
 
-from sdtool.shapes.hashgrid import HashGrid
+from sdtool.shapes.grids import grid_points
+from sdtool.shapes.hashgrid import HashGrid, backend_for
 from sdtool.shapes.mlp import MLP
+
+BASE, LEVELS = 8, 12
 
 
 class Field(nn.Module):
@@ -50,3 +53,29 @@ class Field(nn.Module):
             (pull,) = torch.autograd.grad(total, encoded, create_graph=recording)
         gradient = self.grid.gradient(points, pull) / (2 * self.half)
         return (values, gradient) if recording else (values.detach(), gradient)
+
+
+class CornerField(nn.Module):
+    """A `Field` at the corners of a grid over ±half: what a `GridPyramid` is, of a hash grid's parameters.
+
+    n: corners a side. channels: values at each. log2_table: size of the hash grid's table, of `LEVELS` levels
+    up to the corners' own spacing. The perceptron is Fantasia3D's, two layers of 32.
+    """
+
+    def __init__(
+        self, n: int, channels: int, half: float, log2_table: int, *, generator: torch.Generator
+    ):
+        super().__init__()
+        scale = max(1.0, (n / BASE) ** (1 / (LEVELS - 1)))
+        backend = backend_for(generator.device)
+        grid = HashGrid(
+            LEVELS, 2, log2_table, BASE, scale, backend=backend, generator=generator
+        )  # fmt: skip
+        self.n = n
+        self.field = Field(grid, channels, half, hidden=32, generator=generator)
+        corners = grid_points(n, half).reshape(-1, 3).to(generator.device)
+        self.register_buffer("corners", corners, persistent=False)
+
+    def composed(self) -> torch.Tensor:
+        """(1, channels, n, n, n), indexed (z, y, x); near 0 at first."""
+        return self.field(self.corners).T.reshape(1, -1, self.n, self.n, self.n)

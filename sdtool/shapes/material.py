@@ -8,7 +8,7 @@ from torch import nn
 
 from sdtool.shapes.field import Field
 from sdtool.shapes.grids import GridPyramid, sample_grid
-from sdtool.shapes.hashgrid import HashGrid
+from sdtool.shapes.hashgrid import HashGrid, backend_for
 
 CHANNELS = 8
 COLOR, ROUGHNESS = (0.03, 0.97), (0.08, 0.9)  # Fantasia3D's ranges
@@ -64,13 +64,20 @@ class PyramidField(GridPyramid):
 
 
 def hash_material(
-    half: float, *, log2_table: int = 14, metallic: float = 1.0, detail: float = 0.0, seed: int = 0
+    half: float,
+    *,
+    log2_table: int = 14,
+    metallic: float = 1.0,
+    detail: float = 0.0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Material:
-    """A `Material` over a hash grid of 16 levels and a perceptron of 2×32, on the CPU, over ±half."""
+    """A `Material` over a hash grid of 16 levels and a perceptron of 2×32, on `device`, over ±half."""
     generator = torch.Generator().manual_seed(seed)
-    grid = HashGrid(log2_table=log2_table, backend="numba", generator=generator)
+    backend = backend_for(torch.device(device))
+    grid = HashGrid(log2_table=log2_table, backend=backend, generator=generator)
     field = Field(grid, CHANNELS, half, hidden=32, generator=generator)
-    return Material(field, metallic, detail)
+    return Material(field, metallic, detail).to(device)
 
 
 def _between(bounds: tuple[float, float], value: torch.Tensor, first: float) -> torch.Tensor:

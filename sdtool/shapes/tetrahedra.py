@@ -8,6 +8,7 @@ from itertools import permutations
 
 import numpy as np
 import torch
+from torch import nn
 
 _EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
@@ -41,20 +42,21 @@ def _triangle_table() -> np.ndarray:
     return table
 
 
-class TetGrid:
+class TetGrid(nn.Module):
     """Vertices and tetrahedra over the cube [−half, half]³, `resolution` cells a side.
 
     vertices: (V, 3) float32 with V = (resolution + 1)³, in (z, y, x) order like `GridPyramid`.
     tets: (T, 4) int64 in path order (each vertex one lattice step further); odd: (T,) bool marks
-    those whose path order has negative volume.
+    those whose path order has negative volume. All are buffers that no checkpoint holds.
     """
 
     def __init__(self, resolution: int, half: float):
+        super().__init__()
         n = resolution + 1
         self.resolution, self.half = resolution, half
         line = torch.linspace(-half, half, n)
         z, y, x = torch.meshgrid(line, line, line, indexing="ij")
-        self.vertices = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
+        vertices = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
         stride = (1, n, n * n)  # of x, y, z
         cell = torch.arange(resolution)
         base = (cell[:, None, None] * n + cell[:, None]) * n + cell
@@ -68,9 +70,18 @@ class TetGrid:
             odd.append(torch.full((len(base),), bool(sign < 0)))
             codes = torch.tensor([(bits[b] ^ bits[a]) - 1 for a, b in _EDGES])
             direction.append(codes.expand(len(base), 6))
-        self.tets, self.odd = torch.cat(tets), torch.cat(odd)
-        self._direction = torch.cat(direction).to(torch.int8)
-        self._table = torch.from_numpy(_triangle_table())
+        self._keep("vertices", vertices)
+        self._keep("tets", torch.cat(tets))
+        self._keep("odd", torch.cat(odd))
+        self._keep("_direction", torch.cat(direction).to(torch.int8))
+        self._keep("_table", torch.from_numpy(_triangle_table()))
+        self._keep("_first", torch.tensor([a for a, _ in _EDGES]))
+        steps = [(m & 1) + (m >> 1 & 1) * n + (m >> 2 & 1) * n * n for m in range(1, 8)]
+        self._keep("_step", torch.tensor(steps))
+        self._keep("_bit", torch.arange(4))
+
+    def _keep(self, name: str, value: torch.Tensor) -> None:
+        self.register_buffer(name, value, persistent=False)
 
     def march(self, sdf: torch.Tensor, offset: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The zero level of `sdf` as triangles (DMTet, section 3.1).
@@ -83,26 +94,19 @@ class TetGrid:
         count = inside[self.tets].sum(-1)
         active = torch.nonzero((count > 0) & (count < 4))[:, 0]
         tets = self.tets[active]
-        code = (inside[tets].long() << torch.arange(4)).sum(-1)
-        first = torch.tensor([a for a, _ in _EDGES])
-        edge = tets[:, first] * 7 + self._direction[active]  # (A, 6) numbers of all six edges
+        code = (inside[tets].long() << self._bit).sum(-1)
+        edge = tets[:, self._first] * 7 + self._direction[active]  # (A, 6) numbers of all six edges
         picked = self._table[code]  # (A, 2, 3)
         triangle = edge.gather(1, picked.clamp(min=0).reshape(-1, 6)).reshape(-1, 2, 3)
         flipped = torch.where(self.odd[active][:, None, None], triangle.flip(-1), triangle)
         corners = flipped[picked[..., 0] >= 0]  # (F, 3) edge numbers
-        used = torch.zeros(7 * len(sdf), dtype=torch.bool)
+        used = torch.zeros(7 * len(sdf), dtype=torch.bool, device=sdf.device)
         used[corners.reshape(-1)] = True
         number = torch.cumsum(used, 0, dtype=torch.int32) - 1
         edges = torch.nonzero(used)[:, 0]
         a = edges // 7
-        b = a + self._edge_step()[edges % 7]
+        b = a + self._step[edges % 7]
         moved = self.vertices + offset
         sa, sb = sdf[a][:, None], sdf[b][:, None]
         v_pos = (moved[a] * sb - moved[b] * sa) / (sb - sa)
         return v_pos, number[corners].to(torch.int32)
-
-    def _edge_step(self) -> torch.Tensor:
-        n = self.resolution + 1
-        return torch.tensor(
-            [(m & 1) + (m >> 1 & 1) * n + (m >> 2 & 1) * n * n for m in range(1, 8)]
-        )
