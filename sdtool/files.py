@@ -107,14 +107,14 @@ def trim_jsonl(path: str | Path, keep: Callable[[dict[str, Any]], bool]) -> None
 def write_tensors(
     path: str | Path, tensors: dict[str, "np.ndarray"], metadata: dict[str, str]
 ) -> None:
-    """Write float32, float16, int32 and int64 arrays as a safetensors file, atomically.
+    """Write bool, float32, float16, int32 and int64 arrays as a safetensors file, atomically.
 
     The same content gives the same bytes (the safetensors library orders `metadata` at random),
     and an array's memory may lie in any order.
     """
     import numpy as np
 
-    kinds = {"float32": "F32", "float16": "F16", "int32": "I32", "int64": "I64"}
+    kinds = {"bool": "BOOL", "float32": "F32", "float16": "F16", "int32": "I32", "int64": "I64"}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     arrays, end = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])), 0
     for name, array in arrays:

@@ -1,6 +1,7 @@
 """Reading a finished lift: the mesh it made, its material and what it was asked for."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ GRID = "color.grids.{}"  # level after level of the colour field
 @dataclass(frozen=True)
 class Lifted:
     """A lift's result in the lift's own size and place: `mesh` with vertex colours, and `material`,
-    which is finer than the vertices where the lift has a field; and the lift's stage record.
+    which is finer than the vertices where the lift has a field; and the lift's stage record. inside:
+    points (P, 3) float32 → (P,) positive within the body, if the lift has a density.
     """
 
     mesh: Mesh
     record: dict[str, Any]
     material: Material
+    inside: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def params(self) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def read_lift(run: str | Path) -> Lifted:
         raise _spoiled(run, f"{run / MATERIAL} has NaN or infinite colours")
     if "half" not in metadata:
         return Lifted(mesh, record, vertex_material(mesh))
+    if "radiance" in metadata:
+        return Lifted(mesh, record, *_radiance(run, material, metadata))
     if "material" in metadata:
         return Lifted(mesh, record, _stored_material(run, material, metadata))
     grids = []
@@ -114,6 +119,38 @@ def _stored_material(run: Path, tensors: dict[str, np.ndarray], metadata: dict) 
         )
 
     return material
+
+
+def _radiance(
+    run: Path, tensors: dict[str, np.ndarray], metadata: dict
+) -> tuple[Material, Callable[[np.ndarray], np.ndarray]]:
+    """The colours of a NeRF lift, and how far its density is above its surface's."""
+    import torch
+
+    from sdtool.shapes.nerf import hash_radiance
+
+    state = {
+        name.removeprefix("radiance."): torch.from_numpy(value)
+        for name, value in tensors.items()
+        if name.startswith("radiance.")
+    }
+    try:
+        field = hash_radiance(float(metadata["half"]), **json.loads(metadata["radiance"]))
+        field.load_state_dict(state)
+        level = float(metadata["level"])
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise _spoiled(run, f"{run / MATERIAL} holds a damaged field ({reason})") from None
+
+    @torch.no_grad()
+    def material(points: np.ndarray) -> Surface:
+        return plain_surface(field(torch.from_numpy(np.ascontiguousarray(points)))[1].numpy())
+
+    @torch.no_grad()
+    def inside(points: np.ndarray) -> np.ndarray:
+        return field.raw(torch.from_numpy(np.ascontiguousarray(points))).numpy() - level
+
+    return material, inside
 
 
 def vertex_material(mesh: Mesh) -> Material:

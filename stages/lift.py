@@ -4,13 +4,16 @@ Two priors pull on renders of the shape: the base prior on its normals and colou
 geometric prior (AGP) on its canonical coordinates, so that it has one front and one back. With no
 options it uses the bundled tiny prior and a CPU.
 
+`--rep nerf` makes a radiance field instead, rendered by volume (DreamFusion with Instant-NGP); its
+surface is found at the end. A surface may start from such a lift: `--init runs/other`.
+
 Phases of `--rep dmtet`: a density finds the parts (coarse), a surface on a tetrahedral grid sharpens
 them (geometry), a colour field paints them (color). Pictures of each phase appear in `previews/`; at
 the end `views.png` shows eight sides and `turntable.webp` one turn. The same command continues an
 interrupted run.
 
-The preset `paper` has Fantasia3D's settings, for Stable Diffusion: an ellipsoid becomes a surface,
-coarse, then fine, then a physically based material.
+The preset `paper` has the settings of the papers, for Stable Diffusion: of Fantasia3D (an ellipsoid
+becomes a surface, coarse, then fine, then a physically based material) or of SweetDreamer's NeRF.
 
 `--print-config` shows every setting of the preset, phase by phase; `--set` changes one.
 
@@ -28,6 +31,10 @@ Examples:
     sdtool lift "a corgi" --preset preview --set geometry.steps=60 --set tet_resolution=40
 
     sdtool lift "a corgi" --init dog.glb
+
+    sdtool lift "a corgi" --rep nerf --out runs/soft
+
+    sdtool lift "a corgi" --init runs/soft --out runs/sharp
 
     sdtool lift "a golden teapot" --appearance pbr --environment studio.hdr
 
@@ -50,7 +57,9 @@ def lift(
     prompt: Annotated[
         str, typer.Argument(help="What to make, e.g. 'a corgi'.", show_default=False)
     ] = "",
-    rep: Annotated[Literal["dmtet"], typer.Option(help="Shape representation.")] = "dmtet",
+    rep: Annotated[
+        Literal["dmtet", "nerf"], typer.Option(help="Shape: a surface, or a radiance field.")
+    ] = "dmtet",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -71,7 +80,7 @@ def lift(
     init: Annotated[
         str,
         typer.Option(
-            help="Start: density, sphere, ellipsoid, or a mesh file; default: the preset's."
+            help="Start: density, sphere, ellipsoid, a mesh file or a lift; default: the preset's."
         ),
     ] = "",
     appearance: Annotated[
@@ -120,9 +129,11 @@ def lift(
 ) -> artifacts.Result | None:
     from dataclasses import replace
 
-    from sdtool.lifting.config import as_toml, override, painted_as, plan, starting_from
+    from sdtool.lifting.config import as_toml, override
+    from sdtool.lifting.presets import painted_as, plan, starting_from
 
-    chosen = starting_from(plan(preset), init) if init else plan(preset)
+    chosen = plan(preset, rep)
+    chosen = starting_from(chosen, init) if init else chosen
     chosen = painted_as(chosen, appearance) if appearance else chosen
     if environment != "neutral" and chosen.phases[-1].scene != "material":
         raise UsageError("--environment lights a material only; add --appearance pbr")

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from sdtool.devices import visible_gpus
 from sdtool.lifting import run
-from sdtool.lifting.config import override, painted_as, plan, starting_from
+from sdtool.lifting.config import override
+from sdtool.lifting.presets import painted_as, plan, starting_from
 from sdtool.lifting.run import Lift
 from sdtool.priors.loading import load_agp, load_base
 

@@ -1,4 +1,4 @@
-"""The phases of a lift as plain data, the presets, and settings that override them."""
+"""The phases of a lift as plain data, and settings that override them."""
 
 import json
 import tomllib
@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
+
+from sdtool import schedules
 from sdtool.errors import UsageError
 from sdtool.sds import WEIGHTINGS
 
@@ -15,7 +18,7 @@ class Phase:
     """One phase: what is optimised, for how long, and how strongly each prior pulls.
 
     scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
-    "material" (physically based).
+    "material" (physically based); "radiance" (NeRF).
     views: cameras a step, spread evenly in azimuth. size: rendered pixels a side, averaged down to
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
     normals and mask without the VAE. normal_turn: largest turn about +Y, in degrees, that each step
@@ -23,7 +26,13 @@ class Phase:
     the two score-distillation terms, as (first quarter, rest): the AGP may lead alone at first.
     scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
     end, as a share of the schedule, falling linearly over the first 70%. smooth: weight of the
-    scene's own regulariser. subdivide: how often a surface's grid is halved when the phase begins.
+    scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
+
+    For a radiance field: shading: shares of the steps that show it as albedo, Lambertian and
+    textureless (DreamFusion, section 3.1). light_spread: how far the light strays at random, as a share
+    of its distance. backdrop: share of the steps that show it before its own background, for a base that
+    takes no coverage; the others show grey. orient, sparse, opaque: weights of its penalties
+    (`RadianceScene.penalties`), orient at the phase's start and end.
     """
 
     name: str
@@ -43,6 +52,23 @@ class Phase:
     smooth: float = 0.0
     subdivide: int = 0
     normal_turn: float = 0.0
+    shading: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    light_spread: float = 0.0
+    backdrop: float = 0.5
+    orient: tuple[float, float] = (0.0, 0.0)
+    sparse: float = 0.0
+    opaque: float = 0.0
+
+    def penalty(self, found: dict[str, torch.Tensor], progress: float) -> torch.Tensor:
+        """The weighted sum of a scene's penalties, at a share of the phase; found: name → scalar."""
+        weights = {
+            "smooth": self.smooth,
+            "orient": schedules.linear(*self.orient)(progress),
+            "sparse": self.sparse,
+            "opaque": self.opaque,
+        }
+        parts = [weights[name] * value for name, value in found.items() if weights[name]]
+        return sum(parts, torch.zeros(()))
 
 
 @dataclass(frozen=True)
@@ -52,7 +78,8 @@ class Plan:
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
     of. tet_resolution: cells a side of the tetrahedral grid. samples: along a ray of the density.
     half: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
-    light on a material; log2_table: size of its hash grid; metallic, detail: the most metal and
+    light on a material; log2_table: size of its hash grid, or a radiance field's; finest: corners a side
+    of the latter's finest level; metallic, detail: the most metal and
     relief that it may have.
     """
 
@@ -63,142 +90,12 @@ class Plan:
     half: float = 0.6
     environment: str = "neutral"
     log2_table: int = 14
+    finest: int = 4096
     metallic: float = 1.0
     detail: float = 0.0
 
 
-# Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
-TINY_CPU = Plan(
-    phases=(
-        Phase(
-            "coarse",
-            "density",
-            steps=400,
-            lr=0.07,
-            size=32,
-            lambda_ori=(0.0, 0.05),
-            t_high=(0.98, 0.4),
-            smooth=1.0,
-        ),
-        Phase(
-            "geometry",
-            "surface",
-            steps=150,
-            lr=0.003,
-            lambda_ori=(0.1, 0.1),
-            scale_ori=7.5,
-            t_high=(0.98, 0.4),
-            smooth=1000.0,
-        ),
-        # only high noise levels know the colour of the whole; low ones keep whatever it is
-        Phase(
-            "color",
-            "color",
-            steps=200,
-            lr=0.1,
-            sees="rgb",
-            lambda_align=(0.0, 0.0),
-            scale_ori=3.0,
-            t_low=0.3,
-            t_high=(0.98, 0.98),
-        ),
-    )
-)
-
-PREVIEW = replace(
-    TINY_CPU,
-    phases=tuple(
-        replace(phase, steps=steps)
-        for phase, steps in zip(TINY_CPU.phases, (150, 20, 60), strict=True)
-    ),
-    tet_resolution=32,
-    samples=32,
-)
-
-# Fantasia3D's phases with the AGP beside them, for Stable Diffusion 2.1. The AGP leads for a quarter of
-# the coarse phase, as in the paper's own NeRF pipeline, and weighs half in the fine one.
-PAPER = Plan(
-    phases=(
-        Phase(
-            "coarse",
-            "surface",
-            steps=1500,
-            lr=0.001,
-            size=512,
-            sees="normal_latent",
-            lambda_ori=(0.0, 1.0),
-            scale_ori=100.0,
-            scale_align=50.0,
-            t_high=(0.5, 0.5),
-        ),
-        Phase(
-            "fine",
-            "surface",
-            steps=1500,
-            lr=0.001,
-            size=512,
-            lambda_align=(0.5, 0.5),
-            scale_ori=100.0,
-            scale_align=50.0,
-            t_high=(0.5, 0.5),
-            weighting="sqrt_alpha",
-            subdivide=1,
-        ),
-        Phase(
-            "material",
-            "material",
-            steps=2000,
-            lr=0.01,
-            size=512,
-            sees="rgb",
-            lambda_align=(0.0, 0.0),
-            scale_ori=100.0,
-            t_high=(0.98, 0.98),
-        ),
-    ),
-    init="ellipsoid",
-    tet_resolution=64,
-    log2_table=19,
-    metallic=0.0,
-)
-
-APPEARANCES = {"color": ("color", {}), "pbr": ("material", {"lr": 0.01})}
 CHOICES = {"sees": ("normal", "normal_latent", "rgb"), "weighting": tuple(WEIGHTINGS)}
-PRESETS = {"tiny-cpu": TINY_CPU, "preview": PREVIEW, "paper": PAPER}
-
-
-def plan(preset: str) -> Plan:
-    """The plan of a preset's name; UsageError lists the names."""
-    if preset not in PRESETS:
-        raise UsageError(f"--preset {preset!r} is not one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
-def starting_from(plan: Plan, init: str) -> Plan:
-    """The plan with another start. Where that is a surface, phases of the density work on it instead,
-    at the pace of the plan's first surface phase."""
-    if init == "density" and plan.phases[0].scene != "density":
-        raise UsageError("--init density: this preset's phases work on surfaces only")
-    surface = next(phase for phase in plan.phases if phase.scene == "surface")
-    pace = {"scene": "surface", "lr": surface.lr, "smooth": surface.smooth, "size": surface.size}
-    phases = [
-        replace(phase, **pace) if init != "density" and phase.scene == "density" else phase
-        for phase in plan.phases
-    ]
-    return replace(plan, init=init, phases=tuple(phases))
-
-
-def painted_as(plan: Plan, appearance: str) -> Plan:
-    """The plan with plain colours ("color") or a physically based material ("pbr") at its end."""
-    if appearance not in APPEARANCES:
-        raise UsageError(f"--appearance {appearance} is not one of {', '.join(APPEARANCES)}")
-    scene, change = APPEARANCES[appearance]
-    phases = [
-        replace(phase, scene=scene, **change) if phase.scene in ("color", "material") else phase
-        for phase in plan.phases
-    ]
-    return replace(plan, phases=tuple(phases))
-
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 

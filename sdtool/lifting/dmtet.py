@@ -6,14 +6,14 @@ warm start. The paper's DMTet pipeline starts from an ellipsoid instead, as `ini
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from sdtool.files import write_tensors
+from sdtool.cameras import ViewRange
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.initial import initial_sdf
 from sdtool.lifting.painting import ColorScene, MaterialScene, PaintedScene
+from sdtool.lifting.results import write_result
 from sdtool.lifting.scenes import (
     DensityScene,
     SurfaceScene,
@@ -21,9 +21,10 @@ from sdtool.lifting.scenes import (
     density_to_sdf,
     largest_component,
 )
-from sdtool.meshes import Mesh, face_normals
+from sdtool.meshes import Mesh
 from sdtool.render.environment import neutral_environment, read_environment
 from sdtool.shapes.dmtet import DMTetShape
+from sdtool.shapes.grids import grid_points
 
 
 def first_scene(plan: Plan, device: torch.device) -> nn.Module:
@@ -83,22 +84,19 @@ def restored_scene(
 
 
 @torch.no_grad()
-def finished(scene: PaintedScene, out: Path) -> Mesh:
-    """Write `shape.safetensors` and `material.safetensors`; return the coloured mesh.
-
-    shape: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. material: v_color (V, 3) float32 sRGB and
-    what the scene stores, from which `sdtool.lifted` makes the material again.
-    """
+def finished(scene: PaintedScene, look: ViewRange, out: Path) -> Mesh:
+    """Write the mesh and what covers it, see `write_result`."""
     color = scene.color_at(scene.v_pos)
-    v_pos, faces, color = (a.cpu().numpy() for a in (scene.v_pos, scene.t_pos_idx, color))
-    mesh = Mesh(v_pos, faces, color.astype(np.float32))
-    if not np.isfinite(mesh.v_pos).all() or not np.isfinite(face_normals(mesh)).all():
-        raise VanishedError(
-            "the finished surface is not finite; try another --seed with --overwrite"
-        )
-    shape = {"v_pos": mesh.v_pos, "t_pos_idx": mesh.t_pos_idx}
-    write_tensors(out / "shape.safetensors", shape, {})
-    tensors, metadata = scene.stored()
-    field = {name: value.cpu().numpy() for name, value in tensors.items()}
-    write_tensors(out / "material.safetensors", {"v_color": mesh.v_color, **field}, metadata)
-    return mesh
+    return write_result(out, scene.v_pos, scene.t_pos_idx, color, *scene.stored())
+
+
+def rehearsal_scene(
+    previous: nn.Module | None, phase: Phase, plan: Plan, device: torch.device
+) -> nn.Module:
+    """A scene as heavy as `phase` may become: a ball that fills the view."""
+    if phase.scene == "density":
+        return DensityScene(plan.half, plan.samples).to(device)
+    if isinstance(previous, SurfaceScene):
+        return next_scene(previous, phase, plan)
+    points = grid_points(plan.tet_resolution + 1, plan.half)
+    return _surface(points.norm(dim=-1) - 0.8 * plan.half, plan, device)

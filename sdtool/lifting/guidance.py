@@ -92,7 +92,8 @@ class Guidance:
         """What the base sees, in its own space.
 
         Maps as they are if the base takes maps, else pictures over a random grey, which no part of the
-        shape can pass for. "normal_latent": normals and mask themselves as the latent (Fantasia3D).
+        shape can pass for, or over the scene's own background. "normal_latent": normals and mask
+        themselves as the latent (Fantasia3D).
         """
         image = maps["rgb" if phase.sees == "rgb" else "normal"]
         if phase.sees != "rgb" and phase.normal_turn:
@@ -101,8 +102,12 @@ class Guidance:
         if phase.sees == "normal_latent":
             return self.base.encode_map(_resize(image, self.base.sample_size))
         if not self.base.takes_maps:
-            grey = 2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1
-            image = image[:, :3] + grey.to(image.device) * (1 - image[:, 3:]) / 2
+            behind = (2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1).to(
+                image.device
+            )
+            if "backdrop" in maps and torch.rand((), generator=generator) < phase.backdrop:
+                behind = maps["backdrop"]
+            image = image[:, :3] + behind * (1 - image[:, 3:]) / 2
         return self.base.encode_image(image)
 
 

@@ -1,4 +1,4 @@
-"""What a surface starts from: a sphere, an ellipsoid, or somebody's mesh."""
+"""What a surface starts from: a sphere, an ellipsoid, somebody's mesh, or another lift."""
 
 from pathlib import Path
 
@@ -7,6 +7,9 @@ import torch
 
 from sdtool.ccm import to_canonical
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
+from sdtool.lifted import read_lift
+from sdtool.lifting.scenes import implicit_to_sdf
+from sdtool.meshes import Mesh
 from sdtool.shapes.grids import grid_points
 
 AXES = {"sphere": (0.35, 0.35, 0.35), "ellipsoid": (0.25, 0.3, 0.4)}
@@ -15,16 +18,23 @@ STARTS = ("density", *AXES)
 
 
 def check_start(init: str) -> None:
-    """UsageError unless `init` is a name of `STARTS` or a file."""
-    if init not in STARTS and not Path(init).is_file():
-        raise UsageError(f"--init {init} is neither a file nor one of {', '.join(STARTS)}")
+    """UsageError unless `init` is a name of `STARTS`, a file or a finished lift."""
+    if init in STARTS or Path(init).is_file():
+        return
+    if not Path(init).is_dir():
+        names = ", ".join(STARTS)
+        raise UsageError(
+            f"--init {init} is neither a mesh file, a lift's directory nor one of {names}"
+        )
+    read_lift(init)
 
 
 def initial_sdf(init: str, resolution: int, half: float) -> torch.Tensor:
     """(n, n, n) float32 signed distance at the corners (z, y, x) of a grid over ±half, n = resolution + 1.
 
-    init: a name of `AXES`, or a mesh file in glTF axes (+Y up, its front to +Z), which is centred and
-    scaled to a longest side of 1. The ellipsoid's distance is exact at its surface only.
+    init: a name of `AXES`, a mesh file in glTF axes (+Y up, its front to +Z), which is centred and
+    scaled to a longest side of 1, or a lift's directory: its density if it has one, else its mesh, as
+    they stand there. The ellipsoid's distance is exact at its surface only.
     """
     points = grid_points(resolution + 1, half)
     if init in AXES:
@@ -32,17 +42,24 @@ def initial_sdf(init: str, resolution: int, half: float) -> torch.Tensor:
         length = (points / axes).norm(dim=-1)
         slope = (points / axes**2).norm(dim=-1).clamp(min=1e-6)
         return torch.where(length > 1e-3, length * (length - 1) / slope, -min(AXES[init]))
-    return torch.from_numpy(_distance_to(Path(init), points.numpy()))
-
-
-def _distance_to(path: Path, points: np.ndarray) -> np.ndarray:
-    """(…,) float32 signed distance of points (…, 3) to the mesh in a file."""
+    if Path(init).is_dir():
+        lifted = read_lift(init)
+        if lifted.inside is not None:
+            return implicit_to_sdf(
+                lifted.inside(points.view(-1, 3).numpy()).reshape(points.shape[:3]), half
+            )
+        return torch.from_numpy(_distance_to(lifted.mesh, init, points.numpy()))
     from sdtool.glb import load_mesh
 
     try:
-        mesh = to_canonical(load_mesh(path))
+        mesh = to_canonical(load_mesh(Path(init)))
     except ObjectError as error:
-        raise InputError(f"--init {path} cannot be used: {error}") from None
+        raise InputError(f"--init {init} cannot be used: {error}") from None
+    return torch.from_numpy(_distance_to(mesh, init, points.numpy()))
+
+
+def _distance_to(mesh: Mesh, path: str, points: np.ndarray) -> np.ndarray:
+    """(…,) float32 signed distance of points (…, 3) to a mesh; path: its name in errors."""
     distance = _signed_distance(points.reshape(-1, 3), mesh.v_pos, mesh.t_pos_idx)
     if not (distance < 0).any():
         raise InputError(

@@ -95,7 +95,7 @@ def optimise(
                 maps, torch.from_numpy(c2w), phase, step / phase.steps, strength, generator
             )
             now = clock.add("priors", now)
-            total = loss + phase.smooth * scene.regulariser()
+            total = loss + phase.penalty(scene.penalties(), step / phase.steps)
             total.backward()
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             if not torch.isfinite(norm):

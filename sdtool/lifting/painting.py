@@ -55,9 +55,9 @@ class PaintedScene(nn.Module, ABC):
     def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         """Tensors and metadata of what covers the mesh, for `material.safetensors`."""
 
-    @abstractmethod
-    def regulariser(self) -> torch.Tensor:
-        """A scalar that a phase may weigh in, to keep what covers the mesh smooth."""
+    def penalties(self) -> dict[str, torch.Tensor]:
+        """Scalars that a phase may weigh in."""
+        return {}
 
 
 class ColorScene(PaintedScene):
@@ -80,10 +80,10 @@ class ColorScene(PaintedScene):
         field = {f"color.{name}": value for name, value in self.field.state_dict().items()}
         return field, {"half": str(self.half)}
 
-    def regulariser(self) -> torch.Tensor:
-        """Mean squared difference of neighbouring cells."""
+    def penalties(self) -> dict[str, torch.Tensor]:
+        """ "smooth": mean squared difference of neighbouring cells."""
         field = self.field.composed()
-        return sum(torch.diff(field, dim=d).square().mean() for d in (2, 3, 4))
+        return {"smooth": sum(torch.diff(field, dim=d).square().mean() for d in (2, 3, 4))}
 
 
 class MaterialScene(PaintedScene):
@@ -119,7 +119,3 @@ class MaterialScene(PaintedScene):
     def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         field = {f"material.{name}": value for name, value in self.material.state_dict().items()}
         return field, {"half": str(self.half), "material": json.dumps(self.options)}
-
-    def regulariser(self) -> torch.Tensor:
-        """Nothing: a hash grid needs no smoothing."""
-        return torch.zeros(())

@@ -19,6 +19,7 @@ def preview(scene, look: ViewRange, path: Path, title: str) -> None:
     """A PNG of eight azimuths of whatever maps the scene renders, one row a map."""
     c2w = turntable(8, look, ELEVATION)
     maps = scene.render(c2w, float(np.radians(look.fov)), 64)
+    maps.pop("backdrop", None)
     rows = [map_to_rgb(m.cpu().numpy().transpose(0, 2, 3, 1)) for m in maps.values()]
     write_png(path, grid(enlarge(np.concatenate(rows), 96), 8), Title=title)
 

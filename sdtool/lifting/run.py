@@ -11,15 +11,17 @@ import torch
 
 from sdtool import artifacts, files
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, SdtoolError
-from sdtool.lifting import dmtet, loop, pictures
+from sdtool.lifting import dmtet, loop, nerf, pictures
 from sdtool.lifting.config import Plan
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
+from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import rehearse
 from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
 from sdtool.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
 OUTPUTS = ("shape.safetensors", "material.safetensors", "views.png", "turntable.webp")
 
 
@@ -103,7 +105,7 @@ def _lift(
     record.head["device"], record.head["precision"] = str(prior.device), precision
     if unknown := prior.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
-    look = camera_of(params["agp"])
+    look, rep = camera_of(params["agp"]), REPRESENTATIONS[params["rep"]]
     record.clear()
     by_view = params["by_view"]
     guidance = Guidance(
@@ -120,12 +122,12 @@ def _lift(
     if saved := loop.load(out):
         place, tensors, adam = saved
         number, step, strength = place["phase"], place["step"], place["strength"]
-        scene = dmtet.restored_scene(number, tensors, plan, prior.device)
+        scene = rep.restored_scene(number, tensors, plan, prior.device)
         _trim_log(out / "log.jsonl", plan, number, step)
         print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
     else:
-        scene = dmtet.first_scene(plan, prior.device)
-        rehearse(plan, guidance, look)
+        rehearse(rep, plan, guidance, look, PRESETS[params["rep"]]["preview"])
+        scene = rep.first_scene(plan, prior.device)
     spent: dict[str, float] = {}
     total = sum(phase.steps for phase in plan.phases)
     ready = sum(phase.steps for phase in plan.phases[:number]) + step
@@ -133,7 +135,7 @@ def _lift(
     with progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone) as bar:
         for index, phase in enumerate(plan.phases[number:], start=number):
             if index > number:
-                scene, step, strength, adam = dmtet.next_scene(scene, phase, plan), 0, 1.0, None
+                scene, step, strength, adam = rep.next_scene(scene, phase, plan), 0, 1.0, None
 
             bar.message(f"{phase.name}: {phase.steps - step} steps")
 
@@ -149,7 +151,7 @@ def _lift(
             )  # fmt: skip
             for key, seconds in clock.spent.items():
                 spent[key] = spent.get(key, 0.0) + seconds
-    mesh = dmtet.finished(scene, out)
+    mesh = rep.finished(scene, look, out)
     pictures.contact_sheet(mesh, look, out / "views.png", prompt)
     pictures.spin(mesh, look, out / "turntable.webp")
     counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}

@@ -1,8 +1,9 @@
 """What a lift optimises, phase after phase. Every scene renders the same maps for the same guidance.
 
 `render(c2w, fov, size, generator)` returns maps (N, 4, size, size) in the form of `sdtool.ccm`:
-"ccm" and "normal" from the geometry scenes here, "rgb" from those of `sdtool.lifting.painting`. A
-scene is a torch module whose `state_dict` is its whole state.
+"ccm" and "normal" from the geometry scenes here, "rgb" from those of `sdtool.lifting.painting`, all of
+them from `sdtool.lifting.radiance`. `penalties()` are scalars of the last render, which a phase may
+weigh in, by its fields' names. A scene is a torch module whose `state_dict` is its whole state.
 """
 
 import numpy as np
@@ -69,8 +70,8 @@ class DensityScene(nn.Module):
             "normal": _channels_first(torch.cat([normal, 2 * coverage - 1], dim=-1)),
         }
 
-    def regulariser(self) -> torch.Tensor:
-        return self.shape.total_variation()
+    def penalties(self) -> dict[str, torch.Tensor]:
+        return {"smooth": self.shape.total_variation()}
 
 
 class SurfaceScene(nn.Module):
@@ -101,8 +102,8 @@ class SurfaceScene(nn.Module):
         ccm, normal = image[:, :3], image[:, 3:]
         return {"ccm": torch.cat([ccm, normal[:, 3:]], dim=1), "normal": normal}
 
-    def regulariser(self) -> torch.Tensor:
-        return self.shape.roughness()
+    def penalties(self) -> dict[str, torch.Tensor]:
+        return {"smooth": self.shape.roughness()}
 
 
 def _channels_first(image: torch.Tensor) -> torch.Tensor:
@@ -115,29 +116,35 @@ def _channels_first(image: torch.Tensor) -> torch.Tensor:
 def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
     """(n, n, n) signed distance, negative inside, of the density's surface; n = resolution + 1.
 
-    The surface is where the density stops half of a ray over `THIN` units. Only the
-    largest connected body is kept; its holes that no ray could see are filled.
+    The surface is where the density stops half of a ray over `THIN` units.
+    """
+    raw, n = shape.raw().detach(), resolution + 1
+    raw = torch.nn.functional.interpolate(raw, (n, n, n), mode="trilinear", align_corners=True)
+    level = np.log(np.expm1(np.log(2.0) / THIN / SHARPNESS))  # 8 · softplus(level) · thin = ln 2
+    return implicit_to_sdf(raw[0, 0].cpu().numpy() - level, shape.half)
+
+
+def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
+    """(n, n, n) signed distance, negative inside, of where `value` (n, n, n) is positive, over ±half.
+
+    Only the largest connected body is kept; its holes that no ray could see are filled.
     """
     from scipy import ndimage
 
-    raw = shape.raw().detach()
-    n = resolution + 1
-    raw = torch.nn.functional.interpolate(raw, (n, n, n), mode="trilinear", align_corners=True)
-    raw = ndimage.gaussian_filter(raw[0, 0].cpu().numpy(), 0.6)
-    level = np.log(np.expm1(np.log(2.0) / THIN / SHARPNESS))  # 8 · softplus(level) · thin = ln 2
-    solid = raw > level
+    value = ndimage.gaussian_filter(value, 0.6)
+    solid = value > 0
     solid[[0, -1]] = solid[:, [0, -1]] = solid[:, :, [0, -1]] = False
     labels, count = ndimage.label(solid)
     if count == 0:
         raise VanishedError(f"the coarse phase left nothing; {CURE}")
     largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1
     filled = ndimage.binary_fill_holes(largest)
-    cell = 2 * shape.half / resolution
+    cell = 2 * half / (len(value) - 1)
     outside = ndimage.distance_transform_edt(~filled)
     within = ndimage.distance_transform_edt(filled)
     coarse = np.where(filled, 0.5 - within, outside - 0.5) * cell
-    slope = np.linalg.norm(np.gradient(raw, cell), axis=0)
-    fine = (level - raw) / np.maximum(slope, 1e-3)
+    slope = np.linalg.norm(np.gradient(value, cell), axis=0)
+    fine = -value / np.maximum(slope, 1e-3)
     near = (np.abs(coarse) < 1.5 * cell) & (np.sign(fine) == np.sign(coarse))
     sdf = np.where(near, np.clip(fine, -1.5 * cell, 1.5 * cell), coarse)
     return torch.from_numpy(sdf.astype(np.float32))

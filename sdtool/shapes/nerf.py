@@ -8,7 +8,7 @@ from torch import nn
 
 from sdtool.shapes.density import SHARPNESS
 from sdtool.shapes.field import Field
-from sdtool.shapes.hashgrid import HashGrid
+from sdtool.shapes.hashgrid import HashGrid, backend_for
 from sdtool.shapes.mlp import MLP
 
 BLOB_CENTRE, BLOB_FLOOR, BLOB_WIDTH = 4.0, -8.0, 0.2
@@ -64,6 +64,24 @@ class RadianceField(nn.Module):
         slope = slope - ((first - BLOB_FLOOR) / BLOB_WIDTH**2)[:, None] * points
         normal = -F.normalize(slope, dim=-1, eps=1e-8)
         return _density(values[:, 0] + first), torch.sigmoid(values[:, 1:]), normal
+
+
+def hash_radiance(
+    half: float,
+    *,
+    log2_table: int = 14,
+    finest: int = 4096,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> RadianceField:
+    """A new `RadianceField` over ±half on `device`: a hash grid of 16 levels and a layer of 32 units.
+
+    finest: corners a side of the finest level; the coarsest has 16.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    backend, scale = backend_for(torch.device(device)), (finest / 16) ** (1 / 15)
+    grid = HashGrid(16, 2, log2_table, 16, scale, backend=backend, generator=generator)
+    return RadianceField(grid, half, hidden=32, generator=generator).to(device)
 
 
 def blob(points: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,108 @@
+"""`--rep nerf`: one radiance field from the first step to the last, at growing size; then its surface."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sdtool.cameras import ViewRange, orbit, pixel_rays
+from sdtool.lifting.config import Phase, Plan
+from sdtool.lifting.radiance import RadianceScene
+from sdtool.lifting.results import write_result
+from sdtool.lifting.scenes import CURE, VanishedError, largest_component
+from sdtool.meshes import Mesh
+from sdtool.render.rays import march, surface_density, weights
+from sdtool.shapes.grids import grid_points
+from sdtool.shapes.nerf import RadianceField, raw_level
+from sdtool.shapes.tetrahedra import TetGrid
+
+VIEWS, SIDE, STEPS = 16, 24, 192
+"""What the density is judged by where its surface is sought: views, pixels a side, samples a ray."""
+
+
+def first_scene(plan: Plan, device: torch.device) -> nn.Module:
+    """A soft grey blob."""
+    return RadianceScene(plan, plan.phases[0], device)
+
+
+def next_scene(previous: RadianceScene, phase: Phase, plan: Plan) -> nn.Module:
+    """The same field, rendered as `phase` says."""
+    scene = RadianceScene(plan, phase, previous.device)
+    scene.load_state_dict(previous.state_dict())
+    return scene
+
+
+def restored_scene(
+    number: int, tensors: dict[str, torch.Tensor], plan: Plan, device: torch.device
+) -> nn.Module:
+    """The scene of phase `number` with the tensors of a checkpoint."""
+    scene = RadianceScene(plan, plan.phases[number], device)
+    scene.load_state_dict(tensors)
+    return scene
+
+
+def rehearsal_scene(
+    previous: nn.Module | None, phase: Phase, plan: Plan, device: torch.device
+) -> nn.Module:
+    """A scene as heavy as `phase` may become: nothing is known to be empty."""
+    return RadianceScene(plan, phase, device)
+
+
+@torch.no_grad()
+def finished(scene: RadianceScene, look: ViewRange, out: Path) -> Mesh:
+    """Write the surface of the density, and the field that colours it; see `write_result`."""
+    level = raw_level(seen_density(scene, look))
+    resolution = scene.plan.tet_resolution
+    v_pos, faces = level_set(scene, level, resolution)
+    v_pos, faces = largest_component(v_pos, faces)
+    field = {f"radiance.{name}": value for name, value in scene.field.state_dict().items()}
+    metadata = {"radiance": json.dumps(scene.options), "level": str(level)}
+    metadata["half"] = str(scene.field.half)
+    color = torch.cat([scene.field(part)[1] for part in v_pos.split(1 << 17)])
+    return write_result(out, v_pos, faces, color, field, metadata)
+
+
+def seen_density(scene: RadianceScene, look: ViewRange) -> float:
+    """The density at which what is seen from all sides has its surface (`surface_density`)."""
+    field = scene.field
+    azimuth = np.arange(VIEWS) * (2 * np.pi / VIEWS)
+    elevation = np.radians(np.resize(look.elevation, VIEWS))
+    c2w = orbit(azimuth, elevation, np.asarray(look.distance))
+    rays = pixel_rays(c2w, float(np.radians(look.fov)), SIDE)
+    eyes, towards = (torch.from_numpy(a).to(scene.device) for a in rays)
+    eyes, towards = eyes.repeat_interleave(SIDE * SIDE, dim=0), towards.reshape(-1, 3)
+    samples = march(eyes, towards, field.half, STEPS, scene.empty.occupied)
+    density = torch.cat([field.density(part) for part in samples.points.split(1 << 17)])
+    found = surface_density(density, weights(density, samples, len(eyes)))
+    if not found > 0:
+        raise VanishedError(f"the radiance field left nothing to see; {CURE}")
+    return found
+
+
+def level_set(
+    scene: RadianceScene, level: float, resolution: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """v_pos (V, 3) and t_pos_idx (F, 3) of where the raw density is `level`, by marching tetrahedra.
+
+    What rays skip as empty is empty, and so is the surface of the cube: the mesh is closed.
+    """
+    field = scene.field
+    outside = level - raw_grid(field, resolution + 1)
+    points = grid_points(resolution + 1, field.half).to(outside.device)
+    skipped = ~scene.empty.occupied(points.reshape(-1, 3)).view_as(outside)
+    skipped |= points.abs().amax(-1) >= field.half * (1 - 1e-6)
+    outside = torch.where(skipped & (outside <= 0), 1e-3, outside)
+    grid = TetGrid(resolution, field.half).to(outside.device)
+    v_pos, faces = grid.march(outside.reshape(-1), torch.zeros_like(grid.vertices))
+    if len(faces) == 0:
+        raise VanishedError(f"the radiance field has no surface; {CURE}")
+    return v_pos, faces
+
+
+@torch.no_grad()
+def raw_grid(field: RadianceField, n: int) -> torch.Tensor:
+    """(n, n, n) raw density of a field at the corners (z, y, x) of a grid over ±half."""
+    points = grid_points(n, field.half).reshape(-1, 3).to(field.field.grid.table.device)
+    return torch.cat([field.raw(part) for part in points.split(1 << 17)]).view(n, n, n)

@@ -1,0 +1,237 @@
+"""The presets: the phases of each representation, tuned for a prior; and starts and appearances."""
+
+from dataclasses import replace
+
+from sdtool.errors import UsageError
+from sdtool.lifting.config import Phase, Plan
+
+# Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
+TINY_CPU = Plan(
+    phases=(
+        Phase(
+            "coarse",
+            "density",
+            steps=300,
+            lr=0.07,
+            size=32,
+            lambda_ori=(0.0, 0.05),
+            t_high=(0.98, 0.4),
+            smooth=1.0,
+        ),
+        Phase(
+            "geometry",
+            "surface",
+            steps=150,
+            lr=0.003,
+            lambda_ori=(0.1, 0.1),
+            scale_ori=7.5,
+            t_high=(0.98, 0.4),
+            smooth=1000.0,
+        ),
+        # only high noise levels know the colour of the whole; low ones keep whatever it is
+        Phase(
+            "color",
+            "color",
+            steps=200,
+            lr=0.1,
+            size=128,
+            sees="rgb",
+            lambda_align=(0.0, 0.0),
+            scale_ori=5.0,
+            t_low=0.3,
+            t_high=(0.98, 0.98),
+            smooth=1000.0,
+        ),
+    )
+)
+
+PREVIEW = replace(
+    TINY_CPU,
+    phases=tuple(
+        replace(phase, steps=steps)
+        for phase, steps in zip(TINY_CPU.phases, (150, 20, 60), strict=True)
+    ),
+    tet_resolution=32,
+    samples=32,
+)
+
+# Fantasia3D's phases with the AGP beside them, for Stable Diffusion 2.1. The AGP leads for a quarter of
+# the coarse phase, as in the paper's own NeRF pipeline, and weighs half in the fine one.
+PAPER = Plan(
+    phases=(
+        Phase(
+            "coarse",
+            "surface",
+            steps=1500,
+            lr=0.001,
+            size=512,
+            sees="normal_latent",
+            lambda_ori=(0.0, 1.0),
+            scale_ori=100.0,
+            scale_align=50.0,
+            t_high=(0.5, 0.5),
+        ),
+        Phase(
+            "fine",
+            "surface",
+            steps=1500,
+            lr=0.001,
+            size=512,
+            lambda_align=(0.5, 0.5),
+            scale_ori=100.0,
+            scale_align=50.0,
+            t_high=(0.5, 0.5),
+            weighting="sqrt_alpha",
+            subdivide=1,
+        ),
+        Phase(
+            "material",
+            "material",
+            steps=2000,
+            lr=0.01,
+            size=512,
+            sees="rgb",
+            lambda_align=(0.0, 0.0),
+            scale_ori=100.0,
+            t_high=(0.98, 0.98),
+        ),
+    ),
+    init="ellipsoid",
+    tet_resolution=64,
+    log2_table=19,
+    metallic=0.0,
+)
+
+# The radiance field is one scene throughout; what changes is its size and who leads.
+NERF_TINY_CPU = Plan(
+    phases=(
+        Phase(
+            "coarse",
+            "radiance",
+            steps=250,
+            lr=0.01,
+            size=32,
+            sees="rgb",
+            lambda_ori=(0.0, 0.1),
+            scale_ori=7.5,
+            t_high=(0.98, 0.4),
+            orient=(0.1, 10.0),
+        ),
+        Phase(
+            "fine",
+            "radiance",
+            steps=250,
+            lr=0.005,
+            views=2,
+            size=64,
+            sees="rgb",
+            scale_ori=5.0,
+            t_low=0.3,
+            t_high=(0.98, 0.98),
+            lambda_align=(0.5, 0.5),
+            orient=(10.0, 10.0),
+        ),
+    ),
+    tet_resolution=80,
+    samples=64,
+    finest=64,
+)
+
+NERF_PREVIEW = replace(
+    NERF_TINY_CPU,
+    phases=tuple(
+        replace(phase, steps=steps)
+        for phase, steps in zip(NERF_TINY_CPU.phases, (100, 60), strict=True)
+    ),
+    tet_resolution=48,
+)
+
+# SweetDreamer's NeRF pipeline: the AGP alone leads for a quarter with weight 20, then both; then large
+# pictures. Settings of the authors' published configuration, for Stable Diffusion instead of IF.
+NERF_PAPER = Plan(
+    phases=(
+        Phase(
+            "coarse",
+            "radiance",
+            steps=6000,
+            lr=0.01,
+            views=8,
+            sees="rgb",
+            lambda_ori=(0.0, 1.0),
+            lambda_align=(20.0, 1.0),
+            scale_ori=20.0,
+            scale_align=20.0,
+            t_high=(0.98, 0.5),
+            shading=(0.25, 0.375, 0.375),
+            light_spread=1.0,
+            orient=(10.0, 1000.0),
+        ),
+        Phase(
+            "fine",
+            "radiance",
+            steps=10000,
+            lr=0.01,
+            views=2,
+            size=512,
+            sees="rgb",
+            lambda_align=(0.5, 0.5),
+            scale_ori=100.0,
+            scale_align=50.0,
+            t_high=(0.98, 0.5),
+            shading=(0.25, 0.375, 0.375),
+            light_spread=1.0,
+            orient=(1000.0, 1000.0),
+        ),
+    ),
+    tet_resolution=128,
+    samples=512,
+    log2_table=19,
+)
+
+PRESETS = {
+    "dmtet": {"tiny-cpu": TINY_CPU, "preview": PREVIEW, "paper": PAPER},
+    "nerf": {"tiny-cpu": NERF_TINY_CPU, "preview": NERF_PREVIEW, "paper": NERF_PAPER},
+}
+
+APPEARANCES = {"color": ("color", {}), "pbr": ("material", {"lr": 0.01})}
+
+
+def plan(preset: str, rep: str = "dmtet") -> Plan:
+    """The plan of a preset's name for a representation; UsageError lists the names."""
+    if preset not in PRESETS[rep]:
+        raise UsageError(f"--preset {preset!r} is not one of {', '.join(PRESETS[rep])}")
+    return PRESETS[rep][preset]
+
+
+def starting_from(plan: Plan, init: str) -> Plan:
+    """The plan with another start. Where that is a surface, phases of the density work on it instead,
+    at the pace of the plan's first surface phase."""
+    if plan.phases[0].scene == "radiance":
+        if init == plan.init:
+            return plan
+        raise UsageError(
+            f"--init {init}: a radiance field starts from its own blob; use --rep dmtet"
+        )
+    if init == "density" and plan.phases[0].scene != "density":
+        raise UsageError("--init density: this preset's phases work on surfaces only")
+    surface = next(phase for phase in plan.phases if phase.scene == "surface")
+    pace = {"scene": "surface", "lr": surface.lr, "smooth": surface.smooth, "size": surface.size}
+    phases = [
+        replace(phase, **pace) if init != "density" and phase.scene == "density" else phase
+        for phase in plan.phases
+    ]
+    return replace(plan, init=init, phases=tuple(phases))
+
+
+def painted_as(plan: Plan, appearance: str) -> Plan:
+    """The plan with plain colours ("color") or a physically based material ("pbr") at its end."""
+    if appearance not in APPEARANCES:
+        raise UsageError(f"--appearance {appearance} is not one of {', '.join(APPEARANCES)}")
+    if plan.phases[-1].scene == "radiance":
+        raise UsageError(f"--appearance {appearance}: a radiance field has colours of its own")
+    scene, change = APPEARANCES[appearance]
+    phases = [
+        replace(phase, scene=scene, **change) if phase.scene in ("color", "material") else phase
+        for phase in plan.phases
+    ]
+    return replace(plan, phases=tuple(phases))
