@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sdtool.cameras import orbit, rotate_y
-from sdtool.lifting.config import TINY_CPU
 from sdtool.lifting.guidance import Guidance, _turned
+from sdtool.lifting.presets import TINY_CPU
 from sdtool.lifting.prompts import SIDES, Prompts, side_of
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base

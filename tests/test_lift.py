@@ -21,7 +21,7 @@ from sdtool.errors import InputError, SdtoolError, UsageError
 from sdtool.files import read_json
 from sdtool.glb import read_glb, write_glb
 from sdtool.lifted import read_lift
-from sdtool.lifting import config, loop
+from sdtool.lifting import config, loop, presets
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import AXES, initial_sdf
@@ -32,7 +32,8 @@ from sdtool.lifting.scenes import (
     SurfaceScene,
     VanishedError,
     density_to_sdf,
-    largest_component,
+    implicit_to_sdf,
+    without_crumbs,
 )
 from sdtool.meshes import Mesh
 from sdtool.shapes.density import DensityShape
@@ -41,9 +42,9 @@ from sdtool.shapes.grids import grid_points
 
 SMALL = """
 from sdtool import cli
-from sdtool.lifting import config
+from sdtool.lifting import presets
 from sdtool.lifting.config import Phase, Plan
-config.PRESETS["small"] = Plan(phases=(
+presets.PRESETS["dmtet"]["small"] = Plan(phases=(
     Phase("coarse", "density", steps=60, lr=0.2, size=32, views=2, lambda_ori=(0.0, 0.3)),
     Phase("geometry", "surface", steps=6, lr=0.002, views=1),
     Phase("color", "color", steps=4, lr=0.05, views=1, sees="rgb", lambda_align=(0.0, 0.0)),
@@ -109,12 +110,12 @@ def test_wrong_usage_is_one_sentence(arguments, words, capsys, tmp_path, monkeyp
 
 def test_settings_change_a_phase_or_the_plan():
     plan = config.override(
-        config.TINY_CPU,
+        presets.TINY_CPU,
         ["coarse.steps=7", "tet_resolution = 32", "color.t_high=[0.9, 0.5]", "geometry.sees=rgb"],
     )
     assert [phase.steps for phase in plan.phases] == [7, 150, 200] and plan.tet_resolution == 32
     assert plan.phases[2].t_high == (0.9, 0.5) and plan.phases[1].sees == "rgb"
-    assert config.override(plan, []) == plan != config.TINY_CPU
+    assert config.override(plan, []) == plan != presets.TINY_CPU
 
 
 @pytest.mark.parametrize(
@@ -124,9 +125,9 @@ def test_settings_change_a_phase_or_the_plan():
         ("fine.steps=5", "fine is not one of coarse, geometry, color"),
         ("coarse.stepps=5", "stepps is not one of steps, lr, views"),
         ("steps=5", "steps is not one of tet_resolution, samples, half"),
-        ("coarse.steps=0", "it should look like 400"),
-        ("coarse.steps=1.5", "it should look like 400"),
-        ("coarse.steps=true", "it should look like 400"),
+        ("coarse.steps=0", "it should look like 300"),
+        ("coarse.steps=1.5", "it should look like 300"),
+        ("coarse.steps=true", "it should look like 300"),
         ("coarse.lr=-0.1", "it should look like 0.07"),
         ("coarse.lr=nan", "it should look like 0.07"),
         ("coarse.t_high=0.5", "it should look like [0.98, 0.4]"),
@@ -182,7 +183,9 @@ def test_a_surface_starts_as_a_mesh_even_if_it_has_a_hole(tmp_path):
 
 def test_a_start_that_cannot_work_is_named(tmp_path, capsys):
     assert cli.run(["lift", "x", "--init", str(tmp_path / "no.glb"), "--out", str(tmp_path)]) == 2
-    assert "is neither a file nor one of density, sphere" in capsys.readouterr().err
+    assert (
+        "is neither a mesh file, a lift's directory nor one of density" in capsys.readouterr().err
+    )
     plane = Mesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))
     path = write_glb(tmp_path / "plane.glb", plane)
     with pytest.raises(InputError, match="encloses no space at this resolution"):
@@ -193,11 +196,11 @@ def test_a_start_that_cannot_work_is_named(tmp_path, capsys):
 
 
 def test_a_lift_from_a_mesh_has_surface_phases_only(tmp_path):
-    plan = config.starting_from(config.TINY_CPU, "sphere")
+    plan = presets.starting_from(presets.TINY_CPU, "sphere")
     assert [phase.scene for phase in plan.phases] == ["surface", "surface", "color"]
-    assert config.starting_from(config.TINY_CPU, "density") == config.TINY_CPU
+    assert presets.starting_from(presets.TINY_CPU, "density") == presets.TINY_CPU
     with pytest.raises(UsageError, match="work on surfaces only"):
-        config.starting_from(config.PAPER, "density")
+        presets.starting_from(presets.PAPER, "density")
     command = ["lift", "a ball", "--init", "sphere", "--out", str(tmp_path / "ball"), *QUICK]
     assert cli.run([*command, "--set", "geometry.subdivide=1"]) == 0
     v_pos = load_file(tmp_path / "ball" / "shape.safetensors")["v_pos"]
@@ -431,14 +434,18 @@ def test_scenes_render_maps_of_the_same_form():
     assert (maps["ccm"][0, 2, 8, 8] + 1) / 2 > 0.8 and maps["normal"][0, 2, 8, 8] > 0.8
 
 
-def test_largest_component_keeps_the_larger_sphere():
-    points = grid_points(33, 0.6)
+def test_crumbs_are_left_out_and_parts_are_not():
+    points = grid_points(49, 0.6)
     large = (points - torch.tensor([0.2, 0.0, 0.0])).norm(dim=-1) - 0.3
-    small = (points + torch.tensor([0.4, 0.0, 0.0])).norm(dim=-1) - 0.1
-    v_pos, faces = SurfaceScene(DMTetShape(torch.minimum(large, small), 0.6)).shape.surface()
-    kept, kept_faces = largest_component(v_pos, faces)
-    assert kept[:, 0].min() > -0.15 and v_pos[:, 0].min() < -0.4
-    assert kept_faces.max() == len(kept) - 1
+    part = (points + torch.tensor([0.4, 0.0, 0.0])).norm(dim=-1) - 0.1
+    crumb = (points + torch.tensor([0.4, 0.4, 0.0])).norm(dim=-1) - 0.035
+    both = torch.minimum(large, part)
+    v_pos, faces = SurfaceScene(DMTetShape(torch.minimum(both, crumb), 0.6)).shape.surface()
+    kept, kept_faces = without_crumbs(v_pos, faces)
+    assert v_pos[:, 1].min() < -0.4 and kept[:, 1].min() > -0.31
+    assert kept[:, 0].min() < -0.45 and kept_faces.max() == len(kept) - 1
+    sdf = implicit_to_sdf(-torch.minimum(both, crumb).numpy(), 0.6)
+    assert sdf[24, 24, 8] < 0 < sdf[24, 8, 8]  # the middles of the part and of the crumb
 
 
 # The whole thing, as the README shows it
@@ -468,7 +475,10 @@ def test_a_corgi_is_a_corgi(tmp_path):
 
 def test_presets_are_complete():
     scenes = {"paper": ["surface", "surface", "material"]}
-    for name, plan in config.PRESETS.items():
+    for name, plan in presets.PRESETS["dmtet"].items():
         assert isinstance(plan, Plan)
         wanted = scenes.get(name, ["density", "surface", "color"])
         assert [phase.scene for phase in plan.phases] == wanted, name
+    assert presets.PRESETS["nerf"].keys() == presets.PRESETS["dmtet"].keys()
+    for plan in presets.PRESETS["nerf"].values():
+        assert [phase.scene for phase in plan.phases] == ["radiance", "radiance"]

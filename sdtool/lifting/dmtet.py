@@ -19,7 +19,7 @@ from sdtool.lifting.scenes import (
     SurfaceScene,
     VanishedError,
     density_to_sdf,
-    largest_component,
+    without_crumbs,
 )
 from sdtool.meshes import Mesh
 from sdtool.render.environment import neutral_environment, read_environment
@@ -50,7 +50,7 @@ def next_scene(previous: nn.Module, phase: Phase, plan: Plan) -> nn.Module:
             raise VanishedError(
                 "the geometry phase left no surface; try another --seed with --overwrite"
             )
-        v_pos, faces = largest_component(v_pos, faces)
+        v_pos, faces = without_crumbs(v_pos, faces)
     return _painted(phase, v_pos, faces, plan)
 
 

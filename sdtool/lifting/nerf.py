@@ -11,7 +11,7 @@ from sdtool.cameras import ViewRange, orbit, pixel_rays
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.radiance import RadianceScene
 from sdtool.lifting.results import write_result
-from sdtool.lifting.scenes import CURE, VanishedError, largest_component
+from sdtool.lifting.scenes import CURE, VanishedError, without_crumbs
 from sdtool.meshes import Mesh
 from sdtool.render.rays import march, surface_density, weights
 from sdtool.shapes.grids import grid_points
@@ -56,7 +56,7 @@ def finished(scene: RadianceScene, look: ViewRange, out: Path) -> Mesh:
     level = raw_level(seen_density(scene, look))
     resolution = scene.plan.tet_resolution
     v_pos, faces = level_set(scene, level, resolution)
-    v_pos, faces = largest_component(v_pos, faces)
+    v_pos, faces = without_crumbs(v_pos, faces)
     field = {f"radiance.{name}": value for name, value in scene.field.state_dict().items()}
     metadata = {"radiance": json.dumps(scene.options), "level": str(level)}
     metadata["half"] = str(scene.field.half)
@@ -75,10 +75,10 @@ def seen_density(scene: RadianceScene, look: ViewRange) -> float:
     eyes, towards = eyes.repeat_interleave(SIDE * SIDE, dim=0), towards.reshape(-1, 3)
     samples = march(eyes, towards, field.half, STEPS, scene.empty.occupied)
     density = torch.cat([field.density(part) for part in samples.points.split(1 << 17)])
-    found = surface_density(density, weights(density, samples, len(eyes)))
-    if not found > 0:
+    weight = weights(density, samples, len(eyes))
+    if not weight.sum() > 1:  # less than a pixel of all views
         raise VanishedError(f"the radiance field left nothing to see; {CURE}")
-    return found
+    return surface_density(density, weight)
 
 
 def level_set(

@@ -24,6 +24,11 @@ THIN = 0.05
 """The density is solid where so thin a layer, in units, stops half of a ray."""
 
 
+CRUMB = 0.02
+"""Connected parts smaller than this share of the largest are noise. Larger ones are parts: of a lamp,
+shade and foot may meet only where no camera looks."""
+
+
 class VanishedError(SdtoolError):
     """The shape has become empty."""
 
@@ -127,7 +132,7 @@ def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
 def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
     """(n, n, n) signed distance, negative inside, of where `value` (n, n, n) is positive, over ±half.
 
-    Only the largest connected body is kept; its holes that no ray could see are filled.
+    Bodies of less than `CRUMB` of the largest are left out; holes that no ray could see are filled.
     """
     from scipy import ndimage
 
@@ -137,8 +142,9 @@ def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
     labels, count = ndimage.label(solid)
     if count == 0:
         raise VanishedError(f"the coarse phase left nothing; {CURE}")
-    largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1
-    filled = ndimage.binary_fill_holes(largest)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    filled = ndimage.binary_fill_holes((sizes >= CRUMB * sizes.max())[labels])
     cell = 2 * half / (len(value) - 1)
     outside = ndimage.distance_transform_edt(~filled)
     within = ndimage.distance_transform_edt(filled)
@@ -150,10 +156,10 @@ def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
     return torch.from_numpy(sdf.astype(np.float32))
 
 
-def largest_component(
+def without_crumbs(
     v_pos: torch.Tensor, t_pos_idx: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The connected part of a mesh with the largest area, with unused vertices removed."""
+    """A mesh without connected parts of less than `CRUMB` of the largest one's area, nor unused vertices."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -164,8 +170,8 @@ def largest_component(
     _, label = connected_components(graph, directed=False)
     a, b, c = (v[faces[:, k]] for k in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    best = np.bincount(label[faces[:, 0]], weights=area).argmax()
-    kept = faces[label[faces[:, 0]] == best]
+    areas = np.bincount(label[faces[:, 0]], weights=area)
+    kept = faces[(areas >= CRUMB * areas.max())[label[faces[:, 0]]]]
     used, renumbered = np.unique(kept, return_inverse=True)
     new_faces = renumbered.reshape(-1, 3).astype(np.int32)
     used, new_faces = (torch.from_numpy(a).to(v_pos.device) for a in (used, new_faces))
