@@ -108,7 +108,7 @@ NERF_TINY_CPU = Plan(
         Phase(
             "coarse",
             "radiance",
-            steps=250,
+            steps=200,
             lr=0.01,
             size=32,
             sees="rgb",
@@ -120,7 +120,7 @@ NERF_TINY_CPU = Plan(
         Phase(
             "fine",
             "radiance",
-            steps=250,
+            steps=150,
             lr=0.005,
             views=2,
             size=64,
