@@ -3,7 +3,7 @@
 # rendered; the bundled base prior becomes an AGP; a line of text becomes a shape and a GLB file.
 #
 # The defaults show the way, not the destination: 300 steps make a young AGP and a lump of a shape. The
-# bundled one had 3,000 steps on eight times the objects.
+# bundled one had 8,000 steps on 24 times the objects.
 #
 # Each stage prints the path of what it made, and the next stage begins from that path. All stages
 # write below OUT; the same command continues a stopped run.

@@ -20,12 +20,27 @@ SHORT = [
     "coarse.steps=3", "geometry.steps=2", "color.steps=3", "color.views=2", "coarse.size=16",
     "tet_resolution=16", "samples=16",
 ]  # fmt: skip
+SHORT_NERF = [
+    "coarse.steps=4", "fine.steps=4", "coarse.size=16", "fine.size=24", "samples=16",
+    "tet_resolution=24",
+]  # fmt: skip
+KINDS = {
+    "density, colours": ("density", "color"),
+    "ellipsoid, material": ("ellipsoid", "pbr"),
+    "radiance field": (),
+}
 
 
-def short_lift(init: str, appearance: str) -> Lift:
-    """Eight steps through all three phases."""
-    short = painted_as(override(starting_from(plan("preview"), init), SHORT), appearance)
-    return Lift("dmtet", "tiny", "", "preview", short, 1.0, 1.0, 1.0, True, "", 0, True)
+def short_lift(kind: str) -> Lift:
+    """Eight steps through all phases."""
+    rep = "nerf" if kind == "radiance field" else "dmtet"
+    short = plan("preview", rep)
+    if rep == "nerf":
+        short = override(short, SHORT_NERF)
+    else:
+        init, appearance = KINDS[kind]
+        short = painted_as(override(starting_from(short, init), SHORT), appearance)
+    return Lift(rep, "tiny", "", "preview", short, 1.0, 1.0, 1.0, True, "", 0, True)
 
 
 def assert_same_lift(ours, theirs, tolerance: float) -> None:
@@ -44,10 +59,10 @@ def assert_same_lift(ours, theirs, tolerance: float) -> None:
         assert torch.allclose(*corners, atol=tolerance)
 
 
-@pytest.mark.parametrize(("init", "appearance"), [("density", "color"), ("ellipsoid", "pbr")])
-def test_a_lift_stays_on_its_device(init, appearance, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lift_stays_on_its_device(kind, tmp_path, monkeypatch):
     """Nothing of it mixes devices, and it computes what it computes on the CPU."""
-    lifting, adam = short_lift(init, appearance), torch.optim.Adam
+    lifting, adam = short_lift(kind), torch.optim.Adam
     lifting(("a corgi", tmp_path / "cpu"))
     monkeypatch.setattr(torch.optim, "Adam", lambda *a, fused, **k: adam(*a, **k, foreach=False))
     base, agp = load_base("tiny"), load_agp("tiny")
@@ -60,11 +75,11 @@ def test_a_lift_stays_on_its_device(init, appearance, tmp_path, monkeypatch):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("init", "appearance"), [("density", "color"), ("ellipsoid", "pbr")])
-def test_a_lift_on_a_gpu_goes_the_same_way(init, appearance, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lift_on_a_gpu_goes_the_same_way(kind, tmp_path):
     if not torch.accelerator.is_available():
         pytest.skip("no accelerator")
-    lifting = short_lift(init, appearance)
+    lifting = short_lift(kind)
     lifting(("a corgi", tmp_path / "cpu"))
     device = str(torch.accelerator.current_accelerator())
     replace(lifting, device=device)(("a corgi", tmp_path / "gpu"))

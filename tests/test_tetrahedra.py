@@ -317,3 +317,21 @@ def measured(shape: DMTetShape) -> tuple[float, float]:
     """Area and volume of the surface."""
     v_pos, faces = shape.surface()
     return area(v_pos, faces.long()).item(), volume(v_pos, faces.long()).item()
+
+
+def test_a_hash_grid_may_give_the_values():
+    """It starts where direct values do, moves with its parameters, and subdivides exactly."""
+    ball = sphere(grid_points(13, HALF))
+    shape, direct = DMTetShape(ball, HALF, log2_table=10), DMTetShape(ball, HALF)
+    v_pos, faces = shape.surface()
+    assert torch.allclose(v_pos, direct.surface()[0], atol=1e-4)
+    assert torch.equal(faces, direct.surface()[1])
+    v_pos.square().sum().backward()
+    for name, parameter in shape.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+    with torch.no_grad():
+        shape.field.field.grid.table.mul_(3000)
+    assert measured(shape) != pytest.approx(measured(direct), rel=1e-3)
+    fine = shape.subdivided()
+    assert fine.log2_table == 10
+    assert measured(fine) == pytest.approx(measured(shape), rel=1e-3)

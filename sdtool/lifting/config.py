@@ -76,7 +76,8 @@ class Plan:
     """A whole lift: its phases and the sizes of the two shape grids.
 
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
-    of. tet_resolution: cells a side of the tetrahedral grid. samples: along a ray of the density.
+    of. tet_resolution: cells a side of the tetrahedral grid. sdf_table: 0 for direct values at its
+    corners, else the size of a hash grid, 2^sdf_table, that gives them. samples: along a ray of the density.
     half: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
     light on a material; log2_table: size of its hash grid, or a radiance field's; finest: corners a side
     of the latter's finest level; metallic, detail: the most metal and
@@ -86,6 +87,7 @@ class Plan:
     phases: tuple[Phase, ...]
     init: str = "density"
     tet_resolution: int = 48
+    sdf_table: int = 0
     samples: int = 48
     half: float = 0.6
     environment: str = "neutral"

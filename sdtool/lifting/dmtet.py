@@ -64,7 +64,8 @@ def _painted(phase: Phase, v_pos, faces, plan: Plan) -> PaintedScene:
 
 
 def _surface(sdf0: torch.Tensor, plan: Plan, device: torch.device) -> SurfaceScene:
-    return SurfaceScene(DMTetShape(sdf0, plan.half)).to(device)
+    shape = DMTetShape(sdf0.to(device), plan.half, log2_table=plan.sdf_table)
+    return SurfaceScene(shape).to(device)
 
 
 def restored_scene(

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from sdtool.shapes.grids import grid_points
-from sdtool.shapes.hashgrid import HashGrid, backend_for
+from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.mlp import MLP
 
 BASE, LEVELS = 8, 12
@@ -63,17 +63,21 @@ class CornerField(nn.Module):
     """
 
     def __init__(
-        self, n: int, channels: int, half: float, log2_table: int, *, generator: torch.Generator
+        self,
+        n: int,
+        channels: int,
+        half: float,
+        log2_table: int,
+        *,
+        backend: str,
+        generator: torch.Generator,
     ):
         super().__init__()
         scale = max(1.0, (n / BASE) ** (1 / (LEVELS - 1)))
-        backend = backend_for(generator.device)
-        grid = HashGrid(
-            LEVELS, 2, log2_table, BASE, scale, backend=backend, generator=generator
-        )  # fmt: skip
+        grid = HashGrid(LEVELS, 2, log2_table, BASE, scale, backend=backend, generator=generator)
         self.n = n
         self.field = Field(grid, channels, half, hidden=32, generator=generator)
-        corners = grid_points(n, half).reshape(-1, 3).to(generator.device)
+        corners = grid_points(n, half).reshape(-1, 3)
         self.register_buffer("corners", corners, persistent=False)
 
     def composed(self) -> torch.Tensor:
