@@ -323,7 +323,7 @@ def test_a_hash_grid_may_give_the_values():
     """It starts where direct values do, moves with its parameters, and subdivides exactly."""
     ball = sphere(grid_points(13, HALF))
     shape, direct = DMTetShape(ball, HALF, log2_table=10), DMTetShape(ball, HALF)
-    assert measured(shape) == pytest.approx(measured(direct), rel=1e-4)
+    assert measured(shape) == pytest.approx(measured(direct), rel=1e-3)
     v_pos, _ = shape.surface()
     v_pos.square().sum().backward()
     for name, parameter in shape.named_parameters():
