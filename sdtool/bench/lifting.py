@@ -26,7 +26,8 @@ def lifting(folder: Path, options: list[str]) -> Table:
         "renderer, backward and optimiser": seconds["backward"],
     }
     rows["loading, pictures, checkpoints"] = total - sum(rows.values())
-    title = f'Lifting "{PROMPT}" in {steps} steps (--preset preview)'
+    chosen = " ".join(["--preset preview", *options])
+    title = f'Lifting "{PROMPT}" in {steps} steps ({chosen})'
     table = Table("part", title=title, title_justify="left")
     for heading in ("seconds", "ms a step", "share of the whole"):
         table.add_column(heading, justify="right")
