@@ -6,6 +6,9 @@ TORCH_WHEELS ?=
 # 1: take torch from pip's own index, with its several GB of CUDA packages.
 CUDA ?=
 
+# Test files that run at a time; each may take a core and 2 GB.
+JOBS ?= 2
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -32,8 +35,8 @@ demo: $(READY) ## Turn "a corgi" into corgi.glb, on the CPU and without a networ
 		&& echo "Here is the corgi: $(CURDIR)/$$file" \
 		&& echo "Eight sides of it: $(CURDIR)/$$run/views.png"
 
-test: $(READY) ## Run the tests.
-	$(BIN)/python -m pytest -q --durations=10
+test: $(READY) ## Run the tests, JOBS=2 files of them at a time.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --durations=10
 
 lint: $(READY) ## Check style and formatting.
 	$(BIN)/ruff check .
