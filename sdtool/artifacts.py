@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,19 @@ class Result:
     path: Path
     summary: dict[str, Any] = field(default_factory=dict)
     failed: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a stage function returns that answers a question instead of writing files.
+
+    facts: for `--json`. show: prints them for people, on stdout. complaint: why the answer is bad, as a
+    sentence for stderr; then the exit code is 1.
+    """
+
+    facts: dict[str, Any]
+    show: Callable[[], None]
+    complaint: str = ""
 
 
 # Digests

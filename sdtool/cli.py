@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sdtool import __version__
-from sdtool.artifacts import Result
+from sdtool.artifacts import Report, Result
 from sdtool.errors import SdtoolError
 
 # name → (module of `stages`, one line of help). The module holds a function of the same name.
@@ -27,6 +27,7 @@ STAGES = {
     "sample-prior": ("sample_prior", "Draw what a prior knows of a prompt, before lifting it."),
     "lift": ("lift", "Turn a line of text into a 3D shape."),
     "export": ("export", "Write a lifted shape as a GLB file."),
+    "doctor": ("doctor", "Find out what works on this machine, and how to get what is missing."),
 }
 
 PATHS = (str, bytes, os.PathLike)
@@ -143,11 +144,25 @@ def run(arguments: list[str]) -> int:
         return _report(1, text, as_json)
     if result is None or isinstance(result, int):
         return result or 0
+    if isinstance(result, Report):
+        return _answer(result, as_json)
     if as_json:
         print(json.dumps({"path": str(result.path), "failed": result.failed, **result.summary}))
     else:
         print(result.path)
     return 3 if result.failed else 0
+
+
+def _answer(report: Report, as_json: bool) -> int:
+    code = 1 if report.complaint else 0
+    if as_json:
+        error = {"error": report.complaint, "exit_code": code} if code else {}
+        print(json.dumps(report.facts | error))
+    else:
+        report.show()
+    if code:
+        print(f"sdtool: {report.complaint}", file=sys.stderr)
+    return code
 
 
 def _report(code: int, message: str, as_json: bool) -> int:

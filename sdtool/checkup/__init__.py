@@ -1,0 +1,1 @@
+"""What `sdtool doctor` asks: does each part work here, and on what machine is this?"""
