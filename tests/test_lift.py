@@ -404,8 +404,8 @@ def test_the_surface_continues_the_density():
     v_pos, faces = scene.shape.surface()
     radius = v_pos.norm(dim=1)
     assert len(faces) > 100
-    # raw = 6 + 4 (1 − 2r / 0.35), and the level is where 8 · softplus(raw) · 0.05 = ln 2
-    level = np.log(np.expm1(np.log(2) / (8 * 0.05)))
+    # raw = 6 + 4 (1 − 2r / 0.35), and the level is where 8 · softplus(raw) · 0.1 = ln 2
+    level = np.log(np.expm1(np.log(2) / (8 * 0.1)))
     expected = 0.35 / 2 * (1 - (level - 6) / 4)
     assert abs(radius.mean().item() - expected) < 0.01
     assert radius.std() < 0.006

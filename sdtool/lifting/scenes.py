@@ -20,7 +20,7 @@ from sdtool.shapes.dmtet import DMTetShape, normals
 
 CURE = "lower --scale or try another --seed, with --overwrite"
 BOX_MEMORY, BOX_EVERY = 0.7, 10
-THIN = 0.05
+THIN = 0.1
 """The density is solid where so thin a layer, in units, stops half of a ray."""
 
 
