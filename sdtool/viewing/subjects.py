@@ -1,0 +1,157 @@
+"""What a page shows: models from mesh files, and from lifts together with their preview history."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sdtool.artifacts import DONE
+from sdtool.errors import ObjectError
+from sdtool.exported import is_ours
+from sdtool.glb import load_mesh, write_glb
+from sdtool.glb.tree import DRACO, INSTANCING, MESHOPT, VISIBILITY, GlbTree
+from sdtool.limits import Limits
+from sdtool.meshes import Mesh
+
+# What the page's loader draws wrongly or not at all; such a file is written anew, as plain triangles.
+BEYOND_THE_PAGE = {DRACO, INSTANCING, VISIBILITY, *MESHOPT}
+BEYOND_THE_PAGE |= {"KHR_texture_basisu", "EXT_texture_astc", "MSFT_texture_dds"}
+PNG = b"\x89PNG\r\n\x1a\n"
+LONGEST_TITLE = 200
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One step of a lift's history: the bytes of a PNG, and what it shows."""
+
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model of a page.
+
+    name: of its file, never the whole path. glb: a GLB that needs no other file. bounds: lowest and
+    highest corner of its tight box. facts: one line below the title.
+    """
+
+    title: str
+    name: str
+    facts: str
+    glb: bytes
+    bounds: tuple[list[float], list[float]]
+    pictures: list[Picture] = field(default_factory=list)
+
+
+def read_subject(path: Path) -> Subject:
+    """The model in a mesh file, or in the directory of a finished lift.
+
+    ObjectError or InputError if it cannot be used.
+    """
+    if path.is_dir():
+        return _run(path)
+    return _file(path, path.name if path.parent == Path() else "/".join(path.parts[-2:]))
+
+
+def _file(path: Path, name: str) -> Subject:
+    mesh = load_mesh(path)
+    if path.suffix.lower() != ".glb":
+        return _subject(mesh, _plain_glb(mesh, path.stem), {}, path.stem, name)
+    tree = GlbTree(path, Limits()).tree
+    extras = tree["asset"].get("extras") if isinstance(tree.get("asset"), dict) else None
+    extras = extras if isinstance(extras, dict) else {}
+    if reason := _needs_rewriting(tree):
+        print(f"{path} is shown without textures: it has {reason}", file=sys.stderr)
+        data = _plain_glb(mesh, path.stem)
+    else:
+        data = path.read_bytes()
+    return _subject(mesh, data, extras, path.stem, name)
+
+
+def _run(run: Path) -> Subject:
+    """A finished lift: RUN/model.glb if that is newer than the lift, else its vertex colours."""
+    from sdtool.ccm import to_canonical
+    from sdtool.clean import clean
+    from sdtool.lifted import read_lift
+
+    lifted = read_lift(run)
+    name = run.resolve().name
+    exported = run / "model.glb"
+    if _is_current(exported, run):
+        seen = _file(exported, name)
+        title, facts, data, bounds = seen.title, seen.facts, seen.glb, seen.bounds
+    else:
+        print(
+            f"{exported} is absent or older than its lift: showing vertex colours", file=sys.stderr
+        )
+        mesh = clean(lifted.mesh)
+        if len(mesh.t_pos_idx) == 0:
+            raise ObjectError("no-triangles", f"{run} holds no triangle that has an area")
+        mesh = to_canonical(mesh)
+        seen = _subject(mesh, _plain_glb(mesh, name), lifted.params, name, name)
+        title, facts, data, bounds = seen.title, seen.facts, seen.glb, seen.bounds
+    return Subject(title, name, facts, data, bounds, _history(run, lifted.params))
+
+
+def _is_current(model: Path, run: Path) -> bool:
+    """True if sdtool wrote `model`, and not before the lift was finished."""
+    if not model.is_file() or model.stat().st_mtime_ns < (run / DONE).stat().st_mtime_ns:
+        return False
+    with open(model, "rb") as file:
+        return is_ours(file.read(256), ".glb")
+
+
+def _history(run: Path, params: dict[str, Any]) -> list[Picture]:
+    """The previews in the order of the lift's phases, then the eight views of the result."""
+    settings = params.get("settings")
+    phases = settings.get("phases") if isinstance(settings, dict) else None
+    names = [one.get("name") for one in phases or [] if isinstance(one, dict)]
+
+    def place(path: Path) -> tuple[int, str, int, str]:
+        phase, _, step = path.stem.rpartition("-")
+        order = names.index(phase) if phase in names else len(names)
+        return order, phase, int(step) if step.isdecimal() else 0, path.name
+
+    pictures = []
+    for path in [*sorted((run / "previews").glob("*.png"), key=place), run / "views.png"]:
+        data = path.read_bytes() if path.is_file() else b""
+        if data.startswith(PNG):
+            _, phase, step, _ = place(path)
+            caption = f"{phase}, step {step}" if phase else path.stem.replace("views", "the result")
+            pictures.append(Picture(caption, data))
+        elif data or path.parent != run:
+            print(f"{path} is no PNG and left out", file=sys.stderr)
+    return pictures
+
+
+def _needs_rewriting(tree: dict[str, Any]) -> str:
+    """Why the page cannot take a valid GLB as it is; empty if it can."""
+    lists = (tree.get("extensionsUsed"), tree.get("extensionsRequired"))
+    used = {str(name) for names in lists if isinstance(names, list) for name in names}
+    if beyond := sorted(used & BEYOND_THE_PAGE):
+        return ", ".join(beyond)
+    for kind in ("images", "buffers"):
+        for one in tree.get(kind) or []:
+            if isinstance(one, dict) and not str(one.get("uri", "data:")).startswith("data:"):
+                return f"{kind} in other files"
+    return ""
+
+
+def _plain_glb(mesh: Mesh, title: str) -> bytes:
+    with TemporaryDirectory() as folder:
+        return write_glb(Path(folder) / "model.glb", mesh, name=title).read_bytes()
+
+
+def _subject(mesh: Mesh, data: bytes, extras: dict[str, Any], stem: str, name: str) -> Subject:
+    """`extras`: the parameters of the lift, as an export or the lift's record tells them."""
+    title = next((extras[key] for key in ("prompt", "title") if extras.get(key)), stem)
+    facts = [f"{len(mesh.t_pos_idx):,} triangles"]
+    for key in ("rep", "preset", "seed", "lambda_align"):
+        if isinstance(extras.get(key), str | int | float):
+            facts.append(f"{key} {json.dumps(extras[key], ensure_ascii=False)}".replace('"', ""))
+    low, high = mesh.bounds().astype(float).tolist()
+    title = " ".join(str(title).split())[:LONGEST_TITLE]
+    return Subject(title, name, " · ".join(facts)[:LONGEST_TITLE], data, (low, high))

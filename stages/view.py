@@ -1,0 +1,135 @@
+"""Look at models in the browser: one page that needs no network.
+
+PATH is a GLB file (or .obj, .ply, .stl, .off), or the directory of a finished `sdtool lift`; several
+share a page and a camera. Drag to turn, scroll to zoom, drag with the right button to move. Buttons
+and keys show the materials (1), the base colour (2), normals (3), canonical coordinates (4) and the
+wireframe (W), look at the front, side, back or top (F S B U), turn (T) and change the light (E); N
+shows the next model. Of a lift the page also holds the previews in their order, as a slider (H hides
+it, P plays it), and `model.glb` if it is newer than the lift, else the shape with vertex colours.
+
+The page is one HTML file: beside the model (`corgi.html`), in the lift's directory (`view.html`), of
+several `view.html` beside the first. It opens in the browser when stdout is a terminal and there is a
+display. `--serve` also offers it at an address of this machine (and of no other), until Ctrl-C. The
+end of an address chooses what is shown first: `#mode=ccm&wire=1&env=dark&view=side&model=2`.
+
+Examples:
+
+    sdtool view corgi.glb
+
+    sdtool view runs/a-corgi --out corgi.html
+
+    sdtool view runs/a-corgi runs/without-agp --out both.html --no-browser
+
+    sdtool view runs/a-corgi --serve --port 8000     # over SSH: ssh -L 8000:127.0.0.1:8000 HOST
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdtool import artifacts, files
+from sdtool.errors import UsageError
+
+ENDINGS = (".html", ".htm")
+
+
+def view(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Models, or directories of lifts.", metavar="PATH…")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; default: beside the first PATH.")
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Offer the page on 127.0.0.1 until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of --serve; 0: any free one.")
+    ] = 0,
+    browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Open the page; default: if stdout is a terminal and there is a display.",
+        ),
+    ] = None,
+) -> artifacts.Result:
+    if port and not serve:
+        raise UsageError(f"--port {port} is for --serve; add that")
+    if out and out.suffix.lower() not in ENDINGS:
+        raise UsageError(f"--out {out}: end the name with .html")
+    out = out or _beside(paths)
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a directory; name a file, such as {out / 'view.html'}")
+
+    from sdtool.viewing.page import build_page
+    from sdtool.viewing.subjects import read_subject
+
+    subjects = [read_subject(path) for path in paths]
+    page = build_page(subjects)
+    facts = {"models": len(subjects), "pictures": sum(len(one.pictures) for one in subjects)}
+    facts["bytes"] = len(page.encode())
+    if _write(out, page):
+        print(f"wrote {out}: {facts['bytes'] / 1e6:.1f} MB", file=sys.stderr)
+    else:
+        print(f"{out} is already up to date", file=sys.stderr)
+        facts["reused"] = True
+    browser = _has_display() if browser is None else browser
+    if serve:
+        _serve(page, port, browser)
+    elif browser:
+        _open(out.resolve().as_uri())
+    return artifacts.Result(out, facts)
+
+
+def _beside(paths: list[Path]) -> Path:
+    """Where the page goes by default."""
+    first = paths[0]
+    if len(paths) > 1:
+        return first.parent / "view.html"
+    return first / "view.html" if first.is_dir() else first.with_suffix(".html")
+
+
+def _write(out: Path, page: str) -> bool:
+    """Write the page; False if it is there already. UsageError rather than replace another's file."""
+    from sdtool.viewing.page import is_ours
+
+    if out.exists():
+        found = out.read_text(encoding="utf-8", errors="replace")
+        if found == page:
+            return False
+        if not is_ours(found):
+            raise UsageError(f"sdtool did not write {out}; choose another --out")
+    files.write_text(out, page)
+    return True
+
+
+def _serve(page: str, port: int, browser: bool) -> None:
+    from sdtool.viewing.serving import address, page_server
+
+    with page_server(page.encode(), port) as server:
+        print(f"serving {address(server)} to this machine; Ctrl-C ends it", file=sys.stderr)
+        if browser:
+            _open(address(server))
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("ended", file=sys.stderr)
+
+
+def _has_display() -> bool:
+    """True if somebody sits there: stdout is a terminal on a machine with windows."""
+    windows = sys.platform in ("darwin", "win32")
+    return sys.stdout.isatty() and bool(
+        windows or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+
+
+def _open(url: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(url):
+        print(f"no browser was found; open {url}", file=sys.stderr)

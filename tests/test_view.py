@@ -1,0 +1,338 @@
+"""view: a page that needs nothing else, holds what it was given, and shows the object."""
+
+import base64
+import hashlib
+import http.client
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+from glb_samples import container
+from PIL import Image
+from test_export import COLOR, FACES, V_POS, write_run
+
+from sdtool.cli import run as sdtool
+from sdtool.glb import read_glb, write_glb
+from sdtool.meshes import Mesh
+from sdtool.viewing.page import MARK, build_page
+from sdtool.viewing.serving import address, page_server
+from sdtool.viewing.subjects import read_subject
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+HOSTILE = "</script><script>alert(1)</script><!--<script>"
+
+
+def view(capsys, *arguments):
+    """(exit code, stdout, stderr) of `sdtool view …`."""
+    code = sdtool(["view", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def box(path, size=(1, 1, 1), color=(1, 0, 0), **more):
+    """A GLB of a box of one colour around the origin."""
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = np.array([[q[i] for i in t] for q in quads for t in ((0, 1, 2), (0, 2, 3))], np.int32)
+    v_color = np.full((8, 3), color, np.float32)
+    return write_glb(path, Mesh(corners * np.array(size, np.float32) / 2, faces, v_color), **more)
+
+
+def png(path, color):
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (16, 4), color).save(path)
+    return path.read_bytes()
+
+
+def models(page):
+    """What a page's script reads, as a browser finds it: the text up to the first end tag."""
+    text = re.search(r'<script type="application/json" id="data">(.*?)</script', page, re.DOTALL)
+    return json.loads(text[1])
+
+
+def policy(page):
+    return re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+
+
+# The page
+
+
+def test_a_model_is_embedded_whole_and_titled_by_its_prompt(tmp_path, capsys):
+    path = box(tmp_path / "cube.glb", (1, 2, 4), extras={"prompt": "a red box", "seed": 3})
+    code, stdout, stderr = view(capsys, path)
+    out = tmp_path / "cube.html"
+    assert (code, stdout) == (0, f"{out}\n") and str(out) in stderr
+    page = out.read_text(encoding="utf-8")
+    (model,) = models(page)
+    assert base64.b64decode(model["glb"]) == path.read_bytes()
+    assert model["low"] == [-0.5, -1, -2] and model["high"] == [0.5, 1, 2]
+    assert model["title"] == "a red box" and "<title>a red box – sdtool</title>" in page
+    assert model["facts"] == "12 triangles · seed 3" and model["pictures"] == []
+
+
+def test_the_page_fetches_nothing_and_runs_only_its_own_two_scripts(tmp_path):
+    page = build_page([read_subject(box(tmp_path / "cube.glb"))])
+    assert not re.findall(r'<[^<>]*\b(?:src|href)\s*=\s*["\']?\s*(?:https?:)?//', page)
+    assert not re.findall(r"@import|url\(", page)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy(page).split(";"))
+    assert rules["default-src"] == "'none'" and "http" not in policy(page)
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    assert rules["script-src"].split() == [f"'sha256-{one}'" for one in hashes]
+    assert len(scripts) == 2 and "GLTFLoader" in scripts[0] and "MODES" in scripts[1]
+
+
+def test_hostile_names_stay_text(tmp_path):
+    folder = tmp_path / "<b>&amp;"
+    folder.mkdir()
+    named = box(
+        folder / "<img src=x onerror=alert(2)>.glb", extras={"title": HOSTILE, "seed": HOSTILE}
+    )
+    plain = box(tmp_path / "plain.glb", extras={"title": "plain"})
+    page = build_page([read_subject(named)])
+    (model,) = models(page)
+    assert (
+        model["title"] == HOSTILE and model["name"] == "<b>&amp;/<img src=x onerror=alert(2)>.glb"
+    )
+    assert "alert(1)" not in re.sub(r"(?s)<title>.*?</title>|<script type=.*?</script", "", page)
+    assert "<title>&lt;/script&gt;&lt;script&gt;" in page
+    usual = build_page([read_subject(plain)])
+    for tag in ("<script", "</script", "<img", "<!--", "<b>"):  # no more elements than in any page
+        assert page.count(tag) == usual.count(tag), tag
+    assert policy(page) == policy(usual)
+
+
+def test_several_models_share_a_page(tmp_path, capsys):
+    paths = [box(tmp_path / f"{name}.glb", extras={"prompt": name}) for name in ("one", "two")]
+    mesh = tmp_path / "three.obj"
+    mesh.write_text("v 0 0 0\nv 1 0 0\nv 0 2 0\nv 0 0 3\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
+    code, stdout, _ = view(capsys, *paths, mesh)
+    assert (code, stdout) == (0, f"{tmp_path / 'view.html'}\n")
+    found = models((tmp_path / "view.html").read_text(encoding="utf-8"))
+    assert [one["title"] for one in found] == ["one", "two", "three"]
+    assert found[0]["name"] == f"{tmp_path.name}/one.glb" and str(tmp_path) not in json.dumps(found)
+    assert found[2]["high"] == [1, 2, 3] and found[2]["facts"] == "4 triangles"
+
+
+def test_what_the_page_cannot_decode_is_written_anew(tmp_path, capsys):
+    path = box(tmp_path / "cube.glb", extras={"prompt": "a box"})
+    data = path.read_bytes()
+    size = int.from_bytes(data[12:16], "little")
+    tree = json.loads(data[20 : 20 + size])
+    tree["images"] = [{"uri": "https://example.org/spy.png"}]
+    path.write_bytes(container(tree, data[28 + size :]))
+    subject = read_subject(path)
+    assert "images in other files" in capsys.readouterr().err
+    assert b"example.org" not in subject.glb and subject.title == "a box"
+    (tmp_path / "again.glb").write_bytes(subject.glb)
+    assert len(read_glb(tmp_path / "again.glb").t_pos_idx) == 12
+
+
+# A lift's directory
+
+
+def test_a_lift_shows_its_vertex_colours_and_its_history_in_order(tmp_path, capsys):
+    settings = {"phases": [{"name": "zero"}, {"name": "colour"}]}
+    run = write_run(tmp_path / "run", params={"prompt": "a red arrow", "settings": settings})
+    names = ["zero-0050", "zero-0100", "zero-10000", "colour-0050"]
+    sent = [png(run / "previews" / f"{name}.png", (i, 9, 9)) for i, name in enumerate(names)]
+    sent.append(png(run / "views.png", "white"))
+    (run / "previews" / "torn-0001.png").write_bytes(b"not a picture")
+    code, stdout, stderr = view(capsys, run, "--json")
+    assert code == 0 and json.loads(stdout)["path"] == str(run / "view.html")
+    assert "torn-0001.png" in stderr and "vertex colours" in stderr
+    (model,) = models((run / "view.html").read_text(encoding="utf-8"))
+    assert [base64.b64decode(one["png"]) for one in model["pictures"]] == sent
+    captions = [
+        "zero, step 50",
+        "zero, step 100",
+        "zero, step 10000",
+        "colour, step 50",
+        "the result",
+    ]
+    assert [one["caption"] for one in model["pictures"]] == captions
+    assert (model["title"], model["name"]) == ("a red arrow", "run")
+    (tmp_path / "seen.glb").write_bytes(base64.b64decode(model["glb"]))
+    seen = read_glb(tmp_path / "seen.glb")
+    np.testing.assert_allclose(seen.bounds(), [[-0.2, -0.05, -0.5], [0.2, 0.05, 0.5]], atol=1e-6)
+    tip = seen.v_color[seen.v_pos[:, 2].argmax()]
+    np.testing.assert_allclose(tip, COLOR[V_POS[:, 2].argmax()], atol=1e-3)
+
+
+def test_an_export_is_shown_until_the_lift_is_newer(tmp_path, capsys):
+    run = write_run(tmp_path / "run")
+    assert sdtool(["export", str(run), "--texture-size", "32"]) == 0
+    exported = (run / "model.glb").read_bytes()
+    assert read_subject(run).glb == exported
+    os.utime(run / "model.glb", ns=(0, 0))
+    capsys.readouterr()
+    assert read_subject(run).glb != exported
+    assert "older" in capsys.readouterr().err
+    write_glb(run / "model.glb", Mesh(V_POS, FACES), generator="another tool")
+    assert read_subject(run).glb != (run / "model.glb").read_bytes()
+
+
+# The command line
+
+
+def test_again_is_a_no_op_and_files_of_others_stay(tmp_path, capsys):
+    path, out = box(tmp_path / "cube.glb"), tmp_path / "page.html"
+    assert view(capsys, path, "--out", out)[0] == 0
+    before = out.stat().st_mtime_ns
+    code, stdout, stderr = view(capsys, path, "--out", out)
+    assert (code, stdout) == (0, f"{out}\n") and "up to date" in stderr
+    assert out.stat().st_mtime_ns == before
+    out.write_text(f"<!DOCTYPE html>\n{MARK} 0.0.1 -->\nan older page")
+    assert view(capsys, path, "--out", out)[0] == 0 and "older page" not in out.read_text("utf-8")
+    out.write_text("<!DOCTYPE html>\nmy own page")
+    code, stdout, stderr = view(capsys, path, "--out", out)
+    assert (code, stdout) == (2, "") and "did not write" in stderr
+    assert out.read_text() == "<!DOCTYPE html>\nmy own page"
+
+
+@pytest.mark.parametrize(
+    "arguments, code, word",
+    [
+        (["absent.glb"], 1, "absent.glb does not exist"),
+        (["broken.glb"], 1, "broken.glb"),
+        (["notes.txt"], 1, "notes.txt"),
+        (["empty"], 1, "not a finished lift"),
+        (["cube.glb", "absent.glb"], 1, "absent.glb"),
+        (["cube.glb", "--out", "page.txt"], 2, ".html"),
+        (["cube.glb", "--out", "folder.html"], 2, "is a directory"),
+        (["cube.glb", "--port", "8000"], 2, "--serve"),
+        ([], 2, "PATH"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, code, word, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    box(tmp_path / "cube.glb")
+    (tmp_path / "broken.glb").write_bytes(b"glTF, but not really one")
+    (tmp_path / "notes.txt").write_text("no model")
+    for folder in ("empty", "folder.html"):
+        (tmp_path / folder).mkdir()
+    found = view(capsys, *arguments)
+    assert found[:2] == (code, "")
+    assert found[2].startswith("sdtool: ") and found[2].count("\n") == 1 and word in found[2]
+    assert not [path for path in tmp_path.rglob("*.html") if path.is_file()]
+
+
+def test_the_browser_opens_only_when_asked_or_when_somebody_looks(tmp_path, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    monkeypatch.setenv("DISPLAY", ":0")
+    path, out = box(tmp_path / "a cube.glb"), tmp_path / "a cube.html"
+    assert view(capsys, path)[0] == 0 and opened == []  # stdout is no terminal
+    assert view(capsys, path, "--browser")[0] == 0 and opened == [out.as_uri()]
+    monkeypatch.setattr(
+        "sys.stdout", type("Terminal", (io.StringIO,), {"isatty": lambda _: True})()
+    )
+    assert sdtool(["view", str(path), "--no-browser"]) == 0 and len(opened) == 1
+    assert sdtool(["view", str(path)]) == 0 and len(opened) == 2
+
+
+# Serving
+
+
+def get(server, path="/", host=None):
+    """(status, headers, body) of one GET."""
+    connection = http.client.HTTPConnection(*server.server_address, timeout=20)
+    connection.request("GET", path, headers={"Host": host} if host else {})
+    answer = connection.getresponse()
+    found = answer.status, answer.headers, answer.read()
+    connection.close()
+    return found
+
+
+def test_the_page_is_served_to_this_machine_and_nobody_else():
+    with page_server("<p>a päge</p>".encode()) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert server.server_address[0] == "127.0.0.1"
+            status, headers, body = get(server)
+            assert (status, body.decode()) == (200, "<p>a päge</p>")
+            assert headers["Content-Type"] == "text/html; charset=utf-8"
+            assert get(server, "/etc/passwd")[0] == get(server, "/../cli.py")[0] == 404
+            port = server.server_address[1]
+            assert get(server, host=f"localhost:{port}")[0] == 200
+            assert get(server, host=f"evil.example:{port}")[0] == 403
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_serve_says_where_and_ends_well(tmp_path, monkeypatch, capsys):
+    bodies = []
+
+    def one_request_then_ctrl_c(server):
+        client = threading.Thread(target=lambda: bodies.append(get(server)[2]))
+        client.start()
+        server.handle_request()
+        client.join()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", one_request_then_ctrl_c)
+    code, stdout, stderr = view(capsys, box(tmp_path / "cube.glb"), "--serve")
+    out = tmp_path / "cube.html"
+    assert (code, stdout) == (0, f"{out}\n")
+    assert re.search(r"serving http://127\.0\.0\.1:\d+/ ", stderr)
+    assert bodies == [out.read_bytes()]
+
+
+def test_a_taken_port_is_one_sentence(tmp_path, capsys):
+    with page_server(b"") as server:
+        port = server.server_address[1]
+        assert address(server) == f"http://127.0.0.1:{port}/"
+        code, _, stderr = view(capsys, box(tmp_path / "cube.glb"), "--serve", "--port", port)
+    assert code == 2 and f"--port {port}" in stderr.splitlines()[-1]
+
+
+# In a browser
+
+
+def picture(page, tmp_path, state=""):
+    """(H, W, 3) of the page as headless Chromium draws it, 600 × 500 or a little less high."""
+    out = tmp_path / "shot.png"
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-unsafe-swiftshader",
+    ]
+    command += ["--disable-quic", "--no-first-run", "--disable-background-networking"]
+    command += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'p'}"]
+    command += ["--window-size=600,600", "--virtual-time-budget=60000", f"--screenshot={out}"]
+    subprocess.run([*command, page.as_uri() + state], capture_output=True, timeout=180, check=True)
+    return np.asarray(Image.open(out).convert("RGB")).astype(int)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+@pytest.mark.parametrize(
+    "state, wanted",
+    [
+        ("", lambda r, g, b: r > 120 and g < 90 and b < 90),  # red under white light
+        ("#mode=base&env=sky", lambda r, g, b: r > 240 and g < 15 and b < 15),
+        ("#mode=normal&view=top", lambda r, g, b: g > 240 and abs(r - 128) < 30),  # +Y
+        ("#mode=normal&view=side", lambda r, g, b: r > 240 and abs(g - 128) < 30),  # +X
+        ("#mode=ccm&view=side", lambda r, g, b: r > 240 and 60 < g < 190 and 60 < b < 190),
+        ("#mode=ccm&view=back&env=dark", lambda r, g, b: b < 15 and 60 < r < 190),  # Z lowest
+    ],
+)
+def test_chromium_shows_the_object(state, wanted, tmp_path, capsys):
+    path = box(tmp_path / "box.glb", (0.5, 1, 0.5), extras={"prompt": HOSTILE})
+    assert view(capsys, path)[0] == 0
+    shot = picture(tmp_path / "box.html", tmp_path, state)
+    background = shot[3, -3]
+    found = np.abs(shot - background).max(axis=-1) > 30
+    rows, columns = slice(110, len(shot) - 110), slice(100, 500)  # between header and buttons
+    y, x = np.argwhere(found[rows, columns]).mean(axis=0).astype(int) + (110, 100)
+    assert 0.03 < found[rows, columns].mean() < 0.6  # not blank, and not everything
+    assert abs(x - 300) < 20 and wanted(*shot[y, x]), shot[y, x]
