@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from sdtool.stages import doctor as stage
 
 from sdtool.checkup import machine
 from sdtool.checkup.check import Check, attempt
@@ -74,7 +75,7 @@ def test_the_table_has_a_row_for_each_part_and_fits_80_columns(capsys, monkeypat
     assert "ray  " not in stdout.split("parts")[1]
     assert "HF_HUB_OFFLINE is on" in stdout and f"torch {torch.__version__}" in stdout
     assert "\nmeshopt: pip install 'sdtool[meshopt]'\n" in stdout
-    assert stderr.count("\n") == 1 and stderr.endswith("(pip install 'sdtool[meshopt]')\n")
+    assert stderr.count("\n") == 1 and stderr.endswith("; pip install 'sdtool[meshopt]'\n")
     assert max(map(len, stdout.splitlines())) <= 80
 
 
@@ -199,3 +200,7 @@ def test_every_package_and_extra_of_the_project_is_known():
     assert set(machine.PACKAGES) == names(PROJECT["dependencies"])
     assert set(machine.EXTRAS) == names(text for some in extras.values() for text in some)
     assert set(extras) <= set(NAMES)
+
+
+def test_the_help_names_every_feature_that_may_be_missing():
+    assert re.findall(r"`([\w-]+)`", stage.__doc__) == [check.name for check in OPTIONAL]

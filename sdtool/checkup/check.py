@@ -50,7 +50,7 @@ class Finding:
 
     def sentence(self) -> str:
         """Why the thing does not work, and its cure, as part of a sentence."""
-        return f"{self.name} is {self.state}: {self.detail}" + (f" ({self.cure})" * bool(self.cure))
+        return f"{self.name} is {self.state}: {self.detail}" + (f"; {self.cure}" * bool(self.cure))
 
 
 def attempt(check: Check) -> Finding:

@@ -8,11 +8,17 @@ from sdtool.captioning.from_models import BLIP, CLIP
 from sdtool.checkup.check import Absent, Check, expect
 from sdtool.checkup.core import grid_point, triangle_seen
 
-TORCH_FOR_GPUS = "install the torch for your GPU and driver as pytorch.org/get-started shows"
-FROM_REPOSITORY = (
-    "pip install --no-build-isolation git+https://github.com/{} (needs a CUDA toolkit)"
+OTHER_TORCH = (
+    "pip install --force-reinstall torch  # or as pytorch.org/get-started says for your GPU"
 )
-DOWNLOAD = "hf download {} --include '*.json' --include '*.txt' --include '*.safetensors'"
+DRIVER = "install the driver of the GPU, or run where one is"
+FROM_REPOSITORY = (
+    "pip install --no-build-isolation git+https://github.com/{}  # needs a CUDA toolkit"
+)
+DOWNLOAD = (
+    "hf download {0} --include '{1}.json' --include '{1}.txt' --include '{1}.safetensors' "
+    "--exclude '*.fp16.*' --exclude '*non_ema*'"
+)
 
 
 def _accelerator():
@@ -23,12 +29,12 @@ def _accelerator():
         return torch.accelerator.current_accelerator()
     if torch.version.cuda is None:
         why = f"torch {torch.__version__} is built without CUDA, and finds no other accelerator"
-        raise Absent(why, TORCH_FOR_GPUS)
+        raise Absent(why, OTHER_TORCH)
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
-        raise Absent(str(error).splitlines()[0], TORCH_FOR_GPUS) from None
-    raise Absent("torch finds no accelerator", TORCH_FOR_GPUS)
+        raise Absent(str(error).splitlines()[0], DRIVER) from None
+    raise Absent("torch finds no accelerator", DRIVER)
 
 
 def _gpu() -> str:
@@ -121,9 +127,10 @@ def _in_cache(weights: dict[str, tuple[str, ...]]) -> str:
                 why = (
                     "this machine is offline"
                     if constants.HF_HUB_OFFLINE
-                    else "sdtool will fetch it"
+                    else "sdtool would fetch it when needed"
                 )
-                cure = " && ".join(DOWNLOAD.format(model) for model in weights)
+                files = "*/*" if "/" in name else "*"
+                cure = " && ".join(DOWNLOAD.format(model, files) for model in weights)
                 raise Absent(f"{model} is not in the hub cache; {why}", cure)
             with safe_open(path, framework="numpy") as file:
                 count += len(file.keys())
