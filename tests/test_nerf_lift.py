@@ -223,6 +223,7 @@ def test_guidance_sees_both_backgrounds_where_a_base_takes_pictures():
         (["--init", "sphere"], "a radiance field starts from its own blob; use --rep dmtet"),
         (["--appearance", "pbr"], "a radiance field has colours of its own"),
         (["--set", "coarse.shading=[1, 2]"], "it should look like [0.0, 1.0, 0.0]"),
+        (["--set", "coarse.shading=[0, 0, 0]"], "one must have a share above 0"),
     ],
 )
 def test_what_it_cannot_do_is_one_sentence(extra, words, capsys, tmp_path, monkeypatch):
@@ -295,3 +296,32 @@ def test_settings_reach_the_field():
     plan = override(PLAN, ["finest=32", "log2_table=10"])
     scene = RadianceScene(plan, plan.phases[0], "cpu")
     assert len(scene.field.field.grid.table) < len(scene_of().field.field.grid.table)
+
+
+def test_the_preset_paper_runs_both_of_its_phases(tmp_path):
+    """At toy size, for the bundled prior."""
+    command = [
+        "lift",
+        "a corgi",
+        "--rep",
+        "nerf",
+        "--preset",
+        "paper",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    settings = [
+        "coarse.steps=3",
+        "coarse.views=2",
+        "coarse.size=16",
+        "fine.steps=2",
+        "fine.views=1",
+    ]
+    settings += ["fine.size=24", "samples=32", "tet_resolution=16", "log2_table=10", "finest=32"]
+    command += [part for setting in settings for part in ("--set", setting)]
+    assert cli.run(command) == 0
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["phase"] for line in log] == ["coarse"] * 3 + ["fine"] * 2
+    assert "ori" not in log[0] and all("align" in line for line in log)  # the AGP leads alone
+    assert "ori" in log[1] and "ori" in log[4]
+    assert read_lift(tmp_path / "run").inside is not None

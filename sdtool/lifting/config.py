@@ -156,6 +156,8 @@ def _what_is_wrong(holder: Any) -> str:
     for name, known in CHOICES.items():
         if getattr(holder, name) not in known:
             return f"{name} is not one of {', '.join(known)}"
+    if not sum(holder.shading) > 0:
+        return "of the three kinds of shading one must have a share above 0"
     if not holder.t_low <= min(holder.t_high) <= max(holder.t_high) <= 1:
         return f"noise levels go from t_low, {holder.t_low}, up to at most 1"
     return ""
