@@ -1,15 +1,14 @@
-"""view: a page that needs nothing else, holds what it was given, and shows the object."""
+"""view: a page that needs nothing else and holds what it was given, and its command line.
+
+What a browser makes of it is the matter of test_view_browser.py.
+"""
 
 import base64
 import hashlib
-import http.client
 import io
 import json
 import os
 import re
-import shutil
-import subprocess
-import threading
 
 import numpy as np
 import pytest
@@ -21,10 +20,8 @@ from sdtool.cli import run as sdtool
 from sdtool.glb import read_glb, write_glb
 from sdtool.meshes import Mesh
 from sdtool.viewing.page import MARK, build_page
-from sdtool.viewing.serving import address, page_server
 from sdtool.viewing.subjects import read_subject
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "</script><script>alert(1)</script><!--<script>"
 
 
@@ -234,105 +231,3 @@ def test_the_browser_opens_only_when_asked_or_when_somebody_looks(tmp_path, monk
     )
     assert sdtool(["view", str(path), "--no-browser"]) == 0 and len(opened) == 1
     assert sdtool(["view", str(path)]) == 0 and len(opened) == 2
-
-
-# Serving
-
-
-def get(server, path="/", host=None):
-    """(status, headers, body) of one GET."""
-    connection = http.client.HTTPConnection(*server.server_address, timeout=20)
-    connection.request("GET", path, headers={"Host": host} if host else {})
-    answer = connection.getresponse()
-    found = answer.status, answer.headers, answer.read()
-    connection.close()
-    return found
-
-
-def test_the_page_is_served_to_this_machine_and_nobody_else():
-    with page_server("<p>a päge</p>".encode()) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            assert server.server_address[0] == "127.0.0.1"
-            status, headers, body = get(server)
-            assert (status, body.decode()) == (200, "<p>a päge</p>")
-            assert headers["Content-Type"] == "text/html; charset=utf-8"
-            assert get(server, "/etc/passwd")[0] == get(server, "/../cli.py")[0] == 404
-            port = server.server_address[1]
-            assert get(server, host=f"localhost:{port}")[0] == 200
-            assert get(server, host=f"evil.example:{port}")[0] == 403
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_serve_says_where_and_ends_well(tmp_path, monkeypatch, capsys):
-    bodies = []
-
-    def one_request_then_ctrl_c(server):
-        client = threading.Thread(target=lambda: bodies.append(get(server)[2]))
-        client.start()
-        server.handle_request()
-        client.join()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", one_request_then_ctrl_c)
-    code, stdout, stderr = view(capsys, box(tmp_path / "cube.glb"), "--serve")
-    out = tmp_path / "cube.html"
-    assert (code, stdout) == (0, f"{out}\n")
-    assert re.search(r"serving http://127\.0\.0\.1:\d+/ ", stderr)
-    assert bodies == [out.read_bytes()]
-
-
-def test_a_taken_port_is_one_sentence(tmp_path, capsys):
-    with page_server(b"") as server:
-        port = server.server_address[1]
-        assert address(server) == f"http://127.0.0.1:{port}/"
-        code, _, stderr = view(capsys, box(tmp_path / "cube.glb"), "--serve", "--port", port)
-    assert code == 2 and f"--port {port}" in stderr.splitlines()[-1]
-
-
-# In a browser
-
-
-def picture(page, tmp_path, state=""):
-    """(H, W, 3) of the page as headless Chromium draws it, 600 × 500 or a little less high."""
-    out = tmp_path / "shot.png"
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-unsafe-swiftshader",
-    ]
-    command += ["--disable-quic", "--no-first-run", "--disable-background-networking"]
-    command += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'p'}"]
-    command += ["--window-size=600,600", "--virtual-time-budget=60000", f"--screenshot={out}"]
-    subprocess.run([*command, page.as_uri() + state], capture_output=True, timeout=180, check=True)
-    return np.asarray(Image.open(out).convert("RGB")).astype(int)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
-@pytest.mark.parametrize(
-    "state, wanted",
-    [
-        ("", lambda r, g, b: r > 120 and g < 90 and b < 90),  # red under white light
-        ("#mode=base&env=sky", lambda r, g, b: r > 240 and g < 15 and b < 15),
-        ("#mode=normal&view=top", lambda r, g, b: g > 240 and abs(r - 128) < 30),  # +Y
-        ("#mode=normal&view=side", lambda r, g, b: r > 240 and abs(g - 128) < 30),  # +X
-        ("#mode=ccm&view=side", lambda r, g, b: r > 240 and 60 < g < 190 and 60 < b < 190),
-        ("#mode=ccm&view=back&env=dark", lambda r, g, b: b < 15 and 60 < r < 190),  # Z lowest
-    ],
-)
-def test_chromium_shows_the_object(state, wanted, tmp_path, capsys):
-    path = box(tmp_path / "box.glb", (0.5, 1, 0.5), extras={"prompt": HOSTILE})
-    assert view(capsys, path)[0] == 0
-    shot = picture(tmp_path / "box.html", tmp_path, state)
-    background = shot[3, -3]
-    found = np.abs(shot - background).max(axis=-1) > 30
-    rows, columns = slice(110, len(shot) - 110), slice(100, 500)  # between header and buttons
-    y, x = np.argwhere(found[rows, columns]).mean(axis=0).astype(int) + (110, 100)
-    assert 0.03 < found[rows, columns].mean() < 0.6  # not blank, and not everything
-    assert abs(x - 300) < 20 and wanted(*shot[y, x]), shot[y, x]

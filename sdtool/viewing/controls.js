@@ -97,7 +97,7 @@ function buildControls(refresh, look, orbit) {
   MODES.forEach(([name], i) => { keys[i + 1] = () => change("mode", name); });
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.matches("input, select")) return;
+    if (event.target.matches?.("input, select")) return;
     const act = keys[event.key.toLowerCase()];
     if (act) { event.preventDefault(); act(); }
   });
