@@ -124,7 +124,7 @@ def test_settings_change_a_phase_or_the_plan():
         ("coarse.steps", "has no value; write it like coarse.steps=500"),
         ("fine.steps=5", "fine is not one of coarse, geometry, color"),
         ("coarse.stepps=5", "stepps is not one of steps, lr, views"),
-        ("steps=5", "steps is not one of tet_resolution, samples, half"),
+        ("steps=5", "steps is not one of tet_resolution, sdf_table, samples, half"),
         ("coarse.steps=0", "it should look like 300"),
         ("coarse.steps=1.5", "it should look like 300"),
         ("coarse.steps=true", "it should look like 300"),

@@ -498,8 +498,12 @@ def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_pa
         signal.raise_signal(signal.SIGINT)  # Ctrl-C, once there is something to continue from
 
     watcher = threading.Thread(target=interrupt, daemon=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
     watcher.start()
-    assert run(command(tmp_path / "parts")) == 130
+    try:
+        assert run(command(tmp_path / "parts")) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     watcher.join()
     assert not (tmp_path / "parts" / "agp.json").exists()
     capsys.readouterr()
