@@ -62,7 +62,9 @@ def map_items(
 
         yield from map_on_ray(function, items, workers, timeout, recycle, memory, bool(gpus))
         return
-    workers = min(workers or available_cores(), len(gpus) or workers or available_cores())
+    workers = workers or len(gpus) or available_cores()
+    if gpus:
+        workers = min(workers, len(gpus))
     if workers == 1:
         for item in items:
             yield item, attempt(function, item)

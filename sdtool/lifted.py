@@ -96,17 +96,7 @@ def _stored_material(run: Path, tensors: dict[str, np.ndarray], metadata: dict) 
 
     from sdtool.shapes.material import hash_material
 
-    state = {
-        name.removeprefix("material."): torch.from_numpy(value)
-        for name, value in tensors.items()
-        if name.startswith("material.")
-    }
-    try:
-        made = hash_material(float(metadata["half"]), **json.loads(metadata["material"]))
-        made.load_state_dict(state)
-    except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise _spoiled(run, f"{run / MATERIAL} holds a damaged material ({reason})") from None
+    made = _restored(run, hash_material, "material", tensors, metadata)
 
     @torch.no_grad()
     def material(points: np.ndarray) -> Surface:
@@ -129,18 +119,11 @@ def _radiance(
 
     from sdtool.shapes.nerf import hash_radiance
 
-    state = {
-        name.removeprefix("radiance."): torch.from_numpy(value)
-        for name, value in tensors.items()
-        if name.startswith("radiance.")
-    }
+    field = _restored(run, hash_radiance, "radiance", tensors, metadata)
     try:
-        field = hash_radiance(float(metadata["half"]), **json.loads(metadata["radiance"]))
-        field.load_state_dict(state)
         level = float(metadata["level"])
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise _spoiled(run, f"{run / MATERIAL} holds a damaged field ({reason})") from None
+    except (ValueError, KeyError):
+        raise _spoiled(run, f"{run / MATERIAL} does not say where its surface is") from None
 
     @torch.no_grad()
     def material(points: np.ndarray) -> Surface:
@@ -151,6 +134,27 @@ def _radiance(
         return field.raw(torch.from_numpy(np.ascontiguousarray(points))).numpy() - level
 
     return material, inside
+
+
+def _restored(
+    run: Path, make: Callable, name: str, tensors: dict[str, np.ndarray], metadata: dict
+) -> Any:
+    """What `make` makes of the options in `metadata[name]`, with the tensors that begin with `name`."""
+    import torch
+
+    prefix = f"{name}."
+    state = {
+        key.removeprefix(prefix): torch.from_numpy(value)
+        for key, value in tensors.items()
+        if key.startswith(prefix)
+    }
+    try:
+        made = make(float(metadata["half"]), **json.loads(metadata[name]))
+        made.load_state_dict(state)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise _spoiled(run, f"{run / MATERIAL} holds a damaged {name} ({reason})") from None
+    return made
 
 
 def vertex_material(mesh: Mesh) -> Material:

@@ -288,7 +288,7 @@ def test_a_damaged_field_is_named(corgi, tmp_path):
     options = json.dumps({"log2_table": 14, "finest": 64})
     save_file(tensors, spoiled / "material.safetensors",
               {"half": "0.6", "radiance": options, "level": "0"})  # fmt: skip
-    with pytest.raises(SdtoolError, match="holds a damaged field"):
+    with pytest.raises(SdtoolError, match="holds a damaged radiance"):
         read_lift(spoiled)
 
 

@@ -57,7 +57,7 @@ class RadianceScene(nn.Module):
             (density, color), normal = self.field(samples.points), None
         weight = weights(density, samples, count)
         if generator is not None:
-            self.seen = {"weight": weight, "density": density}
+            self.seen = {}
             if normal is not None:
                 facing = (normal * towards[samples.ray]).sum(-1)
                 self.seen["orient"] = (weight.detach() * facing.clamp(min=0).square()).sum() / count
@@ -99,13 +99,9 @@ def _draw(shares: tuple[float, float, float], generator: torch.Generator | None)
     if generator is None:
         return "albedo" if shares[0] > shares[1] else "lambertian"
     at = float(torch.rand((), generator=generator)) * sum(shares)
-    return (
-        "albedo"
-        if at < shares[0]
-        else "lambertian"
-        if at < shares[0] + shares[1]
-        else "textureless"
-    )
+    if at < shares[0]:
+        return "albedo"
+    return "lambertian" if at < shares[0] + shares[1] else "textureless"
 
 
 def _light(c2w: np.ndarray, spread: float, generator: torch.Generator | None) -> torch.Tensor:
