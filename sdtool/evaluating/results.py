@@ -1,0 +1,124 @@
+"""What an evaluation finds, and the rates that come of it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+CONSISTENT, INCONSISTENT, SYMMETRIC, FAILED = (
+    "consistent",
+    "inconsistent",
+    "not applicable",
+    "failed",
+)
+"""Verdicts. "not applicable": the kind looks the same from all around, so it has no sides to confuse.
+"failed": there is no model to look at; it counts as not consistent."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one measure says of one asset.
+
+    measure: its name. value: None where it cannot be taken; then `note` says why. threshold: None if
+    the measure is evidence only. passes: None if there is no threshold or no value.
+    """
+
+    measure: str
+    value: float | None
+    threshold: float | None = None
+    passes: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One asset and what was found.
+
+    method: the folder that it came from, whose rate it counts for. prompt, category: "" if unknown.
+    reasons: sentences, of an inconsistent or failed one. picture: its contact sheet, relative to the
+    report ("" if it failed). truth, predicted: the azimuths, in degrees, of the views that the
+    classifier saw and of what it took them for.
+    """
+
+    name: str
+    method: str
+    path: str
+    prompt: str
+    category: str
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    picture: str = ""
+    truth: tuple[float, ...] = ()
+    predicted: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`count` of `of`, with the Wilson score interval of 95%."""
+
+    count: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]; NaN of nothing."""
+        return self.count / self.of if self.of else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson (1927): centre (p + z²/2n)/(1 + z²/n), half width z·√(p(1−p)/n + z²/4n²)/(1 + z²/n)
+        with z = 1.96. (0, 1) of nothing."""
+        if not self.of:
+            return 0.0, 1.0
+        z, n, p = 1.959964, self.of, self.share
+        centre, scale = p + z * z / (2 * n), 1 + z * z / n
+        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        low = 0.0 if self.count == 0 else (centre - half) / scale
+        return low, 1.0 if self.count == n else (centre + half) / scale
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.count} of {self.of}: {self.share:.0%} ({low:.0%} to {high:.0%})"
+
+
+def rates(assets: Iterable[Evaluated]) -> dict[str, Rate]:
+    """The share of consistent assets, method by method; those that are not applicable do not count."""
+    counted: dict[str, list[bool]] = {}
+    for asset in assets:
+        kept = counted.setdefault(asset.method, [])
+        if asset.verdict != SYMMETRIC:
+            kept.append(asset.verdict == CONSISTENT)
+    return {method: Rate(sum(found), len(found)) for method, found in counted.items()}
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A measure's threshold and how well it tells known Janus toys from known good ones.
+
+    higher_is_better: an asset passes if its value is at least `threshold`, else at most. caught: of
+    the Janus toys, those that fail it (true positives); by_kind: the same, flaw by flaw. blamed: of
+    the good ones, those that fail it (false positives). kept: False if it cannot tell them apart;
+    then it is evidence only.
+    """
+
+    measure: str
+    threshold: float
+    higher_is_better: bool
+    caught: Rate
+    blamed: Rate
+    by_kind: dict[str, Rate] = field(default_factory=dict)
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The measures' thresholds, and the rates of the verdict that they make together.
+
+    command: what measures all of this again.
+    """
+
+    measures: tuple[Calibrated, ...]
+    caught: Rate
+    blamed: Rate
+    by_kind: dict[str, Rate]
+    command: str
