@@ -1,0 +1,85 @@
+"""Toys as a lift would make them: one solid skin, blurred and uneven. What a judge learns from and is
+measured on must look like what it will judge."""
+
+from functools import lru_cache
+
+import numba
+import numpy as np
+import torch
+
+from sdtool.ccm import to_canonical
+from sdtool.meshes import Mesh
+from sdtool.shapes.tetrahedra import TetGrid
+
+CELLS, HALF = 52, 0.58  # of the grid: cells a side, and its cube ±HALF
+
+
+def roughened(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
+    """A canonical mesh of the solid that `mesh` (canonical, of closed parts) fills, without colours.
+
+    It is stretched by up to 15% along each axis. What is inside is 1, blurred by 0.7 to 2.4 cells, with
+    uneven noise added, and cut at a level between 0.25 and 0.5: thin parts merge, shrink or vanish.
+    None if nothing is left.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    stretched = mesh.with_positions(mesh.v_pos * np.exp(rng.uniform(-0.15, 0.15, 3)))
+    inside = filled(to_canonical(stretched)).astype(np.float32)
+    solid = gaussian_filter(inside, np.exp(rng.uniform(np.log(0.7), np.log(2.4))))
+    noise = gaussian_filter(rng.standard_normal(solid.shape).astype(np.float32), rng.uniform(1, 3))
+    field = solid + 0.12 * rng.random() ** 2 / noise.std() * noise - rng.uniform(0.25, 0.5)
+    field[[0, -1]] = field[:, [0, -1]] = field[:, :, [0, -1]] = -0.5
+    grid = _grid()
+    with torch.no_grad():
+        v_pos, faces = grid.march(torch.from_numpy(-field.ravel()), torch.zeros(1))
+    if len(faces) == 0:
+        return None
+    return to_canonical(Mesh(v_pos.numpy(), faces.numpy()))
+
+
+def filled(mesh: Mesh) -> np.ndarray:
+    """(n, n, n) bool [z, y, x] over ±HALF: what lies within the closed parts of a mesh, also where
+    they overlap: its winding number is positive along two axes."""
+    v_pos = mesh.v_pos.astype(np.float64) + 1.7e-6  # off the lattice
+    along_z = _winding(v_pos, mesh.t_pos_idx, CELLS + 1, HALF)
+    turned = np.ascontiguousarray(v_pos[:, [1, 2, 0]])
+    along_x = _winding(turned, mesh.t_pos_idx, CELLS + 1, HALF).transpose(1, 2, 0)
+    return (along_z > 0) & (along_x > 0)
+
+
+@lru_cache(1)
+def _grid() -> TetGrid:
+    return TetGrid(CELLS, HALF)
+
+
+@numba.njit(cache=True)
+def _winding(v_pos, faces, n, half):
+    """(n, n, n) int16 [third, second, first axis]: how often each point is inside, counted from below."""
+    found = np.zeros((n, n, n), np.int16)
+    cell = 2 * half / (n - 1)
+    for f in range(len(faces)):
+        a, b, c = v_pos[faces[f, 0]], v_pos[faces[f, 1]], v_pos[faces[f, 2]]
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        if abs(area) < 1e-14:
+            continue
+        sign = -1 if area > 0 else 1  # a surface that looks up is where the inside ends
+        x0 = max(0, int(np.ceil((min(a[0], b[0], c[0]) + half) / cell)))
+        x1 = min(n - 1, int(np.floor((max(a[0], b[0], c[0]) + half) / cell)))
+        y0 = max(0, int(np.ceil((min(a[1], b[1], c[1]) + half) / cell)))
+        y1 = min(n - 1, int(np.floor((max(a[1], b[1], c[1]) + half) / cell)))
+        for j in range(y0, y1 + 1):
+            y = j * cell - half
+            for i in range(x0, x1 + 1):
+                x = i * cell - half
+                u = ((b[0] - x) * (c[1] - y) - (b[1] - y) * (c[0] - x)) / area
+                v = ((c[0] - x) * (a[1] - y) - (c[1] - y) * (a[0] - x)) / area
+                w = 1 - u - v
+                if u < 0 or v < 0 or w < 0:
+                    continue
+                z = u * a[2] + v * b[2] + w * c[2]
+                k = max(0, int(np.ceil((z + half) / cell)))
+                if k < n:
+                    found[k, j, i] += sign
+    for k in range(1, n):
+        found[k] += found[k - 1]
+    return found

@@ -1,0 +1,27 @@
+"""How an evaluation looks at a model: untextured, from all around."""
+
+import numpy as np
+
+from sdtool.cameras import orbit
+from sdtool.meshes import Mesh
+from sdtool.render.maps import render_maps
+
+FOV, DISTANCE, SIZE = 40.0, 1.75, 64
+"""Degrees, world units of a canonical model, pixels: the same in training and in use."""
+
+
+def cameras(azimuths: np.ndarray, elevation: float | np.ndarray) -> np.ndarray:
+    """(N, 4, 4) float32 cameras at azimuths (N,) and elevations, in radians."""
+    return orbit(azimuths, elevation, np.asarray(DISTANCE))
+
+
+def normal_views(mesh: Mesh, azimuths: np.ndarray, elevation: float | np.ndarray) -> np.ndarray:
+    """What is seen of a canonical mesh without any colour: normals in the camera's own frame.
+
+    azimuths: (N,) radians; elevation: radians. Returns (N, SIZE, SIZE, 4) float32: the unit normal
+    times coverage (x right, y up, z to the eye), and coverage in [0, 1].
+    """
+    c2w = cameras(azimuths, elevation)
+    maps = render_maps(mesh, c2w, np.radians(FOV), SIZE, ("normal",), 2)["normal"]
+    normal = np.einsum("nhwi,nij->nhwj", maps[..., :3], c2w[:, :3, :3])
+    return np.concatenate([normal, (maps[..., 3:] + 1) / 2], axis=-1).astype(np.float32)
