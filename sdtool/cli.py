@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from sdtool import __version__
 from sdtool.artifacts import Report, Result
-from sdtool.errors import SdtoolError
+from sdtool.configs import Config
+from sdtool.errors import SdtoolError, UsageError
 
 # name → (module of `stages`, one line of help). The module holds a function of the same name.
 STAGES = {
@@ -53,23 +55,49 @@ class StageGroup(TyperGroup):
 
 
 def _load(name: str) -> TyperCommand:
-    """The real command of one stage: its options, plus --json and --debug (read by `run`)."""
+    """The real command of one stage: its options, plus those that every stage has.
+
+    A stage's module may have a function `in_full`: given the options, it returns those that say more
+    than was asked for, as `--print-config` should show them.
+    """
     module = importlib.import_module(f"sdtool.stages.{STAGES[name][0]}")
     stage = getattr(module, STAGES[name][0])
+    signature = inspect.signature(stage)
+    settings = Config(name, tuple(STAGES), signature)
 
-    def command(as_json: bool, debug: bool, **options: Any) -> Result:
-        return stage(**options)
+    def command(
+        ctx: typer.Context,
+        config: Path | None,
+        print_config: bool,
+        as_json: bool,
+        debug: bool,
+        **options: Any,
+    ) -> Result | Report | None:
+        options = settings.joined(ctx, options)
+        try:
+            if not print_config:
+                return stage(**options)
+            in_full = getattr(module, "in_full", lambda options: {})
+            print(settings.as_toml(ctx, options | in_full(options)), end="")
+            return None
+        except UsageError as error:
+            raise settings.traced(ctx, error) from error
 
     shared = {
-        "as_json": typer.Option("--json", help="Print one JSON object instead of the path."),
-        "debug": typer.Option("--debug", help="Show the traceback of an error."),
+        "config": (Path | None, None, _config_option(settings)),
+        "print_config": (bool, False, _print_config_option(settings)),
+        "as_json": (
+            bool,
+            False,
+            typer.Option("--json", help="Print one JSON object, not the path."),
+        ),
+        "debug": (bool, False, typer.Option("--debug", help="Show the traceback of an error.")),
     }
-    signature = inspect.signature(stage)
-    extra = [
-        inspect.Parameter(
-            key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option]
-        )
-        for key, option in shared.items()
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    extra = [inspect.Parameter("ctx", keyword, annotation=typer.Context)]
+    extra += [
+        inspect.Parameter(key, keyword, default=default, annotation=Annotated[kind, option])
+        for key, (kind, default, option) in shared.items()
     ]
     parameters = [*signature.parameters.values(), *extra]
     command.__signature__ = signature.replace(parameters=parameters)
@@ -77,6 +105,27 @@ def _load(name: str) -> TyperCommand:
     single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     single.command(name, help=module.__doc__)(command)
     return typer.main.get_command(single)
+
+
+def _config_option(settings: Config):
+    return typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file of options; the command line wins over it. Relative paths in it start where "
+        "the command runs.",
+        callback=settings.read,
+        is_eager=True,
+        show_default=False,
+    )
+
+
+def _print_config_option(settings: Config):
+    return typer.Option(
+        "--print-config",
+        help="Print all options as TOML, for --config, and stop.",
+        callback=settings.demand_nothing,
+        is_eager=True,
+    )
 
 
 app = typer.Typer(
@@ -118,7 +167,8 @@ def run(arguments: list[str]) -> int:
     head = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json, debug = "--json" in head, "--debug" in head
     try:
-        result = typer.main.get_command(app)(arguments, standalone_mode=False)
+        command = typer.main.get_command(app)
+        result = command(arguments, prog_name="sdtool", standalone_mode=False)
     except SdtoolError as error:
         if debug:
             raise

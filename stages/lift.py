@@ -15,7 +15,9 @@ interrupted run.
 The preset `paper` has the settings of the papers, for Stable Diffusion: of Fantasia3D (an ellipsoid
 becomes a surface, coarse, then fine, then a physically based material) or of SweetDreamer's NeRF.
 
-`--print-config` shows every setting of the preset, phase by phase; `--set` changes one.
+`--set` changes a setting of a phase. `--print-config` writes all options and every setting of every
+phase as TOML, to be edited and given to `--config`. The settings in such a file win over `--preset`,
+`--appearance` and `--init`, and `--set` wins over the file.
 
 `--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`. One
 that fails does not end the others, and the same command goes on where it was stopped.
@@ -44,7 +46,7 @@ Examples:
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -75,12 +77,16 @@ def lift(
     ] = "",
     preset: Annotated[
         str,
-        typer.Option(help="tiny-cpu, preview (worse, quicker), or paper (for Stable Diffusion)."),
+        typer.Option(
+            help="tiny-cpu, preview (worse, quicker), or paper (for Stable Diffusion).",
+            autocompletion=lambda: ["tiny-cpu", "preview", "paper"],
+        ),
     ] = "tiny-cpu",
     init: Annotated[
         str,
         typer.Option(
-            help="Start: density, sphere, ellipsoid, a mesh file or a lift; default: the preset's."
+            help="Start: density, sphere, ellipsoid, a mesh file or a lift; default: the preset's.",
+            autocompletion=lambda: ["density", "sphere", "ellipsoid"],
         ),
     ] = "",
     appearance: Annotated[
@@ -92,11 +98,10 @@ def lift(
     ] = "neutral",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a setting: coarse.steps=500. Repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting: coarse.steps=500. Repeatable."
+        ),
     ] = None,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print all settings as TOML, and stop.")
-    ] = False,
     lambda_ori: Annotated[
         float, typer.Option(min=0, help="Factor on the base prior's weight; 0 leaves it out.")
     ] = 1.0,
@@ -116,7 +121,9 @@ def lift(
     ] = None,
     negative: Annotated[str, typer.Option(help="Prompt of what is not wanted.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another shape.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"])
+    ] = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         typer.Option(help="Of the priors' weights; auto: fp32 on a CPU, else bf16."),
@@ -127,21 +134,7 @@ def lift(
     ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result | None:
-    from dataclasses import replace
-
-    from sdtool.lifting.config import as_toml, override
-    from sdtool.lifting.presets import painted_as, plan, starting_from
-
-    chosen = plan(preset, rep)
-    chosen = starting_from(chosen, init) if init else chosen
-    chosen = painted_as(chosen, appearance) if appearance else chosen
-    if environment != "neutral" and chosen.phases[-1].scene != "material":
-        raise UsageError("--environment lights a material only; add --appearance pbr")
-    chosen = replace(chosen, environment=environment)
-    chosen = override(chosen, settings or [])
-    if print_config:
-        print(as_toml(chosen), end="")
-        return None
+    chosen = _plan(rep, preset, init, appearance, environment, settings)
     if lambda_ori == lambda_align == 0:
         raise UsageError("with --lambda-ori 0 and --lambda-align 0 nothing guides the shape")
     if prompts and prompt:
@@ -177,6 +170,36 @@ def lift(
         return lifting((prompt, out or Path("runs") / _slug(prompt)))
     pool = {"engine": engine, "workers": workers, "gpus": visible_gpus(place)}
     return _lift_all(lifting, _read(prompts), out or Path("runs"), pool)
+
+
+def in_full(options: dict[str, Any]) -> dict[str, Any]:
+    """What `--print-config` shows of `--set`: every setting of every phase."""
+    from sdtool.lifting.config import settings_of
+
+    names = ("rep", "preset", "init", "appearance", "environment", "settings")
+    return {"settings": settings_of(_plan(*(options[name] for name in names)))}
+
+
+def _plan(
+    rep: str,
+    preset: str,
+    init: str,
+    appearance: str,
+    environment: str,
+    settings: list[str] | None,
+):
+    """The phases and their settings, as the options ask for them."""
+    from dataclasses import replace
+
+    from sdtool.lifting.config import override
+    from sdtool.lifting.presets import painted_as, plan, starting_from
+
+    chosen = plan(preset, rep)
+    chosen = starting_from(chosen, init) if init else chosen
+    chosen = painted_as(chosen, appearance) if appearance else chosen
+    if environment != "neutral" and chosen.phases[-1].scene != "material":
+        raise UsageError("--environment lights a material only; add --appearance pbr")
+    return override(replace(chosen, environment=environment), settings or [])
 
 
 def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):

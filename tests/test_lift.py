@@ -145,7 +145,7 @@ def test_wrong_settings_are_named(setting, words, capsys):
 
 def test_the_printed_config_is_toml_and_holds_the_settings(capsys):
     assert cli.run(["lift", "--preset", "preview", "--set", "color.lr=0.25", "--print-config"]) == 0
-    found = tomllib.loads(capsys.readouterr().out)
+    found = tomllib.loads(capsys.readouterr().out)["set"]
     assert found["color"]["lr"] == 0.25 and found["coarse"]["steps"] == 150
     assert found["tet_resolution"] == 32
 

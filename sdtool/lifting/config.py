@@ -127,9 +127,7 @@ def override(plan: Plan, settings: Iterable[str]) -> Plan:
 
 def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
     """The dataclass with the field `name` read from text, of the type that it has now."""
-    known = [
-        one.name for one in fields(holder) if one.name not in ("name", "scene", "phases", "init")
-    ]
+    known = _known(holder)
     if name not in known:
         raise UsageError(f"--set {setting}: {name} is not one of {', '.join(known)}")
     try:
@@ -174,12 +172,17 @@ def _number_like(value: Any, like: Any) -> Any:
     return float(value)
 
 
-def as_toml(plan: Plan) -> str:
-    """The plan as TOML text: a table for each phase."""
-    top = [one.name for one in fields(plan) if one.name != "phases"]
-    lines = [f"{name} = {json.dumps(getattr(plan, name))}" for name in top]
-    for phase in plan.phases:
-        lines += ["", f"[{phase.name}]"]
-        names = [one.name for one in fields(phase) if one.name != "name"]
-        lines += [f"{name} = {json.dumps(getattr(phase, name))}" for name in names]
-    return "\n".join(lines) + "\n"
+def settings_of(plan: Plan) -> dict[str, Any]:
+    """Every setting that `override` can change, a dictionary for each phase; but the environment, which
+    is an option of its own."""
+    out: dict[str, Any] = {name: getattr(plan, name) for name in _known(plan)}
+    out.pop("environment")
+    return out | {
+        one.name: {name: getattr(one, name) for name in _known(one)} for one in plan.phases
+    }
+
+
+def _known(holder: Any) -> list[str]:
+    """The fields of a plan or phase that are settings."""
+    fixed = ("name", "scene", "phases", "init")
+    return [one.name for one in fields(holder) if one.name not in fixed]
