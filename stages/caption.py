@@ -97,7 +97,12 @@ def caption(
         str, typer.Option(help="Folder or hub id of the model that picks.", rich_help_panel=MODELS)
     ] = CLIP,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=MODELS)
+        str,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:1, …",
+            autocompletion=lambda: ["auto", "cpu", "cuda"],
+            rich_help_panel=MODELS,
+        ),
     ] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="Number type of the weights.", rich_help_panel=MODELS)

@@ -32,11 +32,19 @@ from sdtool.artifacts import Report
 from sdtool.errors import UsageError
 
 
+def _features() -> list[str]:
+    from sdtool.checkup.optional import OPTIONAL
+
+    return [check.name for check in OPTIONAL]
+
+
 def doctor(
     features: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Parts that must work, by their names in the report.", metavar="FEATURE…"
+            help="Parts that must work, by their names in the report.",
+            metavar="FEATURE…",
+            autocompletion=_features,
         ),
     ] = None,
 ) -> Report:

@@ -116,13 +116,16 @@ def finetune_agp(
         str,
         typer.Option(
             help="Then: step (×0.2 for the last 30%), cosine, linear or constant.",
+            autocompletion=lambda: ["step", "cosine", "linear", "constant"],
             rich_help_panel=TRAINING,
         ),
     ] = "step",
     optimizer: Annotated[
         str,
         typer.Option(
-            help="adamw, or adafactor, which needs less memory.", rich_help_panel=TRAINING
+            help="adamw, or adafactor, which needs less memory.",
+            autocompletion=lambda: ["adamw", "adafactor"],
+            rich_help_panel=TRAINING,
         ),
     ] = "adamw",
     clip: Annotated[
@@ -198,10 +201,18 @@ def finetune_agp(
         int, typer.Option(min=1, help="How many of them stay.", rich_help_panel=MACHINE)
     ] = 2,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, …", rich_help_panel=MACHINE)
+        str,
+        typer.Option(
+            help="auto, cpu, cuda, …",
+            autocompletion=lambda: ["auto", "cpu", "cuda"],
+            rich_help_panel=MACHINE,
+        ),
     ] = "auto",
     mixed_precision: Annotated[
-        str, typer.Option(help="no or bf16.", rich_help_panel=MACHINE)
+        str,
+        typer.Option(
+            help="no or bf16.", autocompletion=lambda: ["no", "bf16"], rich_help_panel=MACHINE
+        ),
     ] = "no",
     half: Annotated[
         bool, typer.Option("--half", help="Store float16 weights.", rich_help_panel=MACHINE)

@@ -34,7 +34,9 @@ def sample_prior(
     ] = "",
     steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 30,
     scale: Annotated[float, typer.Option(help="Strength of the text guidance.")] = 5.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"])
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the initial noise.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result.")

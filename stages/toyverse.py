@@ -44,6 +44,14 @@ from sdtool.errors import UsageError
 from sdtool.progress import progress
 
 
+def _categories(incomplete: str) -> list[str]:
+    """What a list of categories, its last one cut short, may become."""
+    from sdtool.toyverse.catalogue import CATEGORIES
+
+    before, comma, _ = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in CATEGORIES]
+
+
 def toyverse(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("objs"),
     count: Annotated[int, typer.Option(help="How many objects.")] = 1000,
@@ -51,7 +59,10 @@ def toyverse(
     bad_share: Annotated[float, typer.Option(help="Share of bad objects, 0 to 1.")] = 0.1,
     categories: Annotated[
         str | None,
-        typer.Option(help="Names separated by commas, such as corgi,cat. [default: all]"),
+        typer.Option(
+            help="Names separated by commas, such as corgi,cat. [default: all]",
+            autocompletion=_categories,
+        ),
     ] = None,
     leave_out: Annotated[
         list[str] | None,

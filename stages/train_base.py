@@ -59,8 +59,12 @@ def train_base(
     ] = 32,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 250,
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample grids.")] = 500,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
-    mixed_precision: Annotated[str, typer.Option(help="no or bf16.")] = "no",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"])
+    ] = "auto",
+    mixed_precision: Annotated[
+        str, typer.Option(help="no or bf16.", autocompletion=lambda: ["no", "bf16"])
+    ] = "no",
     half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     overwrite: Annotated[

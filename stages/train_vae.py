@@ -35,8 +35,12 @@ def train_vae(
     channels: Annotated[int, typer.Option(min=4, help="Channels of every layer.")] = 32,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample grids.")] = 1000,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
-    mixed_precision: Annotated[str, typer.Option(help="no or bf16.")] = "no",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"])
+    ] = "auto",
+    mixed_precision: Annotated[
+        str, typer.Option(help="no or bf16.", autocompletion=lambda: ["no", "bf16"])
+    ] = "no",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result.")
