@@ -4,14 +4,17 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-CONSISTENT, INCONSISTENT, SYMMETRIC, FAILED = (
+CONSISTENT, INCONSISTENT, SYMMETRIC, UNJUDGED, FAILED = (
     "consistent",
     "inconsistent",
     "not applicable",
+    "not judged",
     "failed",
 )
 """Verdicts. "not applicable": the kind looks the same from all around, so it has no sides to confuse.
-"failed": there is no model to look at; it counts as not consistent."""
+"not judged": no calibrated measure knows such things. Neither counts. "failed": there is no model to
+look at; it counts as not consistent."""
+UNCOUNTED = (SYMMETRIC, UNJUDGED)
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,11 @@ class Rate:
 
 
 def rates(assets: Iterable[Evaluated]) -> dict[str, Rate]:
-    """The share of consistent assets, method by method; those that are not applicable do not count."""
+    """The share of consistent assets, by method; what is not applicable or not judged does not count."""
     counted: dict[str, list[bool]] = {}
     for asset in assets:
         kept = counted.setdefault(asset.method, [])
-        if asset.verdict != SYMMETRIC:
+        if asset.verdict not in UNCOUNTED:
             kept.append(asset.verdict == CONSISTENT)
     return {method: Rate(sum(found), len(found)) for method, found in counted.items()}
 

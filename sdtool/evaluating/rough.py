@@ -15,26 +15,37 @@ CELLS, HALF = 52, 0.58  # of the grid: cells a side, and its cube ±HALF
 
 
 def roughened(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
-    """A canonical mesh of the solid that `mesh` (canonical, of closed parts) fills, without colours.
-
-    It is stretched by up to 15% along each axis. What is inside is 1, blurred by 0.7 to 2.4 cells, with
-    uneven noise added, and cut at a level between 0.25 and 0.5: thin parts merge, shrink or vanish.
-    None if nothing is left.
+    """The skin of a canonical mesh of closed parts, stretched by up to 15% along each axis, blurred by
+    0.7 to 2.4 cells, with uneven noise, and cut at a level between 0.25 and 0.5: thin parts merge,
+    shrink or vanish. None if nothing is left.
     """
-    from scipy.ndimage import gaussian_filter
-
     stretched = mesh.with_positions(mesh.v_pos * np.exp(rng.uniform(-0.15, 0.15, 3)))
-    inside = filled(to_canonical(stretched)).astype(np.float32)
-    solid = gaussian_filter(inside, np.exp(rng.uniform(np.log(0.7), np.log(2.4))))
-    noise = gaussian_filter(rng.standard_normal(solid.shape).astype(np.float32), rng.uniform(1, 3))
-    field = solid + 0.12 * rng.random() ** 2 / noise.std() * noise - rng.uniform(0.25, 0.5)
+    blur = np.exp(rng.uniform(np.log(0.7), np.log(2.4)))
+    noise = _blurred(rng.standard_normal((CELLS + 1,) * 3), rng.uniform(1, 3))
+    uneven = 0.12 * rng.random() ** 2 / noise.std() * noise
+    return skin(to_canonical(stretched), blur, rng.uniform(0.25, 0.5) - uneven)
+
+
+def skin(mesh: Mesh, blur: float = 0.7, level: float | np.ndarray = 0.45) -> Mesh | None:
+    """The outside of the solid that `mesh` (canonical, of closed parts) fills, canonical again and
+    without colours; None if that is nothing.
+
+    What is inside is 1, blurred by `blur` cells (a standard deviation), and cut at `level`.
+    """
+    field = _blurred(filled(mesh), blur) - level
     field[[0, -1]] = field[:, [0, -1]] = field[:, :, [0, -1]] = -0.5
-    grid = _grid()
     with torch.no_grad():
-        v_pos, faces = grid.march(torch.from_numpy(-field.ravel()), torch.zeros(1))
+        sdf = torch.from_numpy(-field.astype(np.float32).ravel())
+        v_pos, faces = _grid().march(sdf, torch.zeros(1))
     if len(faces) == 0:
         return None
     return to_canonical(Mesh(v_pos.numpy(), faces.numpy()))
+
+
+def _blurred(field: np.ndarray, cells: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(field.astype(np.float32), cells)
 
 
 def filled(mesh: Mesh) -> np.ndarray:

@@ -16,7 +16,7 @@ ROUGH_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Sample:
-    """A canonical mesh without colours; flaw: a key of `janus.KINDS`, or "" of a sound one."""
+    """A canonical mesh (roughened: without colours); flaw: a key of `janus.KINDS`, "" of a sound one."""
 
     mesh: Mesh
     category: str
@@ -38,7 +38,7 @@ def sample(rng: np.random.Generator, category: str, flaw: str = "", rough: float
         mesh = roughened(rng, mesh)
         if mesh is None:
             return None
-    return Sample(Mesh(mesh.v_pos, mesh.t_pos_idx), category, flaw)
+    return Sample(mesh, category, flaw)
 
 
 def samples(rng: np.random.Generator, flawed: float = 0.5, rough: float = ROUGH_SHARE):

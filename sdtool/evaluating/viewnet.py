@@ -86,7 +86,8 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
 def look(net: ViewNet, views: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """What a judge says of the views (N, 64, 64, 4) of one model.
 
-    Returns the probabilities of the sides (N, BINS) and of the kinds (N, K), and of being sound.
+    Returns the probabilities of the sides (N, BINS) and of the kinds (N, K), and the logit of being
+    sound.
     """
     side, kind, sound = net(torch.from_numpy(views)[None])
-    return side[0].softmax(-1).numpy(), kind[0].softmax(-1).numpy(), float(sound.sigmoid())
+    return side[0].softmax(-1).numpy(), kind[0].softmax(-1).numpy(), sound.item()

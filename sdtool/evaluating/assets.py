@@ -1,0 +1,113 @@
+"""Finding what is to be evaluated: finished and unfinished lifts, and model files."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdtool.artifacts import DONE, PARTIAL
+from sdtool.errors import InputError
+from sdtool.files import read_json
+from sdtool.meshes import Mesh
+from sdtool.toyverse.catalogue import CATEGORIES
+
+ENDINGS = (".glb", ".obj", ".ply", ".stl", ".off")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A lift's directory or a model's file. method: the folder it counts for. unfinished: a lift that
+    stopped or failed, so that there is nothing to look at."""
+
+    path: Path
+    method: str
+    unfinished: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name if self.path.is_dir() else self.path.stem
+
+
+def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
+    """Every asset at or below the paths, once, in order of their names.
+
+    A directory that a lift wrote is one asset, whatever files lie in it. What lies in `out` is left
+    out. InputError if a path does not exist or holds no asset.
+    """
+    found: dict[Path, Asset] = {}
+    hidden = out.resolve() if out else None
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; name lifts, models or folders of them")
+        here = [one for one in _below(path) if not hidden or hidden not in one.resolve().parents]
+        if not here:
+            kinds = ", ".join(ENDINGS)
+            raise InputError(f"{path} holds neither a lift nor a model ({kinds})")
+        for one in here:
+            unfinished = one.is_dir() and not (one / DONE).is_file()
+            found.setdefault(one.resolve(), Asset(one, _method(one, paths), unfinished))
+    return list(found.values())
+
+
+def _below(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() in ENDINGS else []
+    if (stage := _stage(path)) is not None:
+        return [path] if stage == "lift" else []
+    return [one for inner in sorted(path.iterdir()) for one in _below(inner)]
+
+
+def _stage(folder: Path) -> str | None:
+    """The stage that wrote a folder; None if none did."""
+    for mark in (folder / DONE, folder / PARTIAL):
+        if mark.is_file():
+            record = read_json(mark)
+            return str(record.get("stage")) if isinstance(record, dict) else ""
+    return None
+
+
+def _method(path: Path, given: list[Path]) -> str:
+    """The name of the folder it lies in, or that was given."""
+    own = [folder for folder in given if folder.resolve() == path.resolve()]
+    folder = path.resolve().parent
+    return folder.name if not own or len(given) > 1 else path.stem
+
+
+def read_asset(asset: Asset) -> Mesh:
+    """The mesh as it stands, with its colours. InputError or ObjectError if it cannot be read."""
+    if asset.path.is_dir():
+        from sdtool.lifted import read_lift
+
+        return read_lift(asset.path).mesh
+    from sdtool.glb import load_mesh
+
+    return load_mesh(asset.path, textures=True)
+
+
+def prompt_of(asset: Asset) -> str:
+    """The prompt of an asset, also of an unfinished lift; "" if nobody knows."""
+    if asset.path.is_file():
+        return _prompt_of(asset.path)
+    mark = asset.path / (PARTIAL if asset.unfinished else DONE)
+    record = read_json(mark)
+    return str(record.get("params", {}).get("prompt", "")) if isinstance(record, dict) else ""
+
+
+def _prompt_of(path: Path) -> str:
+    """What an exported GLB says of itself."""
+    if path.suffix.lower() != ".glb":
+        return ""
+    from sdtool.glb.tree import GlbTree
+    from sdtool.limits import Limits
+
+    head: Any = GlbTree(path, Limits()).tree.get("asset")
+    extras = head.get("extras") if isinstance(head, dict) else None
+    prompt = extras.get("prompt") if isinstance(extras, dict) else None
+    return prompt if isinstance(prompt, str) else ""
+
+
+def category_of(prompt: str) -> str:
+    """The Toyverse's category that a prompt names: its last such word before "with", "wearing" or
+    "holding"; "" if there is none."""
+    head = re.split(r"\b(?:with|wearing|holding|in|on)\b", prompt.lower())[0]
+    return next((w for w in reversed(re.findall(r"[a-z]+", head)) if w in CATEGORIES), "")

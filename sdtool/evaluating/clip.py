@@ -1,0 +1,52 @@
+"""What a CLIP checkpoint says of a model: whether it fits its prompt, and which sides look like fronts."""
+
+import numpy as np
+import torch
+
+from sdtool.cameras import ViewRange, turntable
+from sdtool.captioning.models import Scorer
+from sdtool.evaluating.measures import first_harmonic
+from sdtool.images import map_to_rgb, to_bytes
+from sdtool.meshes import Mesh
+from sdtool.render.maps import render_maps
+
+AROUND, SIZE, ELEVATION = 8, 224, 15.0
+LOOK = ViewRange(fov=40.0, distance=1.75)
+SIDES = ("{}, front view", "{}, side view", "{}, back view")
+SHARPNESS = 100.0  # CLIP's own scale of cosines before a softmax
+
+
+class ClipEyes:
+    """A CLIP checkpoint (a local folder or a hub id) that looks at models."""
+
+    def __init__(self, name: str, device: torch.device):
+        self.scorer = Scorer(name, device)
+
+    def look(self, mesh: Mesh, prompt: str, prompts: tuple[str, ...]) -> dict[str, float]:
+        """What CLIP sees of a canonical mesh.
+
+        clip_score: 100 times the mean cosine of AROUND views and the prompt (Hessel et al. 2021,
+        without its factor 2.5). clip_rank: R-precision's rank (Park et al. 2021): the place of the
+        prompt among all `prompts`, by that score, 1 for the first. clip_sides: `measures.first_harmonic`
+        of how much more a view looks like a front than like a back. NaN or 0 without a prompt.
+        """
+        views = pictures(mesh)
+        others = list(dict.fromkeys([prompt, *prompts]))
+        sides = [side.format(prompt) for side in SIDES]
+        fits, of_side = self.scorer.fit(views, [others, sides])
+        means = fits.mean(axis=1)
+        chance = np.exp(SHARPNESS * (of_side - of_side.max(axis=0)))
+        chance /= chance.sum(axis=0)
+        truth = np.arange(AROUND) * (2 * np.pi / AROUND)
+        return {
+            "clip_score": 100 * float(means[0]),
+            "clip_rank": int((means > means[0]).sum()) + 1,
+            "clip_sides": first_harmonic(truth, chance[0] - chance[2]),
+        }
+
+
+def pictures(mesh: Mesh) -> np.ndarray:
+    """(AROUND, SIZE, SIZE, 3) uint8 shaded pictures of a canonical mesh on white, the first in front."""
+    c2w = turntable(AROUND, LOOK, ELEVATION)
+    maps = render_maps(mesh, c2w, np.radians(LOOK.fov), SIZE, ("rgb",), 2)["rgb"]
+    return to_bytes(map_to_rgb(maps))

@@ -1,0 +1,85 @@
+"""One evaluation, from assets to verdicts; what is measured is kept, so that it can be continued."""
+
+import math
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from sdtool.engine import map_items
+from sdtool.errors import ObjectError
+from sdtool.evaluating.assets import Asset, category_of, prompt_of
+from sdtool.evaluating.calibrating import Line
+from sdtool.evaluating.judging import Eyes, Measured, measure_asset
+from sdtool.evaluating.results import Calibration, Evaluated, Rate, rates
+from sdtool.evaluating.verdicts import failed, judged
+from sdtool.files import append_jsonl, read_jsonl, write_json
+from sdtool.progress import progress
+
+MEASURED = "measured.jsonl"
+
+
+def measure_all(assets: list[Asset], out: Path, eyes: Eyes, workers: int) -> dict[int, dict]:
+    """Measure each asset that `out` has no line of; number → its fields, or the `reason` it failed."""
+    done = {}
+    if (out / MEASURED).is_file():
+        done = {line.pop("number"): line for line in read_jsonl(out / MEASURED)}
+    todo = [(k, asset) for k, asset in enumerate(assets) if k not in done]
+    prompts = tuple(dict.fromkeys(filter(None, map(prompt_of, assets)))) if eyes.clip else ()
+    work = partial(measure_asset, eyes=eyes, out=out, prompts=prompts)
+    with progress("evaluating", len(assets), "models", done=len(done)) as bar:
+        for (number, _), outcome in map_items(work, todo, workers=workers):
+            bad = isinstance(outcome, ObjectError)
+            fields = {"reason": str(outcome)} if bad else _plain(outcome)
+            append_jsonl(out / MEASURED, {"number": number, **fields})
+            done[number] = fields
+            bar.advance(failed=bad)
+    return done
+
+
+def verdicts(assets: list[Asset], measured: dict[int, dict], line: Line) -> list[Evaluated]:
+    """The verdict on each asset."""
+    found = []
+    for number, asset in enumerate(assets):
+        fields = dict(measured[number])
+        if "reason" in fields:
+            prompt = prompt_of(asset)
+            found.append(failed(asset, prompt, category_of(prompt), fields["reason"]))
+            continue
+        prompt, picture = fields.pop("prompt"), fields.pop("picture")
+        numbers = {k: math.nan if v is None else v for k, v in fields.items()}
+        found.append(judged(asset, Measured(**numbers), prompt, picture, line))
+    return found
+
+
+def summary(found: list[Evaluated], calibration: Calibration) -> dict:
+    """What `evaluation.json` says: the rates and every asset, and how good the verdict itself is."""
+    return {
+        "methods": {method: _rate(rate) for method, rate in rates(found).items()},
+        "calibration": {
+            "true_positives": _rate(calibration.caught),
+            "false_positives": _rate(calibration.blamed),
+            "by_kind": {kind: _rate(rate) for kind, rate in calibration.by_kind.items()},
+            "command": calibration.command,
+        },
+        "assets": [asdict(one) for one in found],
+    }
+
+
+def write_summary(path: Path, found: list[Evaluated], calibration: Calibration) -> None:
+    write_json(path, summary(found, calibration))
+
+
+def _rate(rate: Rate) -> dict:
+    low, high = rate.interval
+    share = None if math.isnan(rate.share) else round(rate.share, 4)
+    return {
+        "count": rate.count,
+        "of": rate.of,
+        "share": share,
+        "interval": [round(low, 4), round(high, 4)],
+    }
+
+
+def _plain(fields: dict) -> dict:
+    """JSON has no NaN."""
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in fields.items()}

@@ -1,0 +1,163 @@
+"""All measures of one model: what the judge sees in it, what its mesh is like, what it resembles."""
+
+import math
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from sdtool.ccm import to_canonical
+from sdtool.clean import clean
+from sdtool.errors import InputError, ObjectError
+from sdtool.evaluating import measures
+from sdtool.evaluating.assets import Asset, category_of, prompt_of, read_asset
+from sdtool.evaluating.rough import skin
+from sdtool.evaluating.viewnet import ViewNet, load_judge, look
+from sdtool.evaluating.views import normal_views
+from sdtool.meshes import Mesh
+from sdtool.toyverse.toys import make
+
+JUDGE = Path(__file__).parents[1] / "tiny" / "judge"
+AROUND, ELEVATIONS = 12, (5.0, 25.0)
+"""The views: so many around, at each elevation in degrees; those of the second stand between."""
+TOYS, POINTS, WITHIN = 24, 2048, 0.05
+"""Generated shapes that an asset is compared with, points on each, and F-score's distance."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the measures found of one model; all angles in degrees.
+
+    agreement, sound, repetition: see `measures` and `viewnet`. turn: by which its front is off +Z.
+    kind: what the judge takes it for, of the Toyverse's kinds; kind_share: how sure, in [0, 1]; rank:
+    the place of its own category among all kinds, 1 for the first; 0 if it names none. chamfer,
+    f_score: to the nearest generated shape of its category, in units of the longest side; NaN if it
+    names none. clip_score, clip_rank, clip_sides: see `clip.ClipEyes`; NaN without a CLIP.
+    """
+
+    category: str
+    agreement: float
+    sound: float
+    repetition: float
+    turn: float
+    kind: str
+    kind_share: float
+    rank: int
+    chamfer: float
+    f_score: float
+    sanity: dict
+    truth: list[float]
+    predicted: list[float]
+    clip_score: float = math.nan
+    clip_rank: int = 0
+    clip_sides: float = math.nan
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """Who looks: the folder of a judge, and a CLIP checkpoint ("" for none) with its device."""
+
+    judge: Path = JUDGE
+    clip: str = ""
+    device: str = "cpu"
+
+
+@lru_cache(1)
+def _judge(folder: Path) -> ViewNet:
+    return load_judge(folder)[0]
+
+
+@lru_cache(1)
+def _clip(eyes: Eyes):
+    import torch
+
+    from sdtool.evaluating.clip import ClipEyes
+
+    return ClipEyes(eyes.clip, torch.device(eyes.device))
+
+
+def measure(
+    mesh: Mesh, category: str, eyes: Eyes, prompt: str = "", prompts: tuple[str, ...] = ()
+) -> Measured:
+    """All measures of a model. category: of the Toyverse, or "". prompts: of all assets, for CLIP.
+
+    ObjectError if nothing can be seen.
+    """
+    net = _judge(eyes.judge)
+    facts = measures.sanity(mesh)
+    whole = clean(mesh)
+    if len(whole.t_pos_idx) == 0:
+        raise ObjectError("no-triangles", "it holds no triangle that has an area")
+    whole = to_canonical(whole)
+    truth, sides, kinds, sound, repeated = [], [], [], [], []
+    for number, elevation in enumerate(ELEVATIONS):
+        azimuths = (np.arange(AROUND) + number / len(ELEVATIONS)) * (2 * np.pi / AROUND)
+        views = normal_views(whole, azimuths, np.radians(elevation))
+        side, kind, logit = look(net, views)
+        truth.append(azimuths)
+        sides.append(side)
+        kinds.append(np.log(kind + 1e-6))
+        sound.append(logit)
+        repeated.append(measures.repetition(views))
+    truth, sides = np.concatenate(truth), np.concatenate(sides)
+    belief = np.exp(np.concatenate(kinds).mean(axis=0))
+    belief /= belief.sum()
+    order = np.argsort(-belief)
+    chamfer, f_score = resemblance(whole, category) if category else (np.nan, np.nan)
+    return Measured(
+        category=category,
+        agreement=measures.view_agreement(truth, sides),
+        sound=float(1 / (1 + np.exp(-np.mean(sound)))),
+        repetition=float(np.mean(repeated)),
+        turn=float(np.degrees(measures.turn(truth, sides))),
+        kind=net.categories[order[0]],
+        kind_share=float(belief[order[0]]),
+        rank=int(np.nonzero(order == net.categories.index(category))[0][0]) + 1 if category else 0,
+        chamfer=chamfer,
+        f_score=f_score,
+        sanity=facts,
+        truth=np.degrees(truth).round(1).tolist(),
+        predicted=np.degrees(measures.recognised(sides)).round(1).tolist(),
+        **(_clip(eyes).look(whole, prompt, prompts) if eyes.clip and prompt else {}),
+    )
+
+
+def resemblance(mesh: Mesh, category: str) -> tuple[float, float]:
+    """Chamfer distance and F-score of a canonical mesh to the nearest of TOYS shapes of a category."""
+    points = measures.surface_points(np.random.default_rng(0), mesh, POINTS)
+    found = [measures.chamfer_and_f_score(points, toy, WITHIN) for toy in _toys(category)]
+    return min(chamfer for chamfer, _ in found), max(f_score for _, f_score in found)
+
+
+@lru_cache(64)
+def _toys(category: str) -> list[np.ndarray]:
+    """Points on the skins of TOYS generated shapes of a category."""
+    rng, found = np.random.default_rng([ord(letter) for letter in category]), []
+    while len(found) < TOYS:
+        shape = skin(to_canonical(make(rng, category)[0]))
+        if shape is not None:
+            found.append(measures.surface_points(rng, shape, POINTS))
+    return found
+
+
+def measure_asset(job: tuple[int, Asset], eyes: Eyes, out: Path, prompts: tuple[str, ...]) -> dict:
+    """Measure one asset and draw its contact sheet below `out`; `job`: its number, and what it is.
+
+    Returns the fields of `Measured`, and `prompt` and `picture`. ObjectError if it cannot be used.
+    """
+    from sdtool.cameras import ViewRange
+    from sdtool.lifting.pictures import contact_sheet
+
+    number, asset = job
+    prompt = prompt_of(asset)
+    if asset.unfinished:
+        raise ObjectError("unfinished", f"{asset.path} is an unfinished lift")
+    try:
+        mesh = read_asset(asset)
+    except InputError as error:
+        raise ObjectError("unreadable", str(error)) from None
+    found = measure(mesh, category_of(prompt), eyes, prompt, prompts)
+    picture = f"pictures/{number:05d}.png"
+    contact_sheet(mesh, ViewRange(distance=1.8), out / picture, prompt or asset.name)
+    return {**asdict(found), "prompt": prompt, "picture": picture}

@@ -1,0 +1,129 @@
+"""Say of every model whether it is one consistent object from all sides, and how often a method's are.
+
+PATH is a lift's directory, a model (.glb, .obj, .ply, .stl, .off), or a folder of them at any depth.
+The folder that an asset lies in is its method: each gets a rate, with the Wilson interval of 95%.
+`--out` gets `index.html`, the report with pictures, and `evaluation.json` with the same in numbers.
+
+A verdict rests on measures that were calibrated on toys with known flaws (a second head, mirrored
+halves, six legs, a head turned back to front) and on sound ones; the report says how often it catches
+the former and blames the latter. The bundled judge, a small network that looks at untextured views,
+knows the kinds of the Toyverse; `--calibrate` measures it again on new toys. Kinds that look the same
+from all around are not applicable. For other things name a CLIP checkpoint (`--clip`, a folder or a hub
+id): it looks for one front and one back, and `--calibrate` says whether it can tell. CLIP also says how
+well each asset fits its prompt.
+
+`--human` adds `human.html`: the pictures shuffled, blind to their method, with yes and no; it computes
+a person's own rate. Saved answers come back with `--answers`, beside the verdicts of the machine.
+
+The same command continues an interrupted evaluation. Exit code 3: some lifts are unfinished or
+unreadable; those count as not consistent.
+
+Examples:
+
+    sdtool evaluate runs --out report
+
+    sdtool evaluate runs/a-corgi runs/without-agp --out both
+
+    sdtool evaluate models/ --out report --human
+
+    sdtool evaluate runs --out report --answers answers.json
+
+    sdtool evaluate runs --out report --clip openai/clip-vit-base-patch32 --calibrate 16 --workers 0
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdtool import artifacts
+
+
+def evaluate(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Lifts, models, or folders of them.", metavar="PATH…")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory for the report.")] = Path("report"),
+    human: Annotated[
+        bool, typer.Option("--human", help="Also write human.html, a blind page of yes and no.")
+    ] = False,
+    answers: Annotated[
+        Path | None, typer.Option(help="Answers saved from human.html, to be shown beside.")
+    ] = None,
+    clip: Annotated[
+        str, typer.Option(help="CLIP checkpoint that also looks: a folder, or a hub id.")
+    ] = "",
+    device: Annotated[str, typer.Option(help="For CLIP: auto, cpu, cuda, …")] = "auto",
+    calibrate: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Draw the lines anew on so many good toys of each kind; 0: as bundled."
+        ),
+    ] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the toys of --calibrate and the order of --human.")
+    ] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
+) -> artifacts.Result:
+    from sdtool.devices import choose_device
+    from sdtool.evaluating import calibrating, evaluation, report
+    from sdtool.evaluating import human as blind
+    from sdtool.evaluating.assets import find_assets
+    from sdtool.evaluating.judging import JUDGE, Eyes
+    from sdtool.evaluating.results import FAILED, rates
+
+    assets = find_assets(paths, out)
+    said = blind.read_answers(answers) if answers else None
+    params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
+    record = artifacts.begin(
+        out,
+        "evaluate",
+        params=params,
+        inputs={str(path): path for path in paths} | {"judge": JUDGE},
+        overwrite=overwrite,
+        owned=("measured.jsonl", "pictures/*.png", "*.html", "human/*.png", "calibration.json"),
+    )
+    if record.is_done and not human and not said:
+        print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
+        return record.result(out / "index.html")
+    eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip else "cpu")
+    line = calibrating.load(JUDGE)
+    if calibrate:
+        line = _calibrated(out, eyes, calibrate, seed, workers)
+    measured = evaluation.measure_all(assets, out, eyes, workers)
+    found = evaluation.verdicts(assets, measured, line)
+    evaluation.write_summary(out / "evaluation.json", found, line.calibration)
+    agreed = blind.agreement(found, said) if said else None
+    command = "sdtool evaluate " + " ".join(map(str, paths))
+    report.write_report(
+        out, found, line.calibration, title="Consistency", command=command, human=agreed
+    )
+    outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
+    if calibrate:
+        outputs.append("calibration.json")
+    if human or (out / "human.html").exists():
+        blind.write_sheet(out, found, seed=seed)
+        outputs += ["human.html", "human"]
+    for method, rate in rates(found).items():
+        print(f"{method}: consistent {rate}", file=sys.stderr)
+    bad = [one for one in found if one.verdict == FAILED]
+    for one in bad:
+        print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)
+    counts = {"ok": len(found) - len(bad), "failed": len(bad)}
+    result = record.finish(counts=counts, outputs=outputs)
+    summary = result.summary | {"methods": evaluation.summary(found, line.calibration)["methods"]}
+    return artifacts.Result(out / "index.html", summary, failed=len(bad))
+
+
+def _calibrated(out: Path, eyes, count: int, seed: int, workers: int):
+    """Lines drawn anew, or those that this directory drew before."""
+    from sdtool.evaluating import calibrating
+
+    if (out / calibrating.FILE).is_file():
+        return calibrating.load(out)
+    command = f"sdtool evaluate … --calibrate {count} --seed {seed}"
+    line = calibrating.calibrate(eyes, count, seed + 1000, workers, command)
+    calibrating.save(line, out)
+    return line
