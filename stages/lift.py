@@ -41,6 +41,10 @@ Examples:
     sdtool lift "a golden teapot" --appearance pbr --environment studio.hdr
 
     sdtool lift --prompts wishes.txt --out runs/wishes --workers 2
+
+    sdtool lift "a corgi" --print-config > my.toml   # edit it, then:
+
+    sdtool lift "a cat" --config my.toml
 """
 
 import re
