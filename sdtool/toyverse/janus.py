@@ -18,6 +18,7 @@ KINDS = {
 
 
 LEAST = 0.05  # of the surface must be wrong, or nobody could see it
+APART = 1.25  # thicknesses between the middles of two legs that are to be seen as two
 BODIES = ("animals-pets", "people", "characters-creatures")
 SEATS, VEHICLES = (
     ("chair", "sofa", "bed"),
@@ -126,7 +127,10 @@ def _extra_legs(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
     front, rear = legs & (z > 0.1), legs & (z < -0.1)
     if front.any() and rear.any():  # a third pair between, or two more
         gap = (z[front].mean() - z[rear].mean()) * parts.size[2]
-        shares = (0.5,) if rng.random() < 0.5 else (0.33, 0.67)
+        thick = parts.extents[legs, 2].max() * parts.size.max()
+        shares = (0.33, 0.67) if rng.random() < 0.5 and gap / 3 > APART * thick else (0.5,)
+        if gap * shares[0] < APART * thick:
+            return None
         pair = parts.only(front)
         moved = [pair.with_positions(pair.v_pos - [0, 0, share * gap]) for share in shares]
         return merge([mesh, *moved])
