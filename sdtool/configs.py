@@ -157,7 +157,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageError(f"--config {path} is no text in UTF-8 ({error})") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"--config {path} is no TOML: {error}") from None
+        raise UsageError(f"--config {path} is no valid TOML: {error}") from None
 
 
 def _flat(table: dict[str, Any], before: str = "") -> Iterator[str]:

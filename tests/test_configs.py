@@ -184,8 +184,8 @@ def test_every_preset_is_printed_whole_and_its_settings_win_over_another(
         ("render-ccm", 'backend = "gl"', ['backend = "gl"', '"numba"']),
         ("render-ccm", "elevation = [1]", ["elevation = [1]", "a list: a number, a number"]),
         ("toyverse", 'only = "corgi"', ['only = "corgi"', "a list: text in quotes"]),
-        ("caption", "seed = \nx = 1", ["no TOML", "line 1"]),
-        ("caption", "seed = 1\nseed = 2\n#", ["no TOML", "overwrite a value"]),
+        ("caption", "seed = \nx = 1", ["no valid TOML", "line 1"]),
+        ("caption", "seed = 1\nseed = 2\n#", ["no valid TOML", "overwrite a value"]),
     ],
 )
 def test_a_wrong_file_is_one_sentence_with_file_and_key(stage, text, words, tmp_path, capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdtool import cli
+from sdtool import __version__, cli
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,3 +47,10 @@ def test_pictures_and_files_exist():
 def test_every_stage_is_in_the_table():
     for name in cli.STAGES:
         assert f"| `{name}` |" in TEXT, name
+
+
+def test_the_changelog_names_every_stage_and_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{__version__}]" in text
+    for name in cli.STAGES:
+        assert f"`{name}`" in text, name
