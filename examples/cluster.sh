@@ -62,7 +62,8 @@ submit_all() {
     read -r -a on_gpu <<<"$GPU_OPTIONS"
     read -r -a to_caption <<<"$CAPTION_OPTIONS"
     mkdir -p "$OUT/logs"
-    [ -f "$CONFIG" ] || write_config >"$CONFIG"
+    [ -f "$CONFIG" ] || [ "$CONFIG" != "$OUT/cluster.toml" ] || write_config >"$CONFIG"
+    [ -f "$CONFIG" ] || { echo "CONFIG=$CONFIG does not exist" >&2 && return 2; }
     filter=$(submit filter "" "${on_cpu[@]}" --ntasks=1 --cpus-per-task="$CPUS")
     render=$(submit render "$filter" "${on_cpu[@]}" --ntasks="$TASKS" --cpus-per-task="$CPUS")
     caption=$(submit caption "$filter" "${to_caption[@]}" --ntasks="$TASKS" --cpus-per-task="$CPUS")

@@ -199,6 +199,11 @@ def test_it_is_bash_and_knows_its_steps(tmp_path):
     assert subprocess.run(["bash", "-n", SCRIPT]).returncode == 0
     done = subprocess.run(["bash", SCRIPT, "fly"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "") and "fly" in done.stderr
+    variables = dict(os.environ, CONFIG="absent.toml")
+    done = subprocess.run(
+        ["bash", SCRIPT], cwd=tmp_path, env=variables, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "") and "absent.toml" in done.stderr
     absent = dict(os.environ, PATH="/usr/bin:/bin")  # no sbatch: it must not go on
     done = subprocess.run(
         ["bash", SCRIPT], cwd=tmp_path, env=absent, capture_output=True, text=True

@@ -170,7 +170,7 @@ def test_every_preset_is_printed_whole_and_its_settings_win_over_another(
         ("lift", "seed = 1.0", ["seed = 1.0", "a whole number"]),
         ("lift", 'seed = "1"', ['seed = "1"', "a whole number"]),
         ("lift", "seed = true", ["seed = true", "a whole number"]),
-        ("lift", "seed = -1", ["seed = -1", "greater than or equal to 0"]),
+        ("lift", "seed = -1", ["seed = -1: ", "0"]),
         ("lift", 'scale = "big"', ["scale", "a number"]),
         ("lift", "overwrite = 1", ["overwrite = 1", "true or false"]),
         ("lift", "prompt = 5", ["prompt = 5", "text in quotes"]),
