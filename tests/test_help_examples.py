@@ -171,7 +171,6 @@ def folder(inputs, tmp_path, monkeypatch):
     shutil.copytree(inputs, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("HOME", str(tmp_path / "here" / "home"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return tmp_path / "here"
 
 
