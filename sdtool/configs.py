@@ -92,11 +92,12 @@ class Config:
 
     def traced(self, ctx: typer.Context, error: UsageError) -> UsageError:
         """The error, with the file's name before it if what it complains of stands in the file."""
-        named = set(re.findall(r"--[a-z][a-z-]*", str(error)))
+        complaint = str(error).partition(";")[0]  # what follows is the cure
+        named = set(re.findall(r"--[a-z][a-z-]*", complaint))
         for param in ctx.command.params:
             told = _source(ctx, param.name) == "DEFAULT_MAP"
             if texts := self.pairs.get(param.name):
-                told = any(text in str(error) for text in texts)
+                told = any(text in complaint for text in texts)
             if told and named & set(param.opts):
                 return UsageError(f"{self.path}: {error}")
         return error

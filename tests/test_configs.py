@@ -155,6 +155,21 @@ def test_every_preset_is_printed_whole_and_its_settings_win_over_another(
         assert tomllib.loads(other) == tomllib.loads(text) | {"preset": "preview"}
 
 
+def test_a_lift_by_flags_is_the_same_work_as_by_the_file_that_they_print(tmp_path, capsys):
+    out = ["a corgi", "--out", str(tmp_path / "corgi"), "--preset", "preview", "--device", "cpu"]
+    small = ["tet_resolution=16", "samples=16", "coarse.steps=25", "geometry.steps=1"]
+    small += ["color.steps=1", "coarse.views=1", "geometry.smooth=1", "color.lr=1e-1"]
+    flags = [*out, *(part for one in small for part in ("--set", one))]
+    path = written(tmp_path, printed(capsys, "lift", *flags))
+    assert cli.run(["lift", *flags]) == 0
+    capsys.readouterr()
+    assert cli.run(["lift", "--config", str(path)]) == 0
+    assert "already lifted" in capsys.readouterr().err
+    assert cli.run(["lift", "--config", str(path), "--set", "color.steps=2"]) == 2
+    said = capsys.readouterr().err
+    assert "color.steps: 1 there, 2 now" in said and "my.toml" not in said
+
+
 # Wrong files
 
 
