@@ -228,6 +228,7 @@ def test_every_cell_of_the_matrix_leads_to_its_asset(tmp_path):
     for _, place, verdict in cells:
         card = re.search(rf'(?s)<article class="asset" id="{place}".*?</article>', page)[0]
         assert f'data-verdict="{verdict}"' in card
+        assert card.count("<img") == card.count('loading="lazy"') == (verdict != FAILED)
     assert [verdict for _, _, verdict in cells[:2]] == [CONSISTENT, CONSISTENT]  # dog, of both
     assert 'id="matrix"' not in report(tmp_path, [a for a in assets if a.method == "quokka"])
 
@@ -375,7 +376,11 @@ def test_chromium_shows_the_report_and_the_sheet_with_their_pictures(tmp_path):
     write_sheet(tmp_path, [one], seed=0)
     for name in ("index.html", "human.html"):
         out = tmp_path / f"{name}.png"
-        chromium(tmp_path / name, tmp_path, f"--screenshot={out}", "--window-size=700,3000")
+        flags = (
+            "--window-size=700,3000",
+            "--blink-settings=lazyLoadEnabled=false",
+        )  # it waits for them
+        chromium(tmp_path / name, tmp_path, f"--screenshot={out}", *flags)
         with Image.open(out) as shot:
             colors = {color: count for count, color in shot.convert("RGB").getcolors(1 << 20)}
             area = shot.width * shot.height
