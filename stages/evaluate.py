@@ -24,11 +24,11 @@ Examples:
 
     sdtool evaluate runs/a-corgi runs/without-agp --out both
 
-    sdtool evaluate models/ --out report --human
+    sdtool evaluate my-models --out judged --human
 
-    sdtool evaluate runs --out report --answers answers.json
+    sdtool evaluate my-models --out judged --answers answers.json
 
-    sdtool evaluate runs --out report --clip openai/clip-vit-base-patch32 --calibrate 16 --workers 0
+    sdtool evaluate runs --out with-clip --clip models/clip-vit-large-patch14 --calibrate 16 --workers 0
 """
 
 import sys

@@ -77,7 +77,9 @@ def test_what_no_turn_repeats_is_less_alike():
     nose = merge([icosphere(3, 0.3), to_canonical(icosphere(2)).with_positions(
         icosphere(2, 0.15).v_pos + np.array([0, 0.1, 0.45], np.float32))])  # fmt: skip
     twice = merge([nose, nose.with_positions(nose.v_pos * np.array([1, 1, -1], np.float32))])
-    twice = Mesh(twice.v_pos, np.concatenate([nose.t_pos_idx, nose.t_pos_idx[:, ::-1] + len(nose.v_pos)]))
+    twice = Mesh(
+        twice.v_pos, np.concatenate([nose.t_pos_idx, nose.t_pos_idx[:, ::-1] + len(nose.v_pos)])
+    )
     alone, doubled = measures.repetition(views_of(nose)), measures.repetition(views_of(twice))
     assert alone < 0.8
     assert doubled > alone + 0.1
@@ -123,7 +125,9 @@ def test_a_closed_box_is_sane_and_damage_is_named():
     cube = box([0, 0, 0], [1, 1, 1])
     sane = {"components": 1, "watertight": True, "degenerate": 0, "non_finite": 0, "faces": 12}
     assert measures.sanity(cube) == sane
-    soup = Mesh(cube.v_pos[cube.t_pos_idx].reshape(-1, 3), np.arange(36, dtype=np.int32).reshape(12, 3))
+    soup = Mesh(
+        cube.v_pos[cube.t_pos_idx].reshape(-1, 3), np.arange(36, dtype=np.int32).reshape(12, 3)
+    )
     assert measures.sanity(soup) == sane, "vertices at one place are one"
     holed = Mesh(cube.v_pos, cube.t_pos_idx[1:])
     assert not measures.sanity(holed)["watertight"]
@@ -136,7 +140,9 @@ def test_a_closed_box_is_sane_and_damage_is_named():
     torn[0] = np.nan
     found = measures.sanity(Mesh(torn, cube.t_pos_idx))
     assert found["non_finite"] == 1 and not found["watertight"]
-    nothing = measures.sanity(Mesh(np.full((3, 3), np.inf, np.float32), np.array([[0, 1, 2]], np.int32)))
+    nothing = measures.sanity(
+        Mesh(np.full((3, 3), np.inf, np.float32), np.array([[0, 1, 2]], np.int32))
+    )
     assert nothing["components"] == 0
 
 

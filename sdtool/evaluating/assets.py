@@ -11,6 +11,7 @@ from sdtool.files import read_json
 from sdtool.meshes import Mesh
 from sdtool.toyverse.catalogue import CATEGORIES
 
+COMPOUNDS = {"palm tree": "palm", "teddy bear": "teddy"}
 ENDINGS = (".glb", ".obj", ".ply", ".stl", ".off")
 
 
@@ -110,4 +111,6 @@ def category_of(prompt: str) -> str:
     """The Toyverse's category that a prompt names: its last such word before "with", "wearing" or
     "holding"; "" if there is none."""
     head = re.split(r"\b(?:with|wearing|holding|in|on)\b", prompt.lower())[0]
+    for compound, category in COMPOUNDS.items():
+        head = head.replace(compound, category)
     return next((w for w in reversed(re.findall(r"[a-z]+", head)) if w in CATEGORIES), "")

@@ -82,10 +82,11 @@ def calibrate(
 ) -> Line:
     """Draw lines on one half of freshly made toys and measure them on the other.
 
-    count: good toys of each kind; of Janus toys as many of each kind and flaw over four, at least 2.
+    count: good toys of each kind that can have a flaw, at least 2; of other kinds, and of each kind with
+    each of its flaws, a quarter of that, at least 2.
     """
-    jobs = [("", name) for name in CATEGORIES for _ in range(count)]
     each = max(2, count // 4)
+    jobs = [("", n) for n in CATEGORIES for _ in range(count if janus.kinds_for(n) else each)]
     jobs += [(flaw, n) for n in CATEGORIES for flaw in janus.kinds_for(n) for _ in range(each)]
     numbered = [(k, category, flaw) for k, (flaw, category) in enumerate(jobs)]
     work = partial(toy, seed=seed, eyes=eyes)

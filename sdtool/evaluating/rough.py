@@ -52,9 +52,8 @@ def filled(mesh: Mesh) -> np.ndarray:
     """(n, n, n) bool [z, y, x] over ±HALF: what lies within the closed parts of a mesh, also where
     they overlap: its winding number is positive along two axes."""
     v_pos = mesh.v_pos.astype(np.float64) + 1.7e-6  # off the lattice
-    along_z = _winding(v_pos, mesh.t_pos_idx, CELLS + 1, HALF)
-    turned = np.ascontiguousarray(v_pos[:, [1, 2, 0]])
-    along_x = _winding(turned, mesh.t_pos_idx, CELLS + 1, HALF).transpose(1, 2, 0)
+    along_z = _winding(v_pos, mesh.t_pos_idx, CELLS + 1, HALF, 2)
+    along_x = _winding(v_pos, mesh.t_pos_idx, CELLS + 1, HALF, 0).transpose(1, 2, 0)
     return (along_z > 0) & (along_x > 0)
 
 
@@ -64,31 +63,32 @@ def _grid() -> TetGrid:
 
 
 @numba.njit(cache=True)
-def _winding(v_pos, faces, n, half):
-    """(n, n, n) int16 [third, second, first axis]: how often each point is inside, counted from below."""
+def _winding(v_pos, faces, n, half, axis):
+    """(n, n, n) int16 [axis, axis + 2, axis + 1]: how often each point is inside, counted along `axis`."""
     found = np.zeros((n, n, n), np.int16)
     cell = 2 * half / (n - 1)
+    p, q = (axis + 1) % 3, (axis + 2) % 3
     for f in range(len(faces)):
         a, b, c = v_pos[faces[f, 0]], v_pos[faces[f, 1]], v_pos[faces[f, 2]]
-        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        area = (b[p] - a[p]) * (c[q] - a[q]) - (b[q] - a[q]) * (c[p] - a[p])
         if abs(area) < 1e-14:
             continue
-        sign = -1 if area > 0 else 1  # a surface that looks up is where the inside ends
-        x0 = max(0, int(np.ceil((min(a[0], b[0], c[0]) + half) / cell)))
-        x1 = min(n - 1, int(np.floor((max(a[0], b[0], c[0]) + half) / cell)))
-        y0 = max(0, int(np.ceil((min(a[1], b[1], c[1]) + half) / cell)))
-        y1 = min(n - 1, int(np.floor((max(a[1], b[1], c[1]) + half) / cell)))
-        for j in range(y0, y1 + 1):
+        sign = -1 if area > 0 else 1  # a surface that looks along the axis is where the inside ends
+        i0 = max(0, int(np.ceil((min(a[p], b[p], c[p]) + half) / cell)))
+        i1 = min(n - 1, int(np.floor((max(a[p], b[p], c[p]) + half) / cell)))
+        j0 = max(0, int(np.ceil((min(a[q], b[q], c[q]) + half) / cell)))
+        j1 = min(n - 1, int(np.floor((max(a[q], b[q], c[q]) + half) / cell)))
+        for j in range(j0, j1 + 1):
             y = j * cell - half
-            for i in range(x0, x1 + 1):
+            for i in range(i0, i1 + 1):
                 x = i * cell - half
-                u = ((b[0] - x) * (c[1] - y) - (b[1] - y) * (c[0] - x)) / area
-                v = ((c[0] - x) * (a[1] - y) - (c[1] - y) * (a[0] - x)) / area
+                u = ((b[p] - x) * (c[q] - y) - (b[q] - y) * (c[p] - x)) / area
+                v = ((c[p] - x) * (a[q] - y) - (c[q] - y) * (a[p] - x)) / area
                 w = 1 - u - v
                 if u < 0 or v < 0 or w < 0:
                     continue
-                z = u * a[2] + v * b[2] + w * c[2]
-                k = max(0, int(np.ceil((z + half) / cell)))
+                height = u * a[axis] + v * b[axis] + w * c[axis]
+                k = max(0, int(np.ceil((height + half) / cell)))
                 if k < n:
                     found[k, j, i] += sign
     for k in range(1, n):

@@ -1,0 +1,284 @@
+"""`sdtool evaluate` as it is used: good and bad models in folders, verdicts, rates, what goes wrong."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from caption_models import write_clip
+from test_export import write_run
+
+from sdtool.cli import run as sdtool
+from sdtool.evaluating import calibrating
+from sdtool.evaluating.assets import category_of, find_assets
+from sdtool.evaluating.calibrating import Nature, _lines
+from sdtool.evaluating.judging import JUDGE, Eyes, Measured, measure
+from sdtool.evaluating.results import Evaluated, Rate, rates
+from sdtool.evaluating.samples import sample
+from sdtool.evaluating.viewnet import ViewNet, load_judge
+from sdtool.glb import write_glb
+from sdtool.toyverse import janus
+from sdtool.toyverse.designs import Design
+from sdtool.toyverse.toys import build
+
+
+def toy(category, flaw="", seed=0):
+    rng = np.random.default_rng(seed)
+    mesh = build(rng, Design(category, "red"))
+    return janus.spoil(rng, mesh, flaw) if flaw else mesh
+
+
+def save(path, mesh, prompt=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_glb(path, mesh, name=path.stem, extras={"prompt": prompt} if prompt else {})
+
+
+def evaluate(capsys, *arguments):
+    """(exit code, stdout, stderr) of `sdtool evaluate …`."""
+    code = sdtool(["evaluate", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def assets_of(report):
+    return {
+        one["name"]: one for one in json.loads((report / "evaluation.json").read_text())["assets"]
+    }
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Two methods: one makes sound models, the other Janus ones."""
+    root = tmp_path_factory.mktemp("models")
+    for number, name in enumerate(("corgi", "horse", "elephant", "duck", "chair")):
+        save(root / "sound" / f"{name}.glb", toy(name, seed=number), f"a red {name}")
+        save(root / "janus" / f"{name}.glb", toy(name, "mirrored", number), f"a red {name}")
+    save(root / "janus" / "heads.glb", toy("corgi", "second-head"), "a corgi wearing a hat")
+    save(root / "sound" / "ball.glb", toy("ball"), "a ball")
+    save(root / "sound" / "banana.glb", toy("key"), "a banana")
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(models, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reports") / "report"
+    assert sdtool(["evaluate", str(models), "--out", str(out), "--human"]) == 0
+    return out
+
+
+def test_sound_models_are_consistent_and_janus_models_are_not(report):
+    found = assets_of(report)
+    assert len({one["path"] for one in found.values()}) == 8  # names occur with both methods
+    by_path = json.loads((report / "evaluation.json").read_text())["assets"]
+    for one in by_path:
+        if one["name"] in ("corgi", "horse", "elephant", "duck", "chair", "heads"):
+            expected = "consistent" if one["method"] == "sound" else "inconsistent"
+            assert one["verdict"] == expected, (one["path"], one["findings"])
+    assert found["heads"]["reasons"]
+
+
+def test_what_has_no_sides_or_is_unknown_does_not_count(report):
+    found = assets_of(report)
+    assert found["ball"]["verdict"] == "not applicable"
+    assert found["banana"]["verdict"] == "not judged"
+    methods = json.loads((report / "evaluation.json").read_text())["methods"]
+    assert (methods["sound"]["count"], methods["sound"]["of"]) == (5, 5)
+    assert (methods["janus"]["count"], methods["janus"]["of"]) == (0, 6)
+    low, high = Rate(5, 5).interval
+    assert methods["sound"]["interval"] == pytest.approx([low, high], abs=1e-4)
+
+
+def test_the_report_holds_pages_pictures_and_the_verdicts_own_rates(report, capsys):
+    page = (report / "index.html").read_text()
+    assert "a corgi wearing a hat" in page and "pictures/00000.png" in page
+    assert (report / "human.html").is_file() and list((report / "human").glob("*.png"))
+    assert len(list((report / "pictures").glob("*.png"))) == 13
+    said = json.loads((report / "evaluation.json").read_text())["calibration"]
+    assert said["true_positives"]["of"] > 100 and said["by_kind"].keys() == janus.KINDS.keys()
+
+
+def test_the_same_command_again_does_nothing(models, report, capsys):
+    before = (report / "index.html").stat().st_mtime_ns
+    code, out, said = evaluate(capsys, models, "--out", report)
+    assert (code, out.strip()) == (0, str(report / "index.html"))
+    assert "already evaluated" in said
+    assert (report / "index.html").stat().st_mtime_ns == before
+
+
+def test_an_interrupted_evaluation_goes_on(models, tmp_path, capsys, monkeypatch):
+    from sdtool.evaluating import evaluation
+
+    out, calls = tmp_path / "report", []
+    whole = evaluation.measure_asset
+
+    def stopped(job, **options):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(job[0])
+        return whole(job, **options)
+
+    folder = models / "janus"
+    monkeypatch.setattr(evaluation, "measure_asset", stopped)
+    assert evaluate(capsys, folder, "--out", out)[0] == 130
+    assert len((out / "measured.jsonl").read_text().splitlines()) == 3
+    calls.clear()
+    monkeypatch.setattr(
+        evaluation, "measure_asset", lambda job, **o: (calls.append(job[0]), whole(job, **o))[1]
+    )
+    assert evaluate(capsys, folder, "--out", out)[0] == 0
+    assert calls == [3, 4, 5]
+
+
+def test_lifts_are_found_and_unfinished_ones_count_as_not_consistent(tmp_path, capsys):
+    runs = tmp_path / "runs"
+    write_run(runs / "tetrahedron", prompt="a corgi")
+    shutil.copytree(runs / "tetrahedron", runs / "stopped")
+    (runs / "stopped" / "stage.json").rename(runs / "stopped" / "stage.partial.json")
+    (runs / "torn").mkdir()
+    (runs / "torn" / "model.glb").write_bytes(b"glTF not really")
+    code, out, said = evaluate(capsys, runs, "--out", tmp_path / "report")
+    assert code == 3
+    found = assets_of(tmp_path / "report")
+    assert (
+        found["stopped"]["verdict"] == "failed" and "unfinished" in found["stopped"]["reasons"][0]
+    )
+    assert found["model"]["verdict"] == "failed"
+    assert found["tetrahedron"]["verdict"] == "inconsistent"
+    assert "stopped" in said and "model.glb" in said
+
+
+def test_answers_of_a_person_come_into_the_report(models, tmp_path, capsys):
+    out = tmp_path / "report"
+    folder = models / "sound"
+    assert evaluate(capsys, folder, "--out", out, "--human")[0] == 0
+    answers = [
+        {"path": one["path"], "method": one["method"], "prompt": one["prompt"], "answer": "yes"}
+        for one in assets_of(out).values()
+    ]
+    (tmp_path / "answers.json").write_text(
+        json.dumps({"sdtool": "0", "sheet": "x", "answers": answers})
+    )
+    assert evaluate(capsys, folder, "--out", out, "--answers", tmp_path / "answers.json")[0] == 0
+    assert "kappa" in (out / "index.html").read_text().lower()
+    (tmp_path / "wrong.json").write_text("[]")
+    code, _, said = evaluate(capsys, folder, "--out", out, "--answers", tmp_path / "wrong.json")
+    assert code == 1 and "wrong.json" in said
+
+
+@pytest.mark.parametrize(
+    "make, word",
+    [
+        (lambda root: root / "nowhere", "does not exist"),
+        (lambda root: (root / "empty").mkdir() or root / "empty", "neither a lift nor a model"),
+    ],
+)
+def test_wrong_input_is_named(tmp_path, capsys, make, word):
+    code, out, said = evaluate(capsys, make(tmp_path), "--out", tmp_path / "report")
+    assert code == 1 and out == "" and word in said
+    assert not (tmp_path / "report").exists()
+
+
+def test_clip_looks_too(models, tmp_path, capsys):
+    """A CLIP of random weights: its numbers mean nothing, but they are those of CLIP."""
+    clip = write_clip(tmp_path / "clip")
+    out = tmp_path / "report"
+    assert evaluate(capsys, models / "janus" / "corgi.glb", "--out", out, "--clip", clip)[0] == 0
+    findings = {f["measure"]: f for f in assets_of(out)["corgi"]["findings"]}
+    assert -100 <= findings["CLIP score"]["value"] <= 100
+    assert findings["CLIP rank of its prompt"]["value"] == 1  # the only prompt
+    assert 0 <= findings["CLIP sides"]["value"] <= 1
+    assert findings["CLIP sides"]["passes"] is None
+
+
+# What methods, kinds and rates are
+
+
+def test_methods_are_the_folders(models, tmp_path):
+    assert {one.method for one in find_assets([models])} == {"sound", "janus"}
+    assert {one.method for one in find_assets([models / "sound"])} == {"sound"}
+    single = find_assets([models / "sound" / "ball.glb", models / "sound"])
+    assert len(single) == 7, "each once"
+
+
+@pytest.mark.parametrize(
+    "prompt, kind",
+    [
+        ("a corgi", "corgi"),
+        ("a cat wearing a hat", "cat"),
+        ("a king with a sword", "king"),
+        ("A Golden Teapot", "teapot"),
+        ("a palm tree", "palm"),
+        ("a brown teddy bear", "teddy"),
+        ("a cat bed", "bed"),
+        ("a banana", ""),
+        ("a corgiish thing", ""),
+    ],
+)
+def test_the_kind_is_read_from_the_prompt(prompt, kind):
+    assert category_of(prompt) == kind
+
+
+def test_rates_leave_out_what_does_not_count():
+    verdicts = ["consistent", "inconsistent", "failed", "not applicable", "not judged"]
+    some = [Evaluated("x", "m", "x", "", "", verdict) for verdict in verdicts]
+    assert rates(some) == {"m": Rate(1, 3)}
+
+
+# The judge and its calibration
+
+
+def test_turning_a_model_does_not_change_whether_it_is_sound():
+    import torch
+
+    torch.manual_seed(0)
+    net, views = ViewNet(["corgi", "cat"]), torch.rand(2, 12, 64, 64, 4)
+    _, _, sound = net(views)
+    _, _, turned = net(views.roll(5, dims=1))
+    assert torch.allclose(sound, turned, atol=1e-5)
+
+
+def test_the_judge_survives_saving_and_a_wrong_folder_is_named(tmp_path):
+    from sdtool.errors import InputError
+
+    net, facts = load_judge(JUDGE)
+    net.save(tmp_path, {"steps": 1})
+    again, _ = load_judge(tmp_path)
+    for name, value in net.state_dict().items():
+        assert np.array_equal(value.numpy(), again.state_dict()[name].numpy())
+    with pytest.raises(InputError, match="no judge"):
+        load_judge(tmp_path / "nowhere")
+
+
+def test_new_toys_confirm_the_bundled_calibration():
+    """Toys of seeds that neither training nor calibration saw."""
+    line = calibrating.load()
+    kept = {one.measure: one for one in line.calibration.measures if one.kept}
+    assert "view agreement" in kept
+    caught, blamed = [], []
+    for seed, category in enumerate(("corgi", "horse", "lion", "giraffe", "duck", "chair") * 3):
+        for flaw in ("", janus.kinds_for(category)[seed % len(janus.kinds_for(category))]):
+            found = sample(np.random.default_rng([77, seed]), category, flaw)
+            if found is None:
+                continue
+            one = measure(found.mesh, category, Eyes())
+            fails = any(
+                calibrating._fails(name, one, line.nature, kept[name].threshold) for name in kept
+            )
+            (caught if flaw else blamed).append(fails)
+    assert np.mean(caught) > 0.8 and np.mean(blamed) < 0.2
+
+
+def fake(good, seed, **more):
+    rng = np.random.default_rng(seed)
+    base = {"category": "corgi", "agreement": 0.9 if good else 0.1, "sound": rng.random()}
+    base |= {"repetition": 0.3, "turn": 0.0, "kind": "corgi", "kind_share": 1.0, "rank": 1}
+    base |= {"chamfer": rng.random(), "f_score": rng.random(), "sanity": {}}
+    base |= {"truth": [], "predicted": []}
+    return Measured(**(base | more))
+
+
+def test_a_measure_that_cannot_tell_them_apart_is_thrown_out():
+    good, bad = [fake(True, k) for k in range(200)], [fake(False, k + 999) for k in range(200)]
+    lines = _lines(good, bad, Nature(("corgi",), {"corgi": (0.3, 0.02)}))
+    assert lines["view agreement"] == pytest.approx(0.9)
+    assert lines["soundness"] is lines["F-score"] is lines["Chamfer distance"] is None
+    assert lines["CLIP sides"] is None
