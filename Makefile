@@ -22,7 +22,7 @@ TORCH := $(shell grep ^torch== constraints.txt)$(CPU)
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench tiny-prior clean
+.PHONY: help setup demo test lint bench tiny-prior judge clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ bench: $(READY) ## Measure the figures that the README claims, each beside a bas
 
 tiny-prior: $(READY) ## Train the bundled tiny prior again (hours on a CPU).
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_prior.sh
+
+judge: $(READY) ## Train and calibrate the bundled judge of consistency again (an hour on a CPU).
+	$(BIN)/python -m sdtool.evaluating.training --out sdtool/tiny/judge
+	$(BIN)/python -m sdtool.evaluating.calibrating --out sdtool/tiny/judge
 
 clean: ## Remove .venv and caches; results stay.
 	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info

@@ -29,6 +29,7 @@ STAGES = {
     "sample-prior": ("sample_prior", "Draw what a prior knows of a prompt, before lifting it."),
     "lift": ("lift", "Turn a line of text into a 3D shape."),
     "export": ("export", "Write a lifted shape as a GLB file."),
+    "evaluate": ("evaluate", "Find out how many results are consistent from every side."),
     "view": ("view", "Look at models and lifts in the browser."),
     "doctor": ("doctor", "Find out what works on this machine, and how to get what is missing."),
 }

@@ -38,6 +38,7 @@ from typing import Annotated
 import typer
 
 from sdtool import artifacts
+from sdtool.errors import UsageError
 
 
 def evaluate(
@@ -54,7 +55,12 @@ def evaluate(
     clip: Annotated[
         str, typer.Option(help="CLIP checkpoint that also looks: a folder, or a hub id.")
     ] = "",
-    device: Annotated[str, typer.Option(help="For CLIP: auto, cpu, cuda, …")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="For CLIP: auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"]
+        ),
+    ] = "auto",
     calibrate: Annotated[
         int,
         typer.Option(
@@ -74,6 +80,8 @@ def evaluate(
     from sdtool.evaluating.judging import JUDGE, Eyes
     from sdtool.evaluating.results import FAILED, rates
 
+    if calibrate == 1:
+        raise UsageError("--calibrate 1 is too few to draw a line and to measure it; give 2 or more")
     assets = find_assets(paths, out)
     said = blind.read_answers(answers) if answers else None
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}

@@ -130,7 +130,8 @@ def test_an_interrupted_evaluation_goes_on(models, tmp_path, capsys, monkeypatch
 
 def test_lifts_are_found_and_unfinished_ones_count_as_not_consistent(tmp_path, capsys):
     runs = tmp_path / "runs"
-    write_run(runs / "tetrahedron", prompt="a corgi")
+    runs.mkdir()
+    write_run(runs / "tetrahedron", params={"prompt": "a corgi"})
     shutil.copytree(runs / "tetrahedron", runs / "stopped")
     (runs / "stopped" / "stage.json").rename(runs / "stopped" / "stage.partial.json")
     (runs / "torn").mkdir()
@@ -244,7 +245,7 @@ def test_the_judge_survives_saving_and_a_wrong_folder_is_named(tmp_path):
     again, _ = load_judge(tmp_path)
     for name, value in net.state_dict().items():
         assert np.array_equal(value.numpy(), again.state_dict()[name].numpy())
-    with pytest.raises(InputError, match="no judge"):
+    with pytest.raises(InputError, match="judge.json"):
         load_judge(tmp_path / "nowhere")
 
 

@@ -46,6 +46,7 @@ SMALLER = {
     "finetune-agp": "--steps 1 --batch 2 --exam 2 --sample-every 9 --overwrite",
     "sample-prior": "--steps 1 --overwrite",
     "export": "--texture-size 256 --overwrite",
+    "evaluate": "--workers 1 --overwrite",
     "lift": "--workers 1 --overwrite --set tet_resolution=16 --set samples=16",
 }
 HUB_MODELS = "--captioner models/blip2-opt-2.7b --clip models/clip-vit-large-patch14"
@@ -86,6 +87,8 @@ def smaller(stage, arguments):
         added += ["--mirror", "mirror"]  # the network's place
     if stage == "caption" and "model" in arguments and "--captioner" not in arguments:
         added += HUB_MODELS.split()
+    if stage == "evaluate" and "--calibrate" in arguments:
+        added += ["--calibrate", "2"]
     if stage == "lift":
         phases = ("coarse", "fine") if "nerf" in arguments else ("coarse", "geometry", "color")
         for phase in phases:
@@ -143,6 +146,8 @@ def inputs(tmp_path_factory):
         meshes = sorted(Path("objs").rglob("*.glb"))
         for name, mesh in zip(("corgi", "dog", "my-models/red chair"), meshes, strict=False):
             shutil.copy(mesh, f"{name}.glb")
+        answers = {"sdtool": "0.1.0", "sheet": "of this folder", "answers": []}
+        Path("answers.json").write_text(json.dumps(answers))
         write_blip(Path("models/blip2-opt-2.7b"))
         write_clip(Path("models/clip-vit-large-patch14"))
         Path("wishes.txt").write_text("a corgi\n# and\na cat\n")

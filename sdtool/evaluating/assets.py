@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.artifacts import DONE, PARTIAL
-from sdtool.errors import InputError
+from sdtool.errors import InputError, ObjectError
 from sdtool.files import read_json
 from sdtool.meshes import Mesh
 from sdtool.toyverse.catalogue import CATEGORIES
@@ -87,11 +87,14 @@ def read_asset(asset: Asset) -> Mesh:
 
 def prompt_of(asset: Asset) -> str:
     """The prompt of an asset, also of an unfinished lift; "" if nobody knows."""
-    if asset.path.is_file():
-        return _prompt_of(asset.path)
-    mark = asset.path / (PARTIAL if asset.unfinished else DONE)
-    record = read_json(mark)
-    return str(record.get("params", {}).get("prompt", "")) if isinstance(record, dict) else ""
+    try:
+        if asset.path.is_file():
+            return _prompt_of(asset.path)
+        record = read_json(asset.path / (PARTIAL if asset.unfinished else DONE))
+    except (InputError, ObjectError):
+        return ""
+    params = record.get("params") if isinstance(record, dict) else None
+    return str(params.get("prompt", "")) if isinstance(params, dict) else ""
 
 
 def _prompt_of(path: Path) -> str:

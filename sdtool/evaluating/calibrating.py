@@ -32,8 +32,8 @@ MEASURES: dict[str, tuple[Callable[[Measured, "Nature"], float], bool]] = {
 }
 """Name → its value (NaN where it cannot be taken), and whether a higher one is better."""
 
-BLAMED = 0.04  # of good toys that all kept measures together may blame, when lines are drawn
-LEAST_CAUGHT = 0.15  # a measure that catches fewer Janus toys at its line cannot tell them apart
+BLAMED = 0.035  # of good toys that all kept measures together may blame, when lines are drawn
+LEAST_CAUGHT = 0.25  # a measure that, allowed all of that, catches fewer cannot tell them apart
 SIDED = 0.75  # view agreement of half the good toys of a kind that has sides to confuse
 FILE = "calibration.json"
 
@@ -82,11 +82,11 @@ def calibrate(
 ) -> Line:
     """Draw lines on one half of freshly made toys and measure them on the other.
 
-    count: good toys of each kind that can have a flaw, at least 2; of other kinds, and of each kind with
-    each of its flaws, a quarter of that, at least 2.
+    count: good toys of each kind that can have a flaw; of other kinds half of that (at least 4), of each
+    kind with each of its flaws a quarter (at least 2).
     """
-    each = max(2, count // 4)
-    jobs = [("", n) for n in CATEGORIES for _ in range(count if janus.kinds_for(n) else each)]
+    each, others = max(2, count // 4), max(4, count // 2)
+    jobs = [("", n) for n in CATEGORIES for _ in range(count if janus.kinds_for(n) else others)]
     jobs += [(flaw, n) for n in CATEGORIES for flaw in janus.kinds_for(n) for _ in range(each)]
     numbered = [(k, category, flaw) for k, (flaw, category) in enumerate(jobs)]
     work = partial(toy, seed=seed, eyes=eyes)
@@ -96,7 +96,11 @@ def calibrate(
             bar.advance(failed=isinstance(outcome, ObjectError))
             if not isinstance(outcome, ObjectError):
                 found.append((number, flaw, outcome))
-    found.sort(key=lambda one: one[0])
+    return drawn(sorted(found, key=lambda one: one[0]), command)
+
+
+def drawn(found: list[tuple[int, str, Measured]], command: str) -> Line:
+    """Lines from every second of the toys (number, flaw, measures), and rates from the others."""
     good = [one for _, flaw, one in found if not flaw]
     bad = [(flaw, one) for _, flaw, one in found if flaw]
     nature = _nature(good[::2])
@@ -119,20 +123,22 @@ def _nature(good: Iterable[Measured]) -> Nature:
 
 
 def _lines(good: list[Measured], bad: list[Measured], nature: Nature) -> dict[str, float | None]:
-    """Measure → threshold, or None if it cannot tell good from bad; BLAMED is shared evenly."""
+    """Measure → threshold, or None if it cannot tell good from bad.
+
+    BLAMED is shared in proportion to what each measure would catch if it had all of it.
+    """
     if not good or not bad:
         raise SdtoolError("too few toys to draw a line; calibrate with more")
-    kept = [name for name in MEASURES if _is_taken(name, good, nature)]
-    while True:
-        lines = {name: _line(name, good, nature, BLAMED / len(kept)) for name in kept}
-        weak = [
-            name
-            for name in kept
-            if np.mean([_fails(name, one, nature, lines[name]) for one in bad]) < LEAST_CAUGHT
-        ]
-        if not weak or len(kept) == 1:
-            return {name: lines.get(name) for name in MEASURES}
-        kept = [name for name in kept if name not in weak]
+    caught = {}
+    for name in MEASURES:
+        if _is_taken(name, good, nature):
+            line = _line(name, good, nature, BLAMED)
+            caught[name] = float(np.mean([_fails(name, one, nature, line) for one in bad]))
+    kept = {name: share for name, share in caught.items() if share >= LEAST_CAUGHT}
+    lines: dict[str, float | None] = dict.fromkeys(MEASURES)
+    for name, share in kept.items():
+        lines[name] = _line(name, good, nature, BLAMED * share / sum(kept.values()))
+    return lines
 
 
 def _is_taken(name: str, some: list[Measured], nature: Nature) -> bool:

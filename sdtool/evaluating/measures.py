@@ -54,11 +54,11 @@ def repetition(views: np.ndarray) -> float:
     offsets = [
         d for d in range(1, around // 2 + 1) if NARROWEST <= d * 360 / around <= WIDEST
     ]  # δ and 360° − δ compare the same pairs
-    return max(_alike(views, np.roll(views, -d, axis=0)) for d in offsets)
+    return max(alike(views, np.roll(views, -d, axis=0)) for d in offsets)
 
 
-def _alike(a: np.ndarray, b: np.ndarray) -> float:
-    """The mean over views of how alike (N, H, W, 4) and (N, H, W, 4) are."""
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean over views (N, H, W, 4) of how alike they are; see `repetition`."""
     same = np.maximum(np.einsum("nhwc,nhwc->nhw", a[..., :3], b[..., :3]), 0).sum(axis=(1, 2))
     either = np.maximum(a[..., 3], b[..., 3]).sum(axis=(1, 2))
     return float(np.mean(same / np.maximum(either, 1e-6)))

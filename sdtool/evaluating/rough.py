@@ -22,7 +22,7 @@ def roughened(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
     stretched = mesh.with_positions(mesh.v_pos * np.exp(rng.uniform(-0.15, 0.15, 3)))
     blur = np.exp(rng.uniform(np.log(0.7), np.log(2.4)))
     noise = _blurred(rng.standard_normal((CELLS + 1,) * 3), rng.uniform(1, 3))
-    uneven = 0.12 * rng.random() ** 2 / noise.std() * noise
+    uneven = np.clip(0.12 * rng.random() ** 2 / noise.std() * noise, -0.2, 0.2)
     return skin(to_canonical(stretched), blur, rng.uniform(0.25, 0.5) - uneven)
 
 

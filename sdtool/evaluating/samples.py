@@ -5,13 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdtool.ccm import to_canonical
+from sdtool.evaluating.measures import alike
 from sdtool.evaluating.rough import roughened
-from sdtool.meshes import Mesh
+from sdtool.evaluating.views import normal_views
+from sdtool.meshes import Mesh, merge
 from sdtool.toyverse import janus
 from sdtool.toyverse.catalogue import CATEGORIES
 from sdtool.toyverse.toys import make
 
 ROUGH_SHARE = 0.6
+VISIBLE = 0.04  # a flaw that changes less of what is seen is none that anybody sees
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,15 @@ class Sample:
 
 
 def sample(rng: np.random.Generator, category: str, flaw: str = "", rough: float = ROUGH_SHARE):
-    """One toy of a category, with a flaw or none; None if the toy drawn has no part for that flaw.
+    """One toy of a category, with a flaw or none; None if the toy drawn has no part for that flaw, or
+    if nobody could see it.
 
     rough: the chance that it is roughened.
     """
     mesh = make(rng, category)[0]
     if flaw:
-        mesh = janus.spoil(rng, mesh, flaw)
-        if mesh is None:
+        sound, mesh = mesh, janus.spoil(rng, mesh, flaw)
+        if mesh is None or difference(sound, mesh) < VISIBLE:
             return None
     mesh = to_canonical(mesh)
     if rng.random() < rough:
@@ -39,6 +43,17 @@ def sample(rng: np.random.Generator, category: str, flaw: str = "", rough: float
         if mesh is None:
             return None
     return Sample(mesh, category, flaw)
+
+
+def difference(a: Mesh, b: Mesh) -> float:
+    """How differently two meshes in one place look from eight sides, in [0, 1]; 0 for the same."""
+    low, high = merge([a, b]).bounds()
+    azimuths, views = np.arange(8) * np.pi / 4, []
+    for mesh in (a, b):
+        placed = mesh.with_positions((mesh.v_pos - (low + high) / 2) / (high - low).max())
+        views.append(normal_views(placed, azimuths, np.radians(15)))
+    own = max(alike(view, view) for view in views)
+    return 1 - alike(*views) / own
 
 
 def samples(rng: np.random.Generator, flawed: float = 0.5, rough: float = ROUGH_SHARE):

@@ -48,7 +48,7 @@ def judged(asset: Asset, found: Measured, prompt: str, picture: str, line: Line)
         verdict = INCONSISTENT
     elif not any(one.passes for one in findings):
         verdict, reasons = UNJUDGED, [_why_unjudged(found, prompt)]
-    findings += evidence(found, prompt)
+    findings += evidence(found, any(one.measure == "CLIP sides" for one in findings))
     return Evaluated(
         asset.name,
         asset.method,
@@ -96,8 +96,9 @@ def _finding(one: Calibrated, found: Measured, line: Line, applies: bool) -> Fin
     return Finding(one.measure, value, one.threshold, bool(passes))
 
 
-def evidence(found: Measured, prompt: str) -> list[Finding]:
-    """What has no line: the mesh as such, and whether it fits its prompt."""
+def evidence(found: Measured, calibrated: bool) -> list[Finding]:
+    """What has no line: the mesh as such, and whether it fits its prompt; CLIP's view of its sides, if
+    that was not `calibrated`."""
     kinds = f"taken for {article(found.kind)}, {found.kind_share:.0%} sure"
     mesh = found.sanity
     made = [
@@ -109,10 +110,10 @@ def evidence(found: Measured, prompt: str) -> list[Finding]:
         Finding("mesh: non-finite vertices", mesh["non_finite"]),
     ]
     if not math.isnan(found.clip_score):
-        made.append(
-            Finding("CLIP score", found.clip_score, note="100 × mean cosine with the prompt")
-        )
-        made.append(
-            Finding("CLIP rank of its prompt", found.clip_rank, note="R-precision counts 1")
-        )
+        score, rank = "100 × mean cosine with the prompt", "R-precision counts 1"
+        made.append(Finding("CLIP score", found.clip_score, note=score))
+        made.append(Finding("CLIP rank of its prompt", found.clip_rank, note=rank))
+        if not calibrated:
+            note = "without --calibrate no verdict"
+            made.append(Finding("CLIP sides", found.clip_sides, note=note))
     return made

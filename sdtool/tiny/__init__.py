@@ -1,1 +1,1 @@
-"""The bundled tiny prior: diffusers folders `base/` and `agp/` (data only)."""
+"""The bundled tiny prior: diffusers folders `base/` and `agp/`; and the judge of `sdtool evaluate` (data)."""
