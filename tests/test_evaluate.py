@@ -11,7 +11,6 @@ from test_export import write_run
 from sdtool.cli import run as sdtool
 from sdtool.evaluating import calibrating
 from sdtool.evaluating.assets import category_of, find_assets
-from sdtool.evaluating.calibrating import Nature, _lines
 from sdtool.evaluating.judging import JUDGE, Eyes, Measured, measure
 from sdtool.evaluating.results import Evaluated, Rate, rates
 from sdtool.evaluating.samples import sample
@@ -268,18 +267,35 @@ def test_new_toys_confirm_the_bundled_calibration():
     assert np.mean(caught) > 0.8 and np.mean(blamed) < 0.2
 
 
-def fake(good, seed, **more):
+def fake(good, seed):
     rng = np.random.default_rng(seed)
-    base = {"category": "corgi", "agreement": 0.9 if good else 0.1, "sound": rng.random()}
-    base |= {"repetition": 0.3, "turn": 0.0, "kind": "corgi", "kind_share": 1.0, "rank": 1}
-    base |= {"chamfer": rng.random(), "f_score": rng.random(), "sanity": {}}
-    base |= {"truth": [], "predicted": []}
-    return Measured(**(base | more))
+    return Measured(
+        category="corgi",
+        agreement=rng.uniform(0.8, 1) if good else rng.uniform(0, 0.2),
+        sound=rng.random(),
+        repetition=rng.uniform(0.3, 0.4),
+        turn=0.0,
+        kind="corgi",
+        kind_share=1.0,
+        rank=1,
+        chamfer=rng.random(),
+        f_score=rng.random(),
+        sanity={},
+        truth=[],
+        predicted=[],
+    )
 
 
 def test_a_measure_that_cannot_tell_them_apart_is_thrown_out():
-    good, bad = [fake(True, k) for k in range(200)], [fake(False, k + 999) for k in range(200)]
-    lines = _lines(good, bad, Nature(("corgi",), {"corgi": (0.3, 0.02)}))
-    assert lines["view agreement"] == pytest.approx(0.9)
-    assert lines["soundness"] is lines["F-score"] is lines["Chamfer distance"] is None
-    assert lines["CLIP sides"] is None
+    found = [(k, "", fake(True, k)) for k in range(200)]
+    found += [(k, "mirrored", fake(False, k)) for k in range(200, 400)]
+    calibration = calibrating.drawn(found, "").calibration
+    kept = {one.measure: one.kept for one in calibration.measures}
+    assert kept.pop("view agreement")
+    assert set(kept.values()) == {False}, "all others are noise"
+    assert "CLIP sides" not in kept, "nobody measured it"
+    assert (calibration.caught.count, calibration.caught.of) == (200, 200)
+    assert calibration.blamed.share == pytest.approx(calibrating.BLAMED, abs=0.02)
+    assert calibration.by_kind["mirrored"].of == 200 and calibration.by_kind["extra-legs"].of == 0
+    noise = next(one for one in calibration.measures if one.measure == "F-score")
+    assert noise.caught.share < 0.1

@@ -32,7 +32,7 @@ MEASURES: dict[str, tuple[Callable[[Measured, "Nature"], float], bool]] = {
 }
 """Name → its value (NaN where it cannot be taken), and whether a higher one is better."""
 
-BLAMED = 0.035  # of good toys that all kept measures together may blame, when lines are drawn
+BLAMED = 0.03  # of good toys that all kept measures together may blame, when lines are drawn
 LEAST_CAUGHT = 0.25  # a measure that, allowed all of that, catches fewer cannot tell them apart
 SIDED = 0.75  # view agreement of half the good toys of a kind that has sides to confuse
 FILE = "calibration.json"
@@ -41,7 +41,8 @@ FILE = "calibration.json"
 @dataclass(frozen=True)
 class Nature:
     """What sound objects of each kind are like. sided: kinds that have sides to confuse. repeats:
-    kind → median and spread (half the middle two thirds) of the repetition of good ones."""
+    kind → median and spread of the repetition of good ones: half the middle two thirds, and no less
+    than most kinds have."""
 
     sided: tuple[str, ...]
     repeats: dict[str, tuple[float, float]]
@@ -80,7 +81,7 @@ def toy(job: tuple[int, str, str], seed: int, eyes: Eyes) -> Measured:
 def calibrate(
     eyes: Eyes, count: int = 16, seed: int = 1, workers: int = 1, command: str = ""
 ) -> Line:
-    """Draw lines on one half of freshly made toys and measure them on the other.
+    """Draw lines on freshly made toys, and measure how well they hold.
 
     count: good toys of each kind that can have a flaw; of other kinds half of that (at least 4), of each
     kind with each of its flaws a quarter (at least 2).
@@ -99,15 +100,58 @@ def calibrate(
     return drawn(sorted(found, key=lambda one: one[0]), command)
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Thresholds of the measures, drawn on some toys, and those that can tell them apart."""
+
+    nature: Nature
+    thresholds: dict[str, float]
+    kept: tuple[str, ...]
+
+    def counts(self, one: Measured) -> bool:
+        """Whether it is of a kind that has sides, and flaws."""
+        return one.category in self.nature.sided and bool(janus.kinds_for(one.category))
+
+    def failed(self, one: Measured) -> set[str]:
+        """The measures by which it fails, thrown out ones too."""
+        return {
+            name for name, line in self.thresholds.items() if _fails(name, one, self.nature, line)
+        }
+
+
 def drawn(found: list[tuple[int, str, Measured]], command: str) -> Line:
-    """Lines from every second of the toys (number, flaw, measures), and rates from the others."""
+    """Lines from all toys (number, flaw, measures). The rates are cross-fitted: each toy is judged by
+    lines that the other half of the toys drew."""
     good = [one for _, flaw, one in found if not flaw]
     bad = [(flaw, one) for _, flaw, one in found if flaw]
-    nature = _nature(good[::2])
-    good = [one for one in good if one.category in nature.sided and janus.kinds_for(one.category)]
-    bad = [(flaw, one) for flaw, one in bad if one.category in nature.sided]
-    lines = _lines(good[::2], [one for _, one in bad[::2]], nature)
-    return Line(_rates(lines, good[1::2], bad[1::2], nature, command), nature)
+    whole = _lines(good, [one for _, one in bad])
+    blamed, caught = [], []
+    for half in (0, 1):
+        other = _lines(good[1 - half :: 2], [one for _, one in bad[1 - half :: 2]])
+        blamed += [other.failed(one) for one in good[half::2] if other.counts(one)]
+        caught += [(flaw, other.failed(one)) for flaw, one in bad[half::2] if other.counts(one)]
+
+    def rates(names: set[str]) -> dict:
+        """Rates of failing by any of these measures."""
+        kinds = {
+            kind: [bool(names & f) for flaw, f in caught if flaw == kind] for kind in janus.KINDS
+        }
+        return {
+            "caught": _rate([bool(names & fails) for _, fails in caught]),
+            "blamed": _rate([bool(names & fails) for fails in blamed]),
+            "by_kind": {kind: _rate(fails) for kind, fails in kinds.items()},
+        }
+
+    singles = [
+        Calibrated(name, line, MEASURES[name][1], **rates({name}), kept=name in whole.kept)
+        for name, line in whole.thresholds.items()
+    ]
+    together = rates(set(whole.kept))
+    return Line(Calibration(tuple(singles), **together, command=command), whole.nature)
+
+
+def _rate(fails: list[bool]) -> Rate:
+    return Rate(sum(fails), len(fails))
 
 
 def _nature(good: Iterable[Measured]) -> Nature:
@@ -115,18 +159,23 @@ def _nature(good: Iterable[Measured]) -> Nature:
     for one in good:
         by_kind.setdefault(one.category, []).append(one)
     sided = [k for k, v in by_kind.items() if np.median([one.agreement for one in v]) >= SIDED]
-    repeats = {}
+    middle = {}
     for kind, some in by_kind.items():
         low, median, high = np.percentile([one.repetition for one in some], [17, 50, 83])
-        repeats[kind] = (float(median), float(max((high - low) / 2, 0.02)))
+        middle[kind] = float(median), float((high - low) / 2)
+    usual = max(float(np.median([spread for _, spread in middle.values()])), 0.01)
+    repeats = {kind: (median, max(spread, usual)) for kind, (median, spread) in middle.items()}
     return Nature(tuple(sided), repeats)
 
 
-def _lines(good: list[Measured], bad: list[Measured], nature: Nature) -> dict[str, float | None]:
-    """Measure → threshold, or None if it cannot tell good from bad.
-
-    BLAMED is shared in proportion to what each measure would catch if it had all of it.
-    """
+def _lines(good: list[Measured], bad: list[Measured]) -> Lines:
+    """BLAMED is shared in proportion to what each measure would catch if it had all of it."""
+    nature = _nature(good)
+    probe = Lines(nature, {}, ())
+    good, bad = (
+        [one for one in good if probe.counts(one)],
+        [one for one in bad if probe.counts(one)],
+    )
     if not good or not bad:
         raise SdtoolError("too few toys to draw a line; calibrate with more")
     caught = {}
@@ -135,10 +184,9 @@ def _lines(good: list[Measured], bad: list[Measured], nature: Nature) -> dict[st
             line = _line(name, good, nature, BLAMED)
             caught[name] = float(np.mean([_fails(name, one, nature, line) for one in bad]))
     kept = {name: share for name, share in caught.items() if share >= LEAST_CAUGHT}
-    lines: dict[str, float | None] = dict.fromkeys(MEASURES)
-    for name, share in kept.items():
-        lines[name] = _line(name, good, nature, BLAMED * share / sum(kept.values()))
-    return lines
+    shares = {name: BLAMED * share / sum(kept.values()) for name, share in kept.items()}
+    lines = {name: _line(name, good, nature, shares.get(name, BLAMED)) for name in caught}
+    return Lines(nature, lines, tuple(kept))
 
 
 def _is_taken(name: str, some: list[Measured], nature: Nature) -> bool:
@@ -146,6 +194,7 @@ def _is_taken(name: str, some: list[Measured], nature: Nature) -> bool:
 
 
 def _line(name: str, good: list[Measured], nature: Nature, share: float) -> float:
+    """The value that `share` of the good ones fail."""
     read, higher = MEASURES[name]
     values = np.array([read(one, nature) for one in good])
     return float(np.quantile(values, share if higher else 1 - share))
@@ -155,39 +204,6 @@ def _fails(name: str, one: Measured, nature: Nature, threshold: float) -> bool:
     read, higher = MEASURES[name]
     value = read(one, nature)
     return bool(value < threshold if higher else value > threshold)
-
-
-def _rates(lines, good, bad, nature, command: str) -> Calibration:
-    """The rates of each measure and of all kept ones together, on toys that drew no line."""
-
-    def rate(fails: Callable[[Measured], bool], some: list[Measured]) -> Rate:
-        return Rate(sum(map(fails, some)), len(some))
-
-    kinds = {kind: [one for flaw, one in bad if flaw == kind] for kind in janus.KINDS}
-    everything = [one for _, one in bad]
-    made = []
-    for name, (_, higher) in MEASURES.items():
-        if not _is_taken(name, good, nature):
-            continue
-        threshold = lines[name]
-        kept = threshold is not None
-        if threshold is None:
-            threshold = _line(name, good, nature, BLAMED / len(MEASURES))
-
-        def fails(one, name=name, threshold=threshold):
-            return _fails(name, one, nature, threshold)
-
-        by_kind = {kind: rate(fails, some) for kind, some in kinds.items()}
-        rates = rate(fails, everything), rate(fails, good), by_kind
-        made.append(Calibrated(name, threshold, higher, *rates, kept))
-    kept = [name for name in MEASURES if lines[name] is not None]
-
-    def any_fails(one):
-        return any(_fails(name, one, nature, lines[name]) for name in kept)
-
-    together = {kind: rate(any_fails, some) for kind, some in kinds.items()}
-    caught, blamed = rate(any_fails, everything), rate(any_fails, good)
-    return Calibration(tuple(made), caught, blamed, together, command)
 
 
 def save(line: Line, folder: Path) -> None:

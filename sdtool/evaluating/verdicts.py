@@ -42,7 +42,10 @@ def judged(asset: Asset, found: Measured, prompt: str, picture: str, line: Line)
         if one.passes is False
     ]
     if kind and kind not in line.nature.sided:
-        verdict, reasons = SYMMETRIC, [f"{article(kind)} looks much the same from all around"]
+        verdict, reasons = (
+            SYMMETRIC,
+            [f"the sides of {article(kind)} cannot be told apart reliably"],
+        )
         findings = [Finding(one.measure, one.value) for one in findings]
     elif reasons:
         verdict = INCONSISTENT
