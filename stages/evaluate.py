@@ -74,14 +74,16 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
 ) -> artifacts.Result:
     from sdtool.devices import choose_device
-    from sdtool.evaluating import calibrating, evaluation, report
+    from sdtool.evaluating import evaluation, report, standard
     from sdtool.evaluating import human as blind
     from sdtool.evaluating.assets import find_assets
     from sdtool.evaluating.judging import JUDGE, Eyes
     from sdtool.evaluating.results import FAILED, rates
 
     if calibrate == 1:
-        raise UsageError("--calibrate 1 is too few to draw a line and to measure it; give 2 or more")
+        raise UsageError(
+            "--calibrate 1 is too few to draw a line and to measure it; give 2 or more"
+        )
     assets = find_assets(paths, out)
     said = blind.read_answers(answers) if answers else None
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
@@ -97,16 +99,16 @@ def evaluate(
         print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
         return record.result(out / "index.html")
     eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip else "cpu")
-    line = calibrating.load(JUDGE)
+    lines = standard.load(JUDGE)
     if calibrate:
-        line = _calibrated(out, eyes, calibrate, seed, workers)
+        lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, out, eyes, workers)
-    found = evaluation.verdicts(assets, measured, line)
-    evaluation.write_summary(out / "evaluation.json", found, line.calibration)
+    found = evaluation.verdicts(assets, measured, lines)
+    evaluation.write_summary(out / "evaluation.json", found, lines.calibration)
     agreed = blind.agreement(found, said) if said else None
     command = "sdtool evaluate " + " ".join(map(str, paths))
     report.write_report(
-        out, found, line.calibration, title="Consistency", command=command, human=agreed
+        out, found, lines.calibration, title="Consistency", command=command, human=agreed
     )
     outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
     if calibrate:
@@ -121,17 +123,18 @@ def evaluate(
         print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)
     counts = {"ok": len(found) - len(bad), "failed": len(bad)}
     result = record.finish(counts=counts, outputs=outputs)
-    summary = result.summary | {"methods": evaluation.summary(found, line.calibration)["methods"]}
+    summary = result.summary | {"methods": evaluation.summary(found, lines.calibration)["methods"]}
     return artifacts.Result(out / "index.html", summary, failed=len(bad))
 
 
 def _calibrated(out: Path, eyes, count: int, seed: int, workers: int):
     """Lines drawn anew, or those that this directory drew before."""
-    from sdtool.evaluating import calibrating
+    from sdtool.evaluating import standard
+    from sdtool.evaluating.calibrating import calibrate
 
-    if (out / calibrating.FILE).is_file():
-        return calibrating.load(out)
+    if (out / standard.FILE).is_file():
+        return standard.load(out)
     command = f"sdtool evaluate … --calibrate {count} --seed {seed}"
-    line = calibrating.calibrate(eyes, count, seed + 1000, workers, command)
-    calibrating.save(line, out)
-    return line
+    lines = calibrate(eyes, count, seed + 1000, workers, command)
+    standard.save(lines, out)
+    return lines

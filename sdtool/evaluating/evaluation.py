@@ -8,9 +8,9 @@ from pathlib import Path
 from sdtool.engine import map_items
 from sdtool.errors import ObjectError
 from sdtool.evaluating.assets import Asset, category_of, prompt_of
-from sdtool.evaluating.calibrating import Line
 from sdtool.evaluating.judging import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import Calibration, Evaluated, Rate, rates
+from sdtool.evaluating.standard import Standard
 from sdtool.evaluating.verdicts import failed, judged
 from sdtool.files import append_jsonl, read_jsonl, write_json
 from sdtool.progress import progress
@@ -36,7 +36,7 @@ def measure_all(assets: list[Asset], out: Path, eyes: Eyes, workers: int) -> dic
     return done
 
 
-def verdicts(assets: list[Asset], measured: dict[int, dict], line: Line) -> list[Evaluated]:
+def verdicts(assets: list[Asset], measured: dict[int, dict], standard: Standard) -> list[Evaluated]:
     """The verdict on each asset."""
     found = []
     for number, asset in enumerate(assets):
@@ -47,7 +47,7 @@ def verdicts(assets: list[Asset], measured: dict[int, dict], line: Line) -> list
             continue
         prompt, picture = fields.pop("prompt"), fields.pop("picture")
         numbers = {k: math.nan if v is None else v for k, v in fields.items()}
-        found.append(judged(asset, Measured(**numbers), prompt, picture, line))
+        found.append(judged(asset, Measured(**numbers), prompt, picture, standard))
     return found
 
 

@@ -3,7 +3,6 @@
 import math
 
 from sdtool.evaluating.assets import Asset
-from sdtool.evaluating.calibrating import MEASURES, Line
 from sdtool.evaluating.judging import Measured
 from sdtool.evaluating.results import (
     CONSISTENT,
@@ -15,6 +14,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Finding,
 )
+from sdtool.evaluating.standard import MEASURES, Standard
 from sdtool.toyverse.words import article
 
 SURE = 0.5  # how sure the judge must be of a kind that nobody named
@@ -28,20 +28,24 @@ SAID = {
 }
 
 
-def judged(asset: Asset, found: Measured, prompt: str, picture: str, line: Line) -> Evaluated:
+def judged(
+    asset: Asset, found: Measured, prompt: str, picture: str, standard: Standard
+) -> Evaluated:
     """The verdict on a measured asset."""
     kind, verdict = found.category, CONSISTENT
     if not prompt and found.kind_share >= SURE:
         kind = found.kind
-    known = [one for one in line.calibration.measures if _applies(one, found, kind, line)]
-    findings = [_finding(one, found, line, one in known) for one in line.calibration.measures]
+    known = [one for one in standard.calibration.measures if _applies(one, found, kind, standard)]
+    findings = [
+        _finding(one, found, standard, one in known) for one in standard.calibration.measures
+    ]
     reasons = [
         f"{SAID[one.measure].format(kind=kind or 'thing')} ({one.measure} {one.value:.2f}; "
         f"the line is at {one.threshold:.2f})"
         for one in findings
         if one.passes is False
     ]
-    if kind and kind not in line.nature.sided:
+    if kind and kind not in standard.nature.sided:
         verdict, reasons = (
             SYMMETRIC,
             [f"the sides of {article(kind)} cannot be told apart reliably"],
@@ -80,16 +84,16 @@ def _why_unjudged(found: Measured, prompt: str) -> str:
     )
 
 
-def _applies(one: Calibrated, found: Measured, kind: str, line: Line) -> bool:
+def _applies(one: Calibrated, found: Measured, kind: str, standard: Standard) -> bool:
     """Whether a measure has a say: the judge knows only the Toyverse's kinds."""
-    value = MEASURES[one.measure][0](found, line.nature)
+    value = MEASURES[one.measure][0](found, standard.nature)
     if not one.kept or math.isnan(value):
         return False
     return bool(kind) or one.measure == "CLIP sides"
 
 
-def _finding(one: Calibrated, found: Measured, line: Line, applies: bool) -> Finding:
-    value = MEASURES[one.measure][0](found, line.nature)
+def _finding(one: Calibrated, found: Measured, standard: Standard, applies: bool) -> Finding:
+    value = MEASURES[one.measure][0](found, standard.nature)
     if math.isnan(value):
         return Finding(one.measure, None, note="names no kind of the Toyverse")
     if not applies:
