@@ -19,7 +19,7 @@ def clean(mesh: Mesh) -> Mesh:
     start = np.argmin(faces, axis=1)[:, None]  # the same turn, begun at the lowest vertex
     turned = np.take_along_axis(faces, (start + np.arange(3)) % 3, axis=1)
     _, first = np.unique(turned, axis=0, return_index=True)
-    return part(mesh, faces[np.sort(first)])
+    return submesh(mesh, faces[np.sort(first)])
 
 
 CRUMB = 0.01  # of the largest part's area: smaller parts are left over, not meant
@@ -44,7 +44,7 @@ def largest_parts(mesh: Mesh, count: int = 0) -> Mesh:
     else:
         kept = np.nonzero(area >= CRUMB * area.max())[0]
     chosen = np.isin(part, kept)
-    return mesh if chosen.all() else part(mesh, faces[chosen])
+    return mesh if chosen.all() else submesh(mesh, faces[chosen])
 
 
 def fill_holes(mesh: Mesh) -> Mesh:
@@ -83,7 +83,7 @@ def _borders(faces: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-def part(mesh: Mesh, faces: np.ndarray) -> Mesh:
+def submesh(mesh: Mesh, faces: np.ndarray) -> Mesh:
     """The mesh of some of its faces, without unused vertices."""
     used, renumbered = np.unique(faces, return_inverse=True)
     return Mesh(

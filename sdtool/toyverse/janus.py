@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sdtool.cameras import rotate_y
-from sdtool.clean import part
+from sdtool.clean import submesh
 from sdtool.meshes import Mesh, merge
 from sdtool.toyverse.catalogue import CATEGORIES
 
@@ -70,7 +70,7 @@ class _Parts:
         """The mesh of the chosen parts, (P,) bool."""
         faces = self.mesh.t_pos_idx
         kept = chosen[self.of_vertex[faces[:, 0]]]
-        return part(self.mesh, faces[kept])
+        return submesh(self.mesh, faces[kept])
 
     def shows(self, chosen: np.ndarray) -> bool:
         """Whether the chosen parts are enough of the whole to be seen when they are wrong."""
