@@ -12,7 +12,15 @@ from sdtool import __version__
 # As pyproject.toml has them; a test compares.
 PACKAGES = (
     *("typer", "rich", "numpy", "msgspec", "numba", "jinja2", "pillow", "safetensors", "torch"),
-    *("accelerate", "diffusers", "transformers", "scipy", "trimesh", "xatlas", "fast-simplification"),
+    *(
+        "accelerate",
+        "diffusers",
+        "transformers",
+        "scipy",
+        "trimesh",
+        "xatlas",
+        "fast-simplification",
+    ),
 )
 EXTRAS = ("ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl")
 FROM_SOURCE = ("nvdiffrast", "tinycudann")
