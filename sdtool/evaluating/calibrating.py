@@ -60,19 +60,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args()
-    command = f"sdtool evaluate … --calibrate {asked.count}"
+    command = f"python -m sdtool.evaluating.calibrating --count {asked.count} --seed {asked.seed}"
     made = calibrate(Eyes(asked.out), asked.count, asked.seed, asked.workers, command)
     standard.save(made, asked.out)
     for one in made.calibration.measures:
-        print(
-            one.measure,
-            round(one.threshold, 4),
-            one.kept,
-            "caught",
-            one.caught,
-            "blamed",
-            one.blamed,
-        )
+        kept = "kept" if one.kept else "thrown out"
+        print(f"{one.measure}, line at {one.threshold:.4f}, {kept}")
+        print(f"    caught {one.caught}, blamed {one.blamed}")
         print("   ", {kind: str(rate) for kind, rate in one.by_kind.items()})
     print("together: caught", made.calibration.caught, "blamed", made.calibration.blamed)
     print("   ", {kind: str(rate) for kind, rate in made.calibration.by_kind.items()})
