@@ -7,10 +7,10 @@ The folder that an asset lies in is its method: each gets a rate, with the Wilso
 A verdict rests on measures that were calibrated on toys with known flaws (a second head, mirrored
 halves, six legs, a head turned back to front) and on sound ones; the report says how often it catches
 the former and blames the latter. The bundled judge, a small network that looks at untextured views,
-knows the kinds of the Toyverse; `--calibrate` measures it again on new toys. Kinds that look the same
-from all around are not applicable. For other things name a CLIP checkpoint (`--clip`, a folder or a hub
-id): it looks for one front and one back, and `--calibrate` says whether it can tell. CLIP also says how
-well each asset fits its prompt.
+knows the kinds of the Toyverse; `--calibrate` measures it again on new toys. Kinds whose sides look too
+much alike are not applicable. For other things name a CLIP checkpoint (`--clip`, a folder or a hub id):
+it looks for one front and one back, and `--calibrate` says whether it can tell. CLIP also says how well
+each asset fits its prompt.
 
 `--human` adds `human.html`: the pictures shuffled, blind to their method, with yes and no; it computes
 a person's own rate. Saved answers come back with `--answers`, beside the verdicts of the machine.
@@ -31,13 +31,14 @@ Examples:
     sdtool evaluate runs --out with-clip --clip models/clip-vit-large-patch14 --calibrate 16 --workers 0
 """
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sdtool import artifacts
+from sdtool import artifacts, files
 from sdtool.errors import UsageError
 
 
@@ -104,9 +105,12 @@ def evaluate(
         lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, out, eyes, workers)
     found = evaluation.verdicts(assets, measured, lines)
-    evaluation.write_summary(out / "evaluation.json", found, lines.calibration)
+    summary = evaluation.summary(found, lines.calibration)
+    files.write_json(out / "evaluation.json", summary)
     agreed = blind.agreement(found, said) if said else None
-    command = "sdtool evaluate " + " ".join(map(str, paths))
+    command = shlex.join(["sdtool", "evaluate", *map(str, paths)])
+    command += f" --clip {shlex.quote(clip)}" * bool(clip)
+    command += f" --calibrate {calibrate} --seed {seed}" * bool(calibrate)
     report.write_report(
         out, found, lines.calibration, title="Consistency", command=command, human=agreed
     )
@@ -123,8 +127,8 @@ def evaluate(
         print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)
     counts = {"ok": len(found) - len(bad), "failed": len(bad)}
     result = record.finish(counts=counts, outputs=outputs)
-    summary = result.summary | {"methods": evaluation.summary(found, lines.calibration)["methods"]}
-    return artifacts.Result(out / "index.html", summary, failed=len(bad))
+    facts = result.summary | {"methods": summary["methods"]}
+    return artifacts.Result(out / "index.html", facts, failed=len(bad))
 
 
 def _calibrated(out: Path, eyes, count: int, seed: int, workers: int):

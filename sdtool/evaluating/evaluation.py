@@ -12,7 +12,7 @@ from sdtool.evaluating.judging import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import Calibration, Evaluated, Rate, rates
 from sdtool.evaluating.standard import Standard
 from sdtool.evaluating.verdicts import failed, judged
-from sdtool.files import append_jsonl, read_jsonl, write_json
+from sdtool.files import append_jsonl, read_jsonl
 from sdtool.progress import progress
 
 MEASURED = "measured.jsonl"
@@ -63,10 +63,6 @@ def summary(found: list[Evaluated], calibration: Calibration) -> dict:
         },
         "assets": [asdict(one) for one in found],
     }
-
-
-def write_summary(path: Path, found: list[Evaluated], calibration: Calibration) -> None:
-    write_json(path, summary(found, calibration))
 
 
 def _rate(rate: Rate) -> dict:

@@ -57,7 +57,7 @@ def difference(a: Mesh, b: Mesh) -> float:
 
 
 def samples(rng: np.random.Generator, flawed: float = 0.5, rough: float = ROUGH_SHARE):
-    """Yield samples for ever, one in `flawed` of them with a flaw, all kinds and flaws alike often."""
+    """Yield samples for ever, a share `flawed` of them with a flaw, all kinds and flaws alike often."""
     spoilable = [name for name in CATEGORIES if janus.kinds_for(name)]
     while True:
         if rng.random() < flawed:

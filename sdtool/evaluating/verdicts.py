@@ -35,10 +35,7 @@ def judged(
     kind, verdict = found.category, CONSISTENT
     if not prompt and found.kind_share >= SURE:
         kind = found.kind
-    known = [one for one in standard.calibration.measures if _applies(one, found, kind, standard)]
-    findings = [
-        _finding(one, found, standard, one in known) for one in standard.calibration.measures
-    ]
+    findings = [_finding(one, found, kind, standard) for one in standard.calibration.measures]
     reasons = [
         f"{SAID[one.measure].format(kind=kind or 'thing')} ({one.measure} {one.value:.2f}; "
         f"the line is at {one.threshold:.2f})"
@@ -46,10 +43,8 @@ def judged(
         if one.passes is False
     ]
     if kind and kind not in standard.nature.sided:
-        verdict, reasons = (
-            SYMMETRIC,
-            [f"the sides of {article(kind)} cannot be told apart reliably"],
-        )
+        verdict = SYMMETRIC
+        reasons = [f"the sides of {article(kind)} cannot be told apart reliably"]
         findings = [Finding(one.measure, one.value) for one in findings]
     elif reasons:
         verdict = INCONSISTENT
@@ -84,21 +79,16 @@ def _why_unjudged(found: Measured, prompt: str) -> str:
     )
 
 
-def _applies(one: Calibrated, found: Measured, kind: str, standard: Standard) -> bool:
-    """Whether a measure has a say: the judge knows only the Toyverse's kinds."""
-    value = MEASURES[one.measure][0](found, standard.nature)
-    if not one.kept or math.isnan(value):
-        return False
-    return bool(kind) or one.measure == "CLIP sides"
-
-
-def _finding(one: Calibrated, found: Measured, standard: Standard, applies: bool) -> Finding:
-    value = MEASURES[one.measure][0](found, standard.nature)
+def _finding(one: Calibrated, found: Measured, kind: str, standard: Standard) -> Finding:
+    """What a measure says. The judge knows only the Toyverse's kinds; of others it has no say."""
+    value, by_clip = MEASURES[one.measure][0](found, standard.nature), one.measure == "CLIP sides"
     if math.isnan(value):
-        return Finding(one.measure, None, note="names no kind of the Toyverse")
-    if not applies:
-        note = "evidence only" if one.kept else "thrown out: cannot tell known toys apart"
-        return Finding(one.measure, value, note=note)
+        missing = "nobody says what it is" if by_clip else "names no kind of the Toyverse"
+        return Finding(one.measure, None, note=missing)
+    if not one.kept:
+        return Finding(one.measure, value, note="thrown out: cannot tell known toys apart")
+    if not kind and not by_clip:
+        return Finding(one.measure, value, note="evidence only")
     passes = value >= one.threshold if one.higher_is_better else value <= one.threshold
     return Finding(one.measure, value, one.threshold, bool(passes))
 
