@@ -2,20 +2,21 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.meshes import Mesh, connected_parts, triangle_areas
+
+NO_AREA = 1e-12  # of the squared longest side: rounding in float32
 
 
 def clean(mesh: Mesh) -> Mesh:
     """Drop faces without area, repeated faces and unused vertices; the order of the rest is kept.
 
     A face is repeated if an earlier one has the same three vertices in the same sense of turning.
-    An area counts as none below 1e-12 of the squared longest side: that is rounding in float32.
+    An area counts as none below `NO_AREA` of the squared longest side.
     """
     faces = mesh.t_pos_idx
-    a, b, c = (mesh.v_pos.astype(np.float64)[faces[:, k]] for k in range(3))
-    doubled_area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     low, high = mesh.bounds().astype(np.float64)
-    faces = faces[doubled_area > 2e-12 * (high - low).max() ** 2]
+    area = triangle_areas(mesh.v_pos.astype(np.float64), faces)
+    faces = faces[area > NO_AREA * (high - low).max() ** 2]
     start = np.argmin(faces, axis=1)[:, None]  # the same turn, begun at the lowest vertex
     turned = np.take_along_axis(faces, (start + np.arange(3)) % 3, axis=1)
     _, first = np.unique(turned, axis=0, return_index=True)
@@ -30,15 +31,9 @@ def largest_parts(mesh: Mesh, count: int = 0) -> Mesh:
 
     Faces that share a vertex, by its number, are connected.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    faces, size = mesh.t_pos_idx, len(mesh.v_pos)
-    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
-    graph = coo_matrix((np.ones(len(pairs), np.int8), pairs.T), shape=(size, size))
-    part = connected_components(graph, directed=False)[1][faces[:, 0]]
-    a, b, c = (mesh.v_pos.astype(np.float64)[faces[:, k]] for k in range(3))
-    area = np.bincount(part, np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    faces = mesh.t_pos_idx
+    part = connected_parts(faces, len(mesh.v_pos))[1][faces[:, 0]]
+    area = np.bincount(part, triangle_areas(mesh.v_pos.astype(np.float64), faces))
     if count:
         kept = np.argsort(-area, kind="stable")[:count]
     else:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.meshes import Mesh
+from sdtool.meshes import Mesh, triangle_areas
 
 CHARTS, FACES_A_CHART = 200, 200
 """There are at least so many charts, and so many more for larger meshes: xatlas' time grows with the
@@ -27,8 +27,7 @@ def unwrap(mesh: Mesh, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     low, high = mesh.bounds().astype(np.float64)
     v_pos = (mesh.v_pos - (low + high) / 2) * (ENLARGED / (high - low).max())
-    a, b, c = (v_pos[mesh.t_pos_idx[:, k]] for k in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
+    area = triangle_areas(v_pos, mesh.t_pos_idx).sum()
     charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
     charts.max_chart_area = float(area / max(CHARTS, len(mesh.t_pos_idx) // FACES_A_CHART))
     packing.resolution = min(PACKED, size)

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sdtool.artifacts import DONE, PARTIAL
 from sdtool.errors import InputError, ObjectError
@@ -104,9 +103,7 @@ def _prompt_of(path: Path) -> str:
     from sdtool.glb.tree import GlbTree
     from sdtool.limits import Limits
 
-    head: Any = GlbTree(path, Limits()).tree.get("asset")
-    extras = head.get("extras") if isinstance(head, dict) else None
-    prompt = extras.get("prompt") if isinstance(extras, dict) else None
+    prompt = GlbTree(path, Limits()).extras.get("prompt")
     return prompt if isinstance(prompt, str) else ""
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.clean import NO_AREA
+from sdtool.meshes import Mesh, connected_parts, triangle_areas
 
 WIDEST, NARROWEST = 300.0, 60.0
 """Degrees between two views that repetition compares: nearer ones look alike on any object."""
@@ -81,8 +82,9 @@ def first_harmonic(truth: np.ndarray, frontness: np.ndarray) -> float:
 
 def surface_points(rng: np.random.Generator, mesh: Mesh, count: int) -> np.ndarray:
     """(count, 3) float64 points drawn evenly from the surface."""
-    a, b, c = (mesh.v_pos[mesh.t_pos_idx[:, k]].astype(np.float64) for k in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    v_pos = mesh.v_pos.astype(np.float64)
+    a, b, c = (v_pos[mesh.t_pos_idx[:, k]] for k in range(3))
+    area = triangle_areas(v_pos, mesh.t_pos_idx)
     face = rng.choice(len(area), count, p=area / area.sum())
     u, v = rng.random((2, count, 1))
     flip = u + v > 1
@@ -117,25 +119,14 @@ def sanity(mesh: Mesh) -> dict[str, int | bool]:
     extent = max(float(np.ptp(used, axis=0).max()), 1e-30)
     place = np.unique((used / extent).round(6), axis=0, return_inverse=True)[1].reshape(-1)
     faces = place[faces].astype(np.int64)
-    a, b, c = (used.astype(np.float64)[mesh.t_pos_idx[:, k]] for k in range(3))
-    doubled = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    flat = (doubled < 2e-12 * extent**2)[finite[mesh.t_pos_idx].all(axis=1)]
+    area = triangle_areas(used.astype(np.float64), mesh.t_pos_idx)
+    flat = (area < NO_AREA * extent**2)[finite[mesh.t_pos_idx].all(axis=1)]
     whole = faces[~flat]
     edges = np.concatenate([whole[:, [0, 1]], whole[:, [1, 2]], whole[:, [2, 0]]])
     key, back = edges @ [1 << 32, 1], edges @ [1, 1 << 32]
     return {
         **found,
-        "components": _components(whole, len(place)),
+        "components": len(np.unique(connected_parts(whole, len(place))[1][whole[:, 0]])),
         "watertight": bool(len(key)) and np.array_equal(np.sort(key), np.sort(back)),
         "degenerate": int(flat.sum()),
     }
-
-
-def _components(faces: np.ndarray, size: int) -> int:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]]).T
-    links = coo_matrix((np.ones(pairs.shape[1], bool), pairs), shape=(size, size))
-    label = connected_components(links, directed=False)[1]
-    return len(np.unique(label[faces[:, 0]])) if len(faces) else 0

@@ -12,7 +12,7 @@ import numpy as np
 from sdtool.errors import ObjectError
 from sdtool.glb import load_mesh
 from sdtool.limits import Limits
-from sdtool.meshes import Mesh
+from sdtool.meshes import Mesh, connected_parts, triangle_areas
 
 LIMITS = Limits()
 NO_AREA = 1e-12  # of a triangle, where the longest side of the object is 1
@@ -53,7 +53,7 @@ def measure(mesh: Mesh) -> dict[str, Any]:
     points, faces = merge_vertices(mesh)
     low, high = points.min(axis=0), points.max(axis=0)
     points = (points - (low + high) / 2) / (high - low).max()
-    areas = _areas(points, faces)
+    areas = triangle_areas(points, faces)
     a, b, c = faces.T
     collapsed = (a == b) | (b == c) | (c == a)
     open_edges, edges = _open_edges(faces[~collapsed])
@@ -71,7 +71,7 @@ def measure(mesh: Mesh) -> dict[str, Any]:
         "triangles": len(faces),
         **{name: float(f"{value:.6g}") for name, value in numbers.items()},
         "watertight": edges > 0 and open_edges == 0,
-        "components": _components(faces, len(points)),
+        "components": connected_parts(faces, len(points))[0],
     }
 
 
@@ -93,12 +93,6 @@ def merge_vertices(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     return corners[order[first]].astype(np.float64), place[mesh.t_pos_idx]
 
 
-def _areas(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F,) float64."""
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-
-
 def _flatness(points: np.ndarray, faces: np.ndarray, areas: np.ndarray) -> float:
     """The shortest extent over the longest, in the frame of the surface's principal axes."""
     weights = areas + NO_AREA  # of lines that pass for triangles, all are alike
@@ -117,17 +111,6 @@ def _open_edges(faces: np.ndarray) -> tuple[int, int]:
     first = np.flatnonzero(np.diff(key, prepend=-1))
     shared = np.diff(first, append=len(key))
     return int((shared != 2).sum()), len(first)
-
-
-def _components(faces: np.ndarray, count: int) -> int:
-    """Pieces of the surface that share no vertex, of `count` vertices that are all used."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    a, b, c = faces.T
-    starts, ends = np.concatenate([a, b]), np.concatenate([b, c])
-    graph = coo_matrix((np.ones(len(starts), bool), (starts, ends)), (count, count))
-    return int(connected_components(graph, directed=False)[0])
 
 
 def sideways(points: np.ndarray, faces: np.ndarray, areas: np.ndarray) -> float:

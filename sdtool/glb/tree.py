@@ -48,6 +48,13 @@ class GlbTree:
                     "read; export it without",
                 )
 
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What the file's author says of it in `asset.extras`; {} if nothing."""
+        asset = self.tree.get("asset")
+        extras = asset.get("extras") if isinstance(asset, dict) else None
+        return extras if isinstance(extras, dict) else {}
+
     # The container
 
     def _map(self) -> np.ndarray:

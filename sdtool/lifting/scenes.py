@@ -13,6 +13,7 @@ from torch import nn
 from sdtool.cameras import pixel_rays, world_to_clip
 from sdtool.ccm import canonical_coordinates
 from sdtool.errors import SdtoolError
+from sdtool.meshes import connected_parts, triangle_areas
 from sdtool.render.raster import antialias, interpolate, rasterize
 from sdtool.render.volume import render_grid
 from sdtool.shapes.density import SHARPNESS, DensityShape
@@ -160,18 +161,11 @@ def without_crumbs(
     v_pos: torch.Tensor, t_pos_idx: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A mesh without connected parts of less than `CRUMB` of the largest one's area, nor unused vertices."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     faces = t_pos_idx.cpu().numpy().astype(np.int64)
     v = v_pos.detach().cpu().numpy()
-    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
-    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(v), len(v)))
-    _, label = connected_components(graph, directed=False)
-    a, b, c = (v[faces[:, k]] for k in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    areas = np.bincount(label[faces[:, 0]], weights=area)
-    kept = faces[(areas >= CRUMB * areas.max())[label[faces[:, 0]]]]
+    part = connected_parts(faces, len(v))[1][faces[:, 0]]
+    areas = np.bincount(part, weights=triangle_areas(v, faces))
+    kept = faces[(areas >= CRUMB * areas.max())[part]]
     used, renumbered = np.unique(kept, return_inverse=True)
     new_faces = renumbered.reshape(-1, 3).astype(np.int32)
     used, new_faces = (torch.from_numpy(a).to(v_pos.device) for a in (used, new_faces))

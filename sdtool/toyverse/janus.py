@@ -6,7 +6,7 @@ import numpy as np
 
 from sdtool.cameras import rotate_y
 from sdtool.clean import submesh
-from sdtool.meshes import Mesh, merge
+from sdtool.meshes import Mesh, connected_parts, merge, triangle_areas
 from sdtool.toyverse.catalogue import CATEGORIES
 
 KINDS = {
@@ -16,14 +16,11 @@ KINDS = {
     "wrong-way": "the head, or the upper parts, turned back to front",
 }
 
-
 LEAST = 0.05  # of the surface must be wrong, or nobody could see it
 APART = 1.25  # thicknesses between the middles of two legs that are to be seen as two
 BODIES = ("animals-pets", "people", "characters-creatures")
-SEATS, VEHICLES = (
-    ("chair", "sofa", "bed"),
-    ("car", "truck", "train", "airplane", "helicopter", "boat"),
-)
+SEATS = ("chair", "sofa", "bed")
+VEHICLES = ("car", "truck", "train", "airplane", "helicopter", "boat")
 
 
 def kinds_for(category: str) -> tuple[str, ...]:
@@ -47,13 +44,7 @@ class _Parts:
     """The connected parts of a mesh: number of each vertex, and (P, 2, 3) corners of their boxes."""
 
     def __init__(self, mesh: Mesh):
-        from scipy.sparse import coo_matrix
-        from scipy.sparse.csgraph import connected_components
-
-        faces = mesh.t_pos_idx
-        pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]]).T
-        links = coo_matrix((np.ones(pairs.shape[1], bool), pairs), shape=(len(mesh.v_pos),) * 2)
-        count, self.of_vertex = connected_components(links, directed=False)
+        count, self.of_vertex = connected_parts(mesh.t_pos_idx, len(mesh.v_pos))
         self.boxes = np.empty((count, 2, 3))
         for k in range(count):
             own = mesh.v_pos[self.of_vertex == k]
@@ -74,7 +65,7 @@ class _Parts:
 
     def shows(self, chosen: np.ndarray) -> bool:
         """Whether the chosen parts are enough of the whole to be seen when they are wrong."""
-        area = _areas(self.mesh)
+        area = triangle_areas(self.mesh.v_pos, self.mesh.t_pos_idx)
         of_face = self.of_vertex[self.mesh.t_pos_idx[:, 0]]
         return bool(area[chosen[of_face]].sum() > LEAST * area.sum())
 
@@ -153,12 +144,6 @@ def _wrong_way(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
     own = parts.boxes[head]
     axis = (own[:, 0].min(axis=0) + own[:, 1].max(axis=0)) / 2
     return merge([parts.only(~head), _turned(parts.only(head), np.pi, axis)])
-
-
-def _areas(mesh: Mesh) -> np.ndarray:
-    """(F,) areas, doubled."""
-    a, b, c = (mesh.v_pos[mesh.t_pos_idx[:, k]] for k in range(3))
-    return np.linalg.norm(np.cross(b - a, c - a), axis=1)
 
 
 def _turned(mesh: Mesh, angle: float, axis: np.ndarray) -> Mesh:

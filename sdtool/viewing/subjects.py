@@ -60,15 +60,13 @@ def _file(path: Path, name: str) -> Subject:
     mesh = load_mesh(path)
     if path.suffix.lower() != ".glb":
         return _subject(mesh, _plain_glb(mesh, path.stem), {}, path.stem, name)
-    tree = GlbTree(path, Limits()).tree
-    extras = tree["asset"].get("extras") if isinstance(tree.get("asset"), dict) else None
-    extras = extras if isinstance(extras, dict) else {}
-    if reason := _needs_rewriting(tree):
+    glb = GlbTree(path, Limits())
+    if reason := _needs_rewriting(glb.tree):
         print(f"{path} is shown without textures: it has {reason}", file=sys.stderr)
         data = _plain_glb(mesh, path.stem)
     else:
         data = path.read_bytes()
-    return _subject(mesh, data, extras, path.stem, name)
+    return _subject(mesh, data, glb.extras, path.stem, name)
 
 
 def _run(run: Path) -> Subject:
