@@ -13,9 +13,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sdtool import __version__
-from sdtool.artifacts import Report, Result
-from sdtool.configs import Config
 from sdtool.errors import SdtoolError, UsageError
+from sdtool.io.stage_record import Report, Result
+from sdtool.runtime.config import Config
 
 # name → (module of `stages`, one line of help). The module holds a function of the same name.
 STAGES = {

@@ -45,12 +45,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sdtool import artifacts, files
-from sdtool.captioning.from_models import BLIP, CLIP
-from sdtool.ranks import Rank, Ranks, WorldSize
+from sdtool.captioning.cap3d import BLIP, CLIP
+from sdtool.io import files, stage_record
+from sdtool.runtime.ranks import Rank, Ranks, WorldSize
 
 if TYPE_CHECKING:
-    from sdtool.ledger import Ledger
+    from sdtool.io.ledger import Ledger
 
 LEDGER, CAPTIONS, PREVIEW = "captions.partial", "captions.jsonl", "preview.png"
 RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
@@ -146,8 +146,8 @@ def caption(
     rank: Rank = 0,
     world_size: WorldSize = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
-) -> artifacts.Result:
-    from sdtool.ledger import Ledger
+) -> stage_record.Result:
+    from sdtool.io.ledger import Ledger
 
     items = partial(_items, objects, Ranks(rank, world_size))
     total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
@@ -160,7 +160,7 @@ def caption(
         inputs |= {k: n for k, n in (("captioner", captioner), ("clip", clip)) if Path(n).is_dir()}
     else:
         params |= {"files": str(look_into)}
-    record = artifacts.begin(
+    record = stage_record.begin(
         Ranks(rank, world_size).folder(out),
         "caption",
         params=params | Ranks(rank, world_size).params(),
@@ -176,12 +176,12 @@ def caption(
     pool = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
     pool |= {"memory": int(max_memory_gb * 2**30)}
     if method == Method.offline:
-        from sdtool.captioning.offline import caption_offline
+        from sdtool.captioning.method_offline import caption_offline
 
         ledger = Ledger(record.out / LEDGER)
         caption_offline(items, total, ledger, str(look_into), seed, pool)
         return _finish(record, ledger)
-    from sdtool.captioning.by_looking import Ask, caption_by_models
+    from sdtool.captioning.method_model import Ask, caption_by_models
 
     models = _load(captioner, clip, device, precision)
     ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
@@ -192,8 +192,8 @@ def caption(
 
 def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, dict[str, Any]]]:
     """(place in the listing, record) of this rank's objects; of a collection, the annotated ones."""
-    from sdtool.annotations import Collection
-    from sdtool.objects import iter_objects
+    from sdtool.io.objaverse import Collection
+    from sdtool.io.objects import iter_objects
 
     if (objects / "object-paths.json.gz").is_file():
         found = (item for item in Collection(objects).records() if isinstance(item, dict))
@@ -208,8 +208,8 @@ def _load(captioner: str, clip: str, device: str, precision: Precision):
     """Load both models."""
     import torch
 
-    from sdtool.captioning.models import Captioner, Scorer
-    from sdtool.devices import choose_device
+    from sdtool.captioning.vision_models import Captioner, Scorer
+    from sdtool.runtime.devices import choose_device
 
     dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     place, dtype = choose_device(device), dtypes[precision]
@@ -220,8 +220,8 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
     """Draw the first captioned objects as the models saw them."""
     import json
 
-    from sdtool.captioning.portraits import portrait, write_sheet
-    from sdtool.ledger import FAILED
+    from sdtool.captioning.views import portrait, write_sheet
+    from sdtool.io.ledger import FAILED
 
     found = (json.loads(text) for kind, text in ledger.entries() if kind != FAILED)
     captions = {}
@@ -241,9 +241,9 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
     return [path.name] if rows else []
 
 
-def _finish(record: artifacts.StageRecord, ledger: "Ledger", pictures: list[str] | None = None):
+def _finish(record: stage_record.StageRecord, ledger: "Ledger", pictures: list[str] | None = None):
     """Write captions and failures in the order of the listing, then the done-marker."""
-    from sdtool.ledger import FAILED
+    from sdtool.io.ledger import FAILED
 
     counts: Counter[str] = Counter(ok=0, failed=0)
     failures = []
@@ -254,12 +254,12 @@ def _finish(record: artifacts.StageRecord, ledger: "Ledger", pictures: list[str]
             else:
                 file.write(text + b"\n")
             counts.update([FAILED] if kind == FAILED else ["ok", f"from {kind}"])
-    (record.out / artifacts.FAILURES).unlink(missing_ok=True)  # of an interrupted run
+    (record.out / stage_record.FAILURES).unlink(missing_ok=True)  # of an interrupted run
     outputs = [CAPTIONS, *(pictures or [])]
     if failures:
-        with files.atomic_path(record.out / artifacts.FAILURES) as temporary:
+        with files.atomic_path(record.out / stage_record.FAILURES) as temporary:
             temporary.write_bytes(b"".join(text + b"\n" for text in failures))
-        outputs.append(artifacts.FAILURES)
+        outputs.append(stage_record.FAILURES)
     sources = ", ".join(f"{n} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
     print(f"{counts['ok']} captions: {sources or 'none'}", file=sys.stderr)
     result = record.finish(counts=dict(counts), outputs=outputs)

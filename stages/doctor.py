@@ -28,12 +28,12 @@ from typing import Annotated, Any
 
 import typer
 
-from sdtool.artifacts import Report
 from sdtool.errors import UsageError
+from sdtool.io.stage_record import Report
 
 
 def _features() -> list[str]:
-    from sdtool.checkup.optional import OPTIONAL
+    from sdtool.doctor.optional import OPTIONAL
 
     return [check.name for check in OPTIONAL]
 
@@ -50,11 +50,11 @@ def doctor(
 ) -> Report:
     from dataclasses import asdict
 
-    from sdtool.checkup.check import attempt
-    from sdtool.checkup.core import CORE
-    from sdtool.checkup.machine import devices, surroundings, versions
-    from sdtool.checkup.optional import OPTIONAL
-    from sdtool.progress import progress
+    from sdtool.doctor.check import attempt
+    from sdtool.doctor.core import CORE
+    from sdtool.doctor.machine import devices, surroundings, versions
+    from sdtool.doctor.optional import OPTIONAL
+    from sdtool.runtime.progress import progress
 
     asked = list(dict.fromkeys(features or []))
     known = [check.name for check in (*CORE, *OPTIONAL)]
@@ -71,7 +71,7 @@ def doctor(
     facts |= {"surroundings": surroundings(), "checks": [asdict(f) for f in findings]}
 
     def show() -> None:
-        from sdtool.checkup.report import show_report
+        from sdtool.doctor.report import show_report
 
         show_report(facts)
 

@@ -38,8 +38,8 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts, files
 from sdtool.errors import UsageError
+from sdtool.io import files, stage_record
 
 
 def evaluate(
@@ -73,13 +73,13 @@ def evaluate(
     ] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
-) -> artifacts.Result:
-    from sdtool.devices import choose_device
+) -> stage_record.Result:
     from sdtool.evaluating import evaluation, report, standard
     from sdtool.evaluating import human as blind
     from sdtool.evaluating.assets import find_assets
     from sdtool.evaluating.judging import JUDGE, Eyes
     from sdtool.evaluating.results import FAILED, rates
+    from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
         raise UsageError(
@@ -88,7 +88,7 @@ def evaluate(
     assets = find_assets(paths, out)
     said = blind.read_answers(answers) if answers else None
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
-    record = artifacts.begin(
+    record = stage_record.begin(
         out,
         "evaluate",
         params=params,
@@ -128,7 +128,7 @@ def evaluate(
     counts = {"ok": len(found) - len(bad), "failed": len(bad)}
     result = record.finish(counts=counts, outputs=outputs)
     facts = result.summary | {"methods": summary["methods"]}
-    return artifacts.Result(out / "index.html", facts, failed=len(bad))
+    return stage_record.Result(out / "index.html", facts, failed=len(bad))
 
 
 def _calibrated(out: Path, eyes, count: int, seed: int, workers: int):

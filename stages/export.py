@@ -33,8 +33,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sdtool import artifacts, files
 from sdtool.errors import InputError, UsageError
+from sdtool.io import files, stage_record
 
 FORMATS = (".glb", ".obj", ".ply")
 LEAST_TEXTURE, LARGEST_TEXTURE = 32, 4096
@@ -66,7 +66,7 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that sdtool did not write.")
     ] = False,
-) -> artifacts.Result:
+) -> stage_record.Result:
     out = out or run / "model.glb"
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"--out {out}: end the name with one of {', '.join(FORMATS)}")
@@ -80,8 +80,8 @@ def export(
     if 0 < faces < 4:
         raise UsageError(f"--faces {faces} cannot enclose a body; give at least 4, or 0 for all")
 
-    from sdtool.exported import encode
-    from sdtool.lifted import read_lift
+    from sdtool.exporting.model_files import encode
+    from sdtool.lifting.lift_files import read_lift
 
     lifted = read_lift(run)
     if out.suffix.lower() == ".ply":
@@ -95,28 +95,28 @@ def export(
     facts["bytes"] = size
     if not _write(made, overwrite):
         print(f"{out} is already up to date", file=sys.stderr)
-        return artifacts.Result(out, facts | {"reused": True})
+        return stage_record.Result(out, facts | {"reused": True})
     look = f"textures of {texture_size}²" if texture_size else "vertex colours"
     said = f"{facts['vertices']} vertices, {count} faces, {look}, {size / 1024:.0f} KiB"
     print(f"wrote {out}: {said}", file=sys.stderr)
-    return artifacts.Result(out, facts)
+    return stage_record.Result(out, facts)
 
 
 def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fill_holes: bool):
     """The finished object: a Mesh with vertex colours, or a TexturedMesh."""
     from dataclasses import replace
 
-    from sdtool import clean
-    from sdtool.baking.baking import bake, color_vertices
-    from sdtool.baking.decimation import decimate
-    from sdtool.ccm import to_canonical
+    from sdtool.exporting.baking import bake, color_vertices
+    from sdtool.exporting.decimation import decimate
+    from sdtool.geometry import cleaning
+    from sdtool.geometry.ccm import to_canonical
 
-    fine = clean.clean(lifted.mesh)
+    fine = cleaning.clean(lifted.mesh)
     if len(fine.t_pos_idx) == 0:
         raise InputError(f"{run} holds no triangle that has an area; lift it with another --seed")
-    fine = clean.largest_parts(fine, components)
+    fine = cleaning.largest_parts(fine, components)
     if fill_holes:
-        fine = clean.clean(clean.fill_holes(fine))
+        fine = cleaning.clean(cleaning.fill_holes(fine))
     coarse = decimate(fine, faces) if faces else fine
     if len(coarse.t_pos_idx) == 0:
         raise UsageError(f"nothing of {run} is left with --faces {faces}; give more")
@@ -128,7 +128,7 @@ def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fi
 
 def _write(made: dict[Path, bytes], overwrite: bool) -> bool:
     """Write the files, the main one last; False if all of them are there already."""
-    from sdtool.exported import is_ours
+    from sdtool.exporting.model_files import is_ours
 
     stale = {}
     for path, data in made.items():

@@ -42,9 +42,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdtool import artifacts, files
 from sdtool.errors import UsageError
-from sdtool.progress import progress
+from sdtool.io import files, stage_record
+from sdtool.runtime.progress import progress
 
 if TYPE_CHECKING:
     from sdtool.filtering.fetching import Origin
@@ -114,7 +114,7 @@ def filter_objaverse(
         int, typer.Option(min=0, help="Processes; 0: every core; 1: no process, no protection.")
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
-) -> artifacts.Result:
+) -> stage_record.Result:
     from sdtool.filtering.rules import DEFAULT_RULES, read_rules
 
     chosen = rules or DEFAULT_RULES
@@ -143,7 +143,7 @@ def filter_objaverse(
     if dry_run:
         return _dry_run(found, active, workers)
     origin = choose_origin(mirror) if fetch else None
-    record = artifacts.begin(
+    record = stage_record.begin(
         out,
         "filter-objaverse",
         params={
@@ -165,7 +165,7 @@ def filter_objaverse(
     counts = counts_of(active, total)
     print_report(active, counts, inspect or total.measured)
     made = ["objects.jsonl", "rejected.jsonl", "rules.toml"]
-    for name in (artifacts.FAILURES, "fetched.jsonl", "inspected.jsonl"):
+    for name in (stage_record.FAILURES, "fetched.jsonl", "inspected.jsonl"):
         made += [name] * (out / name).is_file()
     result = record.finish(counts=counts, outputs=made)
     shutil.rmtree(out / PARTS)
@@ -212,7 +212,7 @@ def _filter(
     return second_pass.judge_again(work.parts, count, work.judge, out, problems, once)
 
 
-def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> artifacts.Result:
+def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> stage_record.Result:
     from sdtool.filtering.first_pass import Filter, first_pass
     from sdtool.filtering.report import counts_of, print_report
 
@@ -222,14 +222,14 @@ def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> artifacts.R
             _, total = first_pass(source, Filter(rules, places, None), workers, bar)
     counts = counts_of(rules, total)
     print_report(rules, counts, total.measured)
-    return artifacts.Result(source.path, {"counts": counts}, total.failed)
+    return stage_record.Result(source.path, {"counts": counts}, total.failed)
 
 
-def _explain(source: "Source", rules: "list[Rule]", uid: str, inspect: bool) -> artifacts.Result:
+def _explain(source: "Source", rules: "list[Rule]", uid: str, inspect: bool) -> stage_record.Result:
     from sdtool.filtering.explaining import explain
 
     said = explain(source, rules, uid, inspect)
     print(said, file=sys.stderr)
     if not inspect and any(rule.measured for rule in rules):
         print("  rules about the file itself are judged with --inspect", file=sys.stderr)
-    return artifacts.Result(Path(said.record.path or source.path), said.as_dict())
+    return stage_record.Result(Path(said.record.path or source.path), said.as_dict())

@@ -52,8 +52,8 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts
 from sdtool.errors import UsageError
+from sdtool.io import stage_record
 
 MAPS = ("ccm",)
 DATA, TRAINING, EXAM = "Data and result", "Training", "Watching and measuring"
@@ -224,7 +224,7 @@ def finetune_agp(
         bool,
         typer.Option("--overwrite", help="Replace an earlier result.", rich_help_panel=MACHINE),
     ] = False,
-) -> artifacts.Result | None:
+) -> stage_record.Result | None:
     captions, examined = _file(captions, "captions"), exam_on or []
     exam_captions = _file(exam_captions, "captions") if exam_captions else captions
     listings = [_file(path, "objects") for path in objects or []]
@@ -240,7 +240,7 @@ def finetune_agp(
     inputs["base"] = Path(base) if Path(base).is_dir() else None
 
     def begin():
-        return artifacts.begin(
+        return stage_record.begin(
             out,
             "finetune-agp",
             params=params,
@@ -250,8 +250,8 @@ def finetune_agp(
             patient=True,
         )
 
-    from sdtool.priors.team import Team
-    from sdtool.priors.training import Plan
+    from sdtool.training.distributed import Team
+    from sdtool.training.loop import Plan
 
     team = Team(device, mixed_precision)
     plan = Plan(
@@ -282,18 +282,18 @@ def finetune_agp(
 
     import torch
 
-    from sdtool.cameras import view_range
     from sdtool.captioning.english import with_article
+    from sdtool.geometry.cameras import view_range
     from sdtool.priors.agp import fresh_agp, jittered
-    from sdtool.priors.checkpoints import clear_checkpoints
-    from sdtool.priors.data import Prompts, Views, held_out, read_captions
-    from sdtool.priors.embed import clear_embeddings, embeddings
-    from sdtool.priors.exam import draw_exam, in_words, read_categories, take_exam
     from sdtool.priors.loading import load_base, stored_base
-    from sdtool.priors.measure import turntable_cameras
     from sdtool.priors.model_card import save_agp
     from sdtool.priors.sampling import contact_sheet, ddim
-    from sdtool.priors.training import train
+    from sdtool.training.checkpoints import clear_checkpoints
+    from sdtool.training.data import Prompts, Views, held_out, read_captions
+    from sdtool.training.exam import draw_exam, in_words, read_categories, take_exam
+    from sdtool.training.identification import turntable_cameras
+    from sdtool.training.loop import train
+    from sdtool.training.text_cache import clear_embeddings, embeddings
 
     prompts_of, source = read_captions(captions), load_base(base)
     everything, size = Views(ccm, MAPS, prompts_of), source.sample_size
@@ -393,7 +393,7 @@ def finetune_agp(
         team.say(f"{name}: {in_words(measured[name])}")
     facts = params | {"maps": len(data), "objects": len(data.uids), "held_out": len(held.uids)}
     facts |= {"loss": round(loss, 5), "camera": camera}
-    facts["data"] = [artifacts.digest(folder) for folder in ccm]
+    facts["data"] = [stage_record.digest(folder) for folder in ccm]
     facts.pop("base")
     named = stored_base(base, out)
     outputs = save_agp(prior.cpu(), out, base=named, facts=facts, exams=measured, half=half)

@@ -54,9 +54,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sdtool import artifacts
-from sdtool.engine import Engine
 from sdtool.errors import InputError, UsageError
+from sdtool.io import stage_record
+from sdtool.runtime.engine import Engine
 
 
 def lift(
@@ -137,7 +137,7 @@ def lift(
         int, typer.Option(min=0, help="How many at a time; 0: as many as cores, or as GPUs.")
     ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
-) -> artifacts.Result | None:
+) -> stage_record.Result | None:
     chosen = _plan(rep, preset, init, appearance, environment, settings)
     if lambda_ori == lambda_align == 0:
         raise UsageError("with --lambda-ori 0 and --lambda-align 0 nothing guides the shape")
@@ -145,9 +145,9 @@ def lift(
         raise UsageError("give a prompt or --prompts, not both")
     if not prompts and not prompt.strip():
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"')
-    from sdtool.devices import choose_device, visible_gpus
     from sdtool.lifting.run import Lift
-    from sdtool.render.raster import backend_for
+    from sdtool.rendering.raster import backend_for
+    from sdtool.runtime.devices import choose_device, visible_gpus
 
     place = choose_device(device)
     if place.type != "cpu":
@@ -210,9 +210,9 @@ def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):
     """Lift each prompt into a directory of its own below `out`; pool: options of `map_items`."""
     from functools import partial
 
-    from sdtool.engine import map_items
     from sdtool.errors import ObjectError
     from sdtool.lifting.run import lift_one
+    from sdtool.runtime.engine import map_items
 
     work = partial(lift_one, lifting)
     failed = {}
@@ -224,7 +224,7 @@ def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):
         else:
             print(f'"{prompt}" is in {folder}', file=sys.stderr)
     counts = {"ok": len(jobs) - len(failed), "failed": len(failed)}
-    return artifacts.Result(out, {"counts": counts, "failures": failed}, failed=len(failed))
+    return stage_record.Result(out, {"counts": counts, "failures": failed}, failed=len(failed))
 
 
 def _read(path: Path) -> list[str]:

@@ -35,11 +35,11 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts, files
-from sdtool.engine import Engine
 from sdtool.errors import InputError, UsageError
-from sdtool.limits import Limits
-from sdtool.ranks import Rank, Ranks, WorldSize
+from sdtool.io import files, stage_record
+from sdtool.meshfiles.limits import Limits
+from sdtool.runtime.engine import Engine
+from sdtool.runtime.ranks import Rank, Ranks, WorldSize
 
 RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 
@@ -97,13 +97,13 @@ def render_ccm(
     rank: Rank = 0,
     world_size: WorldSize = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
-) -> artifacts.Result:
-    from sdtool.cameras import ViewRange
-    from sdtool.objects import iter_objects, read_yaw_fix
-    from sdtool.progress import progress
-    from sdtool.render.collection import Plan, render_collection, render_collection_by_cuda
-    from sdtool.render.maps import MAPS
-    from sdtool.render.views import ViewSettings
+) -> stage_record.Result:
+    from sdtool.geometry.cameras import ViewRange
+    from sdtool.io.objects import iter_objects, read_yaw_fix
+    from sdtool.rendering.collection import Plan, render_collection, render_collection_by_cuda
+    from sdtool.rendering.maps import MAPS
+    from sdtool.rendering.views import ViewSettings
+    from sdtool.runtime.progress import progress
 
     wanted = tuple(m.strip() for m in maps.split(",") if m.strip())
     if not wanted or set(wanted) - set(MAPS):
@@ -121,7 +121,7 @@ def render_ccm(
     yaws = read_yaw_fix(yaw_fix) if yaw_fix else {}
     total = sum(1 for _ in iter_objects(source))
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
-    record = artifacts.begin(
+    record = stage_record.begin(
         ranks.folder(out),
         "render-ccm",
         params=params,
@@ -154,10 +154,10 @@ def render_ccm(
 
 
 def _finish(
-    record: artifacts.StageRecord, shards: list[Path], views: int, previews: int, seed: int
-) -> artifacts.Result:
+    record: stage_record.StageRecord, shards: list[Path], views: int, previews: int, seed: int
+) -> stage_record.Result:
     """Gather the failures, write index and preview, and mark the stage done."""
-    from sdtool.shards import INDEX, PARTS, index_lines, read_header
+    from sdtool.io.shards import INDEX, PARTS, index_lines, read_header
 
     failures, total = [], 0
     for path in shards:
@@ -165,10 +165,10 @@ def _finish(
         failures += header["failures"]
         total += len(header["uids"])
     outputs = [path.name for path in shards] + [INDEX]
-    (record.out / artifacts.FAILURES).unlink(missing_ok=True)  # of an earlier attempt
+    (record.out / stage_record.FAILURES).unlink(missing_ok=True)  # of an earlier attempt
     if failures:
-        files.write_jsonl(record.out / artifacts.FAILURES, failures)
-        outputs.append(artifacts.FAILURES)
+        files.write_jsonl(record.out / stage_record.FAILURES, failures)
+        outputs.append(stage_record.FAILURES)
     if total and len(failures) == total:
         for path in shards:  # so that the same command tries again
             path.unlink()
@@ -176,7 +176,7 @@ def _finish(
         raise InputError(
             f"none of the {total} objects could be rendered "
             f"({', '.join(f'{count} {reason}' for reason, count in reasons)}); "
-            f"{record.out / artifacts.FAILURES} says why, object by object"
+            f"{record.out / stage_record.FAILURES} says why, object by object"
         )
     shutil.rmtree(record.out / PARTS, ignore_errors=True)
     files.write_jsonl(record.out / INDEX, index_lines(shards, views))
@@ -192,8 +192,8 @@ def _preview(out: Path, objects: int, seed: int) -> None:
     import numpy as np
     from safetensors import safe_open
 
-    from sdtool.images import enlarge, grid, map_to_rgb, write_png
-    from sdtool.shards import INDEX
+    from sdtool.io.images import enlarge, grid, map_to_rgb, write_png
+    from sdtool.io.shards import INDEX
 
     lines = list(files.read_jsonl(out / INDEX))
     drawn = np.random.default_rng(seed).permutation(len(lines))[:objects]

@@ -20,7 +20,7 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts
+from sdtool.io import stage_record
 
 SIDE = 128  # pixels of a picture
 
@@ -41,23 +41,25 @@ def sample_prior(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result.")
     ] = False,
-) -> artifacts.Result:
+) -> stage_record.Result:
     params = {"prompts": prompts, "agp": agp, "base": base, "steps": steps, "scale": scale}
     params |= {"seed": seed}
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
     inputs["base"] = Path(base) if base and Path(base).is_dir() else None
-    record = artifacts.begin(out, "sample-prior", params=params, inputs=inputs, overwrite=overwrite)
+    record = stage_record.begin(
+        out, "sample-prior", params=params, inputs=inputs, overwrite=overwrite
+    )
     if record.is_done:
         print(f"{out} is already done; --overwrite draws it again", file=sys.stderr)
         return record.result()
 
     import torch
 
-    from sdtool.devices import choose_device
     from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
-    from sdtool.priors.measure import turntable_cameras
     from sdtool.priors.sampling import contact_sheet, ddim, enlarged
-    from sdtool.progress import progress
+    from sdtool.runtime.devices import choose_device
+    from sdtool.runtime.progress import progress
+    from sdtool.training.identification import turntable_cameras
 
     where = choose_device(device)
     geometry = load_agp(agp, where)

@@ -39,9 +39,9 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts
 from sdtool.errors import UsageError
-from sdtool.progress import progress
+from sdtool.io import stage_record
+from sdtool.runtime.progress import progress
 
 
 def _categories(incomplete: str) -> list[str]:
@@ -75,7 +75,7 @@ def toyverse(
     overwrite: Annotated[
         bool, typer.Option(help="Replace an earlier collection in --out.")
     ] = False,
-) -> artifacts.Result:
+) -> stage_record.Result:
     """Write the collection; the result is its folder."""
     from sdtool.toyverse.catalogue import choose
     from sdtool.toyverse.collection import (
@@ -108,7 +108,7 @@ def toyverse(
     params["only"] = [design.phrase() for design in wanted]
     options = {"bad_share": bad_share, "categories": names, "only": wanted, "leave_out": left_out}
     outputs = [PATHS, LVIS, "metadata", "glbs"]
-    record = artifacts.begin(out, "toyverse", params=params, overwrite=overwrite, owned=outputs)
+    record = stage_record.begin(out, "toyverse", params=params, overwrite=overwrite, owned=outputs)
     if record.is_done:
         typer.echo(f"{out} holds this collection already", err=True)
         return record.result()

@@ -23,8 +23,8 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts
 from sdtool.errors import UsageError
+from sdtool.io import stage_record
 
 MAPS = ("rgb", "normal")
 LATENTS = "latents.npy"  # of all pictures, while it trains
@@ -70,14 +70,14 @@ def train_base(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result.")
     ] = False,
-) -> artifacts.Result:
+) -> stage_record.Result:
     if width % 8:
         raise UsageError(f"--width {width} is not a multiple of 8")
     if mixed_precision not in ("no", "bf16"):
         raise UsageError(f"--mixed-precision {mixed_precision} is unknown; use no or bf16")
     listing = captions / "captions.jsonl"
     captions = listing if listing.is_file() else captions  # else a folder of many ranks, or nothing
-    from sdtool.priors.team import require_alone
+    from sdtool.training.distributed import require_alone
 
     require_alone("train-base")
     params = {"steps": steps, "batch": batch, "lr": lr, "ema": ema, "text_dropout": text_dropout}
@@ -86,7 +86,7 @@ def train_base(
     params |= {"seed": seed}
     inputs = {f"views-{k}": folder for k, folder in enumerate(views)} | {"captions": captions}
     inputs |= {"vae": vae}
-    record = artifacts.begin(
+    record = stage_record.begin(
         out,
         "train-base",
         params=params,
@@ -101,14 +101,14 @@ def train_base(
 
     import torch
 
-    from sdtool.devices import choose_device
-    from sdtool.priors.checkpoints import clear_checkpoints
-    from sdtool.priors.data import Prompts, Views, read_captions
     from sdtool.priors.fresh import NORMAL_SUFFIX, fresh_base, save_base
     from sdtool.priors.loading import load_vae
     from sdtool.priors.sampling import contact_sheet, ddim
-    from sdtool.priors.training import Plan, train
-    from sdtool.priors.vae import FACTOR, LatentViews
+    from sdtool.runtime.devices import choose_device
+    from sdtool.training.checkpoints import clear_checkpoints
+    from sdtool.training.data import Prompts, Views, read_captions
+    from sdtool.training.loop import Plan, train
+    from sdtool.training.vae import FACTOR, LatentViews
 
     prompts_of = read_captions(captions)
     data = Views(views, MAPS, prompts_of)

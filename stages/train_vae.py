@@ -17,8 +17,8 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts
 from sdtool.errors import UsageError
+from sdtool.io import stage_record
 
 MAPS = ("rgb", "normal")
 SHOWN = 16  # pictures by which it is measured
@@ -45,13 +45,13 @@ def train_vae(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result.")
     ] = False,
-) -> artifacts.Result:
-    from sdtool.priors.team import require_alone
+) -> stage_record.Result:
+    from sdtool.training.distributed import require_alone
 
     require_alone("train-vae")
     params = {"steps": steps, "batch": batch, "lr": lr, "channels": channels}
     params |= {"mixed_precision": mixed_precision, "seed": seed}
-    record = artifacts.begin(
+    record = stage_record.begin(
         out,
         "train-vae",
         params=params,
@@ -67,13 +67,13 @@ def train_vae(
     import numpy as np
     import torch
 
-    from sdtool.images import grid, write_png
-    from sdtool.priors.checkpoints import clear_checkpoints
-    from sdtool.priors.data import Views
+    from sdtool.io.images import grid, write_png
     from sdtool.priors.fresh import LATENTS, fresh_vae
-    from sdtool.priors.team import Team
-    from sdtool.priors.training import Plan, fit, to_device
-    from sdtool.priors.vae import FACTOR, Reconstruction, psnr, save_vae
+    from sdtool.training.checkpoints import clear_checkpoints
+    from sdtool.training.data import Views
+    from sdtool.training.distributed import Team
+    from sdtool.training.loop import Plan, fit, to_device
+    from sdtool.training.vae import FACTOR, Reconstruction, psnr, save_vae
 
     data = Views(views, MAPS)
     if data.size % FACTOR:

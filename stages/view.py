@@ -30,8 +30,8 @@ from typing import Annotated
 
 import typer
 
-from sdtool import artifacts, files
 from sdtool.errors import UsageError
+from sdtool.io import files, stage_record
 
 ENDINGS = (".html", ".htm")
 
@@ -56,7 +56,7 @@ def view(
             help="Open the page; default: if stdout is a terminal and there is a display.",
         ),
     ] = None,
-) -> artifacts.Result:
+) -> stage_record.Result:
     if port and not serve:
         raise UsageError(f"--port {port} is for --serve; add that")
     if out and out.suffix.lower() not in ENDINGS:
@@ -82,7 +82,7 @@ def view(
         _serve(page, port, browser)
     elif browser:
         _open(out.resolve().as_uri())
-    return artifacts.Result(out, facts)
+    return stage_record.Result(out, facts)
 
 
 def _beside(paths: list[Path]) -> Path:

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from sdtool.ccm import to_canonical
-from sdtool.meshes import Mesh
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh
 
 
 def slice_fill(mesh: Mesh, height: float, n: int = 96) -> np.ndarray:

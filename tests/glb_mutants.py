@@ -32,8 +32,8 @@ from glb_samples import (
 )
 
 from sdtool.errors import ObjectError
-from sdtool.glb import load_mesh
-from sdtool.limits import Limits
+from sdtool.meshfiles import load_mesh
+from sdtool.meshfiles.limits import Limits
 
 LIMITS = Limits(
     file_bytes=1 << 20,

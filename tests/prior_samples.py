@@ -16,7 +16,7 @@ from diffusers import (
 from safetensors.numpy import save_file
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
-from sdtool.cameras import orbit
+from sdtool.geometry.cameras import orbit
 from sdtool.priors.text import fresh_text_encoder
 
 COLORS = {"red": (0.9, 0.1, 0.1), "blue": (0.1, 0.2, 0.9)}

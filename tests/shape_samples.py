@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 
 QUAD_FACES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 

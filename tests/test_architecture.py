@@ -70,7 +70,9 @@ def calls(tree):
 
 
 def test_the_project_is_found():
-    assert {"sdtool.cli", "sdtool.errors", "sdtool.stages.lift", "sdtool.render"} <= set(modules())
+    assert {"sdtool.cli", "sdtool.errors", "sdtool.stages.lift", "sdtool.rendering"} <= set(
+        modules()
+    )
 
 
 # Who may import whom
@@ -83,25 +85,43 @@ def test_only_the_command_line_knows_the_stages():
         assert "sdtool.cli" not in own_imports(name) or name == "sdtool.__main__", name
 
 
-def test_priors_shapes_and_render_do_not_import_one_another():
-    apart = ("priors", "shapes", "render", "toyverse")
+# Each imports from the lines above its own only, and from itself.
+LAYERS = (
+    ("errors", "tiny"),
+    ("geometry", "io"),
+    ("meshfiles", "runtime"),
+    ("priors", "shapes", "rendering", "toyverse"),
+    ("captioning", "exporting", "filtering", "lifting", "training"),
+    ("evaluating", "viewing"),
+    ("bench", "doctor"),
+    ("stages",),
+    ("cli",),
+)
+LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+
+
+def room(name):
+    """The folder of `sdtool` that module `name` lies in, or its own name; "" for `sdtool` itself."""
+    return ".".join(name.split(".")[1:2])
+
+
+def test_rooms_import_from_the_layers_below_only():
+    assert {room(name) for name in modules()} == {"", *LAYER}
     for name in modules():
-        mine = next((p for p in apart if name.split(".")[1:2] == [p]), None)
-        for target in own_imports(name) if mine else ():
-            theirs = target.split(".")[1]
-            assert theirs == mine or theirs not in apart, f"{name} imports {target}"
+        for target in own_imports(name) - {"sdtool"}:
+            below = LAYER[room(target)] < LAYER.get(room(name), -1)
+            assert below or room(target) == room(name), f"{name} imports {target}"
 
 
-def test_the_lowest_modules_import_only_what_lies_below():
+def test_the_lowest_modules_know_no_others():
     below = {
-        "sdtool.errors": set(),
-        "sdtool.meshes": {"sdtool.errors"},
-        "sdtool.cameras": {"sdtool.errors"},
-        "sdtool.schedules": {"sdtool.errors"},
-        "sdtool.files": {"sdtool.errors"},
-        "sdtool.artifacts": {"sdtool", "sdtool.errors", "sdtool.files"},
-        "sdtool.sds": {"sdtool.errors", "sdtool.cameras", "sdtool.meshes", "sdtool.schedules"},
-        "sdtool.ccm": {"sdtool.errors", "sdtool.cameras", "sdtool.meshes", "sdtool.schedules"},
+        "sdtool.geometry.meshes": {"sdtool.errors"},
+        "sdtool.geometry.cameras": {"sdtool.errors"},
+        "sdtool.geometry.ccm": {"sdtool.geometry.cameras", "sdtool.geometry.meshes"},
+        "sdtool.io.files": {"sdtool.errors"},
+        "sdtool.io.stage_record": {"sdtool", "sdtool.errors", "sdtool.io.files"},
+        "sdtool.lifting.schedules": {"sdtool.errors"},
+        "sdtool.lifting.sds": {"sdtool.errors", "sdtool.lifting.schedules"},
     }
     for name, allowed in below.items():
         assert own_imports(name) <= allowed, f"{name} imports {own_imports(name) - allowed}"
@@ -246,7 +266,7 @@ def test_randomness_is_passed_in():
                 assert name in SEEDS_GLOBALLY, f"{where} seeds for everybody"
 
 
-TURNS_AXES = {"sdtool.cameras", "sdtool.ccm"}
+TURNS_AXES = {"sdtool.geometry.cameras", "sdtool.geometry.ccm"}
 POINTS = ("pos", "point", "xyz", "normal", "vert", "coord")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sdtool.cameras import (
+from sdtool.geometry.cameras import (
     REFERENCE_DISTANCE,
     ViewRange,
     azimuth_elevation,

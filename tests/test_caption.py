@@ -13,9 +13,9 @@ from collection_samples import annotation, write_collection
 from glb_samples import container
 
 from sdtool.captioning.english import describe, noun_phrase, phrasings, singular, with_article
-from sdtool.captioning.extras import Words, read_words
-from sdtool.captioning.from_words import caption, choose, thing_among
+from sdtool.captioning.file_words import Words, read_words
 from sdtool.captioning.names import clean_name, clean_tag, first_sentence
+from sdtool.captioning.phrases import caption, choose, thing_among
 from sdtool.cli import run
 from sdtool.errors import ObjectError
 
@@ -502,14 +502,14 @@ def test_a_folder_of_meshes_speaks_through_its_files(tmp_path, capsys):
 
 
 def test_worker_processes_say_the_same(tmp_path, capsys, monkeypatch):
-    import sdtool.captioning.offline
+    import sdtool.captioning.method_offline
 
     for k in range(12):
         asset = {"version": "2.0", "extras": {"title": f"{'Red' if k % 2 else 'Old'} Bicycle"}}
         glb(tmp_path, f"meshes/{k:08x}.glb", asset=asset)
     (tmp_path / "meshes/00000003.glb").write_bytes(b"broken")
     assert command(capsys, tmp_path / "meshes", "--out", tmp_path / "one")[0] == 3
-    monkeypatch.setattr(sdtool.captioning.offline, "FEW", 0)
+    monkeypatch.setattr(sdtool.captioning.method_offline, "FEW", 0)
     options = ("--out", tmp_path / "two", "--workers", "2")
     assert command(capsys, tmp_path / "meshes", *options)[0] == 3
     for name in ("captions.jsonl", "failures.jsonl"):

@@ -14,17 +14,17 @@ import torch
 from assets import ASSETS
 from caption_models import WORDS, write_blip, write_blip2, write_clip, write_llava, write_siglip
 
-from sdtool.ahead import ahead
-from sdtool.captioning.by_looking import Ask, caption_by_models
-from sdtool.captioning.from_models import clean, decide
-from sdtool.captioning.models import Captioner, Scorer, _Nucleus
-from sdtool.captioning.portraits import portrait
+from sdtool.captioning.cap3d import clean, decide
+from sdtool.captioning.method_model import Ask, caption_by_models
+from sdtool.captioning.views import portrait
+from sdtool.captioning.vision_models import Captioner, Scorer, _Nucleus
 from sdtool.cli import run
 from sdtool.errors import InputError, ObjectError
-from sdtool.glb import write_glb
-from sdtool.ledger import Ledger
-from sdtool.meshes import Mesh
-from sdtool.objects import object_rng
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.ledger import Ledger
+from sdtool.io.objects import object_rng
+from sdtool.meshfiles import write_glb
+from sdtool.runtime.prefetch import ahead
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from shape_samples import box, icosphere, quad, trace
 
-from sdtool.cameras import ViewRange, orbit, pixel_rays, random_views
-from sdtool.ccm import (
+from sdtool.geometry.cameras import ViewRange, orbit, pixel_rays, random_views
+from sdtool.geometry.ccm import (
     canonical_coordinates,
     decode_map,
     downsample,
@@ -17,10 +17,10 @@ from sdtool.ccm import (
     positions,
     to_canonical,
 )
-from sdtool.files import write_tensors
-from sdtool.images import map_to_rgb
-from sdtool.meshes import Mesh
-from sdtool.render.maps import render_maps
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.files import write_tensors
+from sdtool.io.images import map_to_rgb
+from sdtool.rendering.maps import render_maps
 
 FOV = np.radians(45.0)
 SIZE = 48

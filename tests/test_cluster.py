@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sdtool import cli
-from sdtool.files import read_json
-from sdtool.glb import read_glb
+from sdtool.io.files import read_json
+from sdtool.meshfiles import read_glb
 from sdtool.priors.loading import load_agp
-from sdtool.ranks import stage_folders
+from sdtool.runtime.ranks import stage_folders
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "cluster.sh"
 pytestmark = pytest.mark.slow

@@ -9,12 +9,12 @@ import torch
 from other_device import DEVICE, Elsewheres
 from safetensors.torch import load_file
 
-from sdtool.devices import visible_gpus
 from sdtool.lifting import run
 from sdtool.lifting.config import override
 from sdtool.lifting.presets import painted_as, plan, starting_from
 from sdtool.lifting.run import Lift
 from sdtool.priors.loading import load_agp, load_base
+from sdtool.runtime.devices import visible_gpus
 
 SHORT = [
     "coarse.steps=3", "geometry.steps=2", "color.steps=3", "color.views=2", "coarse.size=16",

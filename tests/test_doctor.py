@@ -13,11 +13,11 @@ import torch
 from safetensors.numpy import save_file
 from sdtool.stages import doctor as stage
 
-from sdtool.checkup import machine
-from sdtool.checkup.check import Check, attempt
-from sdtool.checkup.core import CORE
-from sdtool.checkup.optional import OPTIONAL
 from sdtool.cli import run
+from sdtool.doctor import machine
+from sdtool.doctor.check import Check, attempt
+from sdtool.doctor.core import CORE
+from sdtool.doctor.optional import OPTIONAL
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
 NAMES = [check.name for check in (*CORE, *OPTIONAL)]
@@ -39,7 +39,7 @@ def hide(monkeypatch, *modules):
     """Let these packages look as if they were not installed."""
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        "sdtool.checkup.check.find_spec", lambda name: None if name in modules else real(name)
+        "sdtool.doctor.check.find_spec", lambda name: None if name in modules else real(name)
     )
 
 
@@ -83,8 +83,8 @@ def test_a_broken_part_is_a_row_and_the_exit_code(capsys, monkeypatch):
     def broken(*arguments, **options):
         raise RuntimeError("the disk is\nmade of cheese")
 
-    monkeypatch.setattr("sdtool.glb.write_glb", broken)
-    monkeypatch.setattr("sdtool.engine.map_items", lambda *_, **__: [(-1, 5)])
+    monkeypatch.setattr("sdtool.meshfiles.write_glb", broken)
+    monkeypatch.setattr("sdtool.runtime.engine.map_items", lambda *_, **__: [(-1, 5)])
     code, stdout, stderr = doctor(capsys, "draco", "--json")
     found = findings(stdout)
     assert code == 1 and found["draco"]["state"] == "ok"
@@ -100,12 +100,12 @@ def test_a_broken_part_is_a_row_and_the_exit_code(capsys, monkeypatch):
 @pytest.mark.parametrize(
     "target, name",
     [
-        ("sdtool.render.kernels.rasterize", "raster-numba"),
+        ("sdtool.rendering.kernels.rasterize", "raster-numba"),
         ("sdtool.shapes.hashgrid_numba.encode", "hashgrid-numba"),
         ("sdtool.shapes.hashgrid_reference.encode", "hashgrid-torch"),
         ("sdtool.priors.prior.Prior.predict", "tiny-agp"),
         ("sdtool.priors.prior.Prior.predict", "tiny-base"),
-        ("sdtool.baking.decimation.decimate", "export"),
+        ("sdtool.exporting.decimation.decimate", "export"),
     ],
 )
 def test_wrong_answers_are_noticed(monkeypatch, target, name):

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from sdtool.engine import available_cores, map_items
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
+from sdtool.runtime.engine import available_cores, map_items
 
 
 def work(x):
@@ -101,7 +101,7 @@ KILLED = """
 import os, sys, time
 sys.path.insert(0, {tests!r})
 from test_engine import whoami
-from sdtool.engine import map_items
+from sdtool.runtime.engine import map_items
 if __name__ == "__main__":
     for _, (pid, _) in map_items(whoami, range(10**9), workers=2):
         print(pid, flush=True)
@@ -167,7 +167,7 @@ def test_ray_does_the_same(ray):
 
 @pytest.mark.slow
 def test_ray_stops_what_hangs(ray, monkeypatch):
-    monkeypatch.setattr("sdtool.engine_ray.START", 8.0)
+    monkeypatch.setattr("sdtool.runtime.engine_ray.START", 8.0)
     assert outcomes([10, 3, 11], workers=2, engine="ray", timeout=1) == {
         10: 100,
         3: "timeout",

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from sdtool.errors import InputError
-from sdtool.render import hdr, prefilter
-from sdtool.render.environment import (
+from sdtool.rendering import hdr, prefilter
+from sdtool.rendering.environment import (
     environment,
     neutral_environment,
     neutral_map,
     read_environment,
 )
-from sdtool.render.hdr import read_hdr
+from sdtool.rendering.hdr import read_hdr
 
 DIRECTIONS = torch.nn.functional.normalize(
     torch.randn(200, 3, generator=torch.Generator().manual_seed(0)), dim=-1

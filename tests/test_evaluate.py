@@ -15,7 +15,7 @@ from sdtool.evaluating.judging import JUDGE, Eyes, Measured, measure
 from sdtool.evaluating.results import Evaluated, Rate, rates
 from sdtool.evaluating.samples import sample
 from sdtool.evaluating.viewnet import ViewNet, load_judge
-from sdtool.glb import write_glb
+from sdtool.meshfiles import write_glb
 from sdtool.toyverse import janus
 from sdtool.toyverse.designs import Design
 from sdtool.toyverse.toys import build

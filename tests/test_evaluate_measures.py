@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from shape_samples import box, icosphere
 
-from sdtool.ccm import to_canonical
 from sdtool.evaluating import measures
 from sdtool.evaluating.rough import filled, roughened, skin
 from sdtool.evaluating.views import normal_views
-from sdtool.meshes import Mesh, merge
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh, merge
 
 BINS = 24
 AROUND = np.arange(BINS) * 2 * np.pi / BINS

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdtool.glb import read_glb
+from sdtool.meshfiles import read_glb
 from sdtool.priors.loading import load_agp, load_base
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

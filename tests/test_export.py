@@ -15,8 +15,8 @@ from validator import validator_reports
 
 from sdtool import __version__
 from sdtool.cli import run as sdtool
-from sdtool.glb import load_mesh, read_glb
-from sdtool.meshes import face_normals
+from sdtool.geometry.meshes import face_normals
+from sdtool.meshfiles import load_mesh, read_glb
 
 # An arrow that lies flat and points to +Z: wide at the back, its tip in front, red tip, dark tail.
 # Bounds: x −1…1, y 2…2.5, z −1…4, so the longest side is 5 and the centre is (0, 2.25, 1.5).

@@ -17,16 +17,16 @@ from test_export import CANONICAL, COLOR, FACES, write_run
 from validator import validator_reports
 
 from sdtool.bench.exporting import exporting
-from sdtool.cameras import orbit, world_to_clip
-from sdtool.ccm import to_canonical
 from sdtool.cli import run as sdtool
-from sdtool.exported import is_ours
-from sdtool.glb import load_mesh, read_glb
-from sdtool.lifted import read_lift
-from sdtool.meshes import Mesh, merge
-from sdtool.render import kernels
-from sdtool.render.texturing import base_color
-from sdtool.render.visible import Visible
+from sdtool.exporting.model_files import is_ours
+from sdtool.geometry.cameras import orbit, world_to_clip
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh, merge
+from sdtool.lifting.lift_files import read_lift
+from sdtool.meshfiles import load_mesh, read_glb
+from sdtool.rendering import kernels
+from sdtool.rendering.texturing import base_color
+from sdtool.rendering.visible import Visible
 
 HALF = 0.6
 

@@ -14,13 +14,13 @@ import pytest
 from assets import EXAMPLE
 from collection_samples import annotation, write_collection, write_json_gz
 
-from sdtool.annotations import Collection
 from sdtool.bench.corpus import write_corpus
 from sdtool.cli import run
-from sdtool.filtering.judge import Judge
+from sdtool.filtering.matching import Judge
 from sdtool.filtering.rules import DEFAULT_RULES, phrases, plain, read_rules
 from sdtool.filtering.sources import Source
-from sdtool.records import Record, read_shard
+from sdtool.io.objaverse import Collection
+from sdtool.io.object_record import Record, read_shard
 
 # uid → (annotation, the default rules that it meets)
 OBJECTS = {

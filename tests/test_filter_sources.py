@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from collection_samples import annotation, write_collection
 
-from sdtool.annotations import read_blocks
 from sdtool.cli import run
 from sdtool.filtering import sources
-from sdtool.glb import write_glb
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.objaverse import read_blocks
+from sdtool.meshfiles import write_glb
 
 TRIANGLE = Mesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))
 RULES = '[[rule]]\nname = "scan"\ntags = ["scan"]\n'
@@ -65,7 +65,7 @@ def as_lines(annotations):
 def test_json_in_every_form(tmp_path, filtered, monkeypatch, name, text, packed, streamed):
     if streamed:  # as a file too long to be read whole
         monkeypatch.setattr(sources, "WHOLE", (0, 0))
-        monkeypatch.setattr("sdtool.annotations.BLOCK", 1500)
+        monkeypatch.setattr("sdtool.io.objaverse.BLOCK", 1500)
     raw = text.encode()
     path = tmp_path / (name + ".gz" if packed else name)
     path.write_bytes(gzip.compress(raw) if packed else raw)
@@ -222,7 +222,7 @@ def test_a_long_file_is_never_in_memory_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "WHOLE", (0, 0))
     text = json.dumps({a["uid"]: a for a in ANNOTATIONS})
     (tmp_path / "a.json").write_text(text)
-    monkeypatch.setattr("sdtool.annotations.BLOCK", 1500)
+    monkeypatch.setattr("sdtool.io.objaverse.BLOCK", 1500)
     assert max(map(len, read_blocks(tmp_path / "a.json"))) == 1500
     units = list(sources.Source(tmp_path / "a.json").units())
     assert len(units) > 3 and max(len(unit.text) for unit in units) < 3000

@@ -12,17 +12,17 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from prior_samples import write_deepfloyd, write_stable_diffusion, write_views
 
-from sdtool.cameras import orbit
 from sdtool.cli import run
 from sdtool.errors import InputError
-from sdtool.files import read_json, read_jsonl
+from sdtool.geometry.cameras import orbit
+from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.agp import jittered
-from sdtool.priors.data import Views, read_captions
-from sdtool.priors.exam import draw_exam, read_categories
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import load_agp, load_base
-from sdtool.priors.measure import band_losses, text_identification, turntable_cameras
 from sdtool.priors.prior import Prior, camera_vector
+from sdtool.training.data import Views, read_captions
+from sdtool.training.exam import draw_exam, read_categories
+from sdtool.training.identification import band_losses, text_identification, turntable_cameras
 
 CAPTIONS = ["a red disc", "a blue square"]
 SHORT = ["--steps", "2", "--batch", "4", "--exam", "6", "--device", "cpu"]

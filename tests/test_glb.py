@@ -14,9 +14,9 @@ from glb_samples import CORNER, CORNER_FACES, Sample, container, corner
 from validator import validator_reports
 
 from sdtool.errors import ObjectError
-from sdtool.glb import load_mesh, read_glb, write_glb
-from sdtool.limits import Limits
-from sdtool.meshes import Mesh, face_normals, linear_to_srgb, vertex_normals
+from sdtool.geometry.meshes import Mesh, face_normals, linear_to_srgb, vertex_normals
+from sdtool.meshfiles import load_mesh, read_glb, write_glb
+from sdtool.meshfiles.limits import Limits
 
 HERE = Path(__file__).parent
 

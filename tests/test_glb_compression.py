@@ -9,9 +9,9 @@ import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample, corner, draco_sample, meshopt_sample
 
 from sdtool.errors import ObjectError
-from sdtool.glb import read_glb
-from sdtool.limits import Limits
-from sdtool.meshes import linear_to_srgb
+from sdtool.geometry.meshes import linear_to_srgb
+from sdtool.meshfiles import read_glb
+from sdtool.meshfiles.limits import Limits
 
 DRACO, MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"
 COLORS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [51, 102, 204]], np.uint8)

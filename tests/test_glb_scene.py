@@ -5,9 +5,9 @@ import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample, corner, matrices, translation
 
 from sdtool.errors import ObjectError
-from sdtool.glb import read_glb
-from sdtool.limits import Limits
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
+from sdtool.meshfiles import read_glb
+from sdtool.meshfiles.limits import Limits
 
 QUARTER_Z = [0, 0, np.sqrt(0.5), np.sqrt(0.5)]  # quaternion of 90° about Z: x → y
 

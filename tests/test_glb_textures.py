@@ -8,9 +8,9 @@ import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample
 from PIL import Image
 
-from sdtool.glb import read_glb
-from sdtool.limits import Limits
-from sdtool.meshes import linear_to_srgb, merge
+from sdtool.geometry.meshes import linear_to_srgb, merge
+from sdtool.meshfiles import read_glb
+from sdtool.meshfiles.limits import Limits
 
 UV = np.array([[0, 0], [1, 0], [0, 1], [0.25, 0.5]], np.float32)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdtool.cameras import orbit, rotate_y
+from sdtool.geometry.cameras import orbit, rotate_y
 from sdtool.lifting.guidance import Guidance, _turned
 from sdtool.lifting.presets import TINY_CPU
 from sdtool.lifting.prompts import SIDES, Prompts, side_of

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from sdtool.images import enlarge, grid, map_to_rgb, to_bytes, write_animation, write_png
-from sdtool.progress import progress
+from sdtool.io.images import enlarge, grid, map_to_rgb, to_bytes, write_animation, write_png
+from sdtool.runtime.progress import progress
 
 
 def test_a_map_over_grey():

@@ -17,8 +17,8 @@ from glb_samples import Sample
 from sdtool.cli import run
 from sdtool.filtering.inspection import inspect_file, measure
 from sdtool.filtering.rules import DEFAULT_RULES, MEASURED_FLAGS, MEASURES, read_rules
-from sdtool.glb import load_mesh, write_glb
-from sdtool.meshes import Mesh, merge
+from sdtool.geometry.meshes import Mesh, merge
+from sdtool.meshfiles import load_mesh, write_glb
 
 
 def mesh_of(shape):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from geometry import corgi_facts, overlap, pieces, slice_fill, voxels
 
-from sdtool.ccm import to_canonical
 from sdtool.evaluating.rough import filled, skin
+from sdtool.geometry.ccm import to_canonical
 from sdtool.toyverse import janus
 from sdtool.toyverse.catalogue import CATEGORIES
 from sdtool.toyverse.designs import Design

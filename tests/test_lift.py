@@ -16,15 +16,15 @@ from geometry import corgi_facts, pieces, slice_fill
 from safetensors.torch import load_file
 
 from sdtool import cli
-from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import InputError, SdtoolError, UsageError
-from sdtool.files import read_json
-from sdtool.glb import read_glb, write_glb
-from sdtool.lifted import read_lift
+from sdtool.geometry.cameras import ViewRange, orbit
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.files import read_json
 from sdtool.lifting import config, loop, presets
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import AXES, initial_sdf
+from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.painting import ColorScene
 from sdtool.lifting.scenes import (
     DensityScene,
@@ -35,7 +35,7 @@ from sdtool.lifting.scenes import (
     implicit_to_sdf,
     without_crumbs,
 )
-from sdtool.meshes import Mesh
+from sdtool.meshfiles import read_glb, write_glb
 from sdtool.shapes.density import DensityShape
 from sdtool.shapes.dmtet import DMTetShape
 from sdtool.shapes.grids import grid_points

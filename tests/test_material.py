@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from sdtool import meshes
-from sdtool.cameras import ViewRange, pixel_rays, turntable
-from sdtool.render.environment import environment, neutral_environment
-from sdtool.render.pbr import (
+from sdtool.geometry import meshes
+from sdtool.geometry.cameras import ViewRange, pixel_rays, turntable
+from sdtool.rendering.environment import environment, neutral_environment
+from sdtool.rendering.pbr import (
     linear_to_srgb,
     perturbed_normal,
     shade_pbr,
     srgb_to_linear,
     tone,
 )
-from sdtool.render.prefilter import texel_directions
+from sdtool.rendering.prefilter import texel_directions
 from sdtool.shapes.field import Field
 from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.material import CHANNELS, Material, PyramidField

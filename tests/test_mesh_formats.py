@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sdtool.errors import ObjectError
-from sdtool.glb import load_mesh
-from sdtool.limits import Limits
+from sdtool.meshfiles import load_mesh
+from sdtool.meshfiles.limits import Limits
 
 
 def refused(path, **options):

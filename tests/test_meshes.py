@@ -5,7 +5,7 @@ import pytest
 from shape_samples import box, icosphere, quad
 
 from sdtool.errors import ObjectError
-from sdtool.meshes import (
+from sdtool.geometry.meshes import (
     Mesh,
     Texture,
     face_normals,

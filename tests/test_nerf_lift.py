@@ -10,17 +10,17 @@ import torch
 from geometry import corgi_facts, pieces, slice_fill
 
 from sdtool import cli
-from sdtool.cameras import ViewRange, orbit
-from sdtool.ccm import to_canonical
 from sdtool.errors import SdtoolError
-from sdtool.glb import read_glb
-from sdtool.lifted import read_lift
+from sdtool.geometry.cameras import ViewRange, orbit
+from sdtool.geometry.ccm import to_canonical
 from sdtool.lifting import loop, nerf, presets
 from sdtool.lifting.config import Phase, override
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import initial_sdf
+from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.radiance import RadianceScene
 from sdtool.lifting.scenes import VanishedError
+from sdtool.meshfiles import read_glb
 from sdtool.shapes.nerf import raw_level
 
 LOOK = ViewRange(distance=1.8)

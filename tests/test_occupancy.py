@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sdtool.cameras import ViewRange, pixel_rays, random_views
-from sdtool.render.occupancy import OccupancyGrid, dilated
-from sdtool.render.rays import accumulate, march, weights
+from sdtool.geometry.cameras import ViewRange, pixel_rays, random_views
+from sdtool.rendering.occupancy import OccupancyGrid, dilated
+from sdtool.rendering.rays import accumulate, march, weights
 from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.nerf import RadianceField, raw_level
 

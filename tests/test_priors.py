@@ -9,16 +9,16 @@ from diffusers import DDIMScheduler, DDPMScheduler, UNet2DConditionModel
 from prior_samples import small_unet, write_stable_diffusion
 from transformers import CLIPTokenizer
 
-from sdtool.cameras import azimuth_elevation, orbit
 from sdtool.errors import InputError
+from sdtool.geometry.cameras import azimuth_elevation, orbit
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import SD21_BASE, base_of, camera_of, load_agp, load_base, stored_base
-from sdtool.priors.measure import camera_ring, turntable_cameras, view_identification
 from sdtool.priors.model_card import save_agp
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.priors.sampling import ddim
 from sdtool.priors.text import fresh_text_encoder, learn_merges
+from sdtool.training.identification import camera_ring, turntable_cameras, view_identification
 
 CAPTIONS = ["a red wooden chair", "a small corgi", "a blue car", "a wooden table"] * 3
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sdtool.artifacts import begin
 from sdtool.errors import InputError, UsageError
-from sdtool.ranks import Ranks, stage_folders
+from sdtool.io.stage_record import begin
+from sdtool.runtime.ranks import Ranks, stage_folders
 
 
 def finish(out, ranks, **params):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from shape_samples import QUAD_FACES, box, icosphere
 
-from sdtool.cameras import orbit, world_to_clip
-from sdtool.meshes import Mesh
-from sdtool.render import kernels, raster, reference, silhouettes
+from sdtool.geometry.cameras import orbit, world_to_clip
+from sdtool.geometry.meshes import Mesh
+from sdtool.rendering import kernels, raster, reference, silhouettes
 
 FOV = np.radians(45.0)
 FRONT = torch.from_numpy(world_to_clip(orbit(0.4, 0.3, 1.5), FOV)).double()[0]

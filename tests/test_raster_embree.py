@@ -5,11 +5,11 @@ import pytest
 import trimesh
 
 from sdtool.bench.embree import embree_maps, embree_rast
-from sdtool.cameras import ViewRange, orbit, random_views, world_to_clip
-from sdtool.ccm import to_canonical
-from sdtool.meshes import Mesh
-from sdtool.render import kernels
-from sdtool.render.maps import render_maps
+from sdtool.geometry.cameras import ViewRange, orbit, random_views, world_to_clip
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh
+from sdtool.rendering import kernels
+from sdtool.rendering.maps import render_maps
 from sdtool.toyverse.toys import make
 
 pytest.importorskip("embreex", reason="embreex is not installed")

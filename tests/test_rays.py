@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sdtool.cameras import ViewRange, pixel_rays, random_views
-from sdtool.render.rays import (
+from sdtool.geometry.cameras import ViewRange, pixel_rays, random_views
+from sdtool.rendering.rays import (
     NEAR,
     Samples,
     accumulate,
@@ -14,7 +14,7 @@ from sdtool.render.rays import (
     surface_density,
     weights,
 )
-from sdtool.render.volume import composite
+from sdtool.rendering.volume import composite
 
 HALF = 0.6
 DIAGONAL = 2 * 3**0.5 * HALF

@@ -14,15 +14,15 @@ from PIL import Image
 from safetensors import safe_open
 from shape_samples import box, icosphere
 
-from sdtool.cameras import ViewRange, azimuth_elevation, random_views, world_to_clip
-from sdtool.ccm import decode_map, positions, to_canonical
 from sdtool.cli import run
 from sdtool.errors import InputError
-from sdtool.files import read_json, read_jsonl, write_jsonl
-from sdtool.glb import load_mesh, write_glb
-from sdtool.meshes import Mesh
-from sdtool.objects import object_rng
-from sdtool.priors.data import Views
+from sdtool.geometry.cameras import ViewRange, azimuth_elevation, random_views, world_to_clip
+from sdtool.geometry.ccm import decode_map, positions, to_canonical
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.files import read_json, read_jsonl, write_jsonl
+from sdtool.io.objects import object_rng
+from sdtool.meshfiles import load_mesh, write_glb
+from sdtool.training.data import Views
 
 QUICK = ["--size", "16", "--views", "3", "--supersample", "2", "--workers", "1"]
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from shape_samples import box, icosphere
 
-from sdtool.cameras import ViewRange, random_views
-from sdtool.ccm import to_canonical
 from sdtool.cli import run
 from sdtool.errors import ObjectError
-from sdtool.limits import Limits
-from sdtool.meshes import Mesh, Texture
-from sdtool.render import cuda, kernels, nvdiffrast_backend
-from sdtool.render.maps import MAPS, render_maps
-from sdtool.render.views import ViewSettings
+from sdtool.geometry.cameras import ViewRange, random_views
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh, Texture
+from sdtool.meshfiles.limits import Limits
+from sdtool.rendering import cuda, kernels, nvdiffrast_backend
+from sdtool.rendering.maps import MAPS, render_maps
+from sdtool.rendering.views import ViewSettings
 
 SETTINGS = ViewSettings(3, 16, 2, ViewRange(), MAPS, False, 0, Limits())
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sdtool import schedules, sds
+from sdtool.lifting import schedules, sds
 
 
 class GaussianPrior:

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from sdtool.cameras import orbit
-from sdtool.ccm import decode_map
-from sdtool.meshes import Mesh, Texture, linear_to_srgb, srgb_to_linear
-from sdtool.render import kernels
-from sdtool.render.maps import render_maps
-from sdtool.render.shading import AMBIENT, DIFFUSE
-from sdtool.render.texturing import GREY, base_color, sample
-from sdtool.render.visible import Visible
+from sdtool.geometry.cameras import orbit
+from sdtool.geometry.ccm import decode_map
+from sdtool.geometry.meshes import Mesh, Texture, linear_to_srgb, srgb_to_linear
+from sdtool.rendering import kernels
+from sdtool.rendering.maps import render_maps
+from sdtool.rendering.shading import AMBIENT, DIFFUSE
+from sdtool.rendering.texturing import GREY, base_color, sample
+from sdtool.rendering.visible import Visible
 
 RAMP = np.zeros((2, 4, 4), np.uint8)
 RAMP[..., 0] = [[0, 80, 160, 240], [240, 160, 80, 0]]

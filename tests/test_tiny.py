@@ -8,17 +8,17 @@ import torch
 import sdtool.tiny
 from sdtool.captioning.english import with_article
 from sdtool.cli import run
-from sdtool.priors.data import Views, read_captions
-from sdtool.priors.exam import draw_exam, read_categories
 from sdtool.priors.loading import camera_of, load_agp, load_base
-from sdtool.priors.measure import (
+from sdtool.priors.sampling import ddim
+from sdtool.training.data import Views, read_captions
+from sdtool.training.exam import draw_exam, read_categories
+from sdtool.training.identification import (
     candidate_errors,
     share_of_first,
     text_identification,
     turntable_cameras,
     view_identification,
 )
-from sdtool.priors.sampling import ddim
 
 LEFT_OUT = ["blue horse", "red elephant", "green chair", "purple teapot", "pink car"]
 COLORS = ["red", "blue", "green", "purple", "pink", "yellow", "white", "black", "brown", "orange"]

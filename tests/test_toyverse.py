@@ -14,14 +14,14 @@ from assets import EXAMPLE
 from scipy import ndimage
 from sdtool.stages.toyverse import toyverse
 
-from sdtool.cameras import ViewRange, turntable, world_to_clip
 from sdtool.captioning.english import with_article
-from sdtool.captioning.from_words import caption
-from sdtool.ccm import to_canonical
+from sdtool.captioning.phrases import caption
 from sdtool.errors import ObjectError, UsageError
-from sdtool.glb import read_glb
-from sdtool.meshes import Mesh, merge
-from sdtool.render.kernels import rasterize_views
+from sdtool.geometry.cameras import ViewRange, turntable, world_to_clip
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh, merge
+from sdtool.meshfiles import read_glb
+from sdtool.rendering.kernels import rasterize_views
 from sdtool.toyverse.accessories import EXTRAS
 from sdtool.toyverse.catalogue import CATEGORIES
 from sdtool.toyverse.designs import Design, draw, parse

@@ -16,19 +16,19 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
-from sdtool.artifacts import begin
 from sdtool.cli import run
 from sdtool.errors import InputError, SdtoolError
-from sdtool.files import read_json, read_jsonl, write_jsonl
-from sdtool.priors.checkpoints import clear_checkpoints, last_checkpoint
-from sdtool.priors.data import Prompts, Views, held_out, read_captions
-from sdtool.priors.embed import clear_embeddings, embeddings
+from sdtool.io.files import read_json, read_jsonl, write_jsonl
+from sdtool.io.stage_record import begin
 from sdtool.priors.fresh import fresh_base
 from sdtool.priors.loading import load_agp, load_base
-from sdtool.priors.measure import turntable_cameras
-from sdtool.priors.team import Team
-from sdtool.priors.training import Plan, draw_times, seeded_noise, train
-from sdtool.ranks import Ranks
+from sdtool.runtime.ranks import Ranks
+from sdtool.training.checkpoints import clear_checkpoints, last_checkpoint
+from sdtool.training.data import Prompts, Views, held_out, read_captions
+from sdtool.training.distributed import Team
+from sdtool.training.identification import turntable_cameras
+from sdtool.training.loop import Plan, draw_times, seeded_noise, train
+from sdtool.training.text_cache import clear_embeddings, embeddings
 
 
 @pytest.fixture(scope="module")

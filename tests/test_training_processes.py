@@ -12,11 +12,11 @@ import torch
 from prior_samples import write_views
 from safetensors.torch import load_file
 
-from sdtool.files import read_json, read_jsonl
-from sdtool.priors.data import read_captions
+from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import load_agp
-from sdtool.priors.measure import turntable_cameras
+from sdtool.training.data import read_captions
+from sdtool.training.identification import turntable_cameras
 
 # On CPUs too: `--cpu` would start one process only, or ask for MPI.
 LAUNCH = [

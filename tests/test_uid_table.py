@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.uid_table import WIDEST, UidTable
+from sdtool.io.uid_table import WIDEST, UidTable
 
 
 def test_it_answers_as_a_dictionary(tmp_path):

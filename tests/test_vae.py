@@ -9,13 +9,13 @@ from PIL import Image
 from prior_samples import write_views
 
 from sdtool.cli import run
-from sdtool.files import read_json, read_jsonl
-from sdtool.priors.checkpoints import save_checkpoint
-from sdtool.priors.data import Views
+from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.fresh import fresh_vae
 from sdtool.priors.loading import load_agp, load_base, load_vae
 from sdtool.priors.prior import vae_encode
-from sdtool.priors.vae import (
+from sdtool.training.checkpoints import save_checkpoint
+from sdtool.training.data import Views
+from sdtool.training.vae import (
     LatentViews,
     psnr,
 )
@@ -72,7 +72,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(vae, views, tmp_path, m
     command = ["train-vae", str(views), "--out", str(tmp_path / "vae"), "--steps", "200", *QUICK]
     command += ["--checkpoint-every", "70"]
     with monkeypatch.context() as patch:
-        patch.setattr("sdtool.priors.training.save_checkpoint", stop)
+        patch.setattr("sdtool.training.loop.save_checkpoint", stop)
         assert run(command) == 130
     assert saved == [70]
     assert run(command) == 0

@@ -17,8 +17,8 @@ from PIL import Image
 from test_export import COLOR, FACES, V_POS, write_run
 
 from sdtool.cli import run as sdtool
-from sdtool.glb import read_glb, write_glb
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
+from sdtool.meshfiles import read_glb, write_glb
 from sdtool.viewing.page import MARK, build_page
 from sdtool.viewing.subjects import read_subject
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sdtool.cameras import ViewRange, pixel_rays, random_views
-from sdtool.render.volume import composite, render_grid, sample_depths
+from sdtool.geometry.cameras import ViewRange, pixel_rays, random_views
+from sdtool.rendering.volume import composite, render_grid, sample_depths
 from sdtool.shapes.density import SHARPNESS, DensityShape
 from sdtool.shapes.grids import GridPyramid, grid_points, sample_grid
 

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from sdtool.bench.rendering import lumpy_sphere
 from sdtool.bench.watch import run_watched
-from sdtool.captioning.portraits import portrait
-from sdtool.files import write_jsonl
-from sdtool.glb import write_glb
+from sdtool.captioning.views import portrait
+from sdtool.io.files import write_jsonl
+from sdtool.meshfiles import write_glb
 
 COUNT = 50_000
 NAMES = (

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from sdtool.bench.rendering import lumpy_sphere
 from sdtool.bench.watch import Run, run_watched
-from sdtool.engine import available_cores
-from sdtool.files import write_jsonl
-from sdtool.glb import write_glb
+from sdtool.io.files import write_jsonl
+from sdtool.meshfiles import write_glb
+from sdtool.runtime.engine import available_cores
 
 FILES = 20  # of different meshes, listed again and again under other uids
 COUNT = int(os.environ.get("SDTOOL_BENCH_OBJECTS", "1000"))

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.engine import map_items
-from sdtool.files import atomic_path
+from sdtool.io.files import atomic_path
+from sdtool.runtime.engine import map_items
 
 SHARDS = 160  # as many as Objaverse's
 PATHS, LVIS = "object-paths.json.gz", "lvis-annotations.json.gz"

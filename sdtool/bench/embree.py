@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sdtool import ccm
-from sdtool.cameras import pixel_rays
 from sdtool.errors import MissingDependencyError
-from sdtool.meshes import Mesh
-from sdtool.render import kernels
+from sdtool.geometry import ccm
+from sdtool.geometry.cameras import pixel_rays
+from sdtool.geometry.meshes import Mesh
+from sdtool.rendering import kernels
 
 
 def embree_rast(mesh: Mesh, c2w: np.ndarray, fov: float, size: int) -> np.ndarray:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from sdtool.baking.baking import bake
-from sdtool.baking.decimation import decimate
 from sdtool.bench.rendering import lumpy_sphere
-from sdtool.clean import clean, largest_parts
-from sdtool.exported import encode
-from sdtool.files import write_tensors
-from sdtool.lifted import GRID, read_lift
+from sdtool.exporting.baking import bake
+from sdtool.exporting.decimation import decimate
+from sdtool.exporting.model_files import encode
+from sdtool.geometry.cleaning import clean, largest_parts
+from sdtool.io.files import write_tensors
+from sdtool.lifting.lift_files import GRID, read_lift
 
 FACES, SIZE = 50_000, 1024
 

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from sdtool.bench.corpus import write_corpus
 from sdtool.bench.watch import Run, run_watched
-from sdtool.engine import available_cores, map_items
 from sdtool.filtering.first_pass import ENOUGH
+from sdtool.runtime.engine import available_cores, map_items
 
 COUNT = int(os.environ.get("SDTOOL_BENCH_ANNOTATIONS", "200000"))
 ROUNDS = 2  # of each run, in turn; the fastest counts

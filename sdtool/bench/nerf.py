@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from sdtool.cameras import ViewRange, pixel_rays, random_views
-from sdtool.render.occupancy import OccupancyGrid
-from sdtool.render.rays import accumulate, march, weights
+from sdtool.geometry.cameras import ViewRange, pixel_rays, random_views
+from sdtool.rendering.occupancy import OccupancyGrid
+from sdtool.rendering.rays import accumulate, march, weights
 from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.nerf import RadianceField
 

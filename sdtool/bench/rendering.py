@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from sdtool import ccm
 from sdtool.bench.embree import embree_maps
-from sdtool.cameras import ViewRange, random_views
-from sdtool.glb import load_mesh, write_glb
-from sdtool.meshes import Mesh
-from sdtool.render.maps import render_maps
+from sdtool.geometry import ccm
+from sdtool.geometry.cameras import ViewRange, random_views
+from sdtool.geometry.meshes import Mesh
+from sdtool.meshfiles import load_mesh, write_glb
+from sdtool.rendering.maps import render_maps
 
 VIEWS, SIZE, SECONDS = 16, 64, 1.5
 

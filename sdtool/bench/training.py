@@ -22,12 +22,12 @@ from safetensors.numpy import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sdtool.cameras import orbit
+from sdtool.geometry.cameras import orbit
 from sdtool.priors.agp import fresh_agp
-from sdtool.priors.data import Views
 from sdtool.priors.prior import Prior
-from sdtool.priors.team import Team
-from sdtool.priors.training import Objective, Plan, seeded_noise, train
+from sdtool.training.data import Views
+from sdtool.training.distributed import Team
+from sdtool.training.loop import Objective, Plan, seeded_noise, train
 
 TOKENS, WARM = 77, 2
 
@@ -102,7 +102,7 @@ def unet_alone(prior: Prior, team: Team, given, width: int) -> tuple[float, int]
 
 
 def our_loop(prior: Prior, team: Team, given, width: int, folder: Path) -> tuple[float, int]:
-    """`sdtool.priors.training.train` itself, fed from a shard and a file of embeddings."""
+    """`sdtool.training.loop.train` itself, fed from a shard and a file of embeddings."""
     data = Views([write_shard(folder, given.latent)], ("ccm",), {"object": ["a thing"]})
     table = np.memmap(folder / "text", np.float16, "w+", shape=(64, TOKENS, width))
     marks: list[float] = []

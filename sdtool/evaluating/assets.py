@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdtool.artifacts import DONE, PARTIAL
 from sdtool.errors import InputError, ObjectError
-from sdtool.files import read_json
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.files import read_json
+from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.toyverse.catalogue import CATEGORIES
 
 COMPOUNDS = {"palm tree": "palm", "teddy bear": "teddy"}
@@ -76,10 +76,10 @@ def _method(path: Path, given: list[Path]) -> str:
 def read_asset(asset: Asset) -> Mesh:
     """The mesh as it stands, with its colours. InputError or ObjectError if it cannot be read."""
     if asset.path.is_dir():
-        from sdtool.lifted import read_lift
+        from sdtool.lifting.lift_files import read_lift
 
         return read_lift(asset.path).mesh
-    from sdtool.glb import load_mesh
+    from sdtool.meshfiles import load_mesh
 
     return load_mesh(asset.path, textures=True)
 
@@ -100,8 +100,8 @@ def _prompt_of(path: Path) -> str:
     """What an exported GLB says of itself."""
     if path.suffix.lower() != ".glb":
         return ""
-    from sdtool.glb.tree import GlbTree
-    from sdtool.limits import Limits
+    from sdtool.meshfiles.gltf_tree import GlbTree
+    from sdtool.meshfiles.limits import Limits
 
     prompt = GlbTree(path, Limits()).extras.get("prompt")
     return prompt if isinstance(prompt, str) else ""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.engine import map_items
 from sdtool.errors import ObjectError
 from sdtool.evaluating import standard
 from sdtool.evaluating.judging import JUDGE, Eyes, Measured, measure
 from sdtool.evaluating.samples import sample
-from sdtool.progress import progress
+from sdtool.runtime.engine import map_items
+from sdtool.runtime.progress import progress
 from sdtool.toyverse import janus
 from sdtool.toyverse.catalogue import CATEGORIES
 from sdtool.toyverse.words import article

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from sdtool.cameras import ViewRange, turntable
-from sdtool.captioning.models import Scorer
+from sdtool.captioning.vision_models import Scorer
 from sdtool.evaluating.measures import first_harmonic
-from sdtool.images import map_to_rgb, to_bytes
-from sdtool.meshes import Mesh
-from sdtool.render.maps import render_maps
+from sdtool.geometry.cameras import ViewRange, turntable
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.images import map_to_rgb, to_bytes
+from sdtool.rendering.maps import render_maps
 
 AROUND, SIZE, ELEVATION = 8, 224, 15.0
 LOOK = ViewRange(fov=40.0, distance=1.75)

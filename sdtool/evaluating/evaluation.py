@@ -5,15 +5,15 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from sdtool.engine import map_items
 from sdtool.errors import ObjectError
 from sdtool.evaluating.assets import Asset, category_of, prompt_of
 from sdtool.evaluating.judging import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import Calibration, Evaluated, Rate, rates
 from sdtool.evaluating.standard import Standard
 from sdtool.evaluating.verdicts import failed, judged
-from sdtool.files import append_jsonl, read_jsonl
-from sdtool.progress import progress
+from sdtool.io.files import append_jsonl, read_jsonl
+from sdtool.runtime.engine import map_items
+from sdtool.runtime.progress import progress
 
 MEASURED = "measured.jsonl"
 

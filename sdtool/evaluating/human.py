@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sdtool import __version__, files
+from sdtool import __version__
 from sdtool.errors import InputError
 from sdtool.evaluating.pages import fill
 from sdtool.evaluating.results import (
@@ -22,6 +22,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Rate,
 )
+from sdtool.io import files
 
 ANSWERS = ("yes", "no", "unsure")
 PNG = b"\x89PNG\r\n\x1a\n"

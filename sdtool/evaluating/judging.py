@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.ccm import to_canonical
-from sdtool.clean import clean
 from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating import measures
 from sdtool.evaluating.assets import Asset, category_of, prompt_of, read_asset
 from sdtool.evaluating.rough import skin
 from sdtool.evaluating.viewnet import ViewNet, load_judge, look
 from sdtool.evaluating.views import normal_views
-from sdtool.meshes import Mesh
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.cleaning import clean
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.toys import make
 
 JUDGE = Path(__file__).parents[1] / "tiny" / "judge"
@@ -146,7 +146,7 @@ def measure_asset(job: tuple[int, Asset], eyes: Eyes, out: Path, prompts: tuple[
 
     Returns the fields of `Measured`, and `prompt` and `picture`. ObjectError if it cannot be used.
     """
-    from sdtool.cameras import ViewRange
+    from sdtool.geometry.cameras import ViewRange
     from sdtool.lifting.pictures import contact_sheet
 
     number, asset = job

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sdtool.clean import NO_AREA
-from sdtool.meshes import Mesh, connected_parts, triangle_areas
+from sdtool.geometry.cleaning import NO_AREA
+from sdtool.geometry.meshes import Mesh, connected_parts, triangle_areas
 
 WIDEST, NARROWEST = 300.0, 60.0
 """Degrees between two views that repetition compares: nearer ones look alike on any object."""

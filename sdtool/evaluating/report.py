@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sdtool import files
 from sdtool.evaluating.human import Agreement
 from sdtool.evaluating.pages import fill
 from sdtool.evaluating.results import (
@@ -19,6 +18,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     rates,
 )
+from sdtool.io import files
 
 PAPER = 85
 """Percent: how often SweetDreamer's own results are consistent, by its authors' human judgement of 80."""

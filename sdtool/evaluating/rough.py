@@ -7,8 +7,8 @@ import numba
 import numpy as np
 import torch
 
-from sdtool.ccm import to_canonical
-from sdtool.meshes import Mesh
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh
 from sdtool.shapes.tetrahedra import TetGrid
 
 CELLS, HALF = 52, 0.58  # of the grid: cells a side, and its cube ±HALF

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdtool.ccm import to_canonical
 from sdtool.evaluating.measures import alike
 from sdtool.evaluating.rough import roughened
 from sdtool.evaluating.views import normal_views
-from sdtool.meshes import Mesh, merge
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh, merge
 from sdtool.toyverse import janus
 from sdtool.toyverse.catalogue import CATEGORIES
 from sdtool.toyverse.toys import make

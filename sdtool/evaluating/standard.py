@@ -9,7 +9,7 @@ import numpy as np
 from sdtool.errors import SdtoolError
 from sdtool.evaluating.judging import JUDGE, Measured
 from sdtool.evaluating.results import Calibrated, Calibration, Rate
-from sdtool.files import read_json, write_json
+from sdtool.io.files import read_json, write_json
 from sdtool.toyverse import janus
 
 MEASURES: dict[str, tuple[Callable[[Measured, "Nature"], float], bool]] = {

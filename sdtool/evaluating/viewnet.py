@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from sdtool.errors import InputError
-from sdtool.files import read_json, write_json
+from sdtool.io.files import read_json, write_json
 
 BINS = 24
 """Azimuths that a view is told apart by; bin k is centred at k·360°/BINS."""

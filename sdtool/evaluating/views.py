@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sdtool.cameras import orbit
-from sdtool.meshes import Mesh
-from sdtool.render.maps import render_maps
+from sdtool.geometry.cameras import orbit
+from sdtool.geometry.meshes import Mesh
+from sdtool.rendering.maps import render_maps
 
 FOV, DISTANCE, SIZE = 40.0, 1.75, 64
 """Degrees, world units of a canonical model, pixels: the same in training and in use."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from sdtool.errors import InputError
 from sdtool.filtering.first_pass import Listings
-from sdtool.filtering.judge import Judge
+from sdtool.filtering.matching import Judge
 from sdtool.filtering.rules import Rule
 from sdtool.filtering.sources import Source, Unit
-from sdtool.records import Item, Record
+from sdtool.io.object_record import Item, Record
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from sdtool.annotations import Places
-from sdtool.artifacts import FAILURES
-from sdtool.engine import available_cores, map_items
 from sdtool.errors import InputError, ObjectError
-from sdtool.files import atomic_path, read_json, write_json
-from sdtool.filtering.judge import Judge
+from sdtool.filtering.matching import Judge
 from sdtool.filtering.rules import Rule
 from sdtool.filtering.sources import Source, Unit
-from sdtool.progress import Bar
-from sdtool.records import Record, json_line
+from sdtool.io.files import atomic_path, read_json, write_json
+from sdtool.io.objaverse import Places
+from sdtool.io.object_record import Record, json_line
+from sdtool.io.stage_record import FAILURES
+from sdtool.runtime.engine import available_cores, map_items
+from sdtool.runtime.progress import Bar
 
 KEPT, REJECTED, TALLY = "objects.jsonl", "rejected.jsonl", "tally.json"
 ENOUGH = 4  # processes; each takes about 85 MB, and together they stay below 500

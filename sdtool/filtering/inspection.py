@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.glb import load_mesh
-from sdtool.limits import Limits
-from sdtool.meshes import Mesh, connected_parts, triangle_areas
+from sdtool.geometry.meshes import Mesh, connected_parts, triangle_areas
+from sdtool.meshfiles import load_mesh
+from sdtool.meshfiles.limits import Limits
 
 LIMITS = Limits()
 NO_AREA = 1e-12  # of a triangle, where the longest side of the object is 1

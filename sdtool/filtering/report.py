@@ -1,7 +1,7 @@
 """What each rule of a filter did: counts for the stage record, and a table for the eyes."""
 
 from sdtool.filtering.first_pass import Tally
-from sdtool.filtering.judge import Judge
+from sdtool.filtering.matching import Judge
 from sdtool.filtering.rules import Rule
 
 

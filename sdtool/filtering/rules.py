@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
-from sdtool.records import Record
+from sdtool.io.object_record import Record
 
 DEFAULT_RULES = Path(__file__).with_name("rules.toml")
 EFFECTS = ("remove", "require", "keep")

@@ -14,10 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sdtool.artifacts import FAILURES
-from sdtool.engine import map_items
 from sdtool.errors import InputError, ObjectError
-from sdtool.files import append_jsonl, atomic_path, read_jsonl
 from sdtool.filtering.fetching import UNREACHABLE, Fetcher, Wanted, begin_fetching
 from sdtool.filtering.first_pass import (
     KEPT,
@@ -30,10 +27,13 @@ from sdtool.filtering.first_pass import (
     remove_if_empty,
 )
 from sdtool.filtering.inspection import inspect_file, unusable
-from sdtool.filtering.judge import Judge
-from sdtool.progress import Bar
-from sdtool.records import Record, json_line, read_lines
-from sdtool.workers import attempt
+from sdtool.filtering.matching import Judge
+from sdtool.io.files import append_jsonl, atomic_path, read_jsonl
+from sdtool.io.object_record import Record, json_line, read_lines
+from sdtool.io.stage_record import FAILURES
+from sdtool.runtime.engine import map_items
+from sdtool.runtime.progress import Bar
+from sdtool.runtime.workers import attempt
 
 INSPECTED, FETCHED = "inspected.jsonl", "fetched.jsonl"
 FETCH_LIMIT = 1800.0  # seconds for one object with all attempts

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.annotations import Collection, Places, read_blocks, read_bytes
 from sdtool.errors import InputError
-from sdtool.objects import MESH_SUFFIXES, iter_objects
-from sdtool.records import Item, read_lines, read_shard
-from sdtool.uid_table import UidTable
+from sdtool.io.objaverse import Collection, Places, read_blocks, read_bytes
+from sdtool.io.object_record import Item, read_lines, read_shard
+from sdtool.io.objects import MESH_SUFFIXES, iter_objects
+from sdtool.io.uid_table import UidTable
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 NOT_ANNOTATIONS = ("stage.json", "stage.partial.json", "failures.jsonl", "rejected.jsonl")

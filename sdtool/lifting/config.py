@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from sdtool import schedules
 from sdtool.errors import UsageError
-from sdtool.sds import WEIGHTINGS
+from sdtool.lifting import schedules
+from sdtool.lifting.sds import WEIGHTINGS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sdtool.cameras import ViewRange
+from sdtool.geometry.cameras import ViewRange
+from sdtool.geometry.meshes import Mesh
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.initial import initial_sdf
 from sdtool.lifting.painting import ColorScene, MaterialScene, PaintedScene
@@ -21,8 +22,7 @@ from sdtool.lifting.scenes import (
     density_to_sdf,
     without_crumbs,
 )
-from sdtool.meshes import Mesh
-from sdtool.render.environment import neutral_environment, read_environment
+from sdtool.rendering.environment import neutral_environment, read_environment
 from sdtool.shapes.dmtet import DMTetShape
 from sdtool.shapes.grids import grid_points
 

@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from sdtool import schedules, sds
+from sdtool.lifting import schedules, sds
 from sdtool.lifting.config import Phase
 from sdtool.lifting.prompts import Prompts
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sdtool.ccm import to_canonical
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
-from sdtool.lifted import read_lift
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh
+from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.scenes import implicit_to_sdf
-from sdtool.meshes import Mesh
 from sdtool.shapes.grids import grid_points
 
 AXES = {"sphere": (0.35, 0.35, 0.35), "ellipsoid": (0.25, 0.3, 0.4)}
@@ -49,7 +49,7 @@ def initial_sdf(init: str, resolution: int, half: float) -> torch.Tensor:
                 lifted.inside(points.view(-1, 3).numpy()).reshape(points.shape[:3]), half
             )
         return torch.from_numpy(_distance_to(lifted.mesh, init, points.numpy()))
-    from sdtool.glb import load_mesh
+    from sdtool.meshfiles import load_mesh
 
     try:
         mesh = to_canonical(load_mesh(Path(init)))

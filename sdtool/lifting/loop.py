@@ -15,10 +15,10 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from sdtool import schedules
-from sdtool.cameras import ViewRange, orbit
 from sdtool.errors import SdtoolError
-from sdtool.files import append_jsonl, write_tensors
+from sdtool.geometry.cameras import ViewRange, orbit
+from sdtool.io.files import append_jsonl, write_tensors
+from sdtool.lifting import schedules
 from sdtool.lifting.config import Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import VanishedError

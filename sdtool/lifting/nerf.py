@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from sdtool.cameras import ViewRange, orbit, pixel_rays
+from sdtool.geometry.cameras import ViewRange, orbit, pixel_rays
+from sdtool.geometry.meshes import Mesh
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.radiance import RadianceScene
 from sdtool.lifting.results import write_result
 from sdtool.lifting.scenes import CURE, VanishedError, without_crumbs
-from sdtool.meshes import Mesh
-from sdtool.render.rays import march, surface_density, weights
+from sdtool.rendering.rays import march, surface_density, weights
 from sdtool.shapes.grids import grid_points
 from sdtool.shapes.nerf import RadianceField, raw_level
 from sdtool.shapes.tetrahedra import TetGrid

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from sdtool.cameras import world_to_clip
-from sdtool.ccm import encode_map
-from sdtool.render.environment import Environment
-from sdtool.render.pbr import perturbed_normal, shade_pbr, tone
-from sdtool.render.raster import interpolate, rasterize
-from sdtool.render.shading import headlight, shade
+from sdtool.geometry.cameras import world_to_clip
+from sdtool.geometry.ccm import encode_map
+from sdtool.rendering.environment import Environment
+from sdtool.rendering.pbr import perturbed_normal, shade_pbr, tone
+from sdtool.rendering.raster import interpolate, rasterize
+from sdtool.rendering.shading import headlight, shade
 from sdtool.shapes.dmtet import normals
 from sdtool.shapes.grids import GridPyramid, sample_grid
 from sdtool.shapes.material import Material, hash_material

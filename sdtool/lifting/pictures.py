@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sdtool.cameras import ViewRange, turntable
-from sdtool.ccm import to_canonical
-from sdtool.images import enlarge, grid, map_to_rgb, write_animation, write_png
-from sdtool.meshes import Mesh
-from sdtool.render.maps import render_maps
+from sdtool.geometry.cameras import ViewRange, turntable
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.images import enlarge, grid, map_to_rgb, write_animation, write_png
+from sdtool.rendering.maps import render_maps
 
 ELEVATION = 15.0
 

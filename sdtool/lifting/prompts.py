@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sdtool.cameras import azimuth_elevation
+from sdtool.geometry.cameras import azimuth_elevation
 
 SIDES = ("front view", "side view", "back view", "overhead view")
 FRONT, OVERHEAD = np.radians(45), np.radians(60)

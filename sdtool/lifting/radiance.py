@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sdtool.cameras import pixel_rays
+from sdtool.geometry.cameras import pixel_rays
 from sdtool.lifting.config import Phase, Plan
 from sdtool.lifting.scenes import RunningBox, VanishedError
-from sdtool.render.occupancy import OccupancyGrid
-from sdtool.render.rays import accumulate, march, weights
-from sdtool.render.shading import headlight, shade
+from sdtool.rendering.occupancy import OccupancyGrid
+from sdtool.rendering.rays import accumulate, march, weights
+from sdtool.rendering.shading import headlight, shade
 from sdtool.shapes.nerf import Background, hash_radiance
 
 OCCUPANCY_EVERY, OCCUPANCY_FROM = 16, 32

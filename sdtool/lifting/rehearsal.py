@@ -6,8 +6,8 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from sdtool.cameras import ViewRange
 from sdtool.errors import SdtoolError
+from sdtool.geometry.cameras import ViewRange
 from sdtool.lifting.config import Plan
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.loop import step_views

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sdtool.files import write_tensors
+from sdtool.geometry.meshes import Mesh, face_normals
+from sdtool.io.files import write_tensors
 from sdtool.lifting.scenes import VanishedError
-from sdtool.meshes import Mesh, face_normals
 
 
 def write_result(
@@ -21,8 +21,8 @@ def write_result(
     """Write `shape.safetensors` and `material.safetensors`; return the coloured mesh.
 
     shape: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. material: v_color (V, 3) float32 sRGB,
-    `tensors` and `metadata`, from which `sdtool.lifted` makes the material again. VanishedError if
-    the surface is empty or not finite.
+    `tensors` and `metadata`, from which `sdtool.lifting.lift_files` makes the material again. VanishedError
+    if the surface is empty or not finite.
     """
     v_pos, faces, color = (a.detach().cpu().numpy() for a in (v_pos, t_pos_idx, v_color))
     mesh = Mesh(v_pos, faces, color.astype(np.float32))

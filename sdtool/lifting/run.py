@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from sdtool import artifacts, files
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, SdtoolError
+from sdtool.io import files, stage_record
 from sdtool.lifting import dmtet, loop, nerf, pictures
 from sdtool.lifting.config import Plan
 from sdtool.lifting.guidance import Guidance
@@ -18,7 +18,7 @@ from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import rehearse
 from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
-from sdtool.progress import progress
+from sdtool.runtime.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
@@ -50,7 +50,7 @@ class Lift:
     device: str = "cpu"
     precision: str = "fp32"
 
-    def __call__(self, job: tuple[str, Path]) -> artifacts.Result:
+    def __call__(self, job: tuple[str, Path]) -> stage_record.Result:
         """Lift a prompt into a directory; `job` is both."""
         prompt, out = job
         check_start(self.plan.init)
@@ -61,7 +61,7 @@ class Lift:
         given = {"agp": self.agp, "base": self.base}
         given["init"] = self.plan.init if self.plan.init not in STARTS else ""
         given["environment"] = self.plan.environment
-        record = artifacts.begin(
+        record = stage_record.begin(
             out,
             "lift",
             params=params,
@@ -76,7 +76,7 @@ class Lift:
         return _lift(record, self.plan, params, self.device, self.precision)
 
 
-def lift_one(lifting: Lift, job: tuple[str, Path]) -> artifacts.Result:
+def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
     """Like `lifting(job)`, but what concerns this prompt alone becomes an ObjectError."""
     try:
         return lifting(job)
@@ -94,8 +94,8 @@ def _priors(base: str, agp: str, device: str, precision: str) -> tuple:
 
 
 def _lift(
-    record: artifacts.StageRecord, plan: Plan, params: dict, device: str, precision: str
-) -> artifacts.Result:
+    record: stage_record.StageRecord, plan: Plan, params: dict, device: str, precision: str
+) -> stage_record.Result:
     """Load the priors, run the phases, write shape, material and pictures."""
     began = time.monotonic()
     out, prompt = record.out, params["prompt"]

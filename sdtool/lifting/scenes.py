@@ -1,6 +1,6 @@
 """What a lift optimises, phase after phase. Every scene renders the same maps for the same guidance.
 
-`render(c2w, fov, size, generator)` returns maps (N, 4, size, size) in the form of `sdtool.ccm`:
+`render(c2w, fov, size, generator)` returns maps (N, 4, size, size) in the form of `sdtool.geometry.ccm`:
 "ccm" and "normal" from the geometry scenes here, "rgb" from those of `sdtool.lifting.painting`, all of
 them from `sdtool.lifting.radiance`. `penalties()` are scalars of the last render, which a phase may
 weigh in, by its fields' names. A scene is a torch module whose `state_dict` is its whole state.
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from sdtool.cameras import pixel_rays, world_to_clip
-from sdtool.ccm import canonical_coordinates
 from sdtool.errors import SdtoolError
-from sdtool.meshes import connected_parts, triangle_areas
-from sdtool.render.raster import antialias, interpolate, rasterize
-from sdtool.render.volume import render_grid
+from sdtool.geometry.cameras import pixel_rays, world_to_clip
+from sdtool.geometry.ccm import canonical_coordinates
+from sdtool.geometry.meshes import connected_parts, triangle_areas
+from sdtool.rendering.raster import antialias, interpolate, rasterize
+from sdtool.rendering.volume import render_grid
 from sdtool.shapes.density import SHARPNESS, DensityShape
 from sdtool.shapes.dmtet import DMTetShape, normals
 

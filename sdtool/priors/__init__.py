@@ -1,1 +1,1 @@
-"""Base priors (any diffusers folder), the aligned geometric prior, and their training."""
+"""Base priors (any diffusers folder) and the aligned geometric prior: one contract, loading, sampling."""

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from diffusers.utils import logging
 
-from sdtool.files import write_json, write_text
+from sdtool.io.files import write_json, write_text
 from sdtool.priors.prior import Prior, words
 from sdtool.priors.text import fresh_text_encoder, save_text_encoder
 

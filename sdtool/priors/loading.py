@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 
-from sdtool.cameras import ViewRange, view_range
 from sdtool.errors import InputError, SdtoolError
-from sdtool.files import read_json
+from sdtool.geometry.cameras import ViewRange, view_range
+from sdtool.io.files import read_json
 from sdtool.priors.fresh import CARD
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import load_text_encoder

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from sdtool.files import write_json, write_text
+from sdtool.io.files import write_json, write_text
 from sdtool.priors.loading import AGP_CARD
 from sdtool.priors.prior import Prior
 

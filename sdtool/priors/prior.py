@@ -64,7 +64,7 @@ class Prior(nn.Module):
 
     @property
     def takes_maps(self) -> bool:
-        """True if its images are maps of four channels, the last of them coverage (`sdtool.ccm`)."""
+        """True if its images are maps of four channels, the last of them coverage (`sdtool.geometry.ccm`)."""
         if self.is_latent:
             return getattr(self.vae.config, "in_channels", 3) == 4
         return self.channels == 4

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from sdtool.files import atomic_path
+from sdtool.io.files import atomic_path
 from sdtool.priors.prior import Prior
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.accessories import Spot, worn
 from sdtool.toyverse.limbs import belly, eyes
 from sdtool.toyverse.primitives import ellipsoid, lathe, move, paint, pair, rotate, scale, tube

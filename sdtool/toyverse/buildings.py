@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sdtool.cameras import rotate_y
-from sdtool.meshes import Mesh
+from sdtool.geometry.cameras import rotate_y
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.accessories import flag_cloth
 from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, pair, rotate, slab, tube
 from sdtool.toyverse.words import COLOURS, GLASS, WHITE, WOOD, Look, dark, is_dark, pale, vary

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdtool.errors import UsageError
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse import (
     animals,
     birds,

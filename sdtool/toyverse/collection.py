@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.files import atomic_path
-from sdtool.glb import write_glb
-from sdtool.meshes import Mesh, srgb_to_linear
+from sdtool.geometry.meshes import Mesh, srgb_to_linear
+from sdtool.io.files import atomic_path
+from sdtool.meshfiles import write_glb
 from sdtool.toyverse.toys import ToyObject
 
 SHARD = 5000  # objects in one metadata shard and one folder of GLBs

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.primitives import ellipsoid, lathe, move, paint, ring, tube
 from sdtool.toyverse.words import COLOURS, WHITE, WOOD, Look, dark, pale
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.accessories import LEAF
 from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, pair, rotate, skin, tube
 from sdtool.toyverse.words import COLOURS, WHITE, Look, dark, is_dark, pale, vary

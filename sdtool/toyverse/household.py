@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.primitives import ellipsoid, lathe, tube
 from sdtool.toyverse.words import BLACK, Look, dark, is_dark, pale
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sdtool.cameras import rotate_y
-from sdtool.clean import submesh
-from sdtool.meshes import Mesh, connected_parts, merge, triangle_areas
+from sdtool.geometry.cameras import rotate_y
+from sdtool.geometry.cleaning import submesh
+from sdtool.geometry.meshes import Mesh, connected_parts, merge, triangle_areas
 from sdtool.toyverse.catalogue import CATEGORIES
 
 KINDS = {

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sdtool.meshes import Mesh, vertex_normals
+from sdtool.geometry.meshes import Mesh, vertex_normals
 from sdtool.toyverse.words import GOLD, METAL, PALE_GLASS, STONE, WOOD
 
 # What a material looks like when nobody painted it: (the word for its colour, the colour).

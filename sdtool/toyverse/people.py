@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.accessories import Spot, crown, worn
 from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, paint, pair, rotate, tube
 from sdtool.toyverse.words import BLACK, GLASS, GOLD, METAL, WHITE, Look, dark, is_dark, pale

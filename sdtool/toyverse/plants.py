@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.accessories import Spot, worn
 from sdtool.toyverse.primitives import ellipsoid, lathe, move, pair, rotate, tube
 from sdtool.toyverse.words import BEAK, COLOURS, WHITE, WOOD, Look, dark, pale, vary

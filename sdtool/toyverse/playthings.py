@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.accessories import Spot, worn
 from sdtool.toyverse.limbs import eyes, nose
 from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, paint, pair, ring, rotate, tube

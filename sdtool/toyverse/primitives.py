@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 
 Vector = tuple[float, float, float]
 

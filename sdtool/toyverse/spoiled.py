@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh, merge
+from sdtool.geometry.meshes import Mesh, merge
 from sdtool.toyverse.annotation import Flaw
 from sdtool.toyverse.primitives import box, move, rotate
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, pair, ring, rotate, slab, tube
 from sdtool.toyverse.words import GOLD, METAL, WOOD, Look, dark, pale
 

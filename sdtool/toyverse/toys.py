@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.meshes import Mesh, merge
+from sdtool.geometry.meshes import Mesh, merge
 from sdtool.toyverse.accessories import EXTRAS
 from sdtool.toyverse.annotation import annotate
 from sdtool.toyverse.catalogue import CATEGORIES, choose

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, pair, ring, rotate, slab, tube
 from sdtool.toyverse.vehicles import LIGHT, TAIL_LIGHT, suitcase, wheels
 from sdtool.toyverse.words import BLACK, GLASS, METAL, WHITE, Look, dark, is_dark, pale

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdtool.meshes import Mesh
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.primitives import (
     box,
     ellipsoid,

@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sdtool.artifacts import DONE
 from sdtool.errors import ObjectError
-from sdtool.exported import is_ours
-from sdtool.glb import load_mesh, write_glb
-from sdtool.glb.tree import DRACO, INSTANCING, MESHOPT, VISIBILITY, GlbTree
-from sdtool.limits import Limits
-from sdtool.meshes import Mesh
+from sdtool.exporting.model_files import is_ours
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.stage_record import DONE
+from sdtool.meshfiles import load_mesh, write_glb
+from sdtool.meshfiles.gltf_tree import DRACO, INSTANCING, MESHOPT, VISIBILITY, GlbTree
+from sdtool.meshfiles.limits import Limits
 
 # What the page's loader draws wrongly or not at all; such a file is written anew, as plain triangles.
 BEYOND_THE_PAGE = {DRACO, INSTANCING, VISIBILITY, *MESHOPT}
@@ -71,9 +71,9 @@ def _file(path: Path, name: str) -> Subject:
 
 def _run(run: Path) -> Subject:
     """A finished lift: RUN/model.glb if that is newer than the lift, else its vertex colours."""
-    from sdtool.ccm import to_canonical
-    from sdtool.clean import clean
-    from sdtool.lifted import read_lift
+    from sdtool.geometry.ccm import to_canonical
+    from sdtool.geometry.cleaning import clean
+    from sdtool.lifting.lift_files import read_lift
 
     lifted = read_lift(run)
     name = run.resolve().name

@@ -1,1 +1,0 @@
-"""From a fine mesh and its material to a mesh of few faces with textures."""

@@ -1,0 +1,178 @@
+"""Checks of what sdtool can do without: accelerators, optional packages, larger models."""
+
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+from sdtool.captioning.cap3d import BLIP, CLIP
+from sdtool.doctor.check import Absent, Check, expect
+from sdtool.doctor.core import grid_point, triangle_seen
+
+OTHER_TORCH = (
+    "pip install --force-reinstall torch  # or as pytorch.org/get-started says for your GPU"
+)
+DRIVER = "install the driver of the GPU, or run where one is"
+FROM_REPOSITORY = (
+    "pip install --no-build-isolation git+https://github.com/{}  # needs a CUDA toolkit"
+)
+DOWNLOAD = (
+    "hf download {0} --include '{1}.json' --include '{1}.txt' --include '{1}.safetensors' "
+    "--exclude '*.fp16.*' --exclude '*non_ema*'"
+)
+
+
+def _accelerator():
+    """The torch device of an accelerator; Absent with the reason if there is none."""
+    import torch
+
+    if torch.accelerator.is_available():
+        return torch.accelerator.current_accelerator()
+    if torch.version.cuda is None:
+        why = f"torch {torch.__version__} is built without CUDA, and finds no other accelerator"
+        raise Absent(why, OTHER_TORCH)
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        raise Absent(str(error).splitlines()[0], DRIVER) from None
+    raise Absent("torch finds no accelerator", DRIVER)
+
+
+def _gpu() -> str:
+    import torch
+
+    kind = _accelerator().type
+    count = torch.accelerator.device_count()
+    a = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+    for index in range(count):
+        square = (a.to(f"{kind}:{index}") @ a.to(f"{kind}:{index}")).cpu()
+        expect(torch.allclose(square, a @ a, rtol=1e-2), f"{kind}:{index} multiplies wrongly")
+    return f"a product of matrices on each of {count} {kind}"
+
+
+def _nvdiffrast() -> str:
+    from sdtool.rendering import nvdiffrast_backend
+
+    device = _accelerator()
+    nvdiffrast_backend.check(str(device))
+    seen, expected = triangle_seen(device), triangle_seen("cpu")
+    expect(seen == expected, f"it sees {seen} pixels of a triangle, numba {expected}")
+    return f"a triangle with gradients on {device}, as numba sees it"
+
+
+def _ray() -> str:
+    from sdtool.runtime.engine_ray import map_on_ray
+
+    found = dict(map_on_ray(abs, [-1], workers=1, timeout=1, recycle=0, memory=0, on_gpus=False))
+    expect(found == {-1: 1}, f"its worker answers: {found[-1]}")
+    return "a worker answered"
+
+
+def _init() -> str:
+    import numpy as np
+    from trimesh.creation import box
+
+    from sdtool.geometry.meshes import Mesh
+    from sdtool.lifting.initial import initial_sdf
+    from sdtool.meshfiles import write_glb
+
+    solid = box()
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_glb(
+            Path(folder, "box.glb"), Mesh(np.float32(solid.vertices), np.int32(solid.faces))
+        )
+        centre = float(initial_sdf(str(path), 4, 1.0)[2, 2, 2])
+    expect(abs(centre + 0.5) < 1e-4, f"a unit box's centre is {centre:.3f} from it, not -0.5")
+    return "the distance to a box"
+
+
+def _decoder(name: str) -> str:
+    import numpy as np
+
+    from sdtool.meshfiles import read_glb
+
+    with resources.as_file(resources.files("sdtool") / "doctor" / f"{name}.glb") as path:
+        mesh = read_glb(path)
+    low, high = mesh.bounds()
+    right = len(mesh.t_pos_idx) == 4 and np.allclose([low, high], [[0, 0, 0], [1, 2, 3]], atol=0.01)
+    expect(right, "a compressed tetrahedron came back as something else")
+    return "a compressed tetrahedron decoded"
+
+
+def _objaverse() -> str:
+    from sdtool.filtering.fetching import choose_origin
+
+    return f"{choose_origin(None).name} is there; its server was not asked"
+
+
+def _tensorboard() -> str:
+    from sdtool.training.tensorboard import open_board
+
+    with tempfile.TemporaryDirectory() as folder:
+        open_board(Path(folder), 0)({"step": 1, "loss": 0.5})
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+    expect(size > 0, "it wrote nothing")
+    return f"a point of a curve, {size} bytes"
+
+
+def _in_cache(weights: dict[str, tuple[str, ...]]) -> str:
+    """The hub cache holds these files of these models, none of them cut off."""
+    from huggingface_hub import constants, try_to_load_from_cache
+    from safetensors import safe_open
+
+    count = 0
+    for model, names in weights.items():
+        for name in names:
+            path = try_to_load_from_cache(model, name)
+            if not isinstance(path, str):
+                why = (
+                    "this machine is offline"
+                    if constants.HF_HUB_OFFLINE
+                    else "sdtool would fetch it when needed"
+                )
+                files = "*/*" if "/" in name else "*"
+                cure = " && ".join(DOWNLOAD.format(model, files) for model in weights)
+                raise Absent(f"{model} is not in the hub cache; {why}", cure)
+            with safe_open(path, framework="numpy") as file:
+                count += len(file.keys())
+    return f"{count} tensors in the hub cache"
+
+
+def _stable_diffusion() -> str:
+    from sdtool.priors.loading import SD21_BASE
+
+    parts = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
+    return _in_cache({SD21_BASE: tuple(f"{part}.safetensors" for part in parts)})
+
+
+def _captioner() -> str:
+    return _in_cache({BLIP: ("model.safetensors",), CLIP: ("model.safetensors",)})
+
+
+def _extra(name: str, run, module: str) -> Check:
+    return Check(name, run, module=module, cure=f"pip install 'sdtool[{name}]'")
+
+
+OPTIONAL = (
+    Check("gpu", _gpu),
+    Check(
+        "nvdiffrast",
+        _nvdiffrast,
+        module="nvdiffrast",
+        cure=FROM_REPOSITORY.format("NVlabs/nvdiffrast"),
+    ),
+    Check(
+        "tinycudann",
+        lambda: grid_point("tinycudann", _accelerator()),
+        module="tinycudann",
+        cure=FROM_REPOSITORY.format("NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"),
+    ),
+    _extra("ray", _ray, "ray"),
+    _extra("init", _init, "igl"),
+    _extra("draco", lambda: _decoder("draco"), "DracoPy"),
+    _extra("meshopt", lambda: _decoder("meshopt"), "meshopt"),
+    _extra("objaverse", _objaverse, "objaverse"),
+    _extra("tensorboard", _tensorboard, "tensorboard"),
+    Check("stable-diffusion", _stable_diffusion),
+    Check("captioner", _captioner),
+)
+"""Each may be missing; what was not asked for is no failure."""

@@ -1,0 +1,100 @@
+"""The files of an exported object: GLB, OBJ with its material and images, PLY.
+
+The same object gives the same bytes. Every file tells by its first bytes that sdtool wrote it.
+"""
+
+import re
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from sdtool import __version__
+from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.surfaces import TexturedMesh
+from sdtool.io.images import png_bytes
+from sdtool.meshfiles import write_glb, write_textured_glb
+
+GENERATOR = f"sdtool {__version__}"
+MARKS = {
+    ".glb": rb'^glTF.{16}\{"asset":\{"version":"2.0","generator":"sdtool ',
+    ".obj": rb"^# sdtool ",
+    ".mtl": rb"^# sdtool ",
+    ".ply": rb"^ply\n[^\n]*\ncomment sdtool ",
+    ".png": rb"^\x89PNG.{29}....tEXtSoftware\x00sdtool ",
+}
+
+
+def is_ours(data: bytes, suffix: str) -> bool:
+    """True if a file with such an ending begins as one that sdtool exports, of any version."""
+    return re.match(MARKS[suffix.lower()], data, re.DOTALL) is not None
+
+
+def encode(
+    model: Mesh | TexturedMesh, path: Path, title: str, extras: dict[str, Any]
+) -> dict[Path, bytes]:
+    """The files that `path` (.glb, .obj or .ply) needs, itself last; PLY takes a Mesh only.
+
+    extras: for a GLB's `asset.extras`.
+    """
+    suffix, said = path.suffix.lower(), " ".join(f"{GENERATOR}: {title}".split())
+    if suffix == ".glb":
+        return {path: _glb(model, title, extras)}
+    if suffix == ".obj" and isinstance(model, TexturedMesh):
+        return _textured_obj(model, path, said)
+    import trimesh
+    from trimesh.exchange import obj, ply
+
+    colors = np.rint(np.clip(model.v_color, 0, 1) * 255).astype(np.uint8)
+    made = trimesh.Trimesh(model.v_pos, model.t_pos_idx, vertex_colors=colors, process=False)
+    if suffix == ".obj":
+        return {path: obj.export_obj(made, header=said).encode()}
+    intro, rest = ply.export_ply(made, vertex_normal=False).split(b"\n", 1)
+    kind, rest = rest.split(b"\n", 1)
+    return {path: b"\n".join([intro, kind, f"comment {said}".encode(), rest])}
+
+
+def _glb(model: Mesh | TexturedMesh, title: str, extras: dict[str, Any]) -> bytes:
+    write = write_textured_glb if isinstance(model, TexturedMesh) else write_glb
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.glb"
+        write(path, model, name=title, extras=extras, generator=GENERATOR)
+        return path.read_bytes()
+
+
+def _textured_obj(model: TexturedMesh, path: Path, said: str) -> dict[Path, bytes]:
+    """Images, material with the PBR words that Blender and others read, and geometry.
+
+    Positions and normals are written once for each point of the surface, so that it stays closed.
+    """
+    textures = model.textures
+    images = {
+        "color": textures.base_color,
+        "roughness": textures.metallic_roughness[..., 1],
+        "metallic": textures.metallic_roughness[..., 2],
+        "normal": textures.normal,
+    }
+    names = {kind: f"{path.stem}-{kind}.png" for kind in images}
+    files = {
+        path.with_name(names[kind]): png_bytes(image, Software=said.partition(":")[0])
+        for kind, image in images.items()
+    }
+    words = {"map_Kd": "color", "map_Pr": "roughness", "map_Pm": "metallic", "norm": "normal"}
+    lines = [f"# {said}", "newmtl baked", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "Pr 1", "Pm 1"]
+    lines += [f"{word} {names[kind]}" for word, kind in words.items()]
+    material = path.with_suffix(".mtl")
+    files[material] = ("\n".join(lines) + "\n").encode()
+
+    used, first = np.unique(model.origin, return_index=True)
+    point = np.searchsorted(used, model.origin)[model.t_pos_idx]
+    corners = np.stack([point, model.t_pos_idx, point], axis=-1).reshape(-1, 9) + 1
+    text = StringIO()
+    text.write(f"# {said}\nmtllib {material.name}\n")
+    np.savetxt(text, model.v_pos[first], "v %.7g %.7g %.7g")
+    np.savetxt(text, np.stack([model.v_uv[:, 0], 1 - model.v_uv[:, 1]], axis=1), "vt %.6f %.6f")
+    np.savetxt(text, model.v_normal[first], "vn %.5f %.5f %.5f")
+    text.write("usemtl baked\n")
+    np.savetxt(text, corners, "f %d/%d/%d %d/%d/%d %d/%d/%d")
+    return files | {path: text.getvalue().encode()}

@@ -1,0 +1,59 @@
+"""Canonical coordinate maps (paper, section 3.1): normalisation, the four-channel latent form, and back.
+
+The functions work on numpy arrays and torch tensors alike (plain operators only), except where said.
+A *map* has four channels: 0–2 are (2·value − 1)·coverage, 3 is 2·coverage − 1; the background is
+(0, 0, 0, −1). The value is a canonical coordinate here; the same form holds colours and normals.
+"""
+
+import numpy as np
+
+from sdtool.geometry.meshes import Mesh
+
+
+def to_canonical(mesh: Mesh) -> Mesh:
+    """Centre the tight bounding box at the origin; scale uniformly so that its longest side is 1."""
+    low, high = mesh.bounds().astype(np.float64)
+    v_pos = np.empty_like(mesh.v_pos)
+    np.subtract(mesh.v_pos, (low + high) / 2, out=v_pos, casting="same_kind")  # in float64
+    v_pos /= (high - low).max()
+    return mesh.with_positions(v_pos)
+
+
+def canonical_coordinates(points, low, high):
+    """Positions (..., 3) → canonical coordinates in [0, 1], each axis on its own (anisotropic).
+
+    low, high: (3,) box corners. A flat axis (no extent) maps to 0.5 at its plane.
+    """
+    extent = high - low
+    flat = extent < 1e-6
+    return (points - low + 0.5 * flat) / (extent + flat)
+
+
+def positions(coordinates, low, high):
+    """The inverse of `canonical_coordinates` (for axes that have an extent)."""
+    return low + coordinates * (high - low)
+
+
+def encode_map(value, coverage):
+    """value (..., 3) in [0, 1] (not premultiplied), coverage (..., 1) in [0, 1] → map (..., 4)."""
+    color = (2 * value - 1) * coverage
+    alpha = 2 * coverage - 1
+    if isinstance(color, np.ndarray):
+        return np.concatenate([color, alpha], axis=-1)
+    import torch
+
+    return torch.cat([color, alpha], dim=-1)
+
+
+def decode_map(image):
+    """Map (..., 4) → value (..., 3) in [0, 1] and coverage (..., 1) in [0, 1]; value 0.5 where empty."""
+    coverage = (image[..., 3:] + 1) / 2
+    coverage = coverage.clip(0, 1)
+    value = (image[..., :3] / coverage.clip(1e-3, None) + 1) / 2
+    return value.clip(0, 1), coverage
+
+
+def downsample(image: np.ndarray, factor: int) -> np.ndarray:
+    """Average (N, H, W, C) over factor×factor blocks. Maps are premultiplied, so this is exact."""
+    n, h, w, c = image.shape
+    return image.reshape(n, h // factor, factor, w // factor, factor, c).mean(axis=(2, 4))

@@ -1,0 +1,88 @@
+"""Cleaning a mesh: what draws nothing, or draws the same thing twice, goes; so do crumbs and holes."""
+
+import numpy as np
+
+from sdtool.geometry.meshes import Mesh, connected_parts, triangle_areas
+
+NO_AREA = 1e-12  # of the squared longest side: rounding in float32
+
+
+def clean(mesh: Mesh) -> Mesh:
+    """Drop faces without area, repeated faces and unused vertices; the order of the rest is kept.
+
+    A face is repeated if an earlier one has the same three vertices in the same sense of turning.
+    An area counts as none below `NO_AREA` of the squared longest side.
+    """
+    faces = mesh.t_pos_idx
+    low, high = mesh.bounds().astype(np.float64)
+    area = triangle_areas(mesh.v_pos.astype(np.float64), faces)
+    faces = faces[area > NO_AREA * (high - low).max() ** 2]
+    start = np.argmin(faces, axis=1)[:, None]  # the same turn, begun at the lowest vertex
+    turned = np.take_along_axis(faces, (start + np.arange(3)) % 3, axis=1)
+    _, first = np.unique(turned, axis=0, return_index=True)
+    return submesh(mesh, faces[np.sort(first)])
+
+
+CRUMB = 0.01  # of the largest part's area: smaller parts are left over, not meant
+
+
+def largest_parts(mesh: Mesh, count: int = 0) -> Mesh:
+    """The `count` connected parts of largest area; 0: all but crumbs. The order of faces is kept.
+
+    Faces that share a vertex, by its number, are connected.
+    """
+    faces = mesh.t_pos_idx
+    part = connected_parts(faces, len(mesh.v_pos))[1][faces[:, 0]]
+    area = np.bincount(part, triangle_areas(mesh.v_pos.astype(np.float64), faces))
+    if count:
+        kept = np.argsort(-area, kind="stable")[:count]
+    else:
+        kept = np.nonzero(area >= CRUMB * area.max())[0]
+    chosen = np.isin(part, kept)
+    return mesh if chosen.all() else submesh(mesh, faces[chosen])
+
+
+def fill_holes(mesh: Mesh) -> Mesh:
+    """Close every hole by a fan around the middle of its border; new vertices take mean colours.
+
+    A border is a closed walk along edges that one face has. The fan turns as its neighbours do.
+    """
+    v_pos, v_color, faces = [mesh.v_pos], [mesh.v_color], [mesh.t_pos_idx]
+    for number, border in enumerate(_borders(mesh.t_pos_idx), start=len(mesh.v_pos)):
+        v_pos.append(mesh.v_pos[border].mean(axis=0, keepdims=True))
+        if mesh.v_color is not None:
+            v_color.append(mesh.v_color[border].mean(axis=0, keepdims=True))
+        middle = np.full(len(border), number)
+        faces.append(np.stack([border, np.roll(border, -1), middle], axis=1).astype(np.int32))
+    color = None if mesh.v_color is None else np.concatenate(v_color)
+    return Mesh(np.concatenate(v_pos), np.concatenate(faces), color)
+
+
+def _borders(faces: np.ndarray) -> list[np.ndarray]:
+    """The vertices around each hole, in the turn of the faces that would fill it."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    keys = edges.astype(np.int64) @ [1 << 32, 1]
+    back = edges.astype(np.int64) @ [1, 1 << 32]
+    free = np.sort(back[~np.isin(back, keys)])  # the missing opposite of an edge
+    leaving: dict[int, list[int]] = {}
+    for key in free[::-1].tolist():
+        leaving.setdefault(key >> 32, []).append(key & 0xFFFFFFFF)
+    found = []
+    for first in sorted(leaving):
+        while leaving[first]:
+            walk = [first]
+            while (ways := leaving.get(walk[-1])) and (len(walk) == 1 or walk[-1] != first):
+                walk.append(ways.pop())
+            if walk[-1] == first and len(walk) > 3:
+                found.append(np.array(walk[:-1]))
+    return found
+
+
+def submesh(mesh: Mesh, faces: np.ndarray) -> Mesh:
+    """The mesh of some of its faces, without unused vertices."""
+    used, renumbered = np.unique(faces, return_inverse=True)
+    return Mesh(
+        mesh.v_pos[used],
+        renumbered.reshape(-1, 3).astype(np.int32),
+        None if mesh.v_color is None else mesh.v_color[used],
+    )

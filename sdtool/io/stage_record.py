@@ -1,0 +1,266 @@
+"""What stages hand each other: the stage record, and digests of inputs.
+
+A stage writes one directory. `stage.json` is written last and marks it done; while the stage runs,
+`stage.partial.json` holds the same parameters, so that an interrupted run is continued by the same
+command and never mixed with another one.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdtool import __version__
+from sdtool.errors import InputError, UsageError
+from sdtool.io.files import append_jsonl, plain, read_json, write_json
+
+DONE, PARTIAL = "stage.json", "stage.partial.json"
+FAILURES, LOG = "failures.jsonl", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage function returns: the path that goes to stdout, and facts for `--json`.
+
+    `failed` > 0 makes the exit code 3 (done, but some objects failed).
+    """
+
+    path: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a stage function returns that answers a question instead of writing files.
+
+    facts: for `--json`. show: prints them for people, on stdout. complaint: why the answer is bad, as a
+    sentence for stderr; then the exit code is 1.
+    """
+
+    facts: dict[str, Any]
+    show: Callable[[], None]
+    complaint: str = ""
+
+
+# Digests
+
+
+def digest(path: str | Path, leave_out: Path | None = None) -> str:
+    """A short SHA-256 of an input: a file's bytes, a stage directory's record (or those of its ranks),
+    or names and sizes.
+
+    Hashing names and sizes keeps a folder of 100,000 objects cheap to recognise. What lies in the
+    folder `leave_out` does not count: results may be written below what they were made from.
+    """
+    path = Path(path)
+    sha = hashlib.sha256()
+    if path.is_file():
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                sha.update(block)
+    elif (path / DONE).is_file():
+        sha.update((path / DONE).read_bytes())
+    elif records := sorted(path.glob(f"rank-*/{DONE}")):
+        for record in records:
+            sha.update(record.read_bytes())
+    elif path.is_dir():
+        skipped = leave_out.resolve() if leave_out else None
+        for item in sorted(p for p in path.rglob("*") if p.is_file()):
+            if skipped and skipped in item.resolve().parents:
+                continue
+            sha.update(os.fsencode(f"{item.relative_to(path)}\0{item.stat().st_size}\n"))
+    else:
+        raise InputError(f"{path} does not exist")
+    return sha.hexdigest()[:16]
+
+
+# The stage record
+
+
+class StageRecord:
+    """The life of one stage directory; made by `begin`, closed by `finish`."""
+
+    def __init__(
+        self,
+        out: Path,
+        head: dict[str, Any],
+        done: dict[str, Any] | None,
+        resumed: bool,
+        replaced: Iterable[str] | None = None,
+    ):
+        self.out, self.head, self.resumed = out, head, resumed
+        self._done, self._replaced = done, replaced
+
+    @property
+    def is_done(self) -> bool:
+        """True when the same command has already finished here."""
+        return self._done is not None
+
+    def result(self, path: Path | None = None) -> Result:
+        """The Result of a finished stage, as recorded."""
+        assert self._done is not None
+        counts = self._done.get("counts", {})
+        summary = {"counts": counts, "outputs": self._done.get("outputs", []), "reused": True}
+        return Result(path or self.out, summary, failed=counts.get("failed", 0))
+
+    def clear(self) -> None:
+        """Remove what the overwritten run made; nothing if none waits to be removed."""
+        if self._replaced is None:
+            return
+        if (self.out / DONE).is_file():  # killed from here on, it is an unfinished run
+            os.replace(self.out / DONE, self.out / PARTIAL)
+        for name in self._replaced:
+            _remove_inside(self.out, name)
+        _sweep(self.out)
+        write_json(self.out / PARTIAL, self.head)
+        self._replaced = None
+
+    def fail(self, item: str, reason: str, message: str) -> None:
+        """Note one object that could not be used, in `failures.jsonl`."""
+        line = {"uid": item, "reason": reason, "message": message}
+        append_jsonl(self.out / FAILURES, line)
+
+    def finish(self, *, counts: dict[str, int], outputs: Iterable[str | Path]) -> Result:
+        """Write `stage.json` (the done-marker) and return the stage's Result for its directory."""
+        names = [str(output) for output in outputs]
+        write_json(self.out / DONE, {**self.head, "counts": counts, "outputs": names})
+        (self.out / PARTIAL).unlink(missing_ok=True)
+        return Result(self.out, {"counts": counts, "outputs": names}, counts.get("failed", 0))
+
+
+def begin(
+    out: str | Path,
+    stage: str,
+    *,
+    params: dict[str, Any],
+    inputs: dict[str, str | Path | None] | None = None,
+    overwrite: bool = False,
+    owned: Iterable[str] = (),
+    patient: bool = False,
+) -> StageRecord:
+    """Open the stage directory `out`.
+
+    params: everything that changes the result (the seed too). inputs: name → file or directory.
+    The record `is_done` if the same command finished here before; it is `resumed` if the same
+    command was interrupted here. UsageError if `out` holds something else.
+
+    overwrite: remove what the same stage made here, and nothing else: what its record lists as
+    outputs; of an unfinished run, what matches the patterns `owned`, relative to `out`; of both the
+    record itself, `failures.jsonl`, `log.jsonl` and checkpoints. What others put beside that stays,
+    and links are not followed. patient: this waits until the stage, sure of its inputs, calls
+    `clear()` on the record; it must do so before it writes.
+    """
+    out = Path(out)
+    given = {key: Path(path) for key, path in (inputs or {}).items() if path}
+    for key, path in given.items():
+        if out.resolve() in (path.resolve(), *path.resolve().parents):
+            raise UsageError(f"--out {out} holds the input {key} ({path}); choose another --out")
+    found = {k: {"path": str(p), "digest": digest(p, leave_out=out)} for k, p in given.items()}
+    head = {
+        "stage": stage,
+        "sdtool": __version__,
+        "params": json.loads(json.dumps(params, default=plain)),
+        "inputs": found,
+    }
+    if not out.is_dir() and (out.exists() or out.is_symlink()):
+        kind = "a file" if out.exists() else "a link to nothing"
+        raise UsageError(f"--out {out} is {kind}; name a directory")
+    marks = [m for m in (out / DONE, out / PARTIAL) if m.is_file()]
+    if not marks and out.is_dir() and any(not _TEMPORARY.match(p.name) for p in out.iterdir()):
+        raise UsageError(f"{out} is not empty and sdtool did not write it; choose another --out")
+    if marks and [p.name for p in out.iterdir()] == [PARTIAL]:
+        marks = []  # a command that failed before it made anything binds nobody
+    if marks:
+        other = read_json(marks[0])
+        author = other.get("stage") if isinstance(other, dict) else "something else"
+        if author != stage:
+            raise UsageError(f"{out} was written by {author}; choose another --out")
+        if overwrite:
+            made = other.get("outputs")
+            made = [name for name in made if isinstance(name, str)] if type(made) is list else []
+            if marks[0].name == PARTIAL:
+                made += [str(p.relative_to(out)) for pattern in owned for p in out.glob(pattern)]
+            made += [FAILURES, LOG, *(p.name for p in out.glob("checkpoint*.safetensors"))]
+            record = StageRecord(out, head, None, resumed=False, replaced=made)
+            if not patient:
+                record.clear()
+            return record
+        difference = _difference(other, head)
+        if difference:
+            raise UsageError(
+                f"{out} was made differently ({difference}); "
+                "choose another --out or add --overwrite"
+            )
+        done = other if marks[0].name == DONE else None
+        if done is None:
+            _sweep(out)
+        return StageRecord(out, head, done, resumed=done is None)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / PARTIAL, head)
+    return StageRecord(out, head, None, resumed=False)
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The first thing in which two records of a stage differ, in words; empty if they agree."""
+    before, now = (dict(_leaves(head.get("params", {}))) for head in (old, new))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            return f"{key}: {before.get(key)} there, {now.get(key)} now"
+    for key in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
+        there, here = old.get("inputs", {}).get(key), new["inputs"].get(key)
+        if (there or {}).get("digest") != (here or {}).get("digest"):
+            return f"its input {key} has changed"
+    return ""
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The plain values in nested tables, with their places: ("settings.coarse.steps", 400)."""
+    if not isinstance(value, dict | list) or not value:
+        yield name, value
+        return
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in pairs:
+        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+            key = inner["name"]
+        yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+
+
+def _remove_inside(out: Path, name: str) -> None:
+    """Remove a file or folder that a record names, if it lies in `out` and behind no link."""
+    path = out / name  # `name` if that is absolute
+    if not path.is_relative_to(out) or path == out or ".." in path.relative_to(out).parts:
+        return
+    folders = path.relative_to(out).parents
+    if any((out / folder).is_symlink() for folder in list(folders)[:-1]):  # the last is `out`
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\..+)?$")  # the names that `atomic_path` gives
+
+
+def _sweep(out: Path) -> None:
+    """Remove the temporary files of processes that were killed."""
+    for path in out.rglob(".*.tmp*"):
+        match = _TEMPORARY.match(path.name)
+        if match and (int(match[1]) == os.getpid() or not _runs(int(match[1]))):
+            path.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,6 @@
+"""Meshes in files: GLB by our own reader and writer, a few older formats through trimesh."""
+
+from sdtool.meshfiles.reading import load_mesh, read_glb
+from sdtool.meshfiles.writing import write_glb, write_textured_glb
+
+__all__ = ["load_mesh", "read_glb", "write_glb", "write_textured_glb"]

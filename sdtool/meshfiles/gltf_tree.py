@@ -1,0 +1,178 @@
+"""The GLB container: its JSON tree, looked up without ever trusting it, and its binary chunk.
+
+What is wrong is an ObjectError with a named reason; nothing is read that was not checked.
+"""
+
+import json
+import mmap
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdtool.errors import ObjectError
+from sdtool.meshfiles.limits import Limits
+
+# Extensions that change materials, textures, lights, sound or behaviour, and no triangle.
+HARMLESS = {
+    "KHR_animation_pointer", "KHR_interactivity", "KHR_lights_punctual", "KHR_mesh_quantization",
+    "KHR_node_hoverability", "KHR_node_selectability", "KHR_texture_basisu",
+    "KHR_texture_transform", "KHR_xmp", "KHR_xmp_json_ld", "EXT_lights_ies",
+    "EXT_lights_image_based", "EXT_texture_astc", "EXT_texture_avif", "EXT_texture_webp",
+    "MSFT_texture_dds",
+}  # fmt: skip
+HARMLESS_PREFIX = "KHR_materials_"
+DRACO = "KHR_draco_mesh_compression"
+MESHOPT = ("KHR_meshopt_compression", "EXT_meshopt_compression")
+INSTANCING = "EXT_mesh_gpu_instancing"
+VISIBILITY = "KHR_node_visibility"
+UNDERSTOOD = {*HARMLESS, *MESHOPT, DRACO, INSTANCING, VISIBILITY}
+
+# What a JSON tree of other types, or of another depth, than glTF's may trip in its readers.
+MISTYPED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
+
+
+class GlbTree:
+    """One opened GLB: `tree` is its JSON object, `chunk` its binary chunk, (N,) uint8, mapped."""
+
+    def __init__(self, path: str | Path, limits: Limits):
+        self.path, self.limits = Path(path), limits
+        self.tree, self.chunk = self._split(self._map())
+        self.required = {str(name) for name in self.items(self.tree, "extensionsRequired")}
+        for name in sorted(self.required - UNDERSTOOD):
+            if not name.startswith(HARMLESS_PREFIX):
+                raise ObjectError(
+                    "unsupported-extension",
+                    f"{self.path} requires the glTF extension {name[:99]}, which sdtool cannot "
+                    "read; export it without",
+                )
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What the file's author says of it in `asset.extras`; {} if nothing."""
+        asset = self.tree.get("asset")
+        extras = asset.get("extras") if isinstance(asset, dict) else None
+        return extras if isinstance(extras, dict) else {}
+
+    # The container
+
+    def _map(self) -> np.ndarray:
+        try:
+            size = self.path.stat().st_size
+            if size > self.limits.file_bytes:
+                raise self.too_large(f"{size} bytes", f"{self.limits.file_bytes}")
+            with open(self.path, "rb") as opened:
+                if size == 0:
+                    raise self.corrupt("the file is empty")
+                return np.frombuffer(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ), "u1")
+        except FileNotFoundError:
+            raise ObjectError("missing-file", f"{self.path} does not exist") from None
+        except (OSError, ValueError) as error:
+            raise ObjectError("unreadable-file", f"{self.path} cannot be read ({error})") from None
+
+    def _split(self, data: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+        """The JSON tree and the bytes of the binary chunk (empty if there is none)."""
+        size = len(data)
+        if size < 20 or data[:4].tobytes() != b"glTF":
+            raise self.corrupt("it does not begin as a GLB file does")
+        version, total = struct.unpack("<II", data[4:12].tobytes())
+        if version != 2:
+            raise ObjectError(
+                "unsupported-version", f"{self.path} is glTF {version}; convert it to glTF 2.0"
+            )
+        if total > size:
+            raise self.corrupt(f"it ends after {size} of {total} bytes")
+        chunks: list[tuple[bytes, np.ndarray]] = []
+        start = 12
+        while start + 8 <= total and len(chunks) < 2:  # chunks after the second are extensions'
+            length, kind = struct.unpack("<I4s", data[start : start + 8].tobytes())
+            if start + 8 + length > total:
+                raise self.corrupt("a chunk is longer than the file")
+            chunks.append((kind, data[start + 8 : start + 8 + length]))
+            start += 8 + length + (-length % 4)
+        if not chunks or chunks[0][0] != b"JSON":
+            raise self.corrupt("it does not start with a JSON chunk")
+        text = chunks[0][1]
+        if len(text) > self.limits.json_bytes:
+            raise self.too_large(f"{len(text)} bytes of JSON", f"{self.limits.json_bytes}")
+        try:
+            tree = json.loads(text.tobytes())
+        except (ValueError, RecursionError) as error:
+            raise self.corrupt(f"its JSON cannot be read ({error})") from None
+        if not isinstance(tree, dict):
+            raise self.corrupt("its JSON is not an object")
+        has_binary = len(chunks) > 1 and chunks[1][0] == b"BIN\0"
+        return tree, chunks[1][1] if has_binary else np.empty(0, np.uint8)
+
+    # Errors
+
+    def corrupt(self, what: str) -> ObjectError:
+        """The error for a file that contradicts the glTF specification or itself."""
+        return ObjectError("corrupt-file", f"{self.path} is damaged: {what}")
+
+    def too_large(self, what: str, limit: str) -> ObjectError:
+        """The error for an object beyond one of `self.limits`."""
+        return ObjectError("too-large", f"{self.path} has {what}, over the limit of {limit}")
+
+    def bad_index(self, count: int) -> ObjectError:
+        """The error for triangles that need more vertices than there are."""
+        return ObjectError(
+            "bad-index", f"{self.path} has a face index outside its {count} vertices"
+        )
+
+    def external(self, name: str, uri: Any) -> ObjectError:
+        """The error for data that lies outside the file: a GLB is read alone."""
+        return ObjectError(
+            "external-buffer",
+            f"{self.path} keeps {name} in another file, {str(uri)[:99]}; pack both into one",
+        )
+
+    # The tree
+
+    def items(self, owner: dict[str, Any], key: str) -> list[Any]:
+        """The list `owner[key]`; empty if absent."""
+        value = owner.get(key, [])
+        if not isinstance(value, list):
+            raise self.corrupt(f"{key} is not a list")
+        return value
+
+    def child(self, owner: dict[str, Any], key: str) -> dict[str, Any]:
+        """The object `owner[key]`; empty if absent."""
+        value = owner.get(key, {})
+        if not isinstance(value, dict):
+            raise self.corrupt(f"{key} is not an object")
+        return value
+
+    def extension(self, owner: dict[str, Any], name: str) -> dict[str, Any]:
+        """The object of one extension of `owner`; empty if absent."""
+        return self.child(self.child(owner, "extensions"), name) if "extensions" in owner else {}
+
+    def entry(self, kind: str, index: Any) -> dict[str, Any]:
+        """The object number `index` of the top-level list `kind`."""
+        entries = self.items(self.tree, kind)
+        if type(index) is not int or not 0 <= index < len(entries):
+            raise self.corrupt(f"there is no entry {str(index)[:99]} in {kind}")
+        if not isinstance(entries[index], dict):
+            raise self.corrupt(f"entry {index} of {kind} is not an object")
+        return entries[index]
+
+    def integer(self, owner: dict[str, Any], key: str, default: int | None = None) -> int:
+        """The integer `owner[key]`, not negative."""
+        value = owner.get(key, default)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if type(value) is not int or value < 0:
+            raise self.corrupt(f"{key} is {str(value)[:99]}, not a count")
+        return value
+
+    def numbers(self, owner: dict[str, Any], key: str, default: list[float]) -> list[float]:
+        """The list of numbers `owner[key]`, as many as `default` has, all finite."""
+        values = owner.get(key, default)
+        if not isinstance(values, list) or len(values) != len(default):
+            raise self.corrupt(f"{key} is not a list of {len(default)} numbers")
+        if not all(type(v) in (int, float) for v in values):
+            raise self.corrupt(f"{key} holds something that is not a number")
+        if not all(-1e300 < v < 1e300 for v in values):
+            raise ObjectError("non-finite", f"{self.path} has NaN or infinite numbers in a {key}")
+        return values

@@ -1,0 +1,51 @@
+"""Materials of a GLB file: what colours a primitive."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sdtool.meshfiles.accessors import GlbFile
+
+GLOSSY = "KHR_materials_pbrSpecularGlossiness"
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """The base colour of a material. factor: (3,) float32 linear.
+
+    texture: the glTF textureInfo of the base colour, or None. cutoff: 0 where the image's alpha
+    is ignored, 1 where it blends, between them the value above which a cut-out is there.
+    """
+
+    factor: np.ndarray
+    texture: dict[str, Any] | None = None
+    cutoff: float = 0.0
+
+
+WHITE = Surface(np.ones(3, np.float32))
+
+
+def surface_of(file: GlbFile, primitive: dict[str, Any]) -> Surface:
+    """Metallic-roughness base colour, or specular-glossiness diffuse; white without a material."""
+    if primitive.get("material") is None:
+        return WHITE
+    material = file.entry("materials", primitive["material"])
+    surface = file.child(material, "pbrMetallicRoughness")
+    factor, texture = "baseColorFactor", "baseColorTexture"
+    glossy = file.extension(material, GLOSSY)
+    if glossy:
+        surface, factor, texture = glossy, "diffuseFactor", "diffuseTexture"
+    color = np.array(file.numbers(surface, factor, [1, 1, 1, 1])[:3], np.float32)
+    info = surface.get(texture)
+    if not isinstance(info, dict):
+        info = None
+    return Surface(color, info, _cutoff(material))
+
+
+def _cutoff(material: dict[str, Any]) -> float:
+    mode, cutoff = material.get("alphaMode"), material.get("alphaCutoff", 0.5)
+    if mode == "MASK":
+        usable = type(cutoff) in (int, float) and 0 < cutoff < 1
+        return float(cutoff) if usable else 0.5
+    return 1.0 if mode == "BLEND" else 0.0

@@ -1,0 +1,133 @@
+"""Reading meshes: GLB files by our own accessor reader, a few older formats through trimesh.
+
+The reader takes geometry and base colour: it bakes node transforms, instances and skins (in the
+pose that the nodes stand in, see `skins`), applies the default weights of morph targets, keeps
+triangles, strips and fans, and ignores points, lines and animation. Images are read only where
+textures are asked for.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdtool.errors import ObjectError
+from sdtool.geometry.meshes import Mesh, merge, validate
+from sdtool.meshfiles.accessors import GlbFile
+from sdtool.meshfiles.gltf_tree import MISTYPED
+from sdtool.meshfiles.limits import Limits
+from sdtool.meshfiles.other_formats import FORMATS, read_through_trimesh
+from sdtool.meshfiles.primitives import Part, parts_of
+from sdtool.meshfiles.scene import Placement, placements
+from sdtool.meshfiles.skins import bend
+from sdtool.meshfiles.textures import Textures
+
+__all__ = ["load_mesh", "read_glb"]
+
+LIMITS = Limits()
+STEP = 1 << 13  # vertices transformed at a time: what they need fits the cache
+
+
+def load_mesh(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:
+    """Read one object: .glb, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
+
+    textures: whether to decode base colour textures; without, images are never touched. ObjectError
+    with a named reason for anything that cannot be used, or that is beyond `limits`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".glb":
+        return read_glb(path, limits, textures)
+    if suffix in FORMATS:
+        return read_through_trimesh(Path(path), limits)
+    raise ObjectError(
+        "unsupported-format",
+        f"{path} is not one of .glb {' '.join(sorted(FORMATS))}; convert it to .glb",
+    )
+
+
+def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:
+    """Read the default scene of a GLB file as one mesh, validated.
+
+    Colours are COLOR_0 × the material's base colour factor, sRGB-encoded; a part whose colour is in
+    a texture has none unless textures are read. Vertices that no triangle uses are left out.
+
+    ObjectError reasons: ``missing-file``, ``unreadable-file``, ``corrupt-file``,
+    ``unsupported-version``, ``unsupported-extension``, ``missing-decoder``, ``external-buffer``,
+    ``node-cycle``, ``too-large``, ``bad-index``, ``non-finite``, ``no-triangles``, ``zero-extent``.
+    """
+    try:
+        file = GlbFile(path, limits)
+        with np.errstate(all="ignore"):  # what overflows is found as non-finite
+            return validate(_baked(file, Textures(file) if textures else None), str(path))
+    except ObjectError:
+        raise
+    except MISTYPED as error:
+        what = f"{type(error).__name__}, {str(error)[:99]}"
+        raise ObjectError("corrupt-file", f"{path} is damaged: {what}") from None
+    except MemoryError:
+        raise ObjectError("too-large", f"{path} does not fit into memory") from None
+
+
+def _baked(file: GlbFile, textures: Textures | None) -> Mesh:
+    """All parts of the scene in one frame; counted before any is placed."""
+    decoded: dict[tuple[Any, ...], list[Part]] = {}
+    parts: list[tuple[Part, Placement]] = []
+    triangles = 0
+    for place in placements(file):
+        key = (place.mesh, place.weights, place.joints is not None)
+        known = decoded.get(key)
+        decoded[key] = []
+        for part in parts_of(file, *key, textures) if known is None else known:
+            times = len(place.matrices) if part.joint is None else 1
+            triangles += len(part.mesh.t_pos_idx) * times
+            if triangles > file.limits.triangles:
+                raise file.too_large(f"{triangles} triangles", f"{file.limits.triangles}")
+            decoded[key].append(part)
+            parts.append((part, place))
+    if not parts:
+        raise ObjectError("no-triangles", f"{file.path} holds no triangles")
+    return merge([_placed(file, part, place) for part, place in parts])
+
+
+def _placed(file: GlbFile, part: Part, place: Placement) -> Mesh:
+    """One part in the world, bent by its skin or moved by its nodes; in fresh arrays."""
+    if part.joint is None:
+        return _transformed(part.mesh, place.matrices)
+    if part.joint.max() >= len(place.joints):
+        raise file.corrupt(f"a vertex follows the joint {part.joint.max()} of {len(place.joints)}")
+    v_pos, mirrored = bend(part.mesh.v_pos, part.joint, part.weight, place.joints)
+    return _repeated(part.mesh, v_pos[None], np.array([mirrored]))
+
+
+def _transformed(mesh: Mesh, matrices: np.ndarray) -> Mesh:
+    """The mesh seen from the world, once for each of the (N, 4, 4) matrices."""
+    vertices = len(mesh.v_pos)
+    v_pos = np.empty((len(matrices), vertices, 3), np.float32)
+    together = max(1, STEP // vertices)  # instances at a time
+    for n in range(0, len(matrices), together):
+        some = matrices[n : n + together]
+        turn, move = some[:, :3, :3].transpose(0, 2, 1), some[:, None, :3, 3]
+        for v in range(0, vertices, STEP):
+            points = mesh.v_pos[v : v + STEP].astype(np.float64)
+            v_pos[n : n + together, v : v + STEP] = points @ turn + move
+    return _repeated(mesh, v_pos, np.linalg.det(matrices[:, :3, :3]) < 0)
+
+
+def _repeated(mesh: Mesh, v_pos: np.ndarray, mirrored: np.ndarray) -> Mesh:
+    """The mesh with (N, V, 3) positions, N times; no array is a view of the file any more.
+
+    mirrored: (N,) whether an instance's triangles have to be turned over.
+    """
+    count, vertices = v_pos.shape[:2]
+    offsets = np.arange(count, dtype=np.int32)[:, None, None] * np.int32(vertices)
+    faces = mesh.t_pos_idx[None] + offsets  # (N, F, 3)
+    faces[mirrored] = faces[mirrored, :, ::-1]
+    repeat = lambda a: None if a is None else np.tile(a, (count,) + (1,) * (a.ndim - 1))  # noqa: E731
+    return Mesh(
+        v_pos.reshape(-1, 3),
+        faces.reshape(-1, 3),
+        repeat(mesh.v_color),
+        repeat(mesh.v_uv),
+        repeat(mesh.t_texture),
+        mesh.textures,
+    )

@@ -1,0 +1,179 @@
+"""A whole collection into shards of views: the plan, the workers' part, and what becomes of failures."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdtool.errors import ObjectError, SdtoolError
+from sdtool.geometry.meshes import Mesh
+from sdtool.io.shards import assemble, finished_parts, part_path, write_failure, write_part
+from sdtool.rendering.views import ViewSettings, canonical_object, render_object
+from sdtool.runtime.engine import map_items
+from sdtool.runtime.prefetch import ahead
+from sdtool.runtime.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard to be put together: its file, its number and its objects' uids."""
+
+    path: Path
+    number: int
+    uids: list[str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """An object to be rendered. part: where its views go. yaw: degrees to turn it first."""
+
+    shard: int
+    part: Path
+    uid: str
+    path: str | None
+    yaw: float
+
+
+@dataclass
+class Plan:
+    """The shards of one rank: all that is left to do, as jobs, in order."""
+
+    out: Path
+    settings: ViewSettings
+    objects: Callable[[], Iterable[dict[str, Any]]]
+    total: int
+    shard_size: int
+    ranks: Ranks
+    yaws: dict[str, float]
+    _left: dict[int, int] = field(default_factory=dict)  # objects in hand, of each shard
+    _shards: dict[int, Shard] = field(default_factory=dict)
+    _ready: deque[Shard] = field(default_factory=deque)
+
+    def paths(self) -> list[Path]:
+        """Every shard of this rank."""
+        return [self._path(k) for k in self._numbers()]
+
+    def _numbers(self) -> list[int]:
+        """The shards of this rank; they are numbered over all ranks."""
+        return [k for k in range(-(-self.total // self.shard_size)) if self.ranks.owns(k)]
+
+    def _path(self, number: int) -> Path:
+        kind = "ccm" if "ccm" in self.settings.maps else "views"
+        return self.out / f"{kind}-{number:05d}.safetensors"
+
+    def _size(self, number: int) -> int:
+        """The objects of a shard; the last one may have fewer."""
+        return min(self.shard_size, self.total - number * self.shard_size)
+
+    def count(self) -> int:
+        """The objects of this rank."""
+        return sum(map(self._size, self._numbers()))
+
+    def finished(self) -> int:
+        """Its objects that were settled before this run."""
+        return sum(
+            self._size(k) if self._path(k).exists() else len(finished_parts(self.out, k))
+            for k in self._numbers()
+        )
+
+    def jobs(self) -> Iterator[Job | Shard]:
+        """Objects without views; and each shard as soon as the last of its objects is settled."""
+        listed, number = iter(self.objects()), -1
+        while chosen := list(islice(listed, self.shard_size)):
+            number += 1
+            path = self._path(number)
+            if not self.ranks.owns(number) or path.exists():
+                continue
+            self._shards[number] = Shard(path, number, [item["uid"] for item in chosen])
+            finished = finished_parts(self.out, number)
+            todo = [(k, item) for k, item in enumerate(chosen) if k not in finished]
+            self._left[number] = len(todo)
+            if not todo:
+                self._ready.append(self._shards.pop(number))
+            for k, item in todo:
+                yield from self.ready()
+                part, uid = part_path(self.out, number, k), item["uid"]
+                yield Job(number, part, uid, item["path"], self.yaws.get(uid, 0.0))
+        yield from self.ready()
+
+    def ready(self) -> Iterator[Shard]:
+        """The shards whose objects are all settled."""
+        while self._ready:
+            yield self._ready.popleft()
+
+    def settle(self, job: Job, outcome: Any) -> None:
+        """Note what became of an object."""
+        if isinstance(outcome, ObjectError):
+            write_failure(job.part, job.uid, outcome)
+        self._left[job.shard] -= 1
+        if not self._left[job.shard]:
+            del self._left[job.shard]
+            self._ready.append(self._shards.pop(job.shard))
+
+
+def render_collection(plan: Plan, **options: Any) -> Iterator[bool]:
+    """Render what is missing, by the CPU; yield for each object, once it is settled, if it failed.
+
+    options: those of `sdtool.runtime.engine.map_items`.
+    """
+    work = partial(_work, plan.settings, _render)
+    yield from _settle(plan, map_items(work, plan.jobs(), **options))
+
+
+def render_collection_by_cuda(plan: Plan, device: str, **options: Any) -> Iterator[bool]:
+    """The same by nvdiffrast in this process; the workers load the objects meanwhile."""
+    from sdtool.rendering import nvdiffrast_backend
+    from sdtool.rendering.cuda import render_batches
+
+    nvdiffrast_backend.check(device)
+    rasterize = nvdiffrast_backend.rasterize_ranges
+    work = partial(_work, plan.settings, _load)
+    loaded = ahead(map_items(work, plan.jobs(), **options), 64)
+    outcomes = render_batches(rasterize, loaded, plan.settings, device)
+    yield from _settle(plan, ((job, _written(job, outcome)) for job, outcome in outcomes))
+
+
+def _settle(plan: Plan, outcomes: Iterable[tuple[Job | Shard, Any]]) -> Iterator[bool]:
+    for job, outcome in outcomes:
+        if isinstance(job, Shard):
+            if isinstance(outcome, ObjectError):
+                raise SdtoolError(f"{job.path} could not be written: {outcome}")
+            continue
+        plan.settle(job, outcome)
+        yield isinstance(outcome, ObjectError)
+    for shard in plan.ready():
+        _assemble(plan.settings, shard)
+
+
+def _written(job: Job | Shard, outcome: Any) -> Any:
+    """Write the views of an object that came from the device; what is no views is passed on."""
+    if not isinstance(outcome, tuple):
+        return outcome
+    maps, c2w = outcome
+    return write_part(job.part, maps, c2w)
+
+
+# In the workers
+
+
+def _work(settings: ViewSettings, on_object: Callable, job: Job | Shard) -> Any:
+    return _assemble(settings, job) if isinstance(job, Shard) else on_object(settings, job)
+
+
+def _assemble(settings: ViewSettings, shard: Shard) -> None:
+    camera = asdict(settings.camera)
+    assemble(shard.path, shard.number, shard.uids, settings.maps, settings.size, camera)
+
+
+def _load(settings: ViewSettings, job: Job) -> tuple[Mesh, np.ndarray]:
+    return canonical_object(settings, job.uid, job.path, job.yaw)
+
+
+def _render(settings: ViewSettings, job: Job) -> None:
+    mesh, c2w = _load(settings, job)
+    write_part(job.part, render_object(settings, mesh, c2w), c2w)

@@ -1,0 +1,57 @@
+"""Render maps of a mesh for training data: CCM, shaded colour and world-space normal (numpy, no torch)."""
+
+import numpy as np
+
+from sdtool.geometry import ccm
+from sdtool.geometry.cameras import world_to_clip
+from sdtool.geometry.meshes import Mesh, vertex_normals
+from sdtool.rendering import kernels
+from sdtool.rendering.shading import headlight, shade
+from sdtool.rendering.texturing import base_color
+from sdtool.rendering.visible import Visible
+
+MAPS = ("ccm", "rgb", "normal")
+
+
+def render_maps(
+    mesh: Mesh, c2w: np.ndarray, fov: float, size: int, maps: tuple[str, ...], supersample: int = 4
+) -> dict[str, np.ndarray]:
+    """Render `maps` of a mesh in canonical space.
+
+    c2w: (N, 4, 4). fov: radians. Returns name → (N, size, size, 4) float32 in the four-channel map
+    form of `sdtool.geometry.ccm`, averaged premultiplied from `supersample`² samples a pixel.
+    """
+    matrices, images = world_to_clip(c2w, fov), {}
+    if "ccm" in maps:
+        corner = ccm.canonical_coordinates(mesh.v_pos, *mesh.bounds()).astype(np.float32)
+        images["ccm"] = kernels.render_map(
+            corner, mesh.v_pos, mesh.t_pos_idx, matrices, size, supersample
+        )
+    others = tuple(name for name in maps if name != "ccm")
+    if others:
+        side = size * supersample
+        rast = kernels.rasterize_views(mesh.v_pos, mesh.t_pos_idx, matrices, side, side)
+        images |= visible_maps(mesh, rast, c2w, others, supersample)
+    return images
+
+
+def visible_maps(
+    mesh: Mesh, rast: np.ndarray, c2w: np.ndarray, maps: tuple[str, ...], supersample: int
+) -> dict[str, np.ndarray]:
+    """The maps ``rgb`` and ``normal`` of what `rast` (N, S, S, 4) shows: as `render_maps`."""
+    seen = Visible(mesh, rast)
+    normal = _facing_normals(seen, c2w)
+    values = {}
+    if "normal" in maps:
+        values["normal"] = (normal + 1) / 2
+    if "rgb" in maps:
+        values["rgb"] = shade(base_color(seen), normal, headlight(c2w)[seen.view])
+    return {name: seen.to_maps(value, supersample) for name, value in values.items()}
+
+
+def _facing_normals(seen: Visible, c2w: np.ndarray) -> np.ndarray:
+    """(P, 3) unit normals of the visible surface; what faces away is turned to the eye."""
+    normal = seen.interpolate(vertex_normals(seen.mesh))
+    normal /= np.maximum(np.sqrt(np.einsum("pc,pc->p", normal, normal)), 1e-12)[:, None]
+    cosine = np.einsum("pc,pc->p", normal, c2w[seen.view, :3, 2])
+    return np.where(cosine[:, None] < -0.2, -normal, normal)

@@ -1,0 +1,1 @@
+"""How a command runs: its options and configuration, engines, ranks, devices, progress."""

@@ -1,0 +1,1 @@
+"""train-vae, train-base, finetune-agp: data, the loop over batches, many processes, exams."""

@@ -1,0 +1,59 @@
+"""What a training says of itself: log.jsonl, curves for TensorBoard, and the end of the progress line."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from sdtool.errors import SdtoolError
+from sdtool.io.files import append_jsonl, trim_jsonl
+from sdtool.training.tensorboard import open_board
+
+LOG, LOG_EVERY = "log.jsonl", 50
+
+
+class Log:
+    """Writes a line every LOG_EVERY steps and at the end. Only the main process writes (`writes`).
+
+    start: steps that were done before; lines after them are of a run that was killed, and go.
+    """
+
+    def __init__(
+        self, out: Path, start: int, steps: int, batch: int, *, writes: bool, tensorboard: bool
+    ):
+        self.path, self.steps, self.batch = out / LOG, steps, batch
+        self.writes, self.note, self.loss = writes, "", float("nan")
+        self.clock, self.since, self.board = time.monotonic(), start, None
+        if writes:
+            out.mkdir(parents=True, exist_ok=True)
+            trim_jsonl(self.path, lambda line: line["step"] <= start)
+            self.board = open_board(out / "tensorboard", start) if tensorboard else None
+
+    def write(self, done: int, sums: torch.Tensor, *, lr: float, size: int) -> None:
+        """A line after `done` steps. sums: (2,), loss and gradient norm summed since the last one."""
+        count = (done - 1) % LOG_EVERY + 1
+        loss, norm = (sums / count).tolist()
+        seconds = (time.monotonic() - self.clock) / max(1, done - self.since)
+        self.loss, self.note = loss, f"loss {loss:.4f}, {self.batch / seconds:.1f} samples/s"
+        line = {"step": done, "loss": round(loss, 6), "gradient": round(norm, 6)}
+        line |= {"lr": float(f"{lr:.6g}"), "size": size}
+        line |= {"samples_per_s": round(self.batch / seconds, 2)}
+        line |= {"seconds_left": round(seconds * (self.steps - done))}
+        if self.writes:
+            append_jsonl(self.path, line)
+        if self.board:
+            self.board(line)
+        self.restart(done)
+
+    def restart(self, done: int) -> None:
+        """Measure the speed from here on: what came before was not training."""
+        self.clock, self.since = time.monotonic(), done
+
+
+def check_finite(sums: torch.Tensor, step: int) -> None:
+    """SdtoolError if a loss or a gradient has become infinite or no number."""
+    if not torch.isfinite(sums).all():
+        loss, norm = sums.tolist()
+        raise SdtoolError(
+            f"training broke before step {step}: loss {loss}, gradient {norm}; lower --lr"
+        )
