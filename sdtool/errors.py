@@ -8,9 +8,20 @@ class SdtoolError(Exception):
 
 
 class UsageError(SdtoolError):
-    """The command was called in a way that cannot work (wrong option value, wrong combination)."""
+    """The command was called in a way that cannot work (wrong option value, wrong combination).
+
+    options: the long names of the options that it blames, such as "--lr"; the command line looks up
+    whether they were given there or in a `--config` file.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *options: str):
+        super().__init__(message)
+        self.options = options
+
+    def __reduce__(self):
+        return type(self), (str(self), *self.options)
 
 
 class InputError(SdtoolError):
