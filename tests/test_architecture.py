@@ -1,12 +1,15 @@
 """The import rules of the project, read from its syntax trees: else each would erode unseen."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from sdtool.cli import STAGES
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "numba", "diffusers", "transformers", "trimesh", "scipy", "safetensors", "PIL"}
@@ -111,6 +114,27 @@ def test_rooms_import_from_the_layers_below_only():
         for target in own_imports(name) - {"sdtool"}:
             below = LAYER[room(target)] < LAYER.get(room(name), -1)
             assert below or room(target) == room(name), f"{name} imports {target}"
+
+
+def test_the_documented_layers_are_these():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\d+\. (`.*`)$", text, re.MULTILINE)
+    assert [tuple(re.findall(r"`(\w+)`", line)) for line in lines] == list(LAYERS)
+
+
+def gerunds(verb):
+    """A verb with -ing, as English may spell it: filter, evaluate, run."""
+    return {f"{verb}ing", f"{verb.removesuffix('e')}ing", f"{verb}{verb[-1]}ing"}
+
+
+def test_a_folder_in_ing_does_the_work_of_the_commands_that_begin_with_its_verb():
+    folders = {path.parent.name for path in (ROOT / "sdtool").glob("*/__init__.py")}
+    verbs = set().union(*(gerunds(command.split("-")[0]) for command in STAGES))
+    named = {name for name in folders if name.endswith("ing")}
+    assert len(named) >= 8 and named <= verbs, named - verbs
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in folders | {"stages"}:
+        assert f"**`{name}/`**" in text, f"docs/architecture.md has no paragraph on {name}/"
 
 
 def test_the_lowest_modules_know_no_others():

@@ -9,7 +9,6 @@ import importlib
 import json
 import os
 import re
-import shlex
 import shutil
 from contextlib import redirect_stdout
 from io import StringIO
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from caption_models import write_blip, write_clip
+from command_lines import commands, joined, without_comment
 
 from sdtool import cli
 from sdtool.evaluating import calibrating
@@ -56,29 +56,7 @@ HUB_MODELS = "--captioner models/blip2-opt-2.7b --clip models/clip-vit-large-pat
 def examples(stage):
     """The command lines in a stage's help, without comments, continued lines joined."""
     text = importlib.import_module(f"sdtool.stages.{cli.STAGES[stage][0]}").__doc__
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    found = [line.strip() for line in lines if re.match(r"    .*\bsdtool\b", line)]
-    return [re.sub(r"\s+# .*", "", line) for line in found]
-
-
-def commands(line):
-    """Each `sdtool …` of a line as (stage, its arguments, the tasks of its `srun`, file of its stdout).
-
-    An inner "$(sdtool …)" comes first; its place in the outer arguments is held by "$()".
-    """
-    inner = re.search(r'"\$\((sdtool .*?)\)"', line)
-    if inner:
-        yield from commands(inner[1])
-        line = line.replace(inner[0], "'$()'")
-    for part in line.split(" && "):
-        words = shlex.split(part)
-        into = words.pop() if words[-2:-1] == [">"] else None
-        if into:
-            words.pop()
-        start = words.index("sdtool.cli" if "sdtool.cli" in words else "sdtool")
-        tasks = words[words.index("--ntasks") + 1] if "srun" in words[:start] else None
-        stage, *arguments = words[start + 1 :]
-        yield stage, arguments, tasks, into
+    return [without_comment(line) for line in joined(text) if re.match(r"    .*\bsdtool\b", line)]
 
 
 def smaller(stage, arguments):
