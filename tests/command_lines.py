@@ -3,6 +3,9 @@
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
+
+from sdtool import cli
 
 
 def without_comment(line: str) -> str:
@@ -33,3 +36,11 @@ def commands(line: str) -> Iterator[tuple[str, list[str], str | None, str | None
         tasks = words[words.index("--ntasks") + 1] if "srun" in words[:start] else None
         stage, *arguments = words[start + 1 :]
         yield stage, arguments, tasks, into
+
+
+@cache
+def options(stage):
+    """The long options of a stage."""
+    return {
+        name for param in cli._load(stage).params for name in (*param.opts, *param.secondary_opts)
+    }

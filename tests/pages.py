@@ -52,3 +52,8 @@ def anchors(text: str) -> set[str]:
     """What links to the headings of a page end in, as GitHub makes it."""
     headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}
+
+
+def is_target(name):
+    """Whether the Makefile has a rule of this name."""
+    return f"\n{name}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
