@@ -10,8 +10,9 @@ class SdtoolError(Exception):
 class UsageError(SdtoolError):
     """The command was called in a way that cannot work (wrong option value, wrong combination).
 
-    options: the long names of the options that it blames, such as "--lr"; the command line looks up
-    whether they were given there or in a `--config` file.
+    options: what it blames: long names of options, such as "--lr"; of an option of the kind KEY=VALUE
+    also the text, "--set coarse.steps=0"; names of arguments in capitals, "PROMPT". The command line
+    looks up whether they were given there or in a `--config` file.
     """
 
     exit_code = 2

@@ -17,9 +17,9 @@ the models' names. `--captioner` takes a local folder or a hub id of any image-t
 transformers library: BLIP, BLIP-2, or one that chats. Worker processes render while the models work.
 Look at `preview.png` when it is done.
 
-The same command continues an interrupted run, object by object; the same seed gives the same words. On a
-cluster each of `--world-size` ranks writes its share to `OUT/rank-00003/`; the next stage takes `OUT/`
-and reads them all.
+The same command continues an interrupted run, object by object; an object's words depend on `--seed`
+and its uid alone. On a cluster each of `--world-size` ranks writes its share to `OUT/rank-00003/`; the
+next stage takes `OUT/` and reads them all.
 
 Examples:
 
@@ -38,16 +38,27 @@ Examples:
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from sdtool.captioning.cap3d import BLIP, CLIP
 from sdtool.io import files, stage_record
-from sdtool.runtime.ranks import Rank, Ranks, WorldSize
+from sdtool.runtime.options import (
+    RUNNING,
+    Device,
+    MaxMemory,
+    Out,
+    Overwrite,
+    Rank,
+    Seed,
+    Timeout,
+    Workers,
+    WorldSize,
+)
+from sdtool.runtime.ranks import Ranks
 
 if TYPE_CHECKING:
     from sdtool.io.ledger import Ledger
@@ -57,56 +68,23 @@ RECYCLE = 2000  # objects after which a worker process makes room for a fresh on
 WORDS, MODELS = "With --method offline", "With --method model"
 
 
-class Method(StrEnum):
-    """Who writes the captions."""
-
-    offline = "offline"
-    model = "model"
-
-
-class Files(StrEnum):
-    """When to look for words in the objects' files."""
-
-    when_needed = "when-needed"
-    always = "always"
-    never = "never"
-
-
-class Precision(StrEnum):
-    """Number type of the models' weights."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-
-
 def caption(
     objects: Annotated[Path, typer.Argument(help="objects.jsonl, its folder, or meshes.")],
-    out: Annotated[Path, typer.Option(help="Directory for captions.jsonl.")],
+    out: Out,
     method: Annotated[
-        Method, typer.Option(help="offline: from words. model: by looking at renders.")
-    ] = Method.offline,
+        Literal["offline", "model"],
+        typer.Option(help="offline: from words. model: by looking at renders."),
+    ] = "offline",
     look_into: Annotated[
-        Files,
+        Literal["when-needed", "always", "never"],
         typer.Option("--files", help="When to read words in the GLB files.", rich_help_panel=WORDS),
-    ] = Files.when_needed,
+    ] = "when-needed",
     captioner: Annotated[
         str, typer.Option(help="Folder or hub id of the model that speaks.", rich_help_panel=MODELS)
     ] = BLIP,
     clip: Annotated[
         str, typer.Option(help="Folder or hub id of the model that picks.", rich_help_panel=MODELS)
     ] = CLIP,
-    device: Annotated[
-        str,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:1, …",
-            autocompletion=lambda: ["auto", "cpu", "cuda"],
-            rich_help_panel=MODELS,
-        ),
-    ] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="Number type of the weights.", rich_help_panel=MODELS)
-    ] = Precision.fp32,
     views: Annotated[
         int, typer.Option(min=1, max=64, help="Views of an object.", rich_help_panel=MODELS)
     ] = 8,
@@ -133,19 +111,18 @@ def caption(
     previews: Annotated[
         int, typer.Option(min=0, help="Objects in preview.png.", rich_help_panel=MODELS)
     ] = 8,
-    timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds to render or read an object; 0: no limit.")
-    ] = 120.0,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes that read or render; 0: every core.")
-    ] = 0,
-    max_memory_gb: Annotated[
-        float, typer.Option(min=0, help="Memory of one worker process; 0: no limit.")
-    ] = 16.0,
-    seed: Annotated[int, typer.Option(min=0, help="Words depend on seed and uid alone.")] = 0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"],
+        typer.Option(help="Number type of the models' weights.", rich_help_panel=RUNNING),
+    ] = "fp32",
+    workers: Workers = 0,
+    timeout: Timeout = 120.0,
+    max_memory_gb: MaxMemory = 16.0,
     rank: Rank = 0,
     world_size: WorldSize = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result:
     from sdtool.io.ledger import Ledger
 
@@ -153,13 +130,13 @@ def caption(
     total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
     ask = {"views": views, "size": size, "samples": samples, "length": length}
     ask |= {"top_p": top_p, "temperature": temperature}
-    params: dict[str, Any] = {"method": str(method), "seed": seed}
+    params: dict[str, Any] = {"method": method, "seed": seed}
     inputs: dict[str, Path | str] = {"objects": objects}
-    if method == Method.model:
-        params |= {"captioner": captioner, "clip": clip, "precision": str(precision), **ask}
+    if method == "model":
+        params |= {"captioner": captioner, "clip": clip, "precision": precision, **ask}
         inputs |= {k: n for k, n in (("captioner", captioner), ("clip", clip)) if Path(n).is_dir()}
     else:
-        params |= {"files": str(look_into)}
+        params |= {"files": look_into}
     record = stage_record.begin(
         Ranks(rank, world_size).folder(out),
         "caption",
@@ -175,18 +152,17 @@ def caption(
         (record.out / LEDGER).unlink(missing_ok=True)
     pool = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
     pool |= {"memory": int(max_memory_gb * 2**30)}
-    if method == Method.offline:
+    if method == "offline":
         from sdtool.captioning.method_offline import caption_offline
 
         ledger = Ledger(record.out / LEDGER)
-        caption_offline(items, total, ledger, str(look_into), seed, pool)
+        caption_offline(items, total, ledger, look_into, seed, pool)
         return _finish(record, ledger)
     from sdtool.captioning.method_model import Ask, caption_by_models
 
     models = _load(captioner, clip, device, precision)
     ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
-    look = Ask(**ask)
-    caption_by_models(items, total, ledger, *models, look, seed, batch, pool)
+    caption_by_models(items, total, ledger, *models, Ask(**ask), seed, batch, pool)
     return _finish(record, ledger, _preview(record.out / PREVIEW, items, ledger, views, previews))
 
 
@@ -204,7 +180,7 @@ def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, dict[str, Any]]]:
             yield index, {"name": Path(item["uid"]).name, **item}
 
 
-def _load(captioner: str, clip: str, device: str, precision: Precision):
+def _load(captioner: str, clip: str, device: str, precision: str):
     """Load both models."""
     import torch
 

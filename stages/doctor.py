@@ -59,7 +59,8 @@ def doctor(
     asked = list(dict.fromkeys(features or []))
     known = [check.name for check in (*CORE, *OPTIONAL)]
     if unknown := [name for name in asked if name not in known]:
-        raise UsageError(f"there is no feature {unknown[0]}; choose from {', '.join(known)}")
+        said = f"there is no feature {unknown[0]}; choose from {', '.join(known)}"
+        raise UsageError(said, "FEATURES")
     chosen = (*CORE, *(check for check in OPTIONAL if not asked or check.name in asked))
     findings = []
     with progress("trying", len(chosen), "parts") as bar:

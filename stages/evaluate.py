@@ -10,10 +10,11 @@ the former and blames the latter. The bundled judge, a small network that looks 
 knows the kinds of the Toyverse; `--calibrate` measures it again on new toys. Kinds whose sides look too
 much alike are not applicable. For other things name a CLIP checkpoint (`--clip`, a folder or a hub id):
 it looks for one front and one back, and `--calibrate` says whether it can tell. CLIP also says how well
-each asset fits its prompt.
+each asset fits its prompt; it computes on `--device`.
 
 `--human` adds `human.html`: the pictures shuffled, blind to their method, with yes and no; it computes
 a person's own rate. Saved answers come back with `--answers`, beside the verdicts of the machine.
+`--seed` shuffles, and draws the toys of `--calibrate`.
 
 The same command continues an interrupted evaluation. Exit code 3: some lifts are unfinished or
 unreadable; those count as not consistent.
@@ -40,6 +41,7 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
+from sdtool.runtime.options import Device, Overwrite, Seed, Workers
 
 
 def evaluate(
@@ -56,23 +58,16 @@ def evaluate(
     clip: Annotated[
         str, typer.Option(help="CLIP checkpoint that also looks: a folder, or a hub id.")
     ] = "",
-    device: Annotated[
-        str,
-        typer.Option(
-            help="For CLIP: auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"]
-        ),
-    ] = "auto",
     calibrate: Annotated[
         int,
         typer.Option(
             min=0, help="Draw the lines anew on so many good toys of each kind; 0: as bundled."
         ),
     ] = 0,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the toys of --calibrate and the order of --human.")
-    ] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result:
     from sdtool.evaluating import evaluation, report, standard
     from sdtool.evaluating import human as blind
@@ -82,9 +77,8 @@ def evaluate(
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
-        raise UsageError(
-            "--calibrate 1 is too few to draw a line and to measure it; give 2 or more"
-        )
+        said = "--calibrate 1 is too few to draw a line and to measure it; give 2 or more"
+        raise UsageError(said, "--calibrate")
     assets = find_assets(paths, out)
     said = blind.read_answers(answers) if answers else None
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}

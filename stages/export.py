@@ -35,6 +35,7 @@ import typer
 
 from sdtool.errors import InputError, UsageError
 from sdtool.io import files, stage_record
+from sdtool.runtime.options import RUNNING
 
 FORMATS = (".glb", ".obj", ".ply")
 LEAST_TEXTURE, LARGEST_TEXTURE = 32, 4096
@@ -64,21 +65,29 @@ def export(
         bool, typer.Option("--fill-holes", help="Close every hole by a flat patch.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that sdtool did not write.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace files that sdtool did not write.",
+            rich_help_panel=RUNNING,
+        ),
     ] = False,
 ) -> stage_record.Result:
     out = out or run / "model.glb"
     if out.suffix.lower() not in FORMATS:
-        raise UsageError(f"--out {out}: end the name with one of {', '.join(FORMATS)}")
+        raise UsageError(f"--out {out}: end the name with one of {', '.join(FORMATS)}", "--out")
     if out.is_dir():
-        raise UsageError(f"--out {out} is a directory; name a file, such as {out / 'model.glb'}")
+        said = f"--out {out} is a directory; name a file, such as {out / 'model.glb'}"
+        raise UsageError(said, "--out")
     if 0 < texture_size < LEAST_TEXTURE:
         raise UsageError(
             f"--texture-size {texture_size} is too small; give at least {LEAST_TEXTURE}, or 0 for "
-            "vertex colours"
+            "vertex colours",
+            "--texture-size",
         )
     if 0 < faces < 4:
-        raise UsageError(f"--faces {faces} cannot enclose a body; give at least 4, or 0 for all")
+        said = f"--faces {faces} cannot enclose a body; give at least 4, or 0 for all"
+        raise UsageError(said, "--faces")
 
     from sdtool.exporting.model_files import encode
     from sdtool.lifting.lift_files import read_lift
@@ -96,8 +105,8 @@ def export(
     if not _write(made, overwrite):
         print(f"{out} is already up to date", file=sys.stderr)
         return stage_record.Result(out, facts | {"reused": True})
-    look = f"textures of {texture_size}²" if texture_size else "vertex colours"
-    said = f"{facts['vertices']} vertices, {count} faces, {look}, {size / 1024:.0f} KiB"
+    colours = f"textures of {texture_size}²" if texture_size else "vertex colours"
+    said = f"{facts['vertices']} vertices, {count} faces, {colours}, {size / 1024:.0f} KiB"
     print(f"wrote {out}: {said}", file=sys.stderr)
     return stage_record.Result(out, facts)
 
@@ -119,7 +128,7 @@ def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fi
         fine = cleaning.clean(cleaning.fill_holes(fine))
     coarse = decimate(fine, faces) if faces else fine
     if len(coarse.t_pos_idx) == 0:
-        raise UsageError(f"nothing of {run} is left with --faces {faces}; give more")
+        raise UsageError(f"nothing of {run} is left with --faces {faces}; give more", "--faces")
     if not texture_size:
         return to_canonical(color_vertices(fine, coarse, lifted.material))
     baked = bake(fine, coarse, lifted.material, texture_size)
@@ -136,9 +145,8 @@ def _write(made: dict[Path, bytes], overwrite: bool) -> bool:
         if found == data:
             continue
         if found is not None and not overwrite and not is_ours(found, path.suffix):
-            raise UsageError(
-                f"sdtool did not write {path}; choose another --out or add --overwrite"
-            )
+            said = f"sdtool did not write {path}; choose another --out or add --overwrite"
+            raise UsageError(said, "--out")
         stale[path] = data
     for path, data in stale.items():
         with files.atomic_path(path) as temporary:

@@ -15,7 +15,8 @@ removes, after all the others. The rules are a file that you can change: begin w
 the `objaverse` package (`pip install 'sdtool[objaverse]'`) or from a `--mirror`; `fetched.jsonl` says
 what came of each. `--inspect` then opens every file that is left and measures it, for the rules about
 triangles, flatness, loose pieces and so on; the measures stand in `inspected.jsonl` and in
-`objects.jsonl`. To try other rules on them, filter that `objects.jsonl` again.
+`objects.jsonl`. To try other rules on them, filter that `objects.jsonl` again. `--timeout` and
+`--max-memory-gb` are limits of this inspection.
 
 An interrupted run is continued by the same command; nothing that was fetched or measured is lost.
 
@@ -44,6 +45,7 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
+from sdtool.runtime.options import MaxMemory, Overwrite, Timeout, Workers
 from sdtool.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -98,22 +100,10 @@ def filter_objaverse(
             "--inspect", help="Open and measure the files that are left.", rich_help_panel=INSPECT
         ),
     ] = False,
-    timeout: Annotated[
-        float,
-        typer.Option(min=0, help="Seconds a file may take; 0: no limit.", rich_help_panel=INSPECT),
-    ] = 120.0,
-    max_memory_gb: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Memory of one worker process that inspects; 0: no limit.",
-            rich_help_panel=INSPECT,
-        ),
-    ] = 16.0,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes; 0: every core; 1: no process, no protection.")
-    ] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
+    workers: Workers = 0,
+    timeout: Timeout = 120.0,
+    max_memory_gb: MaxMemory = 16.0,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result:
     from sdtool.filtering.rules import DEFAULT_RULES, read_rules
 
@@ -123,13 +113,15 @@ def filter_objaverse(
         typer.echo(chosen.read_text(encoding="utf-8"), nl=False)
         raise typer.Exit()
     if source is None:
-        raise UsageError("name a SOURCE, or ask for --print-rules")
+        raise UsageError("name a SOURCE, or ask for --print-rules", "SOURCE")
     if out is None and not (dry_run or explain):
-        raise UsageError("name a directory with --out, or ask for --dry-run or --explain UID")
+        said = "name a directory with --out, or ask for --dry-run or --explain UID"
+        raise UsageError(said, "--out")
     if dry_run and (fetch or inspect):
-        raise UsageError("--dry-run looks at annotations only; leave out --fetch and --inspect")
+        said = "--dry-run looks at annotations only; leave out --fetch and --inspect"
+        raise UsageError(said, "--dry-run", "--fetch", "--inspect")
     if mirror and not fetch:
-        raise UsageError("--mirror says where to fetch from; add --fetch")
+        raise UsageError("--mirror says where to fetch from; add --fetch", "--mirror")
 
     from sdtool.filtering.fetching import choose_origin
     from sdtool.filtering.report import counts_of, print_report
@@ -137,7 +129,8 @@ def filter_objaverse(
 
     found = Source(source)
     if fetch and found.collection is None:
-        raise UsageError(f"--fetch needs a collection in Objaverse's layout; {source} is none")
+        said = f"--fetch needs a collection in Objaverse's layout; {source} is none"
+        raise UsageError(said, "--fetch", "SOURCE")
     if explain is not None:
         return _explain(found, active, explain, inspect)
     if dry_run:

@@ -19,8 +19,9 @@ becomes a surface, coarse, then fine, then a physically based material) or of Sw
 phase as TOML, to be edited and given to `--config`. The settings in such a file win over `--preset`,
 `--appearance` and `--init`, and `--set` wins over the file.
 
-`--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`. One
-that fails does not end the others, and the same command goes on where it was stopped.
+`--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`. So
+many as `--workers` says are lifted at a time (0: as many as there are cores, or GPUs). One that fails
+does not end the others, and the same command goes on where it was stopped.
 
 Examples:
 
@@ -56,7 +57,7 @@ import typer
 
 from sdtool.errors import InputError, UsageError
 from sdtool.io import stage_record
-from sdtool.runtime.engine import Engine
+from sdtool.runtime.options import RUNNING, Agp, Device, EngineName, Overwrite, Seed, Workers
 
 
 def lift(
@@ -75,16 +76,13 @@ def lift(
     prompts: Annotated[
         Path | None, typer.Option(help="File of prompts, one a line; # begins a comment.")
     ] = None,
-    agp: Annotated[str, typer.Option(help="AGP: a folder, or tiny.")] = "tiny",
+    agp: Agp = "tiny",
     base: Annotated[
         str, typer.Option(help="Base prior: a folder, tiny or a hub id; default: the AGP's own.")
     ] = "",
     preset: Annotated[
-        str,
-        typer.Option(
-            help="tiny-cpu, preview (worse, quicker), or paper (for Stable Diffusion).",
-            autocompletion=lambda: ["tiny-cpu", "preview", "paper"],
-        ),
+        Literal["tiny-cpu", "preview", "paper"],
+        typer.Option(help="preview: worse, quicker. paper: for Stable Diffusion."),
     ] = "tiny-cpu",
     init: Annotated[
         str,
@@ -124,27 +122,26 @@ def lift(
         ),
     ] = None,
     negative: Annotated[str, typer.Option(help="Prompt of what is not wanted.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another shape.")] = 0,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"])
-    ] = "auto",
+    seed: Seed = 0,
+    device: Device = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
-        typer.Option(help="Of the priors' weights; auto: fp32 on a CPU, else bf16."),
+        typer.Option(
+            help="Of the priors' weights; auto: fp32 on a CPU, else bf16.", rich_help_panel=RUNNING
+        ),
     ] = "auto",
-    engine: Annotated[Engine, typer.Option(help="Where many prompts are lifted.")] = Engine.local,
-    workers: Annotated[
-        int, typer.Option(min=0, help="How many at a time; 0: as many as cores, or as GPUs.")
-    ] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
+    engine: EngineName = "local",
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
     chosen = _plan(rep, preset, init, appearance, environment, settings)
     if lambda_ori == lambda_align == 0:
-        raise UsageError("with --lambda-ori 0 and --lambda-align 0 nothing guides the shape")
+        said = "with --lambda-ori 0 and --lambda-align 0 nothing guides the shape"
+        raise UsageError(said, "--lambda-ori", "--lambda-align")
     if prompts and prompt:
-        raise UsageError("give a prompt or --prompts, not both")
+        raise UsageError("give a prompt or --prompts, not both", "PROMPT", "--prompts")
     if not prompts and not prompt.strip():
-        raise UsageError('the prompt is empty; try: sdtool lift "a corgi"')
+        raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
     from sdtool.lifting.run import Lift
     from sdtool.rendering.raster import backend_for
     from sdtool.runtime.devices import choose_device, visible_gpus
@@ -172,7 +169,7 @@ def lift(
     )
     if not prompts:
         return lifting((prompt, out or Path("runs") / _slug(prompt)))
-    pool = {"engine": engine, "workers": workers, "gpus": visible_gpus(place)}
+    pool: dict[str, Any] = {"engine": engine, "workers": workers, "gpus": visible_gpus(place)}
     return _lift_all(lifting, _read(prompts), out or Path("runs"), pool)
 
 
@@ -196,13 +193,14 @@ def _plan(
     from dataclasses import replace
 
     from sdtool.lifting.config import override
-    from sdtool.lifting.presets import painted_as, plan, starting_from
+    from sdtool.lifting.presets import PRESETS, painted_as, starting_from
 
-    chosen = plan(preset, rep)
+    chosen = PRESETS[rep][preset]
     chosen = starting_from(chosen, init) if init else chosen
     chosen = painted_as(chosen, appearance) if appearance else chosen
     if environment != "neutral" and chosen.phases[-1].scene != "material":
-        raise UsageError("--environment lights a material only; add --appearance pbr")
+        said = "--environment lights a material only; add --appearance pbr"
+        raise UsageError(said, "--environment")
     return override(replace(chosen, environment=environment), settings or [])
 
 

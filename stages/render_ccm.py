@@ -4,7 +4,8 @@ Reads a folder of meshes (GLB, OBJ, PLY, STL, OFF) or an `objects.jsonl`, and wr
 `finetune-agp` trains on: per view the map and its camera; `index.jsonl` says where each object is,
 and `preview.png` shows some of them, drawn at random. An object that cannot be used, kills its
 worker or takes too long becomes a line of `failures.jsonl`, and the exit code is 3 (1 if none can
-be used). The same command continues an interrupted run, object by object.
+be used). The same command continues an interrupted run, object by object; an object's views depend
+on `--seed` and its uid alone.
 
 With `--maps rgb,normal --random-yaw` it renders the camera-free pictures of `train-base` instead.
 
@@ -28,32 +29,35 @@ import shutil
 import sys
 from collections import Counter
 from dataclasses import asdict
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from sdtool.errors import InputError, UsageError
 from sdtool.io import files, stage_record
 from sdtool.meshfiles.limits import Limits
-from sdtool.runtime.engine import Engine
-from sdtool.runtime.ranks import Rank, Ranks, WorldSize
+from sdtool.runtime.options import (
+    RUNNING,
+    EngineName,
+    MaxMemory,
+    Out,
+    Overwrite,
+    Rank,
+    Seed,
+    Timeout,
+    Workers,
+    WorldSize,
+)
+from sdtool.runtime.ranks import Ranks
 
 RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 
 
-class Backend(StrEnum):
-    """What rasterises."""
-
-    numba = "numba"
-    nvdiffrast = "nvdiffrast"
-
-
 def render_ccm(
     source: Annotated[Path, typer.Argument(help="Folder of meshes, or an objects.jsonl.")],
-    out: Annotated[Path, typer.Option(help="Directory for the shards.")],
+    out: Out,
     views: Annotated[int, typer.Option(min=1, help="Random views of each object.")] = 16,
     size: Annotated[int, typer.Option(min=4, help="Pixels a side: the prior's latent size.")] = 64,
     supersample: Annotated[int, typer.Option(min=1, help="Samples a pixel, a side.")] = 4,
@@ -77,26 +81,27 @@ def render_ccm(
     ] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Objects in one shard file.")] = 256,
     previews: Annotated[int, typer.Option(min=0, help="Objects in the preview picture.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="Views depend on seed and uid alone.")] = 0,
-    backend: Annotated[Backend, typer.Option(help="numba: CPU. nvdiffrast: CUDA.")] = Backend.numba,
-    device: Annotated[str, typer.Option(help="Where nvdiffrast runs.")] = "cuda",
-    engine: Annotated[Engine, typer.Option(help="Where the workers run.")] = Engine.local,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes; 0: every core; 1: no process, no protection.")
-    ] = 0,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds an object may take.")] = 120.0,
     max_file_mb: Annotated[
         int, typer.Option(min=1, help="Largest file that is read, in MB.")
     ] = Limits.file_bytes >> 20,
     max_triangles: Annotated[
         int, typer.Option(min=1, help="Most triangles of an object.")
     ] = Limits.triangles,
-    max_memory_gb: Annotated[
-        float, typer.Option(min=0, help="Memory of one worker process; 0: no limit.")
-    ] = 16.0,
+    seed: Seed = 0,
+    backend: Annotated[
+        Literal["numba", "nvdiffrast"],
+        typer.Option(help="numba: CPU. nvdiffrast: CUDA.", rich_help_panel=RUNNING),
+    ] = "numba",
+    device: Annotated[
+        str, typer.Option(help="Where nvdiffrast runs: cuda, cuda:1, …", rich_help_panel=RUNNING)
+    ] = "cuda",
+    engine: EngineName = "local",
+    workers: Workers = 0,
+    timeout: Timeout = 120.0,
+    max_memory_gb: MaxMemory = 16.0,
     rank: Rank = 0,
     world_size: WorldSize = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished work.")] = False,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result:
     from sdtool.geometry.cameras import ViewRange
     from sdtool.io.objects import iter_objects, read_yaw_fix
@@ -107,17 +112,18 @@ def render_ccm(
 
     wanted = tuple(m.strip() for m in maps.split(",") if m.strip())
     if not wanted or set(wanted) - set(MAPS):
-        raise UsageError(f"--maps {maps!r}: name some of {', '.join(MAPS)}, divided by commas")
+        said = f"--maps {maps!r}: name some of {', '.join(MAPS)}, divided by commas"
+        raise UsageError(said, "--maps")
     if random_yaw and "ccm" in wanted:
-        raise UsageError(
-            "--random-yaw would spoil the canonical frame of CCMs; use --maps rgb,normal"
-        )
+        said = "--random-yaw would spoil the canonical frame of CCMs; use --maps rgb,normal"
+        raise UsageError(said, "--random-yaw")
     if not -89 <= elevation[0] <= elevation[1] <= 89:
-        raise UsageError("--elevation needs two angles, lowest first, between -89 and 89")
+        said = "--elevation needs two angles, lowest first, between -89 and 89"
+        raise UsageError(said, "--elevation")
     ranks = Ranks(rank, world_size)
-    look = ViewRange(fov, elevation, (1 - jitter, 1 + jitter), distance)
+    view_range = ViewRange(fov, elevation, (1 - jitter, 1 + jitter), distance)
     limits = Limits(file_bytes=max_file_mb << 20, triangles=max_triangles)
-    settings = ViewSettings(views, size, supersample, look, wanted, random_yaw, seed, limits)
+    settings = ViewSettings(views, size, supersample, view_range, wanted, random_yaw, seed, limits)
     yaws = read_yaw_fix(yaw_fix) if yaw_fix else {}
     total = sum(1 for _ in iter_objects(source))
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
@@ -144,7 +150,7 @@ def render_ccm(
         "recycle": RECYCLE,
     }
     with progress("rendering", plan.count(), "objects", done=plan.finished()) as bar:
-        if backend == Backend.numba:
+        if backend == "numba":
             settled = render_collection(plan, **options)
         else:
             settled = render_collection_by_cuda(plan, device, **options)

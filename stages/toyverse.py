@@ -41,6 +41,7 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import stage_record
+from sdtool.runtime.options import Out, Overwrite, Seed
 from sdtool.runtime.progress import progress
 
 
@@ -53,10 +54,9 @@ def _categories(incomplete: str) -> list[str]:
 
 
 def toyverse(
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("objs"),
-    count: Annotated[int, typer.Option(help="How many objects.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Another seed gives other objects.")] = 0,
-    bad_share: Annotated[float, typer.Option(help="Share of bad objects, 0 to 1.")] = 0.1,
+    out: Out = Path("objs"),
+    count: Annotated[int, typer.Option(min=1, help="How many objects.")] = 1000,
+    bad_share: Annotated[float, typer.Option(min=0, max=1, help="Share of bad objects.")] = 0.1,
     categories: Annotated[
         str | None,
         typer.Option(
@@ -72,9 +72,8 @@ def toyverse(
         list[str] | None,
         typer.Option(help='Make only such objects: "blue horse", "corgi with hat". Repeatable.'),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option(help="Replace an earlier collection in --out.")
-    ] = False,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result:
     """Write the collection; the result is its folder."""
     from sdtool.toyverse.catalogue import choose
@@ -90,17 +89,12 @@ def toyverse(
     from sdtool.toyverse.designs import check, parse
     from sdtool.toyverse.toys import generate
 
-    if count < 1:
-        raise UsageError(f"--count {count}: give at least 1")
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: give 0 or more")
-    if not 0 <= bad_share <= 1:
-        raise UsageError(f"--bad-share {bad_share}: give a number from 0 to 1")
     asked = [word.strip() for word in (categories or "").split(",") if word.strip()]
     left_out = [parse(text, "--leave-out") for text in leave_out or ()]
     wanted = [parse(text, "--only") for text in only or ()]
     if wanted and asked:
-        raise UsageError("--only names the categories itself; leave --categories out")
+        said = "--only names the categories itself; leave --categories out"
+        raise UsageError(said, "--only", "--categories")
     names = list(dict.fromkeys(design.category for design in wanted)) or choose(asked)
     check(names, wanted, left_out)
     params = {"count": count, "seed": seed, "bad_share": bad_share, "categories": names}

@@ -58,12 +58,13 @@ def view(
     ] = None,
 ) -> stage_record.Result:
     if port and not serve:
-        raise UsageError(f"--port {port} is for --serve; add that")
+        raise UsageError(f"--port {port} is for --serve; add that", "--port")
     if out and out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"--out {out}: end the name with .html")
+        raise UsageError(f"--out {out}: end the name with .html", "--out")
     out = out or _beside(paths)
     if out.is_dir():
-        raise UsageError(f"--out {out} is a directory; name a file, such as {out / 'view.html'}")
+        said = f"--out {out} is a directory; name a file, such as {out / 'view.html'}"
+        raise UsageError(said, "--out")
 
     from sdtool.viewing.page import build_page
     from sdtool.viewing.subjects import read_subject
@@ -102,7 +103,7 @@ def _write(out: Path, page: str) -> bool:
         if found == page:
             return False
         if not is_ours(found):
-            raise UsageError(f"sdtool did not write {out}; choose another --out")
+            raise UsageError(f"sdtool did not write {out}; choose another --out", "--out")
     files.write_text(out, page)
     return True
 

@@ -1,5 +1,6 @@
 """--config and --print-config: what is printed is read back, who wins, and what a wrong file says."""
 
+import pickle
 import tomllib
 from enum import Enum
 
@@ -212,6 +213,37 @@ def test_a_wrong_file_is_one_sentence_with_file_and_key(stage, text, words, tmp_
     assert captured.err.startswith("sdtool: ") and str(path) in captured.err
     for word in words:
         assert word in captured.err
+
+
+@pytest.mark.parametrize(
+    "text, flags, is_named",
+    [
+        ('prompt = " "', [], True),  # an argument
+        ('prompts = "wishes.txt"', ["a corgi"], True),
+        ('prompt = "a corgi"', ["--lambda-ori", "0", "--lambda-align", "0"], False),
+        ("lambda-ori = 0", ["a corgi", "--lambda-align", "0"], True),  # half of it
+        ('environment = "sky.hdr"\nappearance = "color"', ["a corgi"], True),
+        ('appearance = "color"', ["a corgi", "--environment", "sky.hdr"], False),
+        ("[set.coarse]\nsteps = 7", ["a corgi", "--set", "coarse.steps=0"], False),
+        ("[set.coarse]\nsteps = 0", ["a corgi", "--set", "coarse.views=1"], True),
+        ('out = "mine"', ["a corgi"], True),  # a folder that sdtool did not write
+        ("seed = 3", ["a corgi", "--out", "mine"], False),
+    ],
+)
+def test_the_file_is_named_where_it_gives_what_is_blamed(
+    text, flags, is_named, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path, text)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("mine")
+    assert cli.run(["lift", *flags, "--device", "cpu", "--config", str(path)]) == 2
+    assert (str(path) in capsys.readouterr().err) == is_named
+
+
+def test_a_usage_error_keeps_its_options_in_a_worker():
+    error = pickle.loads(pickle.dumps(UsageError("no", "--lr", "PROMPT")))
+    assert str(error) == "no" and error.options == ("--lr", "PROMPT")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path, capsys):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from sdtool.lifting import run
 from sdtool.lifting.config import override
-from sdtool.lifting.presets import painted_as, plan, starting_from
+from sdtool.lifting.presets import PRESETS, painted_as, starting_from
 from sdtool.lifting.run import Lift
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.runtime.devices import visible_gpus
@@ -34,7 +34,7 @@ KINDS = {
 def short_lift(kind: str) -> Lift:
     """Eight steps through all phases."""
     rep = "nerf" if kind == "radiance field" else "dmtet"
-    short = plan("preview", rep)
+    short = PRESETS[rep]["preview"]
     if rep == "nerf":
         short = override(short, SHORT_NERF)
     else:

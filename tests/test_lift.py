@@ -21,7 +21,7 @@ from sdtool.geometry.cameras import ViewRange, orbit
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
 from sdtool.lifting import config, loop, presets
-from sdtool.lifting.config import Phase, Plan
+from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import AXES, initial_sdf
 from sdtool.lifting.lift_files import read_lift
@@ -43,8 +43,8 @@ from sdtool.shapes.grids import grid_points
 SMALL = """
 from sdtool import cli
 from sdtool.lifting import presets
-from sdtool.lifting.config import Phase, Plan
-presets.PRESETS["dmtet"]["small"] = Plan(phases=(
+from sdtool.lifting.config import Phase, LiftPlan
+presets.PRESETS["dmtet"]["preview"] = LiftPlan(phases=(
     Phase("coarse", "density", steps=60, lr=0.2, size=32, views=2, lambda_ori=(0.0, 0.3)),
     Phase("geometry", "surface", steps=6, lr=0.002, views=1),
     Phase("color", "color", steps=4, lr=0.05, views=1, sees="rgb", lambda_align=(0.0, 0.0)),
@@ -56,7 +56,7 @@ loop.CHECKPOINT_EVERY = 5
 
 def lift_small(out, *extra: str) -> list[str]:
     """A command that lifts with a plan of 70 steps."""
-    arguments = ["lift", "a corgi", "--preset", "small", "--out", str(out), *extra]
+    arguments = ["lift", "a corgi", "--preset", "preview", "--out", str(out), *extra]
     return [sys.executable, "-c", f"{SMALL}\ncli.main({arguments!r})"]
 
 
@@ -93,7 +93,7 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path):
     ("arguments", "words"),
     [
         (["lift", "  "], "the prompt is empty"),
-        (["lift", "a corgi", "--preset", "nope"], "--preset 'nope' is not one of tiny-cpu"),
+        (["lift", "a corgi", "--preset", "nope"], "'--preset': 'nope' is not one of 'tiny-cpu'"),
         (["lift", "a corgi", "--lambda-ori", "0", "--lambda-align", "0"], "nothing guides"),
         (["lift", "a corgi", "--environment", "sky.hdr"], "add --appearance pbr"),
     ],
@@ -307,14 +307,14 @@ def test_an_environment_that_is_missing_is_named(tmp_path, capsys):
 
 
 def test_views_of_a_step_are_spread_and_repeatable():
-    look = ViewRange(distance=1.8)
-    c2w, generator = loop.step_views(look, 4, seed=3, phase=1, step=7)
+    view_range = ViewRange(distance=1.8)
+    c2w, generator = loop.step_views(view_range, 4, seed=3, phase=1, step=7)
     azimuth = np.sort(np.arctan2(c2w[:, 0, 3], c2w[:, 2, 3]))
     np.testing.assert_allclose(np.diff(azimuth), np.pi / 2, atol=1e-5)
-    again, same = loop.step_views(look, 4, seed=3, phase=1, step=7)
+    again, same = loop.step_views(view_range, 4, seed=3, phase=1, step=7)
     assert (c2w == again).all()
     assert torch.equal(torch.randn(3, generator=generator), torch.randn(3, generator=same))
-    other, _ = loop.step_views(look, 4, seed=3, phase=1, step=8)
+    other, _ = loop.step_views(view_range, 4, seed=3, phase=1, step=8)
     assert not (c2w == other).all()
 
 
@@ -476,7 +476,7 @@ def test_a_corgi_is_a_corgi(tmp_path):
 def test_presets_are_complete():
     scenes = {"paper": ["surface", "surface", "material"]}
     for name, plan in presets.PRESETS["dmtet"].items():
-        assert isinstance(plan, Plan)
+        assert isinstance(plan, LiftPlan)
         wanted = scenes.get(name, ["density", "surface", "color"])
         assert [phase.scene for phase in plan.phases] == wanted, name
     assert presets.PRESETS["nerf"].keys() == presets.PRESETS["dmtet"].keys()

@@ -103,7 +103,6 @@ def test_times_stay_in_their_range_and_fill_it():
 
 
 def test_schedules():
-    assert schedules.constant(3.0)(0.9) == 3.0
     falling = schedules.linear(0.98, 0.5, end=0.8)
     assert falling(0.0) == 0.98
     assert falling(0.4) == pytest.approx(0.74)

@@ -14,6 +14,7 @@ from assets import EXAMPLE
 from scipy import ndimage
 from sdtool.stages.toyverse import toyverse
 
+from sdtool import cli
 from sdtool.captioning.english import with_article
 from sdtool.captioning.phrases import caption
 from sdtool.errors import ObjectError, UsageError
@@ -650,9 +651,6 @@ def test_combinations_are_recorded_and_kept_from_the_disk(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"count": 0}, "--count 0"),
-        ({"bad_share": 1.5}, "--bad-share 1.5"),
-        ({"seed": -1}, "--seed -1"),
         ({"categories": "corgi,unicorn"}, "unicorn.*corgi, cat, horse"),
         ({"leave_out": ["blue unicorn"]}, "--leave-out 'blue unicorn' names no category"),
         (
@@ -670,6 +668,17 @@ def test_combinations_are_recorded_and_kept_from_the_disk(tmp_path):
     ],
 )
 def test_wrong_options_name_themselves(tmp_path, options, words):
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=words) as error:
         toyverse(out=tmp_path / "objs", **options)
+    named = {"--" + name.replace("_", "-") for name in options}
+    assert error.value.options and set(error.value.options) <= named
+    assert not (tmp_path / "objs").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--count", "0"), ("--bad-share", "1.5"), ("--seed", "-1")]
+)
+def test_a_number_out_of_bounds_names_its_option(tmp_path, capsys, option, value):
+    assert cli.run(["toyverse", "--out", str(tmp_path / "objs"), option, value]) == 2
+    assert f"'{option}': {value} is not in the range" in capsys.readouterr().err
     assert not (tmp_path / "objs").exists()

@@ -44,8 +44,11 @@ def rendering(folder: Path, seconds: float = SECONDS) -> Table:
     table = Table("mesh", title=title, title_justify="left")
     for heading in ("samples", "numba", "Embree", "against Embree", "mask differs", "CCM differs"):
         table.add_column(heading, justify="right")
-    look = ViewRange()
-    c2w, fov = random_views(np.random.default_rng(0), VIEWS, look), float(np.radians(look.fov))
+    view_range = ViewRange()
+    c2w, fov = (
+        random_views(np.random.default_rng(0), VIEWS, view_range),
+        float(np.radians(view_range.fov)),
+    )
     for samples, subdivisions in ((1, 3), (1, 5), (4, 3), (4, 5)):
         path = write_glb(folder / f"sphere-{subdivisions}.glb", lumpy_sphere(subdivisions))
 

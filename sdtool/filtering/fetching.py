@@ -109,7 +109,7 @@ def choose_origin(mirror: str | None) -> Origin:
     if urllib.parse.urlsplit(mirror).scheme in ("http", "https"):
         return Url(mirror)
     if not Path(mirror).is_dir():
-        raise UsageError(f"--mirror {mirror} is neither a folder nor an http(s) URL")
+        raise UsageError(f"--mirror {mirror} is neither a folder nor an http(s) URL", "--mirror")
     return Folder(str(Path(mirror).resolve()))
 
 

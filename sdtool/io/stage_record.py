@@ -160,7 +160,9 @@ def begin(
     given = {key: Path(path) for key, path in (inputs or {}).items() if path}
     for key, path in given.items():
         if out.resolve() in (path.resolve(), *path.resolve().parents):
-            raise UsageError(f"--out {out} holds the input {key} ({path}); choose another --out")
+            raise UsageError(
+                f"--out {out} holds the input {key} ({path}); choose another --out", "--out"
+            )
     found = {k: {"path": str(p), "digest": digest(p, leave_out=out)} for k, p in given.items()}
     head = {
         "stage": stage,
@@ -170,17 +172,19 @@ def begin(
     }
     if not out.is_dir() and (out.exists() or out.is_symlink()):
         kind = "a file" if out.exists() else "a link to nothing"
-        raise UsageError(f"--out {out} is {kind}; name a directory")
+        raise UsageError(f"--out {out} is {kind}; name a directory", "--out")
     marks = [m for m in (out / DONE, out / PARTIAL) if m.is_file()]
     if not marks and out.is_dir() and any(not _TEMPORARY.match(p.name) for p in out.iterdir()):
-        raise UsageError(f"{out} is not empty and sdtool did not write it; choose another --out")
+        raise UsageError(
+            f"{out} is not empty and sdtool did not write it; choose another --out", "--out"
+        )
     if marks and [p.name for p in out.iterdir()] == [PARTIAL]:
         marks = []  # a command that failed before it made anything binds nobody
     if marks:
         other = read_json(marks[0])
         author = other.get("stage") if isinstance(other, dict) else "something else"
         if author != stage:
-            raise UsageError(f"{out} was written by {author}; choose another --out")
+            raise UsageError(f"{out} was written by {author}; choose another --out", "--out")
         if overwrite:
             made = other.get("outputs")
             made = [name for name in made if isinstance(name, str)] if type(made) is list else []
@@ -264,3 +268,34 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+# Many ranks
+
+
+def stage_folders(directory: str | Path) -> list[Path]:
+    """The folders that hold a stage's output: `directory`, or all of its rank folders, in order.
+
+    InputError if a rank is missing or unfinished, or if the ranks ran with different parameters.
+    """
+    directory = Path(directory)
+    folders = sorted(p for p in directory.glob("rank-*") if re.fullmatch(r"rank-\d{5,}", p.name))
+    if not folders or (directory / DONE).is_file():
+        return [directory]
+    heads = {}
+    for folder in folders:
+        head = read_json(folder / DONE) if (folder / DONE).is_file() else None
+        if not isinstance(head, dict) or not isinstance(head.get("params"), dict):
+            raise InputError(f"{folder} is not finished; run the command of that rank again")
+        digests = {key: entry.get("digest") for key, entry in head.get("inputs", {}).items()}
+        heads[folder] = (head.get("stage"), dict(head["params"]), digests)
+    size = heads[folders[0]][1].get("world_size")
+    present = [params.pop("rank", None) for _, params, _ in heads.values()]
+    missing = sorted(set(range(size if isinstance(size, int) else 0)) - set(present))
+    if missing:
+        named = ", ".join(map(str, missing[:8])) + ", …" * (len(missing) > 8)
+        raise InputError(f"{directory} lacks rank {named} of {size}; run them, too")
+    for folder in folders:
+        if heads[folder] != heads[folders[0]]:
+            raise InputError(f"{folder} and {folders[0]} were made differently; make them alike")
+    return folders

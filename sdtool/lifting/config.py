@@ -72,7 +72,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LiftPlan:
     """A whole lift: its phases and the sizes of the two shape grids.
 
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
@@ -102,7 +102,7 @@ CHOICES = {"sees": ("normal", "normal_latent", "rgb"), "weighting": tuple(WEIGHT
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 
 
-def override(plan: Plan, settings: Iterable[str]) -> Plan:
+def override(plan: LiftPlan, settings: Iterable[str]) -> LiftPlan:
     """The plan with settings like "coarse.steps=500" or "geometry.t_high=[0.98, 0.5]" applied.
 
     Values are written as in TOML; text needs no quotes. UsageError names what is unknown or wrong.
@@ -111,13 +111,13 @@ def override(plan: Plan, settings: Iterable[str]) -> Plan:
         key, equals, text = setting.partition("=")
         phase, dot, name = key.strip().rpartition(".")
         if not equals:
-            raise UsageError(f"--set {setting} has no value; write it like coarse.steps=500")
+            raise _refused(setting, "it has no value; write it like coarse.steps=500")
         if not dot:
             plan = _replaced(plan, name, text, setting)
             continue
         names = [one.name for one in plan.phases]
         if phase not in names:
-            raise UsageError(f"--set {setting}: {phase} is not one of {', '.join(names)}")
+            raise _refused(setting, f"{phase} is not one of {', '.join(names)}")
         phases = [
             _replaced(one, name, text, setting) if one.name == phase else one for one in plan.phases
         ]
@@ -129,7 +129,7 @@ def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
     """The dataclass with the field `name` read from text, of the type that it has now."""
     known = _known(holder)
     if name not in known:
-        raise UsageError(f"--set {setting}: {name} is not one of {', '.join(known)}")
+        raise _refused(setting, f"{name} is not one of {', '.join(known)}")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -142,14 +142,18 @@ def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
         if None not in kept:
             new = replace(holder, **{name: tuple(kept) if isinstance(old, tuple) else kept[0]})
             if wrong := _what_is_wrong(new):
-                raise UsageError(f"--set {setting}: {wrong}")
+                raise _refused(setting, wrong)
             return new
-    raise UsageError(f"--set {setting}: it should look like {json.dumps(old)}")
+    raise _refused(setting, f"it should look like {json.dumps(old)}")
+
+
+def _refused(setting: str, why: str) -> UsageError:
+    return UsageError(f"--set {setting}: {why}", f"--set {setting}")
 
 
 def _what_is_wrong(holder: Any) -> str:
     """The first thing in a plan or phase that cannot work, in words; empty if there is none."""
-    if isinstance(holder, Plan):
+    if isinstance(holder, LiftPlan):
         return "" if holder.half > 0 else "half must be above 0"
     for name, known in CHOICES.items():
         if getattr(holder, name) not in known:
@@ -172,7 +176,7 @@ def _number_like(value: Any, like: Any) -> Any:
     return float(value)
 
 
-def settings_of(plan: Plan) -> dict[str, Any]:
+def settings_of(plan: LiftPlan) -> dict[str, Any]:
     """Every setting that `override` can change, a dictionary for each phase; but the environment, which
     is an option of its own."""
     out: dict[str, Any] = {name: getattr(plan, name) for name in _known(plan)}

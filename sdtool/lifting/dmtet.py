@@ -11,7 +11,7 @@ from torch import nn
 
 from sdtool.geometry.cameras import ViewRange
 from sdtool.geometry.meshes import Mesh
-from sdtool.lifting.config import Phase, Plan
+from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.initial import initial_sdf
 from sdtool.lifting.painting import ColorScene, MaterialScene, PaintedScene
 from sdtool.lifting.results import write_result
@@ -27,14 +27,14 @@ from sdtool.shapes.dmtet import DMTetShape
 from sdtool.shapes.grids import grid_points
 
 
-def first_scene(plan: Plan, device: torch.device) -> nn.Module:
+def first_scene(plan: LiftPlan, device: torch.device) -> nn.Module:
     """The scene of a plan's first phase: the soft blob, or the surface that it starts from."""
     if plan.phases[0].scene == "density":
         return DensityScene(plan.half, plan.samples).to(device)
     return _surface(initial_sdf(plan.init, plan.tet_resolution, plan.half), plan, device)
 
 
-def next_scene(previous: nn.Module, phase: Phase, plan: Plan) -> nn.Module:
+def next_scene(previous: nn.Module, phase: Phase, plan: LiftPlan) -> nn.Module:
     """The scene that continues `previous` in `phase`."""
     if isinstance(previous, DensityScene):
         sdf = density_to_sdf(previous.shape, plan.tet_resolution)
@@ -54,7 +54,7 @@ def next_scene(previous: nn.Module, phase: Phase, plan: Plan) -> nn.Module:
     return _painted(phase, v_pos, faces, plan)
 
 
-def _painted(phase: Phase, v_pos, faces, plan: Plan) -> PaintedScene:
+def _painted(phase: Phase, v_pos, faces, plan: LiftPlan) -> PaintedScene:
     if phase.scene == "color":
         return ColorScene(v_pos, faces, plan.half).to(v_pos.device)
     named = plan.environment
@@ -63,13 +63,13 @@ def _painted(phase: Phase, v_pos, faces, plan: Plan) -> PaintedScene:
     return MaterialScene(v_pos, faces, plan.half, light, options)
 
 
-def _surface(sdf0: torch.Tensor, plan: Plan, device: torch.device) -> SurfaceScene:
+def _surface(sdf0: torch.Tensor, plan: LiftPlan, device: torch.device) -> SurfaceScene:
     shape = DMTetShape(sdf0.to(device), plan.half, log2_table=plan.sdf_table)
     return SurfaceScene(shape).to(device)
 
 
 def restored_scene(
-    number: int, tensors: dict[str, torch.Tensor], plan: Plan, device: torch.device
+    number: int, tensors: dict[str, torch.Tensor], plan: LiftPlan, device: torch.device
 ) -> nn.Module:
     """The scene of phase `number` with the tensors of a checkpoint."""
     kind = plan.phases[number].scene
@@ -85,14 +85,14 @@ def restored_scene(
 
 
 @torch.no_grad()
-def finished(scene: PaintedScene, look: ViewRange, out: Path) -> Mesh:
+def finished(scene: PaintedScene, view_range: ViewRange, out: Path) -> Mesh:
     """Write the mesh and what covers it, see `write_result`."""
     color = scene.color_at(scene.v_pos)
     return write_result(out, scene.v_pos, scene.t_pos_idx, color, *scene.stored())
 
 
 def rehearsal_scene(
-    previous: nn.Module | None, phase: Phase, plan: Plan, device: torch.device
+    previous: nn.Module | None, phase: Phase, plan: LiftPlan, device: torch.device
 ) -> nn.Module:
     """A scene as heavy as `phase` may become: a ball that fills the view."""
     if phase.scene == "density":

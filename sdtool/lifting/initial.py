@@ -24,7 +24,7 @@ def check_start(init: str) -> None:
     if not Path(init).is_dir():
         names = ", ".join(STARTS)
         raise UsageError(
-            f"--init {init} is neither a mesh file, a lift's directory nor one of {names}"
+            f"--init {init} is neither a mesh file, a lift's directory nor one of {names}", "--init"
         )
     read_lift(init)
 

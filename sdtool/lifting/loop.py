@@ -42,13 +42,13 @@ class Clock:
 
 
 def step_views(
-    look: ViewRange, views: int, seed: int, phase: int, step: int
+    view_range: ViewRange, views: int, seed: int, phase: int, step: int
 ) -> tuple[np.ndarray, torch.Generator]:
     """The cameras (views, 4, 4) of one step, evenly spread in azimuth, and its noise generator."""
     rng = np.random.default_rng([seed, phase, step])
     azimuth = rng.uniform(-np.pi, np.pi) + np.arange(views) * (2 * np.pi / views)
-    elevation = np.radians(rng.uniform(*look.elevation, views))
-    c2w = orbit(azimuth, elevation, look.distance * rng.uniform(*look.factor, views))
+    elevation = np.radians(rng.uniform(*view_range.elevation, views))
+    c2w = orbit(azimuth, elevation, view_range.distance * rng.uniform(*view_range.factor, views))
     return c2w, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
@@ -56,7 +56,7 @@ def optimise(
     scene: nn.Module,
     guidance: Guidance,
     phase: Phase,
-    look: ViewRange,
+    view_range: ViewRange,
     *,
     number: int,
     seed: int,
@@ -78,7 +78,7 @@ def optimise(
         optimiser.load_state_dict(
             {"state": adam, "param_groups": optimiser.state_dict()["param_groups"]}
         )
-    fov, clock = float(np.radians(look.fov)), Clock()
+    fov, clock = float(np.radians(view_range.fov)), Clock()
     good, step = (start, _copy(scene, optimiser)), start
     while step < phase.steps:
         if step % GOOD_EVERY == 0:
@@ -86,7 +86,7 @@ def optimise(
         if step % CHECKPOINT_EVERY == 0:
             save(out, scene, optimiser, number, step, strength)
         began = now = time.perf_counter()
-        c2w, generator = step_views(look, phase.views, seed, number, step)
+        c2w, generator = step_views(view_range, phase.views, seed, number, step)
         optimiser.zero_grad(set_to_none=True)
         try:
             maps = scene.render(c2w, fov, phase.size, generator)

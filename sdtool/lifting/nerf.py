@@ -9,7 +9,7 @@ from torch import nn
 
 from sdtool.geometry.cameras import ViewRange, orbit, pixel_rays
 from sdtool.geometry.meshes import Mesh
-from sdtool.lifting.config import Phase, Plan
+from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.radiance import RadianceScene
 from sdtool.lifting.results import write_result
 from sdtool.lifting.scenes import CURE, VanishedError, without_crumbs
@@ -22,12 +22,12 @@ VIEWS, SIDE, STEPS = 16, 24, 192
 """What the density is judged by where its surface is sought: views, pixels a side, samples a ray."""
 
 
-def first_scene(plan: Plan, device: torch.device) -> nn.Module:
+def first_scene(plan: LiftPlan, device: torch.device) -> nn.Module:
     """A soft grey blob."""
     return RadianceScene(plan, plan.phases[0], device)
 
 
-def next_scene(previous: RadianceScene, phase: Phase, plan: Plan) -> nn.Module:
+def next_scene(previous: RadianceScene, phase: Phase, plan: LiftPlan) -> nn.Module:
     """The same field, rendered as `phase` says."""
     scene = RadianceScene(plan, phase, previous.device)
     scene.load_state_dict(previous.state_dict())
@@ -35,7 +35,7 @@ def next_scene(previous: RadianceScene, phase: Phase, plan: Plan) -> nn.Module:
 
 
 def restored_scene(
-    number: int, tensors: dict[str, torch.Tensor], plan: Plan, device: torch.device
+    number: int, tensors: dict[str, torch.Tensor], plan: LiftPlan, device: torch.device
 ) -> nn.Module:
     """The scene of phase `number` with the tensors of a checkpoint."""
     scene = RadianceScene(plan, plan.phases[number], device)
@@ -44,16 +44,16 @@ def restored_scene(
 
 
 def rehearsal_scene(
-    previous: nn.Module | None, phase: Phase, plan: Plan, device: torch.device
+    previous: nn.Module | None, phase: Phase, plan: LiftPlan, device: torch.device
 ) -> nn.Module:
     """A scene as heavy as `phase` may become: nothing is known to be empty."""
     return RadianceScene(plan, phase, device)
 
 
 @torch.no_grad()
-def finished(scene: RadianceScene, look: ViewRange, out: Path) -> Mesh:
+def finished(scene: RadianceScene, view_range: ViewRange, out: Path) -> Mesh:
     """Write the surface of the density, and the field that colours it; see `write_result`."""
-    level = raw_level(seen_density(scene, look))
+    level = raw_level(seen_density(scene, view_range))
     resolution = scene.plan.tet_resolution
     v_pos, faces = level_set(scene, level, resolution)
     v_pos, faces = without_crumbs(v_pos, faces)
@@ -64,13 +64,13 @@ def finished(scene: RadianceScene, look: ViewRange, out: Path) -> Mesh:
     return write_result(out, v_pos, faces, color, field, metadata)
 
 
-def seen_density(scene: RadianceScene, look: ViewRange) -> float:
+def seen_density(scene: RadianceScene, view_range: ViewRange) -> float:
     """The density at which what is seen from all sides has its surface (`surface_density`)."""
     field = scene.field
     azimuth = np.arange(VIEWS) * (2 * np.pi / VIEWS)
-    elevation = np.radians(np.resize(look.elevation, VIEWS))
-    c2w = orbit(azimuth, elevation, np.asarray(look.distance))
-    rays = pixel_rays(c2w, float(np.radians(look.fov)), SIDE)
+    elevation = np.radians(np.resize(view_range.elevation, VIEWS))
+    c2w = orbit(azimuth, elevation, np.asarray(view_range.distance))
+    rays = pixel_rays(c2w, float(np.radians(view_range.fov)), SIDE)
     eyes, towards = (torch.from_numpy(a).to(scene.device) for a in rays)
     eyes, towards = eyes.repeat_interleave(SIDE * SIDE, dim=0), towards.reshape(-1, 3)
     samples = march(eyes, towards, field.half, STEPS, scene.empty.occupied)

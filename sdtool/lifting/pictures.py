@@ -15,26 +15,30 @@ ELEVATION = 15.0
 
 
 @torch.no_grad()
-def preview(scene, look: ViewRange, path: Path, title: str) -> None:
+def preview(scene, view_range: ViewRange, path: Path, title: str) -> None:
     """A PNG of eight azimuths of whatever maps the scene renders, one row a map."""
-    c2w = turntable(8, look, ELEVATION)
-    maps = scene.render(c2w, float(np.radians(look.fov)), 64)
+    c2w = turntable(8, view_range, ELEVATION)
+    maps = scene.render(c2w, float(np.radians(view_range.fov)), 64)
     maps.pop("backdrop", None)
     rows = [map_to_rgb(m.cpu().numpy().transpose(0, 2, 3, 1)) for m in maps.values()]
     write_png(path, grid(enlarge(np.concatenate(rows), 96), 8), Title=title)
 
 
-def contact_sheet(mesh: Mesh, look: ViewRange, path: Path, title: str, size: int = 160) -> None:
+def contact_sheet(
+    mesh: Mesh, view_range: ViewRange, path: Path, title: str, size: int = 160
+) -> None:
     """A PNG of a mesh from azimuth 0°, 45° … 315°: shaded colour, normals, canonical coordinates."""
     canonical = to_canonical(mesh)
-    c2w = turntable(8, look, ELEVATION)
-    maps = render_maps(canonical, c2w, np.radians(look.fov), size, ("rgb", "normal", "ccm"), 2)
+    c2w = turntable(8, view_range, ELEVATION)
+    maps = render_maps(
+        canonical, c2w, np.radians(view_range.fov), size, ("rgb", "normal", "ccm"), 2
+    )
     rows = np.concatenate([map_to_rgb(maps[name]) for name in ("rgb", "normal", "ccm")])
     write_png(path, grid(rows, 8), Title=title)
 
 
-def spin(mesh: Mesh, look: ViewRange, path: Path, frames: int = 36, size: int = 192) -> None:
+def spin(mesh: Mesh, view_range: ViewRange, path: Path, frames: int = 36, size: int = 192) -> None:
     """An animated WebP of one turn in three seconds."""
-    c2w = turntable(frames, look, ELEVATION)
-    maps = render_maps(to_canonical(mesh), c2w, np.radians(look.fov), size, ("rgb",), 2)
+    c2w = turntable(frames, view_range, ELEVATION)
+    maps = render_maps(to_canonical(mesh), c2w, np.radians(view_range.fov), size, ("rgb",), 2)
     write_animation(path, map_to_rgb(maps["rgb"]), 3.0)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from sdtool.errors import UsageError
-from sdtool.lifting.config import Phase, Plan
+from sdtool.lifting.config import LiftPlan, Phase
 
 # Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
 # Smoothness of the geometry phase, measured on a corgi: faces lean 7° from their vertices' normals
 # instead of 12°, at the same loss of the AGP.
-TINY_CPU = Plan(
+TINY_CPU = LiftPlan(
     phases=(
         Phase(
             "coarse",
@@ -59,7 +59,7 @@ PREVIEW = replace(
 
 # Fantasia3D's phases with the AGP beside them, for Stable Diffusion 2.1. The AGP leads for a quarter of
 # the coarse phase, as in the paper's own NeRF pipeline, and weighs half in the fine one.
-PAPER = Plan(
+PAPER = LiftPlan(
     phases=(
         Phase(
             "coarse",
@@ -105,7 +105,7 @@ PAPER = Plan(
 )
 
 # The radiance field is one scene throughout; what changes is its size and who leads.
-NERF_TINY_CPU = Plan(
+NERF_TINY_CPU = LiftPlan(
     phases=(
         Phase(
             "coarse",
@@ -150,7 +150,7 @@ NERF_PREVIEW = replace(
 
 # SweetDreamer's NeRF pipeline: the AGP alone leads for a quarter with weight 20, then both; then large
 # pictures. Settings of the authors' published configuration, for Stable Diffusion instead of IF.
-NERF_PAPER = Plan(
+NERF_PAPER = LiftPlan(
     phases=(
         Phase(
             "coarse",
@@ -194,28 +194,23 @@ PRESETS = {
     "dmtet": {"tiny-cpu": TINY_CPU, "preview": PREVIEW, "paper": PAPER},
     "nerf": {"tiny-cpu": NERF_TINY_CPU, "preview": NERF_PREVIEW, "paper": NERF_PAPER},
 }
+"""Representation → name → plan."""
 
 APPEARANCES = {"color": ("color", {}), "pbr": ("material", {"lr": 0.01})}
+"""Name → scene of the last phase, and what else of that phase it changes."""
 
 
-def plan(preset: str, rep: str = "dmtet") -> Plan:
-    """The plan of a preset's name for a representation; UsageError lists the names."""
-    if preset not in PRESETS[rep]:
-        raise UsageError(f"--preset {preset!r} is not one of {', '.join(PRESETS[rep])}")
-    return PRESETS[rep][preset]
-
-
-def starting_from(plan: Plan, init: str) -> Plan:
+def starting_from(plan: LiftPlan, init: str) -> LiftPlan:
     """The plan with another start. Where that is a surface, phases of the density work on it instead,
     at the pace of the plan's first surface phase."""
     if plan.phases[0].scene == "radiance":
         if init == plan.init:
             return plan
         raise UsageError(
-            f"--init {init}: a radiance field starts from its own blob; use --rep dmtet"
+            f"--init {init}: a radiance field starts from its own blob; use --rep dmtet", "--init"
         )
     if init == "density" and plan.phases[0].scene != "density":
-        raise UsageError("--init density: this preset's phases work on surfaces only")
+        raise UsageError("--init density: this preset's phases work on surfaces only", "--init")
     surface = next(phase for phase in plan.phases if phase.scene == "surface")
     pace = {"scene": "surface", "lr": surface.lr, "smooth": surface.smooth, "size": surface.size}
     phases = [
@@ -225,12 +220,12 @@ def starting_from(plan: Plan, init: str) -> Plan:
     return replace(plan, init=init, phases=tuple(phases))
 
 
-def painted_as(plan: Plan, appearance: str) -> Plan:
+def painted_as(plan: LiftPlan, appearance: str) -> LiftPlan:
     """The plan with plain colours ("color") or a physically based material ("pbr") at its end."""
-    if appearance not in APPEARANCES:
-        raise UsageError(f"--appearance {appearance} is not one of {', '.join(APPEARANCES)}")
     if plan.phases[-1].scene == "radiance":
-        raise UsageError(f"--appearance {appearance}: a radiance field has colours of its own")
+        raise UsageError(
+            f"--appearance {appearance}: a radiance field has colours of its own", "--appearance"
+        )
     scene, change = APPEARANCES[appearance]
     phases = [
         replace(phase, scene=scene, **change) if phase.scene in ("color", "material") else phase

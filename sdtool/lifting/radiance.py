@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sdtool.geometry.cameras import pixel_rays
-from sdtool.lifting.config import Phase, Plan
+from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.scenes import RunningBox, VanishedError
 from sdtool.rendering.occupancy import OccupancyGrid
 from sdtool.rendering.rays import accumulate, march, weights
@@ -25,7 +25,7 @@ class RadianceScene(nn.Module):
     anything needs it; and "backdrop" (N, 3, size, size) in [−1, 1], what lies behind.
     """
 
-    def __init__(self, plan: Plan, phase: Phase, device: torch.device | str):
+    def __init__(self, plan: LiftPlan, phase: Phase, device: torch.device | str):
         super().__init__()
         self.plan, self.phase, self.samples = plan, phase, plan.samples
         self.options = {"log2_table": plan.log2_table, "finest": plan.finest}

@@ -8,13 +8,13 @@ import torch
 
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange
-from sdtool.lifting.config import Plan
+from sdtool.lifting.config import LiftPlan
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.loop import step_views
 
 
 def rehearse(
-    rep: ModuleType, plan: Plan, guidance: Guidance, look: ViewRange, smallest: Plan
+    rep: ModuleType, plan: LiftPlan, guidance: Guidance, view_range: ViewRange, smallest: LiftPlan
 ) -> None:
     """Compute one step of every phase on a heavy shape; nothing is kept.
 
@@ -25,8 +25,8 @@ def rehearse(
     for number, phase in enumerate(plan.phases):
         try:
             scene = rep.rehearsal_scene(scene, phase, plan, guidance.device)
-            c2w, generator = step_views(look, phase.views, 0, number, 0)
-            maps = scene.render(c2w, float(np.radians(look.fov)), phase.size, generator)
+            c2w, generator = step_views(view_range, phase.views, 0, number, 0)
+            maps = scene.render(c2w, float(np.radians(view_range.fov)), phase.size, generator)
             loss, _ = guidance.loss(maps, torch.from_numpy(c2w), phase, 0.9, 1.0, generator)
             (loss + phase.penalty(scene.penalties(), 0.9)).backward()
         except (MemoryError, RuntimeError) as error:  # torch has both, and says it in words
@@ -35,7 +35,7 @@ def rehearse(
             raise SdtoolError(_advice(plan, phase.name, smallest)) from None
 
 
-def _advice(plan: Plan, name: str, smallest: Plan) -> str:
+def _advice(plan: LiftPlan, name: str, smallest: LiftPlan) -> str:
     """What to do when the phase `name` does not fit."""
     cure = f"lower tet_resolution, samples, {name}.size or {name}.views with --set"
     if plan.tet_resolution > smallest.tet_resolution:

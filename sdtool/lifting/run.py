@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, SdtoolError
 from sdtool.io import files, stage_record
 from sdtool.lifting import dmtet, loop, nerf, pictures
-from sdtool.lifting.config import Plan
+from sdtool.lifting.config import LiftPlan
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.presets import PRESETS
@@ -39,7 +40,7 @@ class Lift:
     agp: str
     base: str
     preset: str
-    plan: Plan
+    plan: LiftPlan
     lambda_ori: float
     lambda_align: float
     scale: float
@@ -54,18 +55,11 @@ class Lift:
         """Lift a prompt into a directory; `job` is both."""
         prompt, out = job
         check_start(self.plan.init)
-        params = {"prompt": prompt, "rep": self.rep, "agp": self.agp, "base": self.base}
-        params |= {"preset": self.preset, "settings": asdict(self.plan), "scale": self.scale}
-        params |= {"lambda_ori": self.lambda_ori, "lambda_align": self.lambda_align}
-        params |= {"by_view": self.by_view, "negative": self.negative, "seed": self.seed}
-        given = {"agp": self.agp, "base": self.base}
-        given["init"] = self.plan.init if self.plan.init not in STARTS else ""
-        given["environment"] = self.plan.environment
         record = stage_record.begin(
             out,
             "lift",
-            params=params,
-            inputs={k: Path(v) if v and Path(v).exists() else None for k, v in given.items()},
+            params=self.params(prompt),
+            inputs=self.inputs(),
             overwrite=self.overwrite,
             owned=("previews/*.png", *OUTPUTS),
             patient=True,
@@ -73,7 +67,31 @@ class Lift:
         if record.is_done:
             print(f"{out} is already lifted; --overwrite redoes it", file=sys.stderr)
             return record.result()
-        return _lift(record, self.plan, params, self.device, self.precision)
+        return _lift(record, self, prompt)
+
+    def params(self, prompt: str) -> dict[str, Any]:
+        """What the stage's record keeps of a prompt's lift."""
+        return {
+            "prompt": prompt,
+            "rep": self.rep,
+            "agp": self.agp,
+            "base": self.base,
+            "preset": self.preset,
+            "settings": asdict(self.plan),
+            "scale": self.scale,
+            "lambda_ori": self.lambda_ori,
+            "lambda_align": self.lambda_align,
+            "by_view": self.by_view,
+            "negative": self.negative,
+            "seed": self.seed,
+        }
+
+    def inputs(self) -> dict[str, Path | None]:
+        """What it is made from, as far as that lies on this disk."""
+        init = self.plan.init if self.plan.init not in STARTS else ""
+        given = {"agp": self.agp, "base": self.base, "init": init}
+        given["environment"] = self.plan.environment
+        return {k: Path(v) if v and Path(v).exists() else None for k, v in given.items()}
 
 
 def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
@@ -93,30 +111,27 @@ def _priors(base: str, agp: str, device: str, precision: str) -> tuple:
     return load_base(base, device, dtype), load_agp(agp, device, dtype)
 
 
-def _lift(
-    record: stage_record.StageRecord, plan: Plan, params: dict, device: str, precision: str
-) -> stage_record.Result:
+def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage_record.Result:
     """Load the priors, run the phases, write shape, material and pictures."""
     began = time.monotonic()
-    out, prompt = record.out, params["prompt"]
-    base = params["base"] or base_of(params["agp"])
-    prior, geometric = _priors(base, params["agp"], device, precision)
-    record.head["priors"] = {"agp": params["agp"], "base": base}
-    record.head["device"], record.head["precision"] = str(prior.device), precision
+    out, plan, rep = record.out, lifting.plan, REPRESENTATIONS[lifting.rep]
+    base = lifting.base or base_of(lifting.agp)
+    prior, geometric = _priors(base, lifting.agp, lifting.device, lifting.precision)
+    record.head["priors"] = {"agp": lifting.agp, "base": base}
+    record.head["device"], record.head["precision"] = str(prior.device), lifting.precision
     if unknown := prior.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
-    look, rep = camera_of(params["agp"]), REPRESENTATIONS[params["rep"]]
+    view_range = camera_of(lifting.agp)
     record.clear()
-    by_view = params["by_view"]
     guidance = Guidance(
         prior,
         geometric,
         prompt,
-        params["lambda_ori"],
-        params["lambda_align"],
-        params["scale"],
-        prior.vocabulary is None if by_view is None else by_view,
-        params["negative"],
+        lifting.lambda_ori,
+        lifting.lambda_align,
+        lifting.scale,
+        prior.vocabulary is None if lifting.by_view is None else lifting.by_view,
+        lifting.negative,
     )
     number, step, strength, scene, adam = 0, 0, 1.0, None, None
     if saved := loop.load(out):
@@ -126,7 +141,7 @@ def _lift(
         _trim_log(out / "log.jsonl", plan, number, step)
         print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
     else:
-        rehearse(rep, plan, guidance, look, PRESETS[params["rep"]]["preview"])
+        rehearse(rep, plan, guidance, view_range, PRESETS[lifting.rep]["preview"])
         scene = rep.first_scene(plan, prior.device)
     spent: dict[str, float] = {}
     total = sum(phase.steps for phase in plan.phases)
@@ -143,17 +158,17 @@ def _lift(
                 bar.advance(1, note=f"{phase.name}, loss {loss:.1f}")
                 if done % 50 == 0 or done == phase.steps:
                     path = out / "previews" / f"{phase.name}-{done:04d}.png"
-                    pictures.preview(scene, look, path, f"{prompt}, {phase.name} {done}")
+                    pictures.preview(scene, view_range, path, f"{prompt}, {phase.name} {done}")
 
             clock = loop.optimise(
-                scene, guidance, phase, look, number=index, seed=params["seed"], start=step,
+                scene, guidance, phase, view_range, number=index, seed=lifting.seed, start=step,
                 adam=adam, strength=strength, out=out, on_step=show,
             )  # fmt: skip
             for key, seconds in clock.spent.items():
                 spent[key] = spent.get(key, 0.0) + seconds
-    mesh = rep.finished(scene, look, out)
-    pictures.contact_sheet(mesh, look, out / "views.png", prompt)
-    pictures.spin(mesh, look, out / "turntable.webp")
+    mesh = rep.finished(scene, view_range, out)
+    pictures.contact_sheet(mesh, view_range, out / "views.png", prompt)
+    pictures.spin(mesh, view_range, out / "turntable.webp")
     counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
     result = record.finish(counts=counts, outputs=[*OUTPUTS, "previews", "log.jsonl"])
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
@@ -162,7 +177,7 @@ def _lift(
     return result
 
 
-def _trim_log(path: Path, plan, number: int, step: int) -> None:
+def _trim_log(path: Path, plan: LiftPlan, number: int, step: int) -> None:
     """Drop the log lines of steps that a continued run does again."""
     order = {phase.name: k for k, phase in enumerate(plan.phases)}
     files.trim_jsonl(

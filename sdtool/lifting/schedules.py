@@ -5,11 +5,6 @@ from collections.abc import Callable, Sequence
 Schedule = Callable[[float], float]
 
 
-def constant(value: float) -> Schedule:
-    """`value` throughout."""
-    return lambda progress: value
-
-
 def linear(first: float, last: float, begin: float = 0.0, end: float = 1.0) -> Schedule:
     """From `first` to `last` between the progresses `begin` and `end`; constant outside them."""
     if not 0 <= begin < end <= 1:

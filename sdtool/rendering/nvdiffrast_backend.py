@@ -30,7 +30,7 @@ def _context(device: str):
     try:
         return dr, dr.RasterizeCudaContext(device=device)
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise UsageError(f"--device {device} cannot run nvdiffrast ({error})") from None
+        raise UsageError(f"--device {device} cannot run nvdiffrast ({error})", "--device") from None
 
 
 def check(device: str) -> None:

@@ -7,7 +7,6 @@ stage alone, so that one file serves a whole pipeline. An option of the kind KEY
 """
 
 import difflib
-import re
 import tomllib
 from collections.abc import Collection, Iterator
 from inspect import Signature
@@ -45,7 +44,7 @@ class Config:
         for key, value in self._entries(_parsed(path)):
             param = keys.get(key)
             if param is None:
-                raise UsageError(f"{path}: {self._unknown(key, value, keys)}")
+                raise UsageError(f"{path}: {self._unknown(key, value, keys)}", "--config")
             if param.metavar == PAIRS:
                 texts = list(_flat(value)) if isinstance(value, dict) else value
                 self._check(ctx, key, param, texts)
@@ -91,16 +90,20 @@ class Config:
         return "\n".join(lines + tables) + "\n"
 
     def traced(self, ctx: typer.Context, error: UsageError) -> UsageError:
-        """The error, with the file's name before it if what it complains of stands in the file."""
-        complaint = str(error).partition(";")[0]  # what follows is the cure
-        named = set(re.findall(r"--[a-z][a-z-]*", complaint))
-        for param in ctx.command.params:
-            told = _source(ctx, param.name) == "DEFAULT_MAP"
-            if texts := self.pairs.get(param.name):
-                told = any(text in complaint for text in texts)
-            if told and named & set(param.opts):
-                return UsageError(f"{self.path}: {error}")
+        """The error, with the file's name before it if what it blames stands in the file."""
+        if any(self._stands_in_file(ctx, *option.partition(" ")[::2]) for option in error.options):
+            return UsageError(f"{self.path}: {error}", *error.options)
         return error
+
+    def _stands_in_file(self, ctx: typer.Context, name: str, text: str) -> bool:
+        """Whether the file gives an option, or an argument in capitals; of an option of the kind
+        KEY=VALUE, whether it gives this text."""
+        for param in ctx.command.params:
+            if name in (*param.opts, param.name.upper()):
+                if text:
+                    return text in self.pairs.get(param.name, [])
+                return _source(ctx, param.name) == "DEFAULT_MAP"
+        return False
 
     def _keys(self, ctx: typer.Context) -> dict[str, Any]:
         """{key in the file: parameter of the command}."""
@@ -118,7 +121,8 @@ class Config:
             for key, value in part.items():
                 key = key.replace("_", "-")
                 if key in seen:
-                    raise UsageError(f"{self.path}: {key} is given twice, with - and with _")
+                    said = f"{self.path}: {key} is given twice, with - and with _"
+                    raise UsageError(said, "--config")
                 seen.add(key)
                 yield key, value
 
@@ -143,22 +147,23 @@ class Config:
         kind = self.kinds[param.name]
         if not _fits(value, kind):
             shown = f"{key} = {toml.value(value)}" if not isinstance(value, dict) else f"[{key}]"
-            raise UsageError(f"{self.path}: {shown} should be {_in_words(kind)}")
+            raise UsageError(f"{self.path}: {shown} should be {_in_words(kind)}", "--config")
         try:
             param.process_value(ctx, value)
         except typer.BadParameter as error:
-            raise UsageError(f"{self.path}: {key} = {toml.value(value)}: {error.message}") from None
+            said = f"{self.path}: {key} = {toml.value(value)}: {error.message}"
+            raise UsageError(said, "--config") from None
 
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path} cannot be read ({error.strerror})") from None
+        raise UsageError(f"--config {path} cannot be read ({error.strerror})", "--config") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"--config {path} is no text in UTF-8 ({error})") from None
+        raise UsageError(f"--config {path} is no text in UTF-8 ({error})", "--config") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"--config {path} is no valid TOML: {error}") from None
+        raise UsageError(f"--config {path} is no valid TOML: {error}", "--config") from None
 
 
 def _flat(table: dict[str, Any], before: str = "") -> Iterator[str]:
@@ -225,6 +230,4 @@ def _blank(kind: Any) -> Any:
 
 def _choices(kind: Any) -> tuple[str, ...]:
     """The words to choose from; none if the kind is another."""
-    if get_origin(kind) is Literal:
-        return get_args(kind)
-    return tuple(one.value for one in getattr(kind, "__members__", {}).values())
+    return get_args(kind) if get_origin(kind) is Literal else ()

@@ -20,7 +20,9 @@ def choose_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name} cannot be used here ({reason}); try cpu") from None
+        raise UsageError(
+            f"--device {name} cannot be used here ({reason}); try cpu", "--device"
+        ) from None
     return device
 
 

@@ -11,8 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sdtool.errors import ObjectError, SdtoolError
 from sdtool.runtime.workers import attempt, begin_worker, timed_out, worker_died
@@ -21,11 +20,8 @@ Item = TypeVar("Item")
 Output = TypeVar("Output")
 
 
-class Engine(StrEnum):
-    """Where the work runs."""
-
-    local = "local"
-    ray = "ray"
+Engine = Literal["local", "ray"]
+"""Where the work runs: on this machine, or on a Ray cluster."""
 
 
 def available_cores() -> int:
@@ -38,7 +34,7 @@ def map_items(
     items: Iterable[Item],
     *,
     workers: int = 0,
-    engine: str = Engine.local,
+    engine: Engine = "local",
     timeout: float = 0.0,
     recycle: int = 0,
     memory: int = 0,
@@ -57,7 +53,7 @@ def map_items(
     use (then it sees a MemoryError), 0 for no limit. gpus: devices as CUDA_VISIBLE_DEVICES names them:
     each worker sees one, and there are as many workers at most; Ray hands out its own.
     """
-    if engine == Engine.ray:
+    if engine == "ray":
         from sdtool.runtime.engine_ray import map_on_ray
 
         yield from map_on_ray(function, items, workers, timeout, recycle, memory, bool(gpus))
@@ -93,7 +89,7 @@ def _map_on_processes(
             limit = None if patience == float("inf") else patience
             awake = multiprocessing.connection.wait([worker.pipe for worker in team], limit)
             for worker in list(team):
-                outcome = worker.look(worker.pipe in awake, timeout)
+                outcome = worker.poll(worker.pipe in awake, timeout)
                 if outcome is _NONE:
                     continue
                 done, tired = worker.item, worker.is_dead or worker.count == recycle
@@ -129,7 +125,7 @@ class _Worker:
     def give(self, item: object) -> None:
         """Send the next item."""
         self.item, self.since = item, time.monotonic()
-        with suppress(BrokenPipeError):  # it has died: the next look finds out
+        with suppress(BrokenPipeError):  # it has died: the next poll finds out
             self.pipe.send(item)
 
     def patience(self, timeout: float) -> float:
@@ -138,7 +134,7 @@ class _Worker:
             return float("inf")
         return max(0.0, self.since + timeout - time.monotonic())
 
-    def look(self, has_spoken: bool, timeout: float) -> Any:
+    def poll(self, has_spoken: bool, timeout: float) -> Any:
         """The outcome of its item; _NONE if that is still at work."""
         if has_spoken:
             try:

@@ -34,7 +34,9 @@ def map_on_ray(
     waiting, pending, cancelled = iter(items), {}, set()
     try:
         if not (most := int(ray.cluster_resources().get(kind, 0))):
-            raise UsageError(f"Ray knows of no {kind}; add --device cpu, or start it where one is")
+            raise UsageError(
+                f"Ray knows of no {kind}; add --device cpu, or start it where one is", "--engine"
+            )
         workers = workers or most
         while True:
             while len(pending) < workers:
@@ -95,4 +97,6 @@ def _join(ray: Any) -> None:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         address = os.environ.get("RAY_ADDRESS", "a local one")
-        raise UsageError(f"Ray ({address}) cannot be reached or started: {error}") from None
+        raise UsageError(
+            f"Ray ({address}) cannot be reached or started: {error}", "--engine"
+        ) from None

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from sdtool.runtime.engine import Engine
+
 RUNNING = "Running"  # the panel of a stage's help in which all of these stand
 
 
@@ -46,8 +48,10 @@ MaxMemory = Annotated[
     typer.Option(min=0, help="GB of one worker process; 0: no limit.", rich_help_panel=RUNNING),
 ]
 EngineName = Annotated[
-    Literal["local", "ray"],
-    typer.Option(help="Where the workers run.", rich_help_panel=RUNNING),
+    Engine,
+    typer.Option(
+        help="Where the workers run: on this machine, or on a Ray cluster.", rich_help_panel=RUNNING
+    ),
 ]
 Rank = Annotated[
     int,

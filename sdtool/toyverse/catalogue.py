@@ -345,5 +345,7 @@ def choose(names: list[str] | None) -> list[str]:
     for name in names:
         if name not in CATEGORIES:
             known = ", ".join(CATEGORIES)
-            raise UsageError(f"--categories: {name!r} is unknown; the toyverse has {known}")
+            raise UsageError(
+                f"--categories: {name!r} is unknown; the toyverse has {known}", "--categories"
+            )
     return list(dict.fromkeys(names))

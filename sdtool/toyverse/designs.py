@@ -73,7 +73,7 @@ def parse(text: str, option: str) -> Design:
     place = next((k for k, word in enumerate(words) if word in CATEGORIES), None)
     if place is None:
         known = ", ".join(CATEGORIES)
-        raise UsageError(f"{option} {text!r} names no category; the toyverse has {known}")
+        raise UsageError(f"{option} {text!r} names no category; the toyverse has {known}", option)
     category = words[place]
     entry = CATEGORIES[category]
     found: dict[str, str] = {}
@@ -93,7 +93,7 @@ def parse(text: str, option: str) -> Design:
         _refuse(option, text, found["extra_colour"], category, entry.extras)
     if found.get("material") in UNPAINTED and ("colour" in found or extra):
         raise UsageError(
-            f"{option} {text!r}: a {found['material']} toy has no colour and no extras"
+            f"{option} {text!r}: a {found['material']} toy has no colour and no extras", option
         )
     return Design(category, **found)
 
@@ -101,14 +101,14 @@ def parse(text: str, option: str) -> Design:
 def _refuse(option: str, text: str, word: str, category: str, known: Sequence[str]) -> None:
     has = ", ".join(known) if known else "nothing"
     raise UsageError(
-        f"{option} {text!r}: {word!r} cannot be said there; a {category} may have {has}"
+        f"{option} {text!r}: {word!r} cannot be said there; a {category} may have {has}", option
     )
 
 
 def check(categories: Sequence[str], only: Sequence[Design], leave_out: Sequence[Design]) -> None:
     """UsageError if `leave_out` forbids every category, or all that one of `only` can be."""
     if all(Design(name) in leave_out for name in categories):
-        raise UsageError("--leave-out leaves no object to make; leave out less")
+        raise UsageError("--leave-out leaves no object to make; leave out less", "--leave-out")
     for design in only:
         sure = replace(
             _complete(np.random.default_rng(0), design), extra_colour=design.extra_colour
@@ -116,7 +116,7 @@ def check(categories: Sequence[str], only: Sequence[Design], leave_out: Sequence
         for part in leave_out:
             if sure.includes(part):
                 clash = f"--only {design.phrase()!r} and --leave-out {part.phrase()!r}"
-                raise UsageError(f"{clash} contradict each other")
+                raise UsageError(f"{clash} contradict each other", "--only", "--leave-out")
 
 
 def draw(
@@ -137,7 +137,7 @@ def draw(
             design = _draw(rng, categories[rng.integers(len(categories))])
         if not any(design.includes(part) for part in leave_out):
             return design
-    raise UsageError("--leave-out leaves no object to make; leave out less")
+    raise UsageError("--leave-out leaves no object to make; leave out less", "--leave-out")
 
 
 def _draw(rng: np.random.Generator, category: str) -> Design:

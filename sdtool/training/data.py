@@ -11,7 +11,7 @@ import torch
 
 from sdtool.errors import InputError
 from sdtool.io.files import read_jsonl
-from sdtool.runtime.ranks import stage_folders
+from sdtool.io.stage_record import stage_folders
 
 SHARD = re.compile(r"(ccm|views)-\d{5,}\.safetensors")
 

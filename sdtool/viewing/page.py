@@ -26,7 +26,9 @@ def build_page(subjects: list[Subject]) -> str:
     """The whole page of one or more models. UsageError if it is more than a browser can take."""
     data = json.dumps([_plain(subject) for subject in subjects], ensure_ascii=True)
     if len(data) > LARGEST_PAGE:
-        raise UsageError(f"a page of {len(data) >> 20} MiB is too large; view fewer models at once")
+        raise UsageError(
+            f"a page of {len(data) >> 20} MiB is too large; view fewer models at once", "PATHS"
+        )
     library, viewer = _three(), "".join(_part(name) for name in SCRIPTS)
     allowed = " ".join(f"'sha256-{_digest(script)}'" for script in (library, viewer))
     policy = (

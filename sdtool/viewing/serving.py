@@ -44,7 +44,8 @@ def page_server(page: bytes, port: int = 0) -> ThreadingHTTPServer:
         return ThreadingHTTPServer((LOOPBACK, port), Handler)
     except OSError as error:
         raise UsageError(
-            f"--port {port} cannot be used ({error.strerror}); give another, or 0 for any"
+            f"--port {port} cannot be used ({error.strerror}); give another, or 0 for any",
+            "--port",
         ) from None
 
 
