@@ -9,9 +9,9 @@ import pytest
 
 from sdtool import cli
 from sdtool.io.files import read_json
+from sdtool.io.rank_folders import stage_folders
 from sdtool.meshfiles import read_glb
 from sdtool.priors.loading import load_agp
-from sdtool.runtime.ranks import stage_folders
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "cluster.sh"
 pytestmark = pytest.mark.slow

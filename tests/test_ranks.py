@@ -3,8 +3,9 @@
 import pytest
 
 from sdtool.errors import InputError, UsageError
+from sdtool.io.rank_folders import stage_folders
 from sdtool.io.stage_record import begin
-from sdtool.runtime.ranks import Ranks, stage_folders
+from sdtool.runtime.ranks import Ranks
 
 
 def finish(out, ranks, **params):

@@ -17,10 +17,11 @@ from typing import Any
 
 from sdtool import __version__
 from sdtool.errors import InputError, UsageError
-from sdtool.io.files import append_jsonl, plain, read_json, write_json
+from sdtool.io.failures import FAILURES
+from sdtool.io.files import plain, read_json, write_json
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
-FAILURES, LOG = "failures.jsonl", "log.jsonl"
+LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,6 @@ class StageRecord:
         _sweep(self.out)
         write_json(self.out / PARTIAL, self.head)
         self._replaced = None
-
-    def fail(self, item: str, reason: str, message: str) -> None:
-        """Note one object that could not be used, in `failures.jsonl`."""
-        line = {"uid": item, "reason": reason, "message": message}
-        append_jsonl(self.out / FAILURES, line)
 
     def finish(self, *, counts: dict[str, int], outputs: Iterable[str | Path]) -> Result:
         """Write `stage.json` (the done-marker) and return the stage's Result for its directory."""
