@@ -45,7 +45,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sdtool.captioning.cap3d import BLIP, CLIP
-from sdtool.io import files, stage_record
+from sdtool.io import stage_record
+from sdtool.io.captions import CAPTIONS
 from sdtool.runtime.options import (
     RUNNING,
     Device,
@@ -62,8 +63,9 @@ from sdtool.runtime.ranks import Ranks
 
 if TYPE_CHECKING:
     from sdtool.io.ledger import Ledger
+    from sdtool.io.objects import ObjectRecord
 
-LEDGER, CAPTIONS, PREVIEW = "captions.partial", "captions.jsonl", "preview.png"
+LEDGER, PREVIEW = "captions.partial", "preview.png"
 RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 WORDS, MODELS = "With --method offline", "With --method model"
 
@@ -158,26 +160,27 @@ def caption(
         ledger = Ledger(record.out / LEDGER)
         caption_offline(items, total, ledger, look_into, seed, pool)
         return _finish(record, ledger)
-    from sdtool.captioning.method_model import Ask, caption_by_models
+    from sdtool.captioning.method_model import SamplingSettings, caption_by_models
 
     models = _load(captioner, clip, device, precision)
     ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
-    caption_by_models(items, total, ledger, *models, Ask(**ask), seed, batch, pool)
+    settings = SamplingSettings(**ask)
+    caption_by_models(items, total, ledger, *models, settings, seed, batch, pool)
     return _finish(record, ledger, _preview(record.out / PREVIEW, items, ledger, views, previews))
 
 
-def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, dict[str, Any]]]:
+def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
     """(place in the listing, record) of this rank's objects; of a collection, the annotated ones."""
     from sdtool.io.objaverse import Collection
-    from sdtool.io.objects import iter_objects
+    from sdtool.io.objects import ObjectRecord, iter_objects
 
     if (objects / "object-paths.json.gz").is_file():
-        found = (item for item in Collection(objects).records() if isinstance(item, dict))
+        found = (item for item in Collection(objects).records() if isinstance(item, ObjectRecord))
     else:
         found = iter_objects(objects)
     for index, item in enumerate(found):
         if ranks.owns(index):
-            yield index, {"name": Path(item["uid"]).name, **item}
+            yield index, item
 
 
 def _load(captioner: str, clip: str, device: str, precision: str):
@@ -196,7 +199,7 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
     """Draw the first captioned objects as the models saw them."""
     import json
 
-    from sdtool.captioning.views import portrait, write_sheet
+    from sdtool.captioning.views import views_around, write_sheet
     from sdtool.io.ledger import FAILED
 
     found = (json.loads(text) for kind, text in ledger.entries() if kind != FAILED)
@@ -209,9 +212,8 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
     for _, item in items() if captions else ():
         if len(rows) == len(captions):
             break
-        if item["uid"] in captions:
-            pictures = portrait(item["path"], views, 128)
-            rows.append((captions[item["uid"]], pictures))
+        if item.uid in captions:
+            rows.append((captions[item.uid], views_around(item.path, views, 128)))
     if rows:
         write_sheet(path, rows)
     return [path.name] if rows else []
@@ -219,23 +221,16 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
 
 def _finish(record: stage_record.StageRecord, ledger: "Ledger", pictures: list[str] | None = None):
     """Write captions and failures in the order of the listing, then the done-marker."""
+    from sdtool.io.captions import captions_file
+    from sdtool.io.failures import FAILURES, failures_file
     from sdtool.io.ledger import FAILED
 
     counts: Counter[str] = Counter(ok=0, failed=0)
-    failures = []
-    with files.atomic_path(record.out / CAPTIONS) as temporary, open(temporary, "wb") as file:
-        for kind, text in ledger.entries():
-            if kind == FAILED:
-                failures.append(text)
-            else:
-                file.write(text + b"\n")
+    with captions_file(record.out) as captions, failures_file(record.out) as failures:
+        for kind, line in ledger.entries():
+            (failures if kind == FAILED else captions).write(line + b"\n")
             counts.update([FAILED] if kind == FAILED else ["ok", f"from {kind}"])
-    (record.out / stage_record.FAILURES).unlink(missing_ok=True)  # of an interrupted run
-    outputs = [CAPTIONS, *(pictures or [])]
-    if failures:
-        with files.atomic_path(record.out / stage_record.FAILURES) as temporary:
-            temporary.write_bytes(b"".join(text + b"\n" for text in failures))
-        outputs.append(stage_record.FAILURES)
+    outputs = [CAPTIONS, *(pictures or []), *([FAILURES] if counts[FAILED] else [])]
     sources = ", ".join(f"{n} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
     print(f"{counts['ok']} captions: {sources or 'none'}", file=sys.stderr)
     result = record.finish(counts=dict(counts), outputs=outputs)

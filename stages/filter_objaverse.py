@@ -45,6 +45,7 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
+from sdtool.io.failures import FAILURES
 from sdtool.runtime.options import MaxMemory, Overwrite, Timeout, Workers
 from sdtool.runtime.progress import progress
 
@@ -158,7 +159,7 @@ def filter_objaverse(
     counts = counts_of(active, total)
     print_report(active, counts, inspect or total.measured)
     made = ["objects.jsonl", "rejected.jsonl", "rules.toml"]
-    for name in (stage_record.FAILURES, "fetched.jsonl", "inspected.jsonl"):
+    for name in (FAILURES, "fetched.jsonl", "inspected.jsonl"):
         made += [name] * (out / name).is_file()
     result = record.finish(counts=counts, outputs=made)
     shutil.rmtree(out / PARTS)
@@ -202,7 +203,7 @@ def _filter(
         with progress("inspecting", total.kept.total(), "objects") as bar:
             second_pass.inspect(work.parts, count, bar, workers=workers, **inspect)
     once = source.collection is None  # a collection's files are dictionaries
-    return second_pass.judge_again(work.parts, count, work.judge, out, problems, once)
+    return second_pass.filter_again(work.parts, count, work.matcher, out, problems, once)
 
 
 def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> stage_record.Result:

@@ -54,6 +54,7 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import stage_record
+from sdtool.io.captions import captions_in, read_captions
 
 MAPS = ("ccm",)
 DATA, TRAINING, EXAM = "Data and result", "Training", "Watching and measuring"
@@ -225,9 +226,11 @@ def finetune_agp(
         typer.Option("--overwrite", help="Replace an earlier result.", rich_help_panel=MACHINE),
     ] = False,
 ) -> stage_record.Result | None:
-    captions, examined = _file(captions, "captions"), exam_on or []
-    exam_captions = _file(exam_captions, "captions") if exam_captions else captions
-    listings = [_file(path, "objects") for path in objects or []]
+    from sdtool.io.objects import objects_in
+
+    captions, examined = captions_in(captions), exam_on or []
+    exam_captions = captions_in(exam_captions) if exam_captions else captions
+    listings = [objects_in(path) for path in objects or []]
     params = {"base": base, "steps": steps, "batch": batch, "accumulate": accumulate, "lr": lr}
     params |= {"warmup": warmup, "decay": decay, "optimizer": optimizer, "clip": clip, "ema": ema}
     params |= {"text_dropout": text_dropout, "camera_jitter": camera_jitter, "grow": grow}
@@ -289,7 +292,7 @@ def finetune_agp(
     from sdtool.priors.model_card import save_agp
     from sdtool.priors.sampling import contact_sheet, ddim
     from sdtool.training.checkpoints import clear_checkpoints
-    from sdtool.training.data import Prompts, Views, held_out, read_captions
+    from sdtool.training.data import Prompts, Views, held_out
     from sdtool.training.exam import draw_exam, in_words, read_categories, take_exam
     from sdtool.training.identification import turntable_cameras
     from sdtool.training.loop import train
@@ -404,9 +407,3 @@ def finetune_agp(
     result = record.finish(counts=counts, outputs=outputs)
     team.end()
     return result
-
-
-def _file(path: Path, kind: str) -> Path:
-    """`path`, or the listing of this kind that it holds."""
-    listing = path / f"{kind}.jsonl"
-    return listing if listing.is_file() else path

@@ -36,7 +36,7 @@ from typing import Annotated, Literal
 import typer
 
 from sdtool.errors import InputError, UsageError
-from sdtool.io import files, stage_record
+from sdtool.io import stage_record
 from sdtool.meshfiles.limits import Limits
 from sdtool.runtime.options import (
     RUNNING,
@@ -52,6 +52,7 @@ from sdtool.runtime.options import (
 )
 from sdtool.runtime.ranks import Ranks
 
+PREVIEW = "preview.png"
 RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 
 
@@ -104,8 +105,10 @@ def render_ccm(
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
     from sdtool.geometry.cameras import ViewRange
-    from sdtool.io.objects import iter_objects, read_yaw_fix
-    from sdtool.rendering.collection import Plan, render_collection, render_collection_by_cuda
+    from sdtool.io.objects import iter_objects
+    from sdtool.io.shards import OWNED
+    from sdtool.io.yaw_fix import read_yaw_fix
+    from sdtool.rendering.collection import RenderJob, render_collection, render_collection_by_cuda
     from sdtool.rendering.maps import MAPS
     from sdtool.rendering.views import ViewSettings
     from sdtool.runtime.progress import progress
@@ -133,7 +136,7 @@ def render_ccm(
         params=params,
         inputs={"objects": source, "yaw_fix": yaw_fix},
         overwrite=overwrite,
-        owned=("ccm-*.safetensors", "views-*.safetensors", "parts", "index.jsonl", "preview.png"),
+        owned=(*OWNED, PREVIEW),
     )
     if world_size > 1:
         print(f"rank {rank} of {world_size}: {record.out}", file=sys.stderr)
@@ -141,7 +144,7 @@ def render_ccm(
         print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
         return record.result()
     objects = partial(iter_objects, source)
-    plan = Plan(record.out, settings, objects, total, shard_size, ranks, yaws)
+    job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
     options = {
         "engine": engine,
         "workers": workers,
@@ -149,32 +152,30 @@ def render_ccm(
         "memory": int(max_memory_gb * 2**30),
         "recycle": RECYCLE,
     }
-    with progress("rendering", plan.count(), "objects", done=plan.finished()) as bar:
+    with progress("rendering", job.count(), "objects", done=job.finished()) as bar:
         if backend == "numba":
-            settled = render_collection(plan, **options)
+            settled = render_collection(job, **options)
         else:
-            settled = render_collection_by_cuda(plan, device, **options)
+            settled = render_collection_by_cuda(job, device, **options)
         for failed in settled:
             bar.advance(failed=failed)
-    return _finish(record, plan.paths(), views, previews, seed)
+    return _finish(record, job.paths(), views, previews, seed)
 
 
 def _finish(
     record: stage_record.StageRecord, shards: list[Path], views: int, previews: int, seed: int
 ) -> stage_record.Result:
     """Gather the failures, write index and preview, and mark the stage done."""
-    from sdtool.io.shards import INDEX, PARTS, index_lines, read_header
+    from sdtool.io.failures import FAILURES, write_failures
+    from sdtool.io.shards import INDEX, PARTS, open_shard, write_index
 
     failures, total = [], 0
     for path in shards:
-        header = read_header(path)
-        failures += header["failures"]
-        total += len(header["uids"])
-    outputs = [path.name for path in shards] + [INDEX]
-    (record.out / stage_record.FAILURES).unlink(missing_ok=True)  # of an earlier attempt
-    if failures:
-        files.write_jsonl(record.out / stage_record.FAILURES, failures)
-        outputs.append(stage_record.FAILURES)
+        shard = open_shard(path)
+        failures += shard.failures
+        total += len(shard.uids)
+    write_failures(record.out, failures)
+    outputs = [*(path.name for path in shards), INDEX, *([FAILURES] if failures else [])]
     if total and len(failures) == total:
         for path in shards:  # so that the same command tries again
             path.unlink()
@@ -182,13 +183,13 @@ def _finish(
         raise InputError(
             f"none of the {total} objects could be rendered "
             f"({', '.join(f'{count} {reason}' for reason, count in reasons)}); "
-            f"{record.out / stage_record.FAILURES} says why, object by object"
+            f"{record.out / FAILURES} says why, object by object"
         )
     shutil.rmtree(record.out / PARTS, ignore_errors=True)
-    files.write_jsonl(record.out / INDEX, index_lines(shards, views))
+    write_index(record.out, shards, views)
     if previews and total:
         _preview(record.out, previews, seed)
-        outputs.append("preview.png")
+        outputs.append(PREVIEW)
     counts = {"ok": total - len(failures), "failed": len(failures)}
     return record.finish(counts=counts, outputs=outputs)
 
@@ -196,23 +197,20 @@ def _finish(
 def _preview(out: Path, objects: int, seed: int) -> None:
     """One picture of objects drawn at random: four views of each map of each of them."""
     import numpy as np
-    from safetensors import safe_open
 
     from sdtool.io.images import enlarge, grid, map_to_rgb, write_png
-    from sdtool.io.shards import INDEX
+    from sdtool.io.shards import open_shard, read_index
 
-    lines = list(files.read_jsonl(out / INDEX))
+    lines = read_index(out)
     drawn = np.random.default_rng(seed).permutation(len(lines))[:objects]
     rows = []
     for line in (lines[k] for k in np.sort(drawn)):
-        with safe_open(out / line["shard"], "numpy") as file:
-            held = set(file.keys())
-            for name in ("ccm", "rgb", "normal"):
-                if name in held:
-                    last = line["row"] + min(4, line["views"])
-                    image = file.get_slice(name)[line["row"] : last].astype(np.float32)
-                    rows.append(map_to_rgb(image.transpose(0, 2, 3, 1)))
+        shard = open_shard(out / line["shard"])
+        for name in (name for name in ("ccm", "rgb", "normal") if name in shard.maps):
+            last = line["row"] + min(4, line["views"])
+            image = shard.maps[name][line["row"] : last].astype(np.float32)
+            rows.append(map_to_rgb(image.transpose(0, 2, 3, 1)))
     columns = 4 * max(1, min(3, len(rows)))
     padded = [np.concatenate([r, np.ones((4 - len(r), *r.shape[1:]), np.float32)]) for r in rows]
     sheet = grid(enlarge(np.concatenate(padded), 64), columns)
-    write_png(out / "preview.png", sheet, Title="views of some objects, drawn at random")
+    write_png(out / PREVIEW, sheet, Title="views of some objects, drawn at random")

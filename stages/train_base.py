@@ -25,6 +25,7 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import stage_record
+from sdtool.io.captions import captions_in, read_captions
 
 MAPS = ("rgb", "normal")
 LATENTS = "latents.npy"  # of all pictures, while it trains
@@ -75,8 +76,7 @@ def train_base(
         raise UsageError(f"--width {width} is not a multiple of 8")
     if mixed_precision not in ("no", "bf16"):
         raise UsageError(f"--mixed-precision {mixed_precision} is unknown; use no or bf16")
-    listing = captions / "captions.jsonl"
-    captions = listing if listing.is_file() else captions  # else a folder of many ranks, or nothing
+    captions = captions_in(captions)
     from sdtool.training.distributed import require_alone
 
     require_alone("train-base")
@@ -106,7 +106,7 @@ def train_base(
     from sdtool.priors.sampling import contact_sheet, ddim
     from sdtool.runtime.devices import choose_device
     from sdtool.training.checkpoints import clear_checkpoints
-    from sdtool.training.data import Prompts, Views, read_captions
+    from sdtool.training.data import Prompts, Views
     from sdtool.training.loop import Plan, train
     from sdtool.training.vae import FACTOR, LatentViews
 

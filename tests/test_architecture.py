@@ -143,7 +143,13 @@ def test_the_lowest_modules_know_no_others():
         "sdtool.geometry.cameras": {"sdtool.errors"},
         "sdtool.geometry.ccm": {"sdtool.geometry.cameras", "sdtool.geometry.meshes"},
         "sdtool.io.files": {"sdtool.errors"},
-        "sdtool.io.stage_record": {"sdtool", "sdtool.errors", "sdtool.io.files"},
+        "sdtool.io.failures": {"sdtool.errors", "sdtool.io.files"},
+        "sdtool.io.stage_record": {
+            "sdtool",
+            "sdtool.errors",
+            "sdtool.io.failures",
+            "sdtool.io.files",
+        },
         "sdtool.lifting.schedules": {"sdtool.errors"},
         "sdtool.lifting.sds": {"sdtool.errors", "sdtool.lifting.schedules"},
     }

@@ -13,15 +13,25 @@ from collection_samples import annotation, write_collection
 from glb_samples import container
 
 from sdtool.captioning.english import describe, noun_phrase, phrasings, singular, with_article
-from sdtool.captioning.file_words import Words, read_words
+from sdtool.captioning.file_words import FileWords, read_file_words
 from sdtool.captioning.names import clean_name, clean_tag, first_sentence
-from sdtool.captioning.phrases import caption, choose, thing_among
+from sdtool.captioning.phrases import caption_from_words, thing_among
 from sdtool.cli import run
 from sdtool.errors import ObjectError
+from sdtool.io.objects import record_of
 
 
 def record(name="", tags=(), categories=(), **more):
     return {"uid": "u", "name": name, "tags": list(tags), "categories": list(categories), **more}
+
+
+def captioned(item, words=None, seed=0):
+    """(line, whether it is sure) of the object that a line of a listing describes."""
+    return caption_from_words(record_of(item["uid"], item), words, seed)
+
+
+def caption(item, words=None, seed=0):
+    return captioned(item, words, seed)[0]
 
 
 # English
@@ -256,14 +266,17 @@ def test_phrasing_varies_from_object_to_object_and_follows_from_seed_and_uid():
 
 
 def test_a_file_speaks_where_the_annotation_does_not():
-    title, parts = Words(title="Old Bicycle"), Words(parts=("gizmo", "front wheel", "handlebars"))
+    title, parts = (
+        FileWords(title="Old Bicycle"),
+        FileWords(parts=("gizmo", "front wheel", "handlebars")),
+    )
     assert caption(record("0290737f64b14b08"), title)["caption"] == "an old bicycle"
     found = caption(record("untitled"), parts)
     assert (found["caption"], found["source"]) == ("a front wheel", "parts")
     assert caption(record("untitled", ["chair"]), parts)["caption"] == "a chair"
-    line, is_sure = choose(record("untitled", [], ["furniture-home"]))
+    line, is_sure = captioned(record("untitled", [], ["furniture-home"]))
     assert line["caption"] == "a piece of furniture" and not is_sure
-    traits = Words(traits=("red", "wooden"))
+    traits = FileWords(traits=("red", "wooden"))
     said = caption(record("asset_07", ["chair", "blue"]), traits)
     assert "blue" in said["caption"] and "wood" in said["caption"] and "red" not in said["caption"]
 
@@ -342,7 +355,9 @@ def test_words_in_a_glb(tmp_path):
         meshes=[{"name": "Handlebars_33"}, {}],
         materials=[material("Dark_Wood"), material("wood.002")],
     )
-    assert read_words(path) == Words("Wooden Chair", ("front wheel", "handlebars"), ("wooden",))
+    assert read_file_words(path) == FileWords(
+        "Wooden Chair", ("front wheel", "handlebars"), ("wooden",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -361,13 +376,13 @@ def test_words_in_a_glb(tmp_path):
     ],
 )
 def test_materials_give_a_colour_only_if_they_agree(tmp_path, materials, traits):
-    assert read_words(glb(tmp_path, materials=materials)).traits == traits
+    assert read_file_words(glb(tmp_path, materials=materials)).traits == traits
 
 
 def test_a_glb_of_wrong_types_has_no_words(tmp_path):
     tree = {"scenes": 5, "nodes": [7, None, {"name": ["x"]}], "meshes": {}, "materials": [[]]}
-    assert read_words(glb(tmp_path, **tree)) == Words()
-    assert read_words(tmp_path / "a.obj") == Words()
+    assert read_file_words(glb(tmp_path, **tree)) == FileWords()
+    assert read_file_words(tmp_path / "a.obj") == FileWords()
 
 
 def test_files_that_cannot_be_read_have_a_reason(tmp_path):
@@ -392,7 +407,7 @@ def test_files_that_cannot_be_read_have_a_reason(tmp_path):
         (None, "missing-file"),
     ):
         with pytest.raises(ObjectError) as caught:
-            read_words(path)
+            read_file_words(path)
         assert caught.value.reason == reason, path
 
 

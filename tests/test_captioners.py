@@ -14,15 +14,15 @@ import torch
 from assets import ASSETS
 from caption_models import WORDS, write_blip, write_blip2, write_clip, write_llava, write_siglip
 
-from sdtool.captioning.cap3d import clean, decide
-from sdtool.captioning.method_model import Ask, caption_by_models
-from sdtool.captioning.views import portrait
+from sdtool.captioning.cap3d import clean_caption, rank_candidates
+from sdtool.captioning.method_model import SamplingSettings, caption_by_models
+from sdtool.captioning.views import views_around
 from sdtool.captioning.vision_models import Captioner, Scorer, _Nucleus
 from sdtool.cli import run
 from sdtool.errors import InputError, ObjectError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.ledger import Ledger
-from sdtool.io.objects import object_rng
+from sdtool.io.objects import iter_objects, object_rng
 from sdtool.meshfiles import write_glb
 from sdtool.runtime.prefetch import ahead
 
@@ -112,12 +112,12 @@ def lines(path):
     ],
 )
 def test_what_a_model_says_is_cleaned(said, caption):
-    assert clean(said) == caption
+    assert clean_caption(said) == caption
 
 
 def test_clean_text_stays_clean():
     for said in ("a red wooden chair", "an old house with two chimneys", "two cats on a sofa"):
-        assert clean(said) == clean(clean(said)) == said
+        assert clean_caption(said) == clean_caption(clean_caption(said)) == said
 
 
 def test_the_view_picks_its_best_and_the_object_the_one_that_fits_all():
@@ -127,7 +127,7 @@ def test_the_view_picks_its_best_and_the_object_the_one_that_fits_all():
         np.array([[0.40, 0.35, 0.10], [1.00, 1.00, 1.00]], np.float32),  # the cow is alone
         np.ones((2, 3), np.float32),
     ]
-    found = decide(texts, scores)
+    found = rank_candidates(texts, scores)
     assert (found["caption"], found["score"]) == ("a cow", 0.2833)  # (0.40 + 0.35 + 0.10) / 3
     assert found["winners"] == [
         {"caption": "a cow", "score": 0.2833, "view": 1},
@@ -139,7 +139,7 @@ def test_the_view_picks_its_best_and_the_object_the_one_that_fits_all():
         {"caption": "a cow", "view": 1, "score": 0.35},
     ]
     with pytest.raises(ValueError):
-        decide([["", ""]], [np.ones((2, 1), np.float32)])
+        rank_candidates([["", ""]], [np.ones((2, 1), np.float32)])
 
 
 # Sampling
@@ -252,7 +252,7 @@ def test_a_portrait_sees_the_object_whole_from_all_sides(tmp_path):
     for number, size in enumerate([(1, 1, 1), (0.02, 1, 0.02), (1, 0.02, 0.6), (30, 1, 90)]):
         path = tmp_path / f"{number}.glb"
         write_glb(path, box(size, (0.9, 0.1, 0.1)))
-        images = portrait(path, views=8, size=64)
+        images = views_around(path, views=8, size=64)
         assert images.shape == (8, 64, 64, 3) and images.dtype == np.uint8
         border = np.concatenate(
             [images[:, [0, -1]].reshape(-1, 3), images[:, :, [0, -1]].reshape(-1, 3)]
@@ -265,10 +265,10 @@ def test_a_portrait_sees_the_object_whole_from_all_sides(tmp_path):
 
 def test_a_portrait_has_the_colours_of_the_object(tmp_path):
     write_glb(tmp_path / "box.glb", box((1, 1, 1), (0.8, 0.4, 0.1)))
-    middle = portrait(tmp_path / "box.glb", views=4, size=32)[:, 16, 16] / 255
+    middle = views_around(tmp_path / "box.glb", views=4, size=32)[:, 16, 16] / 255
     np.testing.assert_allclose(middle / middle[:, :1], [[1, 0.5, 0.125]] * 4, atol=0.02)
     with pytest.raises(ObjectError) as caught:
-        portrait(None)
+        views_around(None)
     assert caught.value.reason == "missing-file"
 
 
@@ -286,9 +286,12 @@ def test_the_command_writes_what_clip_scores_highest(tmp_path, models, capsys):
     assert (out / "preview.png").read_bytes()[:4] == b"\x89PNG"
     captioner, scorer = Captioner(str(models[0]), CPU), Scorer(str(models[1]), CPU)
     for k, line in enumerate(found):
-        images = portrait(objects / f"{k}.glb", 4, 32)
+        images = views_around(objects / f"{k}.glb", 4, 32)
         uniforms = object_rng(0, line["uid"]).random((4, 3, 8))
-        said = [[clean(t) for t in texts] for texts in captioner.sample(images, uniforms, 0.9, 1)]
+        said = [
+            [clean_caption(t) for t in texts]
+            for texts in captioner.sample(images, uniforms, 0.9, 1)
+        ]
         assert [c["caption"] for c in line["candidates"]] == [t for s in said for t in s if t]
         fits = [scorer.fit(images, [texts])[0] for texts in said]
         winners = {}
@@ -365,17 +368,16 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path, models, capsys):
 
 def test_finished_objects_are_not_asked_again(tmp_path, models):
     objects = write_objects(tmp_path / "objects")
-    rows = [(i, {**row, "path": row["path"] and str(objects / row["path"])})
-            for i, row in enumerate(lines(objects / "objects.jsonl"))]  # fmt: skip
+    rows = list(enumerate(iter_objects(objects)))
     captioner, scorer = Captioner(str(models[0]), CPU), Scorer(str(models[1]), CPU)
     asked, sample = [], captioner.sample
     captioner.sample = lambda images, *rest: asked.append(len(images)) or sample(images, *rest)
-    ask = Ask(views=2, size=32, samples=1, length=6)
+    settings = SamplingSettings(views=2, size=32, samples=1, length=6)
 
     def caption(count):
         ledger = Ledger(tmp_path / "ledger")
         caption_by_models(
-            lambda: iter(rows), 7, ledger, captioner, scorer, ask, 0, 2, {"workers": 1}
+            lambda: iter(rows), 7, ledger, captioner, scorer, settings, 0, 2, {"workers": 1}
         )
         assert ledger.count == 7
         ledger.close()

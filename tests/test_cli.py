@@ -128,7 +128,7 @@ def test_an_unforeseen_error_is_no_traceback(collection, tmp_path, capsys, monke
     def broken(record, seed):
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setattr("sdtool.captioning.method_offline.choose", broken)
+    monkeypatch.setattr("sdtool.captioning.method_offline.caption_from_words", broken)
     code, stdout, stderr = command(capsys, "caption", collection, "--out", tmp_path / "o")
     assert (code, stdout) == (1, "")
     assert "of all things" in stderr and "--debug" in stderr and "Traceback" not in stderr
@@ -146,7 +146,7 @@ def test_what_the_system_refuses_is_a_sentence(collection, tmp_path, capsys, mon
     def full(record, seed):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write to a full disk does
 
-    monkeypatch.setattr("sdtool.captioning.method_offline.choose", full)
+    monkeypatch.setattr("sdtool.captioning.method_offline.caption_from_words", full)
     code, _, stderr = command(capsys, "caption", collection, "--out", tmp_path / "o")
     assert code == 1 and stderr == "sdtool: No space left on device\n"
     with pytest.raises(OSError, match="No space left"):

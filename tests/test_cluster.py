@@ -9,7 +9,7 @@ import pytest
 
 from sdtool import cli
 from sdtool.io.files import read_json
-from sdtool.io.stage_record import stage_folders
+from sdtool.io.rank_folders import stage_folders
 from sdtool.meshfiles import read_glb
 from sdtool.priors.loading import load_agp
 

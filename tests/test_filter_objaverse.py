@@ -16,11 +16,12 @@ from collection_samples import annotation, write_collection, write_json_gz
 
 from sdtool.bench.corpus import write_corpus
 from sdtool.cli import run
-from sdtool.filtering.matching import Judge
+from sdtool.filtering.matching import RuleMatcher
 from sdtool.filtering.rules import DEFAULT_RULES, phrases, plain, read_rules
 from sdtool.filtering.sources import Source
 from sdtool.io.objaverse import Collection
-from sdtool.io.object_record import Record, read_shard
+from sdtool.io.objaverse_annotations import read_annotations
+from sdtool.io.objects import ObjectRecord
 
 # uid → (annotation, the default rules that it meets)
 OBJECTS = {
@@ -262,15 +263,17 @@ def test_ranges_leave_out_what_is_not_known(tmp_path, capsys):
     assert {line["uid"] for line in lines(out / "objects.jsonl")} == {"right", "unknown"}
 
 
-def test_the_fast_judge_agrees_with_the_plain_reading_of_the_rules(tmp_path):
+def test_the_fast_matcher_agrees_with_the_plain_reading_of_the_rules(tmp_path):
     write_corpus(tmp_path, 3200, files=False)
     rules = read_rules(DEFAULT_RULES)
-    judge, seen = Judge(rules), 0
+    matcher, seen = RuleMatcher(rules), 0
     for unit in Source(tmp_path).units():
         for record in unit.read():
-            seen = seen | judge.bits(record, False)
+            seen = seen | matcher.bits(record, False)
             expected = [bool(rule.hits(record, False, None)) for rule in rules]
-            assert [bool(judge.bits(record, False) >> n & 1) for n in range(len(rules))] == expected
+            assert [
+                bool(matcher.bits(record, False) >> n & 1) for n in range(len(rules))
+            ] == expected
     assert bin(seen).count("1") >= 10  # most rules were met
 
 
@@ -382,14 +385,14 @@ def test_paths_outside_the_collection_are_not_followed(tmp_path):
     paths = {"a": "../secret.glb", "b": str(tmp_path / "secret.glb"), "c": "glbs/000-000/c.glb"}
     paths["d"] = None
     write_json_gz(root / "object-paths.json.gz", paths)
-    found = {record["uid"]: record["path"] for record in Collection(root).records()}
+    found = {record.uid: record.path for record in Collection(root).records()}
     assert found["a"] is None and found["b"] is None and found["d"] is None
     assert found["c"] == str(root.resolve() / "glbs/000-000/c.glb")
 
 
 def test_the_folder_of_the_objaverse_package_is_found(tmp_path):
     write_collection(tmp_path / "hf-objaverse-v1", [annotation("a")])
-    assert [record["uid"] for record in Collection(tmp_path).records()] == ["a"]
+    assert [record.uid for record in Collection(tmp_path).records()] == ["a"]
 
 
 def test_every_spoiled_toy_is_found_and_no_good_one(tmp_path, capsys):
@@ -468,13 +471,13 @@ def test_words_are_compared_whole_and_without_punctuation():
 def test_a_real_annotation_is_understood(tmp_path):
     real = json.loads(EXAMPLE.read_text())
     root = write_collection(tmp_path / "objs", [real])
-    record = next(Collection(root).records())
+    record = next(Collection(root).records()).as_dict()
     assert record["name"] == "Iain_Dawson_Kew_Road_Formby"
     assert record["tags"] == ["stair", "staircase", "staircon"]
     assert record["faces"] == 14337 and record["license"] == "by"
     assert record["bytes"] == 1546940 and record["vertices"] == 19008
-    (fast,) = read_shard(json.dumps({real["uid"]: real}).encode(), "fast")
-    (slow,) = read_shard(json.dumps({real["uid"]: {**real, "name": None}}).encode(), "slow")
+    (fast,) = read_annotations(json.dumps({real["uid"]: real}).encode(), "fast")
+    (slow,) = read_annotations(json.dumps({real["uid"]: {**real, "name": None}}).encode(), "slow")
     slow.name = fast.name
-    assert isinstance(fast, Record) and fast.as_dict() == slow.as_dict()
+    assert isinstance(fast, ObjectRecord) and fast.as_dict() == slow.as_dict()
     assert fast.as_dict() == {**record, "path": None}

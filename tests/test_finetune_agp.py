@@ -15,12 +15,13 @@ from prior_samples import write_deepfloyd, write_stable_diffusion, write_views
 from sdtool.cli import run
 from sdtool.errors import InputError
 from sdtool.geometry.cameras import orbit
+from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.agp import jittered
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.prior import Prior, camera_vector
-from sdtool.training.data import Views, read_captions
+from sdtool.training.data import Views
 from sdtool.training.exam import draw_exam, read_categories
 from sdtool.training.identification import band_losses, text_identification, turntable_cameras
 

@@ -3,7 +3,8 @@
 import pytest
 
 from sdtool.errors import InputError, UsageError
-from sdtool.io.stage_record import begin, stage_folders
+from sdtool.io.rank_folders import stage_folders
+from sdtool.io.stage_record import begin
 from sdtool.runtime.ranks import Ranks
 
 

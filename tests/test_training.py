@@ -18,13 +18,14 @@ from safetensors.torch import load_file as load_torch
 
 from sdtool.cli import run
 from sdtool.errors import InputError, SdtoolError
+from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl, write_jsonl
 from sdtool.io.stage_record import begin
 from sdtool.priors.fresh import fresh_base
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.runtime.ranks import Ranks
 from sdtool.training.checkpoints import clear_checkpoints, last_checkpoint
-from sdtool.training.data import Prompts, Views, held_out, read_captions
+from sdtool.training.data import Prompts, Views, held_out
 from sdtool.training.distributed import Team
 from sdtool.training.identification import turntable_cameras
 from sdtool.training.loop import Plan, draw_times, seeded_noise, train

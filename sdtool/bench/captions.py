@@ -8,7 +8,7 @@ from rich.table import Table
 
 from sdtool.bench.rendering import lumpy_sphere
 from sdtool.bench.watch import run_watched
-from sdtool.captioning.views import portrait
+from sdtool.captioning.views import views_around
 from sdtool.io.files import write_jsonl
 from sdtool.meshfiles import write_glb
 
@@ -44,10 +44,10 @@ def captions(folder: Path) -> Table:
         )
         rate, memory = f"{COUNT / run.seconds:,.0f}", f"{run.peak / 2**20:.0f} MB"
         table.add_row(name, f"{COUNT:,}", f"{run.seconds:.1f}", rate, memory)
-    portrait(folder / "0.glb")  # compiles
+    views_around(folder / "0.glb")  # compiles
     start = time.process_time()
     for k in range(4):
-        portrait(folder / f"{k}.glb")
+        views_around(folder / f"{k}.glb")
     seconds = time.process_time() - start
     name = "portraits of 8 views of 384×384, 1,280 triangles, 1 process"
     table.add_row(name, "4", f"{seconds:.1f}", f"{4 / seconds:.1f}", "–")

@@ -16,7 +16,7 @@ from sdtool.captioning.nouns import THINGS
 BLIP = "Salesforce/blip-image-captioning-large"
 """The default captioning model."""
 CLIP = "openai/clip-vit-large-patch14"
-"""The default judge of how well texts fit pictures."""
+"""The default scorer of how well texts fit pictures."""
 
 # What captioners say about the picture instead of the object, found in what they said of renders.
 _PICTURE = (
@@ -46,7 +46,7 @@ DANGLING = re.compile(r"\s+(a|an|the|and|with|of|on|in|at|to|for|that|is|are|by|
 REPEATED = re.compile(r"\b(\w+(?:\s+\w+){0,4}?)(?:,?\s+(?:(?:and|with)\s+)?\1\b)+")
 
 
-def clean(text: str) -> str:
+def clean_caption(text: str) -> str:
     """A model's caption without talk about the picture, background, noise and stammering.
 
     "there is a 3d model of a red chair on a white background" → "a red chair". Lower case; only the
@@ -69,7 +69,7 @@ def clean(text: str) -> str:
     return text
 
 
-def decide(texts: list[list[str]], scores: list[np.ndarray]) -> dict[str, Any]:
+def rank_candidates(texts: list[list[str]], scores: list[np.ndarray]) -> dict[str, Any]:
     """Choose among the candidates of one object.
 
     texts: for each of V views its cleaned candidates, "" for none. scores: for each view (K, V)

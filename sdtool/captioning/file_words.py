@@ -40,7 +40,7 @@ SAME_MATTER = {"wood": "wooden", "metallic": "metal", "rusted": "metal", "gold":
 
 
 @dataclass(frozen=True)
-class Words:
+class FileWords:
     """What a file says of itself, cleaned; each may be empty.
 
     title: the artist's title. parts: names of scenes, nodes and meshes that read as words, outermost
@@ -52,7 +52,7 @@ class Words:
     traits: tuple[str, ...] = ()
 
 
-def read_words(path: str | os.PathLike | None, limits: Limits = LIMITS) -> Words:
+def read_file_words(path: str | os.PathLike | None, limits: Limits = LIMITS) -> FileWords:
     """The words in one GLB file; none in a file of another kind.
 
     ObjectError if it cannot be read: ``missing-file``, ``unreadable-file``, ``corrupt-file``,
@@ -61,12 +61,12 @@ def read_words(path: str | os.PathLike | None, limits: Limits = LIMITS) -> Words
     if path is None:
         raise ObjectError("missing-file", "the listing has no file for it")
     if not str(path).lower().endswith(".glb"):
-        return Words()
+        return FileWords()
     tree = _json_chunk(path, limits)
     asset = _child(tree, "asset")
     titles = [_child(owner, "extras").get("title") for owner in (asset, *_all(tree, "scenes"))]
     title = next((name for t in titles if isinstance(t, str) and (name := clean_name(t))), "")
-    return Words(title, _parts(tree), _traits(_all(tree, "materials")))
+    return FileWords(title, _parts(tree), _traits(_all(tree, "materials")))
 
 
 def _json_chunk(path: str | os.PathLike, limits: Limits) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdtool.captioning.cap3d import clean, decide
-from sdtool.captioning.phrases import choose
-from sdtool.captioning.views import portrait
+from sdtool.captioning.cap3d import clean_caption, rank_candidates
+from sdtool.captioning.phrases import caption_from_words
+from sdtool.captioning.views import views_around
 from sdtool.errors import ObjectError
 from sdtool.io.ledger import Ledger
-from sdtool.io.objects import object_rng
+from sdtool.io.objects import ObjectRecord, object_rng
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.prefetch import ahead
 from sdtool.runtime.progress import progress
@@ -20,12 +20,12 @@ from sdtool.runtime.progress import progress
 if TYPE_CHECKING:
     from sdtool.captioning.vision_models import Captioner, Scorer
 
-Block = list[tuple[int, dict[str, Any], np.ndarray | ObjectError]]
+Block = list[tuple[int, ObjectRecord, np.ndarray | ObjectError]]
 """(place in the listing, record, pictures (V, H, W, 3) uint8 or what is wrong) of some objects."""
 
 
 @dataclass(frozen=True)
-class Ask:
+class SamplingSettings:
     """What is asked of the models: `samples` captions of at most `length` tokens of each view."""
 
     views: int = 8
@@ -37,12 +37,12 @@ class Ask:
 
 
 def caption_by_models(
-    items: Callable[[], Iterator[tuple[int, dict[str, Any]]]],
+    items: Callable[[], Iterator[tuple[int, ObjectRecord]]],
     total: int,
     ledger: Ledger,
     captioner: "Captioner",
     scorer: "Scorer",
-    ask: Ask,
+    settings: SamplingSettings,
     seed: int,
     batch: int,
     pool: dict[str, Any],
@@ -54,16 +54,16 @@ def caption_by_models(
     comes next while the models look at what is ready.
     """
     with progress("captioning", total, "objects", done=ledger.count) as bar:
-        for block in ahead(_blocks(items, ledger, ask, batch, pool)):
-            lines = _caption_block(block, captioner, scorer, ask, seed)
+        for block in ahead(_blocks(items, ledger, settings, batch, pool)):
+            lines = _caption_block(block, captioner, scorer, settings, seed)
             with ledger.gathering():
                 for (index, item, _), line in zip(block, lines, strict=True):
                     if index not in ledger:
-                        ledger.add_line(index, item["uid"], line)
+                        ledger.add_line(index, item.uid, line)
                         bar.advance(failed=isinstance(line, ObjectError))
 
 
-def _blocks(items, ledger: Ledger, ask: Ask, batch: int, pool: dict[str, Any]):
+def _blocks(items, ledger: Ledger, settings: SamplingSettings, batch: int, pool: dict[str, Any]):
     """Yield blocks of objects as they are rendered.
 
     A block holds the same objects in every run, since a model may round differently in other
@@ -71,7 +71,7 @@ def _blocks(items, ledger: Ledger, ask: Ask, batch: int, pool: dict[str, Any]):
     """
     sizes: dict[int, int] = {}
 
-    def jobs() -> Iterator[tuple[int, int, dict[str, Any]]]:
+    def jobs() -> Iterator[tuple[int, int, ObjectRecord]]:
         for number, block in enumerate(_batched(items(), batch)):
             if all(index in ledger for index, _ in block):
                 continue
@@ -79,7 +79,7 @@ def _blocks(items, ledger: Ledger, ask: Ask, batch: int, pool: dict[str, Any]):
             yield from ((number, index, item) for index, item in block)
 
     rendered: dict[int, Block] = {}
-    results = map_items(partial(_render, ask), jobs(), **pool)
+    results = map_items(partial(_render, settings), jobs(), **pool)
     for (number, index, item), pictures in results:
         block = rendered.setdefault(number, [])
         block.append((index, item, pictures))
@@ -87,27 +87,27 @@ def _blocks(items, ledger: Ledger, ask: Ask, batch: int, pool: dict[str, Any]):
             yield sorted(rendered.pop(number), key=lambda entry: entry[0])
 
 
-def _render(ask: Ask, job: tuple[int, int, dict[str, Any]]) -> np.ndarray:
+def _render(settings: SamplingSettings, job: tuple[int, int, ObjectRecord]) -> np.ndarray:
     """The pictures of one object (run by a worker)."""
-    return portrait(job[2]["path"], ask.views, ask.size)
+    return views_around(job[2].path, settings.views, settings.size)
 
 
 def _caption_block(
-    block: Block, captioner: "Captioner", scorer: "Scorer", ask: Ask, seed: int
+    block: Block, captioner: "Captioner", scorer: "Scorer", settings: SamplingSettings, seed: int
 ) -> list[dict[str, Any] | ObjectError]:
     """A line, or what is wrong, for each object of a block."""
     good = [entry for entry in block if not isinstance(entry[2], ObjectError)]
     if not good:
         return [trouble for _, _, trouble in block]
-    shape = (ask.views, ask.samples, ask.length)
+    shape = (settings.views, settings.samples, settings.length)
     images = np.concatenate([pictures for _, _, pictures in good])
-    draws = np.concatenate([object_rng(seed, item["uid"]).random(shape) for _, item, _ in good])
-    said = captioner.sample(images, draws, ask.top_p, ask.temperature)
-    said = [[clean(text) for text in texts] for texts in said]  # by image
+    draws = np.concatenate([object_rng(seed, item.uid).random(shape) for _, item, _ in good])
+    said = captioner.sample(images, draws, settings.top_p, settings.temperature)
+    said = [[clean_caption(text) for text in texts] for texts in said]  # by image
     fits = scorer.fit(images, said)
     lines = {}
     for place, (index, item, _) in enumerate(good):
-        own = range(place * ask.views, (place + 1) * ask.views)
+        own = range(place * settings.views, (place + 1) * settings.views)
         models = {"captioner": captioner.identity, "clip": scorer.identity}
         texts, scores = [said[i] for i in own], [fits[i][:, own] for i in own]
         lines[index] = _line(item, texts, scores, captioner.kind, models, seed)
@@ -115,15 +115,15 @@ def _caption_block(
 
 
 def _line(
-    item: dict[str, Any], texts: list, scores: list, source: str, models: dict[str, str], seed: int
+    item: ObjectRecord, texts: list, scores: list, source: str, models: dict[str, str], seed: int
 ) -> dict[str, Any] | ObjectError:
-    """The line of one object: see `decide` for texts and scores."""
+    """The line of one object: see `rank_candidates` for texts and scores."""
     if not any(text for said in texts for text in said):
-        message = f"{models['captioner']} said nothing of {item['uid']} that could be a caption"
+        message = f"{models['captioner']} said nothing of {item.uid} that could be a caption"
         return ObjectError("no-words", message)
-    chosen = decide(texts, scores)
+    chosen = rank_candidates(texts, scores)
     try:
-        words, is_sure = choose(item, seed=seed)
+        words, is_sure = caption_from_words(item, seed=seed)
     except ObjectError:
         words, is_sure = {"annotation": ""}, False
     winners = chosen["winners"]
@@ -131,7 +131,7 @@ def _line(
     if is_sure and all(words["caption"] != winner["caption"] for winner in winners):
         others.append({"caption": words["caption"], "source": words["source"]})
     return {
-        "uid": item["uid"],
+        "uid": item.uid,
         "caption": chosen["caption"],
         "source": source,
         "score": chosen["score"],

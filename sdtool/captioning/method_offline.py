@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sdtool.captioning.file_words import Words, read_words
-from sdtool.captioning.phrases import choose
+from sdtool.captioning.file_words import FileWords, read_file_words
+from sdtool.captioning.phrases import caption_from_words
 from sdtool.errors import ObjectError
 from sdtool.io.ledger import Ledger
+from sdtool.io.objects import ObjectRecord
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.progress import progress
 
-Items = Callable[[], Iterator[tuple[int, dict[str, Any]]]]
+Items = Callable[[], Iterator[tuple[int, ObjectRecord]]]
 """Gives (place in the listing, record) of every object, each time from the beginning."""
 
 FEW = 200
@@ -42,7 +43,7 @@ def caption_offline(
     with progress("reading files", waiting, "objects") as bar:
         results = map_items(partial(_from_file, seed), todo, **pool)
         for (index, item), line in results:
-            ledger.add_line(index, item["uid"], line)
+            ledger.add_line(index, item.uid, line)
             bar.advance(failed=isinstance(line, ObjectError))
 
 
@@ -54,26 +55,26 @@ def _from_listing(items: Items, total: int, ledger: Ledger, is_final: bool, seed
             if index in ledger:
                 continue
             try:
-                line, is_sure = choose(item, seed=seed)
+                line, is_sure = caption_from_words(item, seed=seed)
             except ObjectError as error:
                 line, is_sure = error, False
             if is_sure or is_final:
-                ledger.add_line(index, item["uid"], line)
+                ledger.add_line(index, item.uid, line)
             else:
                 waiting += 1
             bar.advance()
     return waiting
 
 
-def _from_file(seed: int, entry: tuple[int, dict[str, Any]]) -> dict[str, Any]:
+def _from_file(seed: int, entry: tuple[int, ObjectRecord]) -> dict[str, Any]:
     """The caption of one object from its record and its file (run by a worker)."""
     _, item = entry
-    words, trouble = Words(), None
+    words, trouble = FileWords(), None
     try:
-        words = read_words(item["path"])
+        words = read_file_words(item.path)
     except ObjectError as error:
         trouble = error
     try:
-        return choose(item, words, seed)[0]
+        return caption_from_words(item, words, seed)[0]
     except ObjectError as error:
         raise (trouble or error) from None

@@ -22,11 +22,11 @@ from sdtool.captioning.english import (
     singular,
     with_article,
 )
-from sdtool.captioning.file_words import Words
+from sdtool.captioning.file_words import FileWords
 from sdtool.captioning.names import SUFFIX, clean_name, clean_tag, first_sentence
 from sdtool.captioning.nouns import KINDS, THINGS
 from sdtool.errors import ObjectError
-from sdtool.io.objects import object_rng
+from sdtool.io.objects import ObjectRecord, object_rng
 
 # What Sketchfab's categories say of an object for which nothing else speaks.
 CATEGORIES = {
@@ -53,7 +53,7 @@ VOWELS = re.compile(r"[aeiouyáéíóúàèìòùäöüâêîôûãõåøæ]")
 
 
 @dataclass(frozen=True)
-class Offer:
+class Candidate:
     """A caption that could be. source: name, title, lvis, tags, parts, category or description.
 
     is_sure: whether it surely speaks of the thing.
@@ -64,36 +64,31 @@ class Offer:
     is_sure: bool = True
 
 
-def caption(record: dict[str, Any], words: Words | None = None, seed: int = 0) -> dict[str, Any]:
-    """The line of `captions.jsonl` for a line of `objects.jsonl`.
+def caption_from_words(
+    record: ObjectRecord, words: FileWords | None = None, seed: int = 0
+) -> tuple[dict[str, Any], bool]:
+    """The line of `captions.jsonl` for one object, and whether its caption surely speaks of the thing.
 
     words: what the object's own file says. The phrasing depends on seed and uid alone.
 
-    Keys: uid, caption, source (see `Offer`), annotation (the artist's name for it, cleaned; may be
+    Keys: uid, caption, source (see `Candidate`), annotation (the artist's name for it, cleaned; may be
     ""), alternatives (a list of {caption, source}). ObjectError ``no-words`` if nothing says what
     the object is.
     """
-    return choose(record, words, seed)[0]
-
-
-def choose(
-    record: dict[str, Any], words: Words | None = None, seed: int = 0
-) -> tuple[dict[str, Any], bool]:
-    """The line that `caption` gives, and whether its caption surely speaks of the thing."""
-    words = words or Words()
-    offers = [offer for offer in _offers(record, words, seed) if offer.text]
-    speaking = [offer for offer in offers if offer.source != "description"]
+    words = words or FileWords()
+    candidates = [candidate for candidate in _candidates(record, words, seed) if candidate.text]
+    speaking = [candidate for candidate in candidates if candidate.source != "description"]
     if not speaking:
-        message = f"nothing in the annotation of {record['uid']} says what it is"
+        message = f"nothing in the annotation of {record.uid} says what it is"
         raise ObjectError("no-words", message)
-    first = next((offer for offer in speaking if offer.is_sure), speaking[0])
+    first = next((candidate for candidate in speaking if candidate.is_sure), speaking[0])
     unique = {first.text: first.source}
-    for offer in offers:
-        unique.setdefault(offer.text, offer.source)
+    for candidate in candidates:
+        unique.setdefault(candidate.text, candidate.source)
     found = [{"caption": text, "source": source} for text, source in unique.items()]
-    names = (clean_name(_text(record, "name")), words.title)
+    names = (clean_name(record.name), words.title)
     line = {
-        "uid": record["uid"],
+        "uid": record.uid,
         **found[0],
         "annotation": next(filter(None, names), ""),
         "alternatives": found[1:],
@@ -101,49 +96,51 @@ def choose(
     return line, first.is_sure
 
 
-def _offers(record: dict[str, Any], words: Words, seed: int) -> list[Offer]:
+def _candidates(record: ObjectRecord, words: FileWords, seed: int) -> list[Candidate]:
     """What could be said of the object, the best first."""
-    original = _text(record, "name")
+    original = record.name
     name = clean_name(original)
-    tags = list(dict.fromkeys(tag for tag in map(clean_tag, _texts(record, "tags")) if tag))
-    lvis = [re.sub(r"\(.*", "", c).replace("_", " ").strip() for c in _texts(record, "lvis")]
+    tags = list(dict.fromkeys(tag for tag in map(clean_tag, record.tags) if tag))
+    lvis = [re.sub(r"\(.*", "", c).replace("_", " ").strip() for c in record.lvis]
     titles = [(name, original, "name"), (words.title, words.title, "title")]
     said = [word for title, *_ in titles for word in title.lower().split()]
     noun = lvis[0] if lvis else thing_among(tags, said)
     source = "lvis" if lvis else "tags"
-    offers, unsure = [], []
+    candidates, unsure = [], []
     for title, written, origin in titles:
         phrase = title.lower().split()
         if not phrase:
             continue
-        offer = Offer(noun_phrase(" ".join(_adjectives_first(phrase))), origin)
+        candidate = Candidate(noun_phrase(" ".join(_adjectives_first(phrase))), origin)
         if _speaks_of(phrase, [*lvis, *tags]) or (not lvis and _is_sure(phrase, written, noun)):
-            offers.append(offer)
+            candidates.append(candidate)
         elif len(phrase) <= 8 and not lvis and sum(map(_is_readable, phrase)) * 2 >= len(phrase):
-            unsure.append(Offer(offer.text, origin, is_sure=False))
+            unsure.append(Candidate(candidate.text, origin, is_sure=False))
     if not noun:
         parts = [part for part in words.parts if set(map(singular, part.split())) & THINGS]
-        offers += [Offer(with_article(part), "parts") for part in parts[:1]]
+        candidates += [Candidate(with_article(part), "parts") for part in parts[:1]]
     if noun:
         traits = [tag for tag in tags if tag in ADJECTIVES and tag not in noun.split()]
         traits += [word for word in words.traits if not _same_kind(word, traits)]
-        rng = object_rng(seed, str(record["uid"]))
-        offers.append(Offer(one_of(phrasings(_a_few(traits, rng), noun), rng), source))
-        offers.append(Offer(describe([t for t in traits if t in COLOUR_WORDS][:2], noun), source))
-        offers.append(Offer(with_article(noun), source))
-    elif words.traits and offers:
-        plain = re.sub(r"^an? ", "", offers[0].text)
+        rng = object_rng(seed, record.uid)
+        candidates.append(Candidate(one_of(phrasings(_a_few(traits, rng), noun), rng), source))
+        candidates.append(
+            Candidate(describe([t for t in traits if t in COLOUR_WORDS][:2], noun), source)
+        )
+        candidates.append(Candidate(with_article(noun), source))
+    elif words.traits and candidates:
+        plain = re.sub(r"^an? ", "", candidates[0].text)
         traits = [word for word in words.traits if word not in plain.split()]
-        offers.append(Offer(describe(traits, plain), offers[0].source))
+        candidates.append(Candidate(describe(traits, plain), candidates[0].source))
     kinds = [KINDS[singular(tag)] for tag in tags if KINDS.get(singular(tag))]
     if not noun:
-        unsure += [Offer(kind, "tags", is_sure=False) for kind in kinds[:1]]
-        unsure += [Offer(_kind(c), "category", False) for c in _texts(record, "categories")]
-        unsure += [Offer(with_article(part), "parts", False) for part in words.parts[:1]]
+        unsure += [Candidate(kind, "tags", is_sure=False) for kind in kinds[:1]]
+        unsure += [Candidate(_kind(c), "category", False) for c in record.categories]
+        unsure += [Candidate(with_article(part), "parts", False) for part in words.parts[:1]]
     if re.search(r"_|\d", original):  # a file's name speaks last
-        unsure.sort(key=lambda offer: offer.source == "name")
-    sentence = Offer(first_sentence(_text(record, "description")), "description")
-    return [*offers, *unsure, sentence]
+        unsure.sort(key=lambda candidate: candidate.source == "name")
+    sentence = Candidate(first_sentence(record.description_text()), "description")
+    return [*candidates, *unsure, sentence]
 
 
 def _kind(category: str) -> str:
@@ -216,13 +213,3 @@ def _is_sure(words: list[str], written: str, noun: str) -> bool:
 def _is_readable(word: str) -> bool:
     """Whether a lower-case word could be spoken by who reads Latin letters."""
     return bool(VOWELS.search(word) or re.fullmatch(r"[a-z]{1,2}-\d{1,3}[a-z]?", word))  # f-16
-
-
-def _text(record: dict[str, Any], key: str) -> str:
-    value = record.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _texts(record: dict[str, Any], key: str) -> list[str]:
-    values = record.get(key)
-    return [v for v in values if isinstance(v, str)] if isinstance(values, list) else []

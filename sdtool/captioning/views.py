@@ -13,7 +13,7 @@ ELEVATIONS = (10.0, 30.0)
 """Degrees; taken in turns around the object, so that the top is seen, too (Cap3D does likewise)."""
 
 
-def portrait(
+def views_around(
     path: str | Path | None, views: int = 8, size: int = 384, supersample: int = 2
 ) -> np.ndarray:
     """(views, size, size, 3) uint8 sRGB pictures of an object file on white, the first from the front.

@@ -7,11 +7,11 @@ from pathlib import Path
 from sdtool.errors import InputError, ObjectError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
+from sdtool.io.objects import MESH_SUFFIXES
 from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.toyverse.catalogue import CATEGORIES
 
 COMPOUNDS = {"palm tree": "palm", "teddy bear": "teddy"}
-ENDINGS = (".glb", ".obj", ".ply", ".stl", ".off")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
             raise InputError(f"{path} does not exist; name lifts, models or folders of them")
         here = [one for one in _below(path) if not hidden or hidden not in one.resolve().parents]
         if not here:
-            kinds = ", ".join(ENDINGS)
+            kinds = ", ".join(MESH_SUFFIXES)
             raise InputError(f"{path} holds neither a lift nor a model ({kinds})")
         for one in here:
             unfinished = one.is_dir() and not (one / DONE).is_file()
@@ -51,7 +51,7 @@ def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
 
 def _below(path: Path) -> list[Path]:
     if path.is_file():
-        return [path] if path.suffix.lower() in ENDINGS else []
+        return [path] if path.suffix.lower() in MESH_SUFFIXES else []
     if (stage := _stage(path)) is not None:
         return [path] if stage == "lift" else []
     return [one for inner in sorted(path.iterdir()) for one in _below(inner)]

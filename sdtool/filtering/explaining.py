@@ -8,17 +8,17 @@ from typing import Any
 
 from sdtool.errors import InputError
 from sdtool.filtering.first_pass import Listings
-from sdtool.filtering.matching import Judge
+from sdtool.filtering.matching import RuleMatcher
 from sdtool.filtering.rules import Rule
 from sdtool.filtering.sources import Source, Unit
-from sdtool.io.object_record import Item, Record
+from sdtool.io.objects import Item, ObjectRecord
 
 
 @dataclass(frozen=True)
 class Explanation:
     """What the rules say of one object. hits: (rule, the tests that it meets, in words)."""
 
-    record: Record
+    record: ObjectRecord
     hits: list[tuple[Rule, list[str]]]
     removed_by: tuple[str, ...]
 
@@ -44,31 +44,31 @@ class Explanation:
 
 
 def explain(source: Source, rules: list[Rule], uid: str, inspect: bool) -> Explanation:
-    """Judge the object `uid` by itself. InputError if the source does not have it."""
+    """Match the object `uid` with the rules, by itself. InputError if the source does not have it."""
     record = _find(source, uid)
     has_file = Listings().has(record.path)
     if inspect and has_file:
         from sdtool.filtering.inspection import inspect_file
 
         record.add_measures(inspect_file(record.path))
-    judge = Judge(rules)
-    bits = judge.bits(record, has_file, record.measures)
+    matcher = RuleMatcher(rules)
+    bits = matcher.bits(record, has_file, record.measures)
     hits = [
         (rule, rule.hits(record, has_file, record.measures))
         for index, rule in enumerate(rules)
         if bits >> index & 1
     ]
-    return Explanation(record, hits, judge.reasons(bits))
+    return Explanation(record, hits, matcher.reasons(bits))
 
 
-def _find(source: Source, uid: str) -> Record:
+def _find(source: Source, uid: str) -> ObjectRecord:
     with tempfile.TemporaryDirectory() as folder:
         places = source.places(Path(folder))
         for unit in _likely_first(source, places.paths.find([uid])[0]):
             for item in unit.read() if unit.may_hold(uid) else ():
                 if _uid(item) != uid:
                     continue
-                if not isinstance(item, Record):
+                if not isinstance(item, ObjectRecord):
                     raise InputError(f"{uid} cannot be judged: {item[1]}")
                 places.put([item])
                 return item
@@ -76,7 +76,7 @@ def _find(source: Source, uid: str) -> Record:
 
 
 def _uid(item: Item) -> str:
-    return item.uid if isinstance(item, Record) else item[0]
+    return item.uid if isinstance(item, ObjectRecord) else item[0]
 
 
 def _likely_first(source: Source, path: str | None) -> Iterator[Unit]:

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-FAILURES = (OSError, EOFError, ValueError, LookupError, http.client.HTTPException)
+FETCH_ERRORS = (OSError, EOFError, ValueError, LookupError, http.client.HTTPException)
 SILENCE = 60.0  # seconds without a byte after which a connection is given up
 UNREACHABLE = "unreachable"  # the reason if nobody answers
 STAGING = ".fetching"  # folder in the collection for files that are not whole yet
@@ -39,7 +39,7 @@ class Wanted:
 
 
 class Origin(Protocol):
-    """Where files come from. `get` raises one of FAILURES if it cannot; `name` is for messages."""
+    """Where files come from. `get` raises one of FETCH_ERRORS if it cannot; `name` is for messages."""
 
     name: str
 
@@ -132,7 +132,7 @@ class Fetcher:
             try:
                 size = self._get(wanted)
                 return {**vars(wanted), "bytes": size, "attempts": attempt}
-            except FAILURES as error:
+            except FETCH_ERRORS as error:
                 problem = error
             if getattr(problem, "errno", None) in FULL:
                 raise InputError(f"{self.root} cannot take more files: {problem.strerror}")

@@ -1,4 +1,4 @@
-"""The first pass of filter-objaverse: every unit of a source judged by what its annotations say.
+"""The first pass of filter-objaverse: the rules on what the annotations of every unit say.
 
 A unit becomes a few files in a folder of parts, the last of which, its tally, says that it is done.
 The parts in their order are the result.
@@ -10,30 +10,32 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from sdtool.errors import InputError, ObjectError
-from sdtool.filtering.matching import Judge
+from sdtool.filtering.matching import RuleMatcher
 from sdtool.filtering.rules import Rule
 from sdtool.filtering.sources import Source, Unit
-from sdtool.io.files import atomic_path, read_json, write_json
+from sdtool.io.failures import FAILURES, failure, failures_file
+from sdtool.io.files import atomic_file, read_json, write_json
 from sdtool.io.objaverse import Places
-from sdtool.io.object_record import Record, json_line
-from sdtool.io.stage_record import FAILURES
+from sdtool.io.objects import OBJECTS, ObjectRecord, compact_json
 from sdtool.runtime.engine import available_cores, map_items
 from sdtool.runtime.progress import Bar
 
-KEPT, REJECTED, TALLY = "objects.jsonl", "rejected.jsonl", "tally.json"
+KEPT, REJECTED, TALLY = OBJECTS, "rejected.jsonl", "tally.json"
 ENOUGH = 4  # processes; each takes about 85 MB, and together they stay below 500
 LISTED = 20_000  # files of a folder that are listed; beyond that each is asked for by itself
 
 
 @dataclass
 class Tally:
-    """How many objects were kept and rejected with which bits of the judge, and how many failed."""
+    """How many objects were kept and rejected with which bits of the rules, and how many failed."""
 
     kept: Counter[int] = field(default_factory=Counter)
     rejected: Counter[int] = field(default_factory=Counter)
@@ -68,8 +70,8 @@ class Parts:
     def write(self, number: int, files: dict[str, list[bytes]], tally: Tally) -> None:
         """Write the lines of each file, and the tally when all are there."""
         for name, lines in files.items():
-            with atomic_path(self.path(number, name)) as path:
-                path.write_bytes(b"".join(line + b"\n" for line in lines))
+            with atomic_file(self.path(number, name)) as file:
+                file.write(b"".join(line + b"\n" for line in lines))
         write_json(self.path(number, TALLY), vars(tally))
 
     def tally(self, number: int) -> Tally | None:
@@ -81,6 +83,11 @@ class Parts:
         for name in ("kept", "rejected"):
             value[name] = Counter({int(bits): count for bits, count in value[name].items()})
         return Tally(**value)
+
+    def copy(self, number: int, name: str, whole: BinaryIO) -> None:
+        """Append a part to the file of all parts."""
+        with open(self.path(number, name), "rb") as part:
+            shutil.copyfileobj(part, whole, 1 << 20)
 
     def read(self, number: int, name: str) -> Iterator[dict]:
         """The lines of a part; the last one not, if a kill cut it short."""
@@ -119,7 +126,7 @@ class Listings:
 
 @dataclass
 class Filter:
-    """Judges the objects of a unit and writes its parts: what worker processes run. Picklable.
+    """Applies the rules to the objects of a unit and writes its parts: what worker processes run. Picklable.
 
     parts: None for a dry run. trusting: take every file that is listed as being there.
     """
@@ -130,31 +137,31 @@ class Filter:
     trusting: bool = False
 
     @cached_property
-    def judge(self) -> Judge:
-        """Made in the process that judges."""
-        return Judge(self.rules)
+    def matcher(self) -> RuleMatcher:
+        """Made in the process that uses it."""
+        return RuleMatcher(self.rules)
 
     def __call__(self, unit: Unit) -> Tally:
         collecting = gc.isenabled()
         gc.disable()  # thousands of records come and go, and no circles among them
         try:
-            return self._judge(unit)
+            return self._filter_unit(unit)
         finally:
             if collecting:
                 gc.enable()
 
-    def _judge(self, unit: Unit) -> Tally:
+    def _filter_unit(self, unit: Unit) -> Tally:
         files: dict[str, list[bytes]] = {KEPT: [], REJECTED: [], FAILURES: []}
-        tally, judge, listings = Tally(), self.judge, Listings()
+        tally, matcher, listings = Tally(), self.matcher, Listings()
         beside_meshes = not self.places.confined and self.places.paths.count
         for item in self.places.put(unit.read()):
-            if not isinstance(item, Record):
-                files[FAILURES].append(failure(*item))
+            if not isinstance(item, ObjectRecord):
+                files[FAILURES].append(compact_json(failure(*item)))
                 tally.failed += 1
                 continue
             has_file = listings.has(item.path) or (self.trusting and item.path is not None)
-            bits = judge.bits(item, has_file, item.measures)
-            decide(item, bits, judge, tally, files)
+            bits = matcher.bits(item, has_file, item.measures)
+            settle(item, bits, matcher, tally, files)
             if beside_meshes and item.path is not None:
                 tally.annotated.append(item.uid)
         if self.parts is not None:
@@ -162,28 +169,27 @@ class Filter:
         return tally
 
 
-def decide(
-    record: Record, bits: int, judge: Judge, tally: Tally, files: dict[str, list[bytes]]
+def settle(
+    record: ObjectRecord,
+    bits: int,
+    matcher: RuleMatcher,
+    tally: Tally,
+    files: dict[str, list[bytes]],
 ) -> None:
-    """Count a record that was judged, and add its line to the file where it belongs."""
-    reasons = judge.reasons(bits)
+    """Count a record that the rules met with `bits`, and add its line to the file where it belongs."""
+    reasons = matcher.reasons(bits)
     tally.measured |= record.measures is not None
     if reasons:
         tally.rejected[bits] += 1
         line = {"uid": record.uid, "name": record.name, "rules": reasons}
-        files[REJECTED].append(json_line(line))
+        files[REJECTED].append(compact_json(line))
     else:
         tally.kept[bits] += 1
         files[KEPT].append(record.line())
 
 
-def failure(uid: str, error: ObjectError) -> bytes:
-    """A line of `failures.jsonl`."""
-    return json_line({"uid": uid, "reason": error.reason, "message": str(error)})
-
-
 def first_pass(source: Source, work: Filter, workers: int, bar: Bar) -> tuple[int, Tally]:
-    """Judge all units that have no parts yet; return how many units there are, and their tally.
+    """Filter all units that have no parts yet; return how many units there are, and their tally.
 
     workers: processes; 0 for one a core, but no more than finish Objaverse in seconds.
     """
@@ -215,14 +221,11 @@ def first_pass(source: Source, work: Filter, workers: int, bar: Bar) -> tuple[in
 def join_parts(parts: Parts, count: int, out: Path) -> None:
     """Put the parts of units 0 … count − 1 together, in order, in the folder `out`."""
     for name in (KEPT, REJECTED, FAILURES):
-        with atomic_path(out / name) as temporary, open(temporary, "wb") as whole:
+        with whole_file(out, name) as whole:
             for number in range(count):
-                with open(parts.path(number, name), "rb") as part:
-                    shutil.copyfileobj(part, whole, 1 << 20)
-    remove_if_empty(out / FAILURES)
+                parts.copy(number, name, whole)
 
 
-def remove_if_empty(path: Path) -> None:
-    """No failures, no file of failures."""
-    if path.stat().st_size == 0:
-        path.unlink()
+def whole_file(out: Path, name: str) -> AbstractContextManager[BinaryIO]:
+    """The file `name` of the result, open for the lines of all units in order."""
+    return failures_file(out) if name == FAILURES else atomic_file(out / name)

@@ -18,7 +18,7 @@ from sdtool.filtering.rules import (
     number,
     plain,
 )
-from sdtool.io.object_record import Record
+from sdtool.io.objects import ObjectRecord
 
 INFINITE = float("inf")
 REMEMBERED = 100_000  # different tags, or words of names
@@ -37,7 +37,7 @@ class _Memory(dict):
         return value
 
 
-class Judge:
+class RuleMatcher:
     """Applies rules. `bits(record, …)` says which rules hold of it, `reasons(bits)` what follows."""
 
     def __init__(self, rules: list[Rule]):
@@ -79,7 +79,7 @@ class Judge:
         self._final = self._sum(lambda rule: rule.is_final)
         self._reasons = _Memory(self._name_reasons)
 
-    def bits(self, record: Record, has_file: bool, measures: Measures | None = None) -> int:
+    def bits(self, record: ObjectRecord, has_file: bool, measures: Measures | None = None) -> int:
         """The rules that hit, as bits: a "require" rule hits what meets none of its tests.
 
         measures: what --inspect found, None before; then tests and "require" rules that need it

@@ -1,7 +1,7 @@
 """What each rule of a filter did: counts for the stage record, and a table for the eyes."""
 
 from sdtool.filtering.first_pass import Tally
-from sdtool.filtering.matching import Judge
+from sdtool.filtering.matching import RuleMatcher
 from sdtool.filtering.rules import Rule
 
 
@@ -12,7 +12,7 @@ def counts_of(rules: list[Rule], total: Tally) -> dict[str, int]:
     """
     counts = {"seen": total.seen, "ok": total.kept.total()}
     counts |= {"rejected": total.rejected.total(), "failed": total.failed}
-    tallied = Judge(rules).tally(total.kept + total.rejected)
+    tallied = RuleMatcher(rules).tally(total.kept + total.rejected)
     for rule in rules:
         counts[f"{_done(rule)} by {rule.name}"] = tallied[rule.name][0]
         counts[f"{_done(rule)} only by {rule.name}"] = tallied[rule.name][1]

@@ -1,6 +1,6 @@
 """The rules by which objects are left out: read from TOML, and explained for one object.
 
-`judge.py` applies them to hundreds of thousands.
+`matching.py` applies them to hundreds of thousands.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
-from sdtool.io.object_record import Record
+from sdtool.io.objects import ObjectRecord
 
 DEFAULT_RULES = Path(__file__).with_name("rules.toml")
 EFFECTS = ("remove", "require", "keep")
@@ -59,7 +59,7 @@ class Rule:
             self.flags.get(name) is False for name in ("has_file", "readable", "surface")
         )
 
-    def hits(self, record: Record, has_file: bool, measures: Measures | None) -> list[str]:
+    def hits(self, record: ObjectRecord, has_file: bool, measures: Measures | None) -> list[str]:
         """Every test that the object meets, in words, with the value that met it."""
         found = []
         for name, words in self.lists.items():
@@ -93,7 +93,7 @@ class Rule:
         return ", ".join(parts)
 
 
-def number(record: Record, measures: Measures | None, name: str) -> float | None:
+def number(record: ObjectRecord, measures: Measures | None, name: str) -> float | None:
     """The value that a numeric test compares; None if it is not known."""
     if name in NUMBERS:
         return getattr(record, name)
@@ -101,7 +101,7 @@ def number(record: Record, measures: Measures | None, name: str) -> float | None
     return value if isinstance(value, int | float) else None
 
 
-def flag(record: Record, has_file: bool, measures: Measures | None, name: str) -> bool | None:
+def flag(record: ObjectRecord, has_file: bool, measures: Measures | None, name: str) -> bool | None:
     """The value that a flag is compared with; None if it is not known."""
     if name in MEASURED_FLAGS:
         return measures.get(name) if measures else None
@@ -113,7 +113,7 @@ def flag(record: Record, has_file: bool, measures: Measures | None, name: str) -
     return known[name]
 
 
-def _texts(record: Record, name: str) -> list[str]:
+def _texts(record: ObjectRecord, name: str) -> list[str]:
     if name == "uids":
         return [record.uid]
     return [record.license] if name == "licenses" else getattr(record, name)

@@ -1,18 +1,17 @@
 """The second pass of filter-objaverse: what the rules kept by its annotations is fetched, inspected
-file by file, and judged again by what is known now.
+file by file, and matched with the rules again by what is known now.
 
 Files that were fetched lie in the collection; measures lie beside the parts of the first pass, a
 line as soon as it is known. So a run that was killed continues with the next file.
 """
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.filtering.fetching import UNREACHABLE, Fetcher, Wanted, begin_fetching
@@ -22,15 +21,14 @@ from sdtool.filtering.first_pass import (
     Listings,
     Parts,
     Tally,
-    decide,
-    failure,
-    remove_if_empty,
+    settle,
+    whole_file,
 )
 from sdtool.filtering.inspection import inspect_file, unusable
-from sdtool.filtering.matching import Judge
-from sdtool.io.files import append_jsonl, atomic_path, read_jsonl
-from sdtool.io.object_record import Record, json_line, read_lines
-from sdtool.io.stage_record import FAILURES
+from sdtool.filtering.matching import RuleMatcher
+from sdtool.io.failures import FAILURES, error_of, failure
+from sdtool.io.files import append_jsonl, read_jsonl
+from sdtool.io.objects import ObjectRecord, compact_json, read_lines
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.progress import Bar
 from sdtool.runtime.workers import attempt
@@ -41,11 +39,11 @@ SILENT = 10  # objects in a row for which nobody answered, before a run gives up
 RECYCLE = 1000  # objects that one worker process inspects
 
 
-def _kept(parts: Parts, number: int) -> Iterator[Record]:
+def _kept(parts: Parts, number: int) -> Iterator[ObjectRecord]:
     """The records that unit `number` kept in the first pass."""
     path = parts.path(number, KEPT)
     for item in read_lines(path.read_bytes(), str(path)):
-        if not isinstance(item, Record):
+        if not isinstance(item, ObjectRecord):
             raise InputError(f"{path} is damaged; run again with --overwrite")
         yield item
 
@@ -94,8 +92,7 @@ def fetch(
     with closing(map_items(fetcher, wanted, workers=workers, timeout=FETCH_LIMIT)) as outcomes:
         for item, outcome in outcomes:
             failed = isinstance(outcome, ObjectError)
-            what = {"reason": outcome.reason, "message": str(outcome)} if failed else outcome
-            append_jsonl(ledger, {"uid": item.uid, **what})
+            append_jsonl(ledger, failure(item.uid, outcome) if failed else outcome)
             bar.advance(failed=failed)
             silent = silent + 1 if failed and outcome.reason == UNREACHABLE else 0
             if silent == SILENT:
@@ -115,8 +112,8 @@ def _problems(ledger: Path) -> dict[str, ObjectError]:
     problems = {}
     for line in read_jsonl(ledger) if ledger.is_file() else ():
         problems.pop(line["uid"], None)
-        if "reason" in line:
-            problems[line["uid"]] = ObjectError(line["reason"], line["message"])
+        if error := error_of(line):
+            problems[line["uid"]] = error
     return problems
 
 
@@ -134,7 +131,7 @@ def inspect(parts: Parts, count: int, bar: Bar, **limits: float) -> None:
         failed = isinstance(outcome, ObjectError)
         measures = unusable(outcome) if failed else outcome
         with open(parts.path(number, INSPECTED), "ab") as file:
-            file.write(json_line({"uid": uid, **measures}) + b"\n")
+            file.write(compact_json({"uid": uid, **measures}) + b"\n")
         bar.advance(failed="error" in measures)
 
 
@@ -154,11 +151,16 @@ def _inspect(item: tuple[int, str, str]) -> dict[str, Any]:
     return inspect_file(item[2])
 
 
-# Judging again
+# Filtering again
 
 
-def judge_again(
-    parts: Parts, count: int, judge: Judge, out: Path, problems: dict[str, ObjectError], once: bool
+def filter_again(
+    parts: Parts,
+    count: int,
+    matcher: RuleMatcher,
+    out: Path,
+    problems: dict[str, ObjectError],
+    once: bool,
 ) -> Tally:
     """Write the result of units 0 … count − 1 to the folder `out`, by what is known by now.
 
@@ -167,28 +169,24 @@ def judge_again(
     """
     total, seen = Tally(), set() if once else None
     with ExitStack() as stack:
-
-        def create(name: str) -> BinaryIO:
-            return stack.enter_context(open(stack.enter_context(atomic_path(out / name)), "wb"))
-
-        whole = {name: create(name) for name in (KEPT, REJECTED, FAILURES, INSPECTED)}
+        names = (KEPT, REJECTED, FAILURES, INSPECTED)
+        whole = {name: stack.enter_context(whole_file(out, name)) for name in names}
         for number in range(count):
             for name in (REJECTED, FAILURES):
-                with open(parts.path(number, name), "rb") as part:
-                    shutil.copyfileobj(part, whole[name])
+                parts.copy(number, name, whole[name])
             first = parts.tally(number)
             total.add(replace(first, kept=Counter()))
-            for name, lines in _judge_unit(parts, number, judge, problems, seen, total).items():
+            for name, lines in _filter_unit(parts, number, matcher, problems, seen, total).items():
                 whole[name].writelines(line + b"\n" for line in lines)
-    for name in (FAILURES, INSPECTED):
-        remove_if_empty(out / name)
+    if (out / INSPECTED).stat().st_size == 0:
+        (out / INSPECTED).unlink()
     return total
 
 
-def _judge_unit(
+def _filter_unit(
     parts: Parts,
     number: int,
-    judge: Judge,
+    matcher: RuleMatcher,
     problems: dict[str, ObjectError],
     seen: set[int] | None,
     tally: Tally,
@@ -209,12 +207,12 @@ def _judge_unit(
         if not has_file and record.uid in problems:
             problem = problems[record.uid]
         if problem is not None:
-            files[FAILURES].append(failure(record.uid, problem))
+            files[FAILURES].append(compact_json(failure(record.uid, problem)))
             tally.failed += 1
             continue
         if record.uid in measures:
             line = measures[record.uid]
-            files[INSPECTED].append(json_line(line))
+            files[INSPECTED].append(compact_json(line))
             record.add_measures(line)
-        decide(record, judge.bits(record, has_file, record.measures), judge, tally, files)
+        settle(record, matcher.bits(record, has_file, record.measures), matcher, tally, files)
     return files

@@ -5,23 +5,29 @@ unit that is done need not be done again. Where a file is one unit, the process 
 reads it; a longer file is cut up on the way in.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sdtool.errors import InputError
+from sdtool.io.failures import FAILURES
 from sdtool.io.objaverse import Collection, Places, read_blocks, read_bytes
-from sdtool.io.object_record import Item, read_lines, read_shard
-from sdtool.io.objects import MESH_SUFFIXES, iter_objects
+from sdtool.io.objaverse_annotations import read_annotations
+from sdtool.io.objects import (
+    MESH_SUFFIXES,
+    Item,
+    ObjectRecord,
+    iter_objects,
+    objects_in,
+    read_lines,
+)
 from sdtool.io.uid_table import UidTable
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
-NOT_ANNOTATIONS = ("stage.json", "stage.partial.json", "failures.jsonl", "rejected.jsonl")
+NOT_ANNOTATIONS = ("stage.json", "stage.partial.json", FAILURES, "rejected.jsonl")
 WHOLE = (64 << 20, 16 << 20)  # bytes of a JSON file, plain and .gz, that a worker reads whole
 TOGETHER = 5000  # meshes without an annotation in one unit
 LONGEST = 256 << 20  # bytes of JSON in which an entry should have ended
@@ -56,7 +62,7 @@ class Unit:
         text = self._bytes()
         if self.lines:
             return list(read_lines(text, self.name, self.first_line))
-        return list(read_shard(text, self.name))
+        return list(read_annotations(text, self.name))
 
 
 class Source:
@@ -69,9 +75,9 @@ class Source:
             self.collection = Collection(path)
             self.files = self.collection.shards
         elif path.is_dir():
-            listing = path / "objects.jsonl"
-            self.files = [listing] if listing.is_file() else sorted(_json_files(path))
-            if not listing.is_file():
+            listing = objects_in(path)
+            self.files = [listing] if listing != path else sorted(_json_files(path))
+            if listing == path:
                 self.meshes = _meshes_below(path)
         elif path.is_file() and _is_json(path):
             self.files = [path]
@@ -123,7 +129,7 @@ class Source:
         rest = sorted(self.meshes.keys() - annotated)
         for start in range(0, len(rest), TOGETHER):
             lines = (_line_of_mesh(uid, self.meshes[uid]) for uid in rest[start : start + TOGETHER])
-            text = b"\n".join(json.dumps(line).encode() for line in lines)
+            text = b"\n".join(lines)
             yield Unit(number + start // TOGETHER, str(self.path), text=text, lines=True)
 
     def _units_of(self, path: Path) -> Iterator[Unit]:
@@ -155,14 +161,14 @@ def _json_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _line_of_mesh(uid: str, path: str) -> dict[str, Any]:
-    """All that is known of a mesh without an annotation, as an `objects.jsonl` would have it."""
-    return {"uid": uid, "path": path, "name": Path(uid).name, "bytes": os.path.getsize(path)}
+def _line_of_mesh(uid: str, path: str) -> bytes:
+    """All that is known of a mesh without an annotation, as a line of an `objects.jsonl`."""
+    return ObjectRecord(uid, path, Path(uid).name, bytes=os.path.getsize(path)).line()
 
 
 def _meshes_below(folder: Path) -> dict[str, str]:
     try:
-        return {item["uid"]: item["path"] for item in iter_objects(folder)}
+        return {item.uid: str(item.path) for item in iter_objects(folder)}
     except InputError:
         return {}
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sdtool.errors import InputError
 
@@ -26,6 +26,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for bytes that is there, whole, once the block has succeeded."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        yield file
+
+
 # Half of an emoji, as cut-off names hold, has no UTF-8; JSON reads it back from its escape.
 UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
 
@@ -41,20 +48,26 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=plain) + "\n")
 
 
+def json_line(record: dict[str, Any]) -> bytes:
+    """One JSON object as a line of UTF-8, without its end."""
+    text = json.dumps(record, ensure_ascii=False, default=plain)
+    return text.encode(UTF8["encoding"], UTF8["errors"])
+
+
 def write_jsonl(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
     """Write one JSON object per line atomically; return how many."""
     count = 0
-    with atomic_path(path) as temporary, open(temporary, "w", **UTF8) as file:
+    with atomic_file(path) as file:
         for record in records:
-            file.write(json.dumps(record, ensure_ascii=False, default=plain) + "\n")
+            file.write(json_line(record) + b"\n")
             count += 1
     return count
 
 
 def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
-    """Append one line (for logs and failures of a running stage)."""
-    with open(path, "a", **UTF8) as file:
-        file.write(json.dumps(record, ensure_ascii=False, default=plain) + "\n")
+    """Append one line (for the log of a running stage)."""
+    with open(path, "ab") as file:
+        file.write(json_line(record) + b"\n")
 
 
 def read_json(path: str | Path) -> Any:
@@ -104,6 +117,9 @@ def trim_jsonl(path: str | Path, keep: Callable[[dict[str, Any]], bool]) -> None
     write_jsonl(path, kept)
 
 
+TENSOR_KINDS = {"BOOL": "bool", "F32": "float32", "F16": "float16", "I32": "int32", "I64": "int64"}
+
+
 def write_tensors(
     path: str | Path, tensors: dict[str, "np.ndarray"], metadata: dict[str, str]
 ) -> None:
@@ -114,7 +130,7 @@ def write_tensors(
     """
     import numpy as np
 
-    kinds = {"bool": "BOOL", "float32": "F32", "float16": "F16", "int32": "I32", "int64": "I64"}
+    kinds = {dtype: kind for kind, dtype in TENSOR_KINDS.items()}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     arrays, end = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])), 0
     for name, array in arrays:
@@ -126,10 +142,30 @@ def write_tensors(
         }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with atomic_file(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in arrays:
             file.write(np.ascontiguousarray(array))
+
+
+def map_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, str]]:
+    """The arrays of such a file, mapped into memory without reading them, and its metadata.
+
+    Processes that map the same file share its pages. An error of numpy, of json or of the system
+    says that it is none.
+    """
+    import numpy as np
+
+    data = np.memmap(path, np.uint8, "r")
+    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    header = json.loads(data[8:start].tobytes())
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        first, last = (start + offset for offset in entry["data_offsets"])
+        array = data[first:last].view(TENSOR_KINDS[entry["dtype"]])
+        tensors[name] = array.reshape(entry["shape"])
+    return tensors, metadata
 
 
 def plain(value: Any) -> Any:

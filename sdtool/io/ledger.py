@@ -1,6 +1,5 @@
 """Lines of results that come in any order, one for each item, in a file that survives a kill."""
 
-import json
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import ObjectError
+from sdtool.io.failures import failure_line
+from sdtool.io.files import json_line
 
 FAILED = "failed"
 """The kind of an item that could not be used; its line is one of `failures.jsonl`."""
@@ -47,11 +48,11 @@ class Ledger:
 
     def add_line(self, index: int, uid: str, line: dict[str, Any] | ObjectError) -> None:
         """Append what became of item number `index`: a line with a ``source``, or what is wrong."""
-        kind = line["source"] if isinstance(line, dict) else FAILED
         if isinstance(line, ObjectError):
-            line = {"uid": uid, "reason": line.reason, "message": str(line)}
-        text = f"{index} {kind} {json.dumps(line, ensure_ascii=False)}\n"
-        data = text.encode("utf-8", "backslashreplace")  # as `files.UTF8` has it
+            kind, text = FAILED, failure_line(uid, line)
+        else:
+            kind, text = line["source"], json_line(line)
+        data = f"{index} {kind} ".encode() + text + b"\n"
         self._note(index, self._end)
         self._end += len(data)
         if self._gathered is None:

@@ -18,8 +18,9 @@ from typing import Any
 
 import msgspec
 
-from sdtool.errors import InputError, ObjectError
-from sdtool.io.object_record import Item, Record, read_shard
+from sdtool.errors import InputError
+from sdtool.io.objaverse_annotations import read_annotations
+from sdtool.io.objects import Item, ObjectRecord
 from sdtool.io.uid_table import UidTable
 
 LAYOUT = (
@@ -40,13 +41,12 @@ class Collection:
         if not self.lvis_file.is_file():
             self.lvis_file = None
 
-    def records(self) -> Iterator[dict[str, Any] | tuple[str, ObjectError]]:
-        """Yield each annotated object as the values of its Record, or (uid, error)."""
+    def records(self) -> Iterator[Item]:
+        """Yield the record of each annotated object, or (uid, error)."""
         with tempfile.TemporaryDirectory() as folder:
             places = Places(self.root, *self.tables(Path(folder)), confined=True)
             for shard in self.shards:
-                for item in places.put(list(read_shard(read_bytes(shard), str(shard)))):
-                    yield item.as_dict() if isinstance(item, Record) else item
+                yield from places.put(list(read_annotations(read_bytes(shard), str(shard))))
 
     def tables(self, folder: Path) -> tuple[UidTable, UidTable]:
         """Tables of object paths and LVIS categories (JSON lists), written to `folder`."""
@@ -65,7 +65,7 @@ class Places:
 
     def put(self, items: list[Item]) -> list[Item]:
         """The same items; the records among them know absolute path and LVIS categories now."""
-        records = [item for item in items if isinstance(item, Record)]
+        records = [item for item in items if isinstance(item, ObjectRecord)]
         uids = [record.uid for record in records]
         known = zip(records, self.paths.find(uids), self.lvis.find(uids), strict=True)
         for record, path, lvis in known:

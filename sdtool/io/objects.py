@@ -1,43 +1,212 @@
-"""A collection of objects as stages see it: a folder of meshes, or an `objects.jsonl`."""
+"""What sdtool knows of an object: one record, its line in an `objects.jsonl`, and collections of both."""
 
-import csv
 import hashlib
-import math
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec import Raw, Struct
 
-from sdtool.errors import InputError
+from sdtool.errors import InputError, ObjectError
 from sdtool.io.files import read_jsonl
 
+OBJECTS = "objects.jsonl"
 MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
+NO_TEXT = Raw(b'""')
 
 
-def list_objects(source: str | Path) -> list[dict[str, Any]]:
-    """The objects of `source` in a list: see `iter_objects`."""
-    return list(iter_objects(source))
+class ObjectRecord(Struct, gc=False):
+    """What is known of one object.
+
+    path: absolute, or None if nothing says where its file is. faces and vertices: of the GLB, which
+    is what will be read, if the annotation knows them. bytes: the size of that file. license: a slug
+    such as ``by``. description: JSON text. extra: what else a line of an `objects.jsonl` held.
+    """
+
+    uid: str
+    path: str | None
+    name: str = ""
+    tags: list[str] = []
+    categories: list[str] = []
+    lvis: list[str] = []
+    license: str = ""
+    faces: int | None = None
+    vertices: int | None = None
+    animations: int = 0
+    bytes: int | None = None
+    description: Raw = NO_TEXT
+    age_restricted: bool = False
+    extra: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def measures(self) -> dict[str, Any] | None:
+        """What an earlier --inspect found, if it is known."""
+        return self.extra if self.extra is not msgspec.UNSET and "readable" in self.extra else None
+
+    def add_measures(self, found: dict[str, Any]) -> None:
+        """Add what --inspect found to what is known."""
+        before = {} if self.extra is msgspec.UNSET else self.extra
+        self.extra = {**before, **{name: v for name, v in found.items() if name not in FIELDS}}
+
+    def line(self) -> bytes:
+        """The record as a line of an `objects.jsonl`, without its end."""
+        if self.extra is msgspec.UNSET:
+            try:
+                return _ENCODER.encode(self)
+            except UnicodeEncodeError:  # half of an emoji, as cut-off names hold
+                pass
+        return compact_json(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        extra = {} if self.extra is msgspec.UNSET else self.extra
+        return {**values, "description": self.description_text(), **extra}
+
+    def description_text(self) -> str:
+        """The description, decoded."""
+        return json.loads(bytes(self.description))
 
 
-def iter_objects(source: str | Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of `source`, each a dict with at least ``uid`` and ``path``.
+FIELDS = tuple(name for name in ObjectRecord.__struct_fields__ if name != "extra")
+_ENCODER = msgspec.json.Encoder()
 
-    The path is absolute, or None if the listing says so: a collection may lack an object's file.
+Item = ObjectRecord | tuple[str, ObjectError]
+"""A record, or what has none: its uid, or where it stands, and why."""
+
+
+def compact_json(values: dict[str, Any]) -> bytes:
+    """Any JSON object as a line without spaces, and without its end."""
+    try:
+        return _ENCODER.encode(values)
+    except UnicodeEncodeError:
+        return json.dumps(values).encode("ascii")
+
+
+# Lines: what follows from a JSON value
+
+
+def read_lines(text: bytes, name: str, first: int = 1) -> Iterator[Item]:
+    """The objects of JSON lines, of an `objects.jsonl` or of annotations.
+
+    Yields a record, or (uid, error) for a line that is none. A field of a wrong type counts as absent.
+    first: the number of the first line of `text` in the file, which messages call `name`.
+    """
+    for number, line in enumerate(text.split(b"\n"), start=first):
+        if not line.strip():
+            continue
+        where = f"{name}, line {number}"
+        try:
+            value = loads(line)
+        except (ValueError, RecursionError):
+            yield where, ObjectError("bad-annotation", f"{where} is not valid JSON")
+        else:
+            yield item_of(None, value, where)
+
+
+def item_of(uid: str | None, value: Any, where: str) -> Item:
+    """The record of any JSON value that should be an annotation, or a line of `objects.jsonl`."""
+    if isinstance(value, dict):
+        uid = uid_of(value) if uid is None else uid
+        if uid:
+            return record_of(uid, value)
+        return where, ObjectError("bad-annotation", f"{where} has no uid, as text")
+    text = f"{where} has no annotation object" + (f" for {uid}" if uid else "")
+    return uid or where, ObjectError("bad-annotation", text)
+
+
+def uid_of(value: dict[str, Any]) -> str:
+    """The uid of a line or an annotation; empty if it has none, as text."""
+    return _text(value.get("uid"))
+
+
+def path_of(value: dict[str, Any]) -> str | None:
+    """The path of a line: None if it says that there is no file; empty if it says nothing, as text."""
+    return None if value.get("path", "") is None else _text(value.get("path"))
+
+
+def record_of(uid: str, value: dict[str, Any]) -> ObjectRecord:
+    """The record of an annotation, or of a record's own line, of which nothing is lost."""
+    glb = _child(_child(value, "archives"), "glb")
+    is_ours = "path" in value and "archives" not in value
+    description = _text(value.get("description"))
+    extra = {k: v for k, v in value.items() if k not in FIELDS} if is_ours else {}
+    return ObjectRecord(
+        uid=uid,
+        path=path_of(value) or None,
+        name=_text(value.get("name")),
+        tags=_names(value.get("tags"), "slug", "name"),
+        categories=_names(value.get("categories"), "name", "slug"),
+        lvis=_names(value.get("lvis")),
+        license=_text(value.get("license")),
+        faces=_count(glb.get("faceCount"), value.get("faces"), value.get("faceCount")),
+        vertices=_count(glb.get("vertexCount"), value.get("vertices"), value.get("vertexCount")),
+        animations=_count(value.get("animationCount"), value.get("animations")) or 0,
+        bytes=_count(glb.get("size"), value.get("bytes")),
+        description=Raw(json.dumps(description).encode("ascii")),
+        age_restricted=bool(value.get("isAgeRestricted") or value.get("age_restricted")),
+        extra=extra or msgspec.UNSET,
+    )
+
+
+def loads(text: bytes) -> Any:
+    """Any JSON value; half an emoji and NaN, which msgspec refuses, are taken as they are."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return json.loads(text)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(*values: Any) -> int | None:
+    """The first of the values that is a count."""
+    return next((value for value in values if type(value) is int and value >= 0), None)
+
+
+def _child(owner: dict[str, Any], key: str) -> dict[str, Any]:
+    value = owner.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _names(entries: Any, *keys: str) -> list[str]:
+    """The texts of a list of strings or of objects that hold them under one of `keys`."""
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict):
+            entry = next((entry[k] for k in keys if isinstance(entry.get(k), str)), None)
+        if isinstance(entry, str) and entry:
+            found.append(entry)
+    return found
+
+
+# Collections
+
+
+def iter_objects(source: str | Path) -> Iterator[ObjectRecord]:
+    """Yield the objects of `source`.
+
+    The path is absolute, or None if the listing says so: a collection may lack an object's file. Where
+    nothing names an object, its uid does.
 
     source: an `objects.jsonl`; a directory that holds one; or any folder of meshes, searched
     recursively, where the file's stem becomes the uid (its relative path, if stems repeat). Hidden
     files and folders are passed over. InputError if there is nothing, or a line is unusable.
     """
     source = Path(source)
-    listing = source / "objects.jsonl" if source.is_dir() else source
+    listing = objects_in(source)
     if listing.is_file() and listing.suffix == ".jsonl":
         found = _listed(listing)
     elif source.is_dir():
         found = _in_folder(source)
     elif source.exists():
-        raise InputError(f"{source} is neither a folder of meshes nor an objects.jsonl")
+        raise InputError(f"{source} is neither a folder of meshes nor an {OBJECTS}")
     else:
         raise InputError(f"{source} does not exist")
     empty = True
@@ -46,25 +215,30 @@ def iter_objects(source: str | Path) -> Iterator[dict[str, Any]]:
         yield item
     if empty:
         kinds = ", ".join(MESH_SUFFIXES)
-        raise InputError(f"{source} holds no objects; expected {kinds} files or an objects.jsonl")
+        raise InputError(f"{source} holds no objects; expected {kinds} files or an {OBJECTS}")
 
 
-def _listed(listing: Path) -> Iterator[dict[str, Any]]:
+def objects_in(path: Path) -> Path:
+    """The `objects.jsonl` that lies in the folder `path`; else `path`."""
+    return path / OBJECTS if (path / OBJECTS).is_file() else path
+
+
+def _listed(listing: Path) -> Iterator[ObjectRecord]:
     """The lines of an `objects.jsonl`, each checked, with absolute paths."""
     folder, seen = str(listing.parent.resolve()), set()
-    for number, record in enumerate(read_jsonl(listing), start=1):
-        uid, path = record.get("uid"), record.get("path", "")
-        named = path is None or (path and isinstance(path, str))
-        if not (uid and isinstance(uid, str) and named):
+    for number, value in enumerate(read_jsonl(listing), start=1):
+        uid, path = uid_of(value), path_of(value)
+        if not uid or path == "":
             raise InputError(f"{listing}, object {number} lacks a uid or a path, as text")
         if uid in seen:
             raise InputError(f"{listing}, object {number} repeats the uid {uid}")
         seen.add(uid)
-        absolute = os.path.normpath(os.path.join(folder, path)) if path else None
-        yield {**record, "path": absolute}
+        record = record_of(uid, {"name": Path(uid).name, **value})
+        record.path = os.path.normpath(os.path.join(folder, path)) if path else None
+        yield record
 
 
-def _in_folder(folder: Path) -> Iterator[dict[str, Any]]:
+def _in_folder(folder: Path) -> Iterator[ObjectRecord]:
     """The meshes below a folder, by path."""
     paths = [
         path
@@ -75,7 +249,7 @@ def _in_folder(folder: Path) -> Iterator[dict[str, Any]]:
     unique = len({path.stem for path in paths}) == len(paths)
     for path in paths:
         uid = path.stem if unique else path.relative_to(folder).as_posix()
-        yield {"uid": uid, "path": str(path.resolve())}
+        yield ObjectRecord(uid, str(path.resolve()), Path(uid).name)
 
 
 def object_rng(seed: int, uid: str) -> np.random.Generator:
@@ -83,32 +257,3 @@ def object_rng(seed: int, uid: str) -> np.random.Generator:
     digest = hashlib.sha256(uid.encode("utf-8", "surrogatepass")).digest()
     words = np.frombuffer(digest[:16], np.uint32)
     return np.random.default_rng([seed, *words.tolist()])
-
-
-def read_yaw_fix(path: str | Path) -> dict[str, float]:
-    """A table of turns: uid → degrees about +Y, from +Z toward +X.
-
-    path: lines of ``uid,degrees`` (CSV; a first line of exactly these words is passed over), or
-    JSON lines with "uid" and "degrees" if it ends in .jsonl. InputError names a line that is neither.
-    """
-    path = Path(path)
-    if path.suffix == ".jsonl":
-        rows = [(r.get("uid"), r.get("degrees")) for r in read_jsonl(path)]
-    else:
-        try:
-            with open(path, encoding="utf-8", newline="") as file:
-                rows = [tuple(row) for row in csv.reader(file) if row]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path} cannot be read as a table of uid,degrees ({error})") from None
-        rows = rows[1:] if rows[:1] == [("uid", "degrees")] else rows
-    table = {}
-    for number, row in enumerate(rows, start=1):
-        try:
-            uid, degrees = row
-            table[uid] = float(degrees)
-            good = isinstance(uid, str) and uid and math.isfinite(table[uid])
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise InputError(f"{path}, entry {number} is not a uid and an angle in degrees: {row}")
-    return table

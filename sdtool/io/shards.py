@@ -4,22 +4,42 @@
     parts/00012/00034.json          or why it could not be rendered
     ccm-00012.safetensors           the shard, made of its parts, which then go
 
-So a kill costs the objects in hand, and the bytes of a shard depend on its objects alone.
+So a kill costs the objects in hand, and the bytes of a shard depend on its objects alone. A shard
+holds each map (N, 4, H, W) float16, c2w (N, 4, 4) float32 and object (N,) int32, indices into the
+uids of its header.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sdtool.errors import InputError, ObjectError
-from sdtool.io.files import read_json, write_json, write_tensors
+from sdtool.io.failures import failure
+from sdtool.io.files import (
+    map_tensors,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_tensors,
+)
+from sdtool.io.rank_folders import stage_folders
 
 PARTS = "parts"
 INDEX = "index.jsonl"
+OWNED = ("ccm-*.safetensors", "views-*.safetensors", PARTS, INDEX)
+"""Patterns of all that is written here."""
+
+_NAME = re.compile(r"(ccm|views)-\d{5,}\.safetensors")
+
+
+# One object
 
 
 def part_path(out: Path, shard: int, index: int) -> Path:
@@ -44,8 +64,10 @@ def write_part(path: Path, maps: dict[str, np.ndarray], c2w: np.ndarray) -> None
 
 def write_failure(path: Path, uid: str, error: ObjectError) -> None:
     """Write why the object of the part `path` has no views."""
-    failure = {"uid": uid, "reason": error.reason, "message": str(error)}
-    write_json(path.with_suffix(".json"), failure)
+    write_json(path.with_suffix(".json"), failure(uid, error))
+
+
+# One shard
 
 
 def assemble(
@@ -55,17 +77,15 @@ def assemble(
 
     names: its maps, of `size` pixels a side. camera: how its cameras were drawn.
     """
-    from safetensors.numpy import load_file
-
     parts = [part_path(path.parent, shard, index) for index in range(len(uids))]
     there = [index for index, part in enumerate(parts) if part.exists()]
     present = set(there)
-    views = len(load_file(parts[there[0]])["c2w"]) if there else 0
+    views = len(map_tensors(parts[there[0]])[0]["c2w"]) if there else 0
     rows = views * len(there)
     tensors = {name: np.empty((rows, 4, size, size), np.float16) for name in names}
     tensors["c2w"] = np.empty((rows, 4, 4), np.float32)
     for k, index in enumerate(there):
-        for name, values in load_file(parts[index]).items():
+        for name, values in map_tensors(parts[index])[0].items():
             tensors[name][k * views : (k + 1) * views] = values
     tensors["object"] = np.repeat(np.array(there, np.int32), views)
     failures = [
@@ -78,23 +98,73 @@ def assemble(
     shutil.rmtree(part_path(path.parent, shard, 0).parent, ignore_errors=True)
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """What a shard says of itself: uids, failures and camera; InputError if it is none."""
-    from safetensors import SafetensorError, safe_open
+@dataclass(frozen=True)
+class Shard:
+    """One open shard. maps: name → (N, 4, H, W) memory map; c2w: (N, 4, 4), another; object: (N,)
+    indices into uids. Many processes that open it share its pages: none of them holds a copy.
 
+    failures: the records of the objects without views. camera: how its cameras were drawn, the fields
+    of a `sdtool.geometry.cameras.ViewRange` ({} if unsaid).
+    """
+
+    path: Path
+    uids: list[str]
+    object: np.ndarray
+    c2w: np.ndarray
+    maps: dict[str, np.ndarray]
+    camera: dict[str, Any]
+    failures: list[dict[str, Any]]
+
+
+def open_shard(path: Path) -> Shard:
+    """Map a shard into memory without reading its pixels. InputError if it is none."""
     try:
-        with safe_open(path, "numpy") as file:
-            return {key: json.loads(value) for key, value in file.metadata().items()}
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(f"{path} is not a shard of rendered views ({error}); remove it") from None
+        tensors, texts = map_tensors(path)
+        uids, camera = json.loads(texts["uids"]), json.loads(texts.get("camera", "{}"))
+        failures = json.loads(texts.get("failures", "[]"))
+        index, c2w = np.array(tensors.pop("object")), tensors.pop("c2w")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a shard of rendered views ({type(error).__name__}: {error}); "
+            "remove it, and render it again with: sdtool render-ccm"
+        ) from None
+    if len(index) and (index.min() < 0 or index.max() >= len(uids)):
+        raise InputError(f"{path} names an object outside its list of {len(uids)} uids")
+    return Shard(path, uids, index.astype(np.int64), c2w, tensors, camera, failures)
 
 
-def index_lines(paths: list[Path], views: int) -> Iterator[dict[str, Any]]:
-    """The lines of `index.jsonl`: in which shard, and from which row on, an object's views lie."""
-    for path in paths:
-        header, row = read_header(path), 0
-        failed = {failure["uid"] for failure in header["failures"]}
-        for uid in header["uids"]:
-            if uid not in failed:
-                yield {"uid": uid, "shard": path.name, "row": row, "views": views}
-                row += views
+# Many shards
+
+
+def shard_path(out: Path, number: int, maps: tuple[str, ...]) -> Path:
+    """The file of shard `number` with these maps; the number counts over all ranks."""
+    return out / f"{'ccm' if 'ccm' in maps else 'views'}-{number:05d}.safetensors"
+
+
+def shard_paths(directory: Path) -> list[Path]:
+    """The shards of a run of `render-ccm`, or of all ranks of one, by number."""
+    found = [path for folder in stage_folders(directory) for path in folder.glob("*.safetensors")]
+    paths = sorted((p for p in found if _NAME.fullmatch(p.name)), key=lambda p: (p.name, p))
+    if not paths:
+        raise InputError(f"{directory} holds no shards of views; make them with: sdtool render-ccm")
+    return paths
+
+
+def write_index(out: Path, paths: list[Path], views: int) -> None:
+    """Write `index.jsonl`: in which shard, and from which row on, each object's views lie."""
+
+    def lines() -> Iterator[dict[str, Any]]:
+        for path in paths:
+            shard, row = open_shard(path), 0
+            failed = {failure["uid"] for failure in shard.failures}
+            for uid in shard.uids:
+                if uid not in failed:
+                    yield {"uid": uid, "shard": path.name, "row": row, "views": views}
+                    row += views
+
+    write_jsonl(out / INDEX, lines())
+
+
+def read_index(out: Path) -> list[dict[str, Any]]:
+    """The lines of `index.jsonl`: {"uid", "shard": its file's name, "row": the first, "views"}."""
+    return list(read_jsonl(out / INDEX))

@@ -17,10 +17,11 @@ from typing import Any
 
 from sdtool import __version__
 from sdtool.errors import InputError, UsageError
-from sdtool.io.files import append_jsonl, plain, read_json, write_json
+from sdtool.io.failures import FAILURES
+from sdtool.io.files import plain, read_json, write_json
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
-FAILURES, LOG = "failures.jsonl", "log.jsonl"
+LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,6 @@ class StageRecord:
         _sweep(self.out)
         write_json(self.out / PARTIAL, self.head)
         self._replaced = None
-
-    def fail(self, item: str, reason: str, message: str) -> None:
-        """Note one object that could not be used, in `failures.jsonl`."""
-        line = {"uid": item, "reason": reason, "message": message}
-        append_jsonl(self.out / FAILURES, line)
 
     def finish(self, *, counts: dict[str, int], outputs: Iterable[str | Path]) -> Result:
         """Write `stage.json` (the done-marker) and return the stage's Result for its directory."""
@@ -268,34 +264,3 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         pass
     return True
-
-
-# Many ranks
-
-
-def stage_folders(directory: str | Path) -> list[Path]:
-    """The folders that hold a stage's output: `directory`, or all of its rank folders, in order.
-
-    InputError if a rank is missing or unfinished, or if the ranks ran with different parameters.
-    """
-    directory = Path(directory)
-    folders = sorted(p for p in directory.glob("rank-*") if re.fullmatch(r"rank-\d{5,}", p.name))
-    if not folders or (directory / DONE).is_file():
-        return [directory]
-    heads = {}
-    for folder in folders:
-        head = read_json(folder / DONE) if (folder / DONE).is_file() else None
-        if not isinstance(head, dict) or not isinstance(head.get("params"), dict):
-            raise InputError(f"{folder} is not finished; run the command of that rank again")
-        digests = {key: entry.get("digest") for key, entry in head.get("inputs", {}).items()}
-        heads[folder] = (head.get("stage"), dict(head["params"]), digests)
-    size = heads[folders[0]][1].get("world_size")
-    present = [params.pop("rank", None) for _, params, _ in heads.values()]
-    missing = sorted(set(range(size if isinstance(size, int) else 0)) - set(present))
-    if missing:
-        named = ", ".join(map(str, missing[:8])) + ", …" * (len(missing) > 8)
-        raise InputError(f"{directory} lacks rank {named} of {size}; run them, too")
-    for folder in folders:
-        if heads[folder] != heads[folders[0]]:
-            raise InputError(f"{folder} and {folders[0]} were made differently; make them alike")
-    return folders

@@ -11,9 +11,10 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, validate
+from sdtool.io.objects import MESH_SUFFIXES
 from sdtool.meshfiles.limits import Limits
 
-FORMATS = {".obj", ".ply", ".stl", ".off"}
+FORMATS = {*MESH_SUFFIXES} - {".glb"}
 HEADER = 1 << 16  # bytes in which the header of a .ply or .off file has to end
 
 

@@ -1,4 +1,4 @@
-"""A whole collection into shards of views: the plan, the workers' part, and what becomes of failures."""
+"""A whole collection into shards of views: its jobs, the workers' part, and what becomes of failures."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,15 @@ import numpy as np
 
 from sdtool.errors import ObjectError, SdtoolError
 from sdtool.geometry.meshes import Mesh
-from sdtool.io.shards import assemble, finished_parts, part_path, write_failure, write_part
+from sdtool.io.objects import ObjectRecord
+from sdtool.io.shards import (
+    assemble,
+    finished_parts,
+    part_path,
+    shard_path,
+    write_failure,
+    write_part,
+)
 from sdtool.rendering.views import ViewSettings, canonical_object, render_object
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.prefetch import ahead
@@ -20,7 +28,7 @@ from sdtool.runtime.ranks import Ranks
 
 
 @dataclass(frozen=True)
-class Shard:
+class ShardJob:
     """A shard to be put together: its file, its number and its objects' uids."""
 
     path: Path
@@ -29,7 +37,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Job:
+class ObjectJob:
     """An object to be rendered. part: where its views go. yaw: degrees to turn it first."""
 
     shard: int
@@ -40,19 +48,19 @@ class Job:
 
 
 @dataclass
-class Plan:
+class RenderJob:
     """The shards of one rank: all that is left to do, as jobs, in order."""
 
     out: Path
     settings: ViewSettings
-    objects: Callable[[], Iterable[dict[str, Any]]]
+    objects: Callable[[], Iterable[ObjectRecord]]
     total: int
     shard_size: int
     ranks: Ranks
     yaws: dict[str, float]
     _left: dict[int, int] = field(default_factory=dict)  # objects in hand, of each shard
-    _shards: dict[int, Shard] = field(default_factory=dict)
-    _ready: deque[Shard] = field(default_factory=deque)
+    _shards: dict[int, ShardJob] = field(default_factory=dict)
+    _ready: deque[ShardJob] = field(default_factory=deque)
 
     def paths(self) -> list[Path]:
         """Every shard of this rank."""
@@ -63,8 +71,7 @@ class Plan:
         return [k for k in range(-(-self.total // self.shard_size)) if self.ranks.owns(k)]
 
     def _path(self, number: int) -> Path:
-        kind = "ccm" if "ccm" in self.settings.maps else "views"
-        return self.out / f"{kind}-{number:05d}.safetensors"
+        return shard_path(self.out, number, self.settings.maps)
 
     def _size(self, number: int) -> int:
         """The objects of a shard; the last one may have fewer."""
@@ -81,7 +88,7 @@ class Plan:
             for k in self._numbers()
         )
 
-    def jobs(self) -> Iterator[Job | Shard]:
+    def jobs(self) -> Iterator[ObjectJob | ShardJob]:
         """Objects without views; and each shard as soon as the last of its objects is settled."""
         listed, number = iter(self.objects()), -1
         while chosen := list(islice(listed, self.shard_size)):
@@ -89,7 +96,7 @@ class Plan:
             path = self._path(number)
             if not self.ranks.owns(number) or path.exists():
                 continue
-            self._shards[number] = Shard(path, number, [item["uid"] for item in chosen])
+            self._shards[number] = ShardJob(path, number, [item.uid for item in chosen])
             finished = finished_parts(self.out, number)
             todo = [(k, item) for k, item in enumerate(chosen) if k not in finished]
             self._left[number] = len(todo)
@@ -97,16 +104,16 @@ class Plan:
                 self._ready.append(self._shards.pop(number))
             for k, item in todo:
                 yield from self.ready()
-                part, uid = part_path(self.out, number, k), item["uid"]
-                yield Job(number, part, uid, item["path"], self.yaws.get(uid, 0.0))
+                part, uid = part_path(self.out, number, k), item.uid
+                yield ObjectJob(number, part, uid, item.path, self.yaws.get(uid, 0.0))
         yield from self.ready()
 
-    def ready(self) -> Iterator[Shard]:
+    def ready(self) -> Iterator[ShardJob]:
         """The shards whose objects are all settled."""
         while self._ready:
             yield self._ready.popleft()
 
-    def settle(self, job: Job, outcome: Any) -> None:
+    def settle(self, job: ObjectJob, outcome: Any) -> None:
         """Note what became of an object."""
         if isinstance(outcome, ObjectError):
             write_failure(job.part, job.uid, outcome)
@@ -116,41 +123,43 @@ class Plan:
             self._ready.append(self._shards.pop(job.shard))
 
 
-def render_collection(plan: Plan, **options: Any) -> Iterator[bool]:
+def render_collection(collection: RenderJob, **options: Any) -> Iterator[bool]:
     """Render what is missing, by the CPU; yield for each object, once it is settled, if it failed.
 
     options: those of `sdtool.runtime.engine.map_items`.
     """
-    work = partial(_work, plan.settings, _render)
-    yield from _settle(plan, map_items(work, plan.jobs(), **options))
+    work = partial(_work, collection.settings, _render)
+    yield from _settle(collection, map_items(work, collection.jobs(), **options))
 
 
-def render_collection_by_cuda(plan: Plan, device: str, **options: Any) -> Iterator[bool]:
+def render_collection_by_cuda(collection: RenderJob, device: str, **options: Any) -> Iterator[bool]:
     """The same by nvdiffrast in this process; the workers load the objects meanwhile."""
     from sdtool.rendering import nvdiffrast_backend
     from sdtool.rendering.cuda import render_batches
 
     nvdiffrast_backend.check(device)
     rasterize = nvdiffrast_backend.rasterize_ranges
-    work = partial(_work, plan.settings, _load)
-    loaded = ahead(map_items(work, plan.jobs(), **options), 64)
-    outcomes = render_batches(rasterize, loaded, plan.settings, device)
-    yield from _settle(plan, ((job, _written(job, outcome)) for job, outcome in outcomes))
+    work = partial(_work, collection.settings, _load)
+    loaded = ahead(map_items(work, collection.jobs(), **options), 64)
+    outcomes = render_batches(rasterize, loaded, collection.settings, device)
+    yield from _settle(collection, ((job, _written(job, outcome)) for job, outcome in outcomes))
 
 
-def _settle(plan: Plan, outcomes: Iterable[tuple[Job | Shard, Any]]) -> Iterator[bool]:
+def _settle(
+    collection: RenderJob, outcomes: Iterable[tuple[ObjectJob | ShardJob, Any]]
+) -> Iterator[bool]:
     for job, outcome in outcomes:
-        if isinstance(job, Shard):
+        if isinstance(job, ShardJob):
             if isinstance(outcome, ObjectError):
                 raise SdtoolError(f"{job.path} could not be written: {outcome}")
             continue
-        plan.settle(job, outcome)
+        collection.settle(job, outcome)
         yield isinstance(outcome, ObjectError)
-    for shard in plan.ready():
-        _assemble(plan.settings, shard)
+    for shard in collection.ready():
+        _assemble(collection.settings, shard)
 
 
-def _written(job: Job | Shard, outcome: Any) -> Any:
+def _written(job: ObjectJob | ShardJob, outcome: Any) -> Any:
     """Write the views of an object that came from the device; what is no views is passed on."""
     if not isinstance(outcome, tuple):
         return outcome
@@ -161,19 +170,19 @@ def _written(job: Job | Shard, outcome: Any) -> Any:
 # In the workers
 
 
-def _work(settings: ViewSettings, on_object: Callable, job: Job | Shard) -> Any:
-    return _assemble(settings, job) if isinstance(job, Shard) else on_object(settings, job)
+def _work(settings: ViewSettings, on_object: Callable, job: ObjectJob | ShardJob) -> Any:
+    return _assemble(settings, job) if isinstance(job, ShardJob) else on_object(settings, job)
 
 
-def _assemble(settings: ViewSettings, shard: Shard) -> None:
+def _assemble(settings: ViewSettings, shard: ShardJob) -> None:
     camera = asdict(settings.camera)
     assemble(shard.path, shard.number, shard.uids, settings.maps, settings.size, camera)
 
 
-def _load(settings: ViewSettings, job: Job) -> tuple[Mesh, np.ndarray]:
+def _load(settings: ViewSettings, job: ObjectJob) -> tuple[Mesh, np.ndarray]:
     return canonical_object(settings, job.uid, job.path, job.yaw)
 
 
-def _render(settings: ViewSettings, job: Job) -> None:
+def _render(settings: ViewSettings, job: ObjectJob) -> None:
     mesh, c2w = _load(settings, job)
     write_part(job.part, render_object(settings, mesh, c2w), c2w)

@@ -1,13 +1,14 @@
 """Many machines without a scheduler's help: each runs the same command and takes its share.
 
 A stage that is told of `world_size` > 1 ranks writes to `out/rank-00003/` instead of `out/`. The
-next stage is given `out/` and reads all ranks as one (`sdtool.io.stage_record.stage_folders`).
+next stage is given `out/` and reads all ranks as one (`sdtool.io.rank_folders.stage_folders`).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from sdtool.errors import UsageError
+from sdtool.io.rank_folders import rank_folder
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Ranks:
 
     def folder(self, out: str | Path) -> Path:
         """Where this rank writes: `out` if it is alone, else a folder of its own in it."""
-        return Path(out) if self.world_size == 1 else Path(out) / f"rank-{self.rank:05d}"
+        return Path(out) if self.world_size == 1 else rank_folder(Path(out), self.rank)
 
     def owns(self, index: int) -> bool:
         """Whether piece number `index` of the work is this rank's."""

@@ -1,65 +1,13 @@
 """Training data: memory-mapped shards of views, joined with captions by uid."""
 
 import hashlib
-import json
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sdtool.errors import InputError
-from sdtool.io.files import read_jsonl
-from sdtool.io.stage_record import stage_folders
-
-SHARD = re.compile(r"(ccm|views)-\d{5,}\.safetensors")
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One open shard. maps: name → (N, 4, H, W) memory map; c2w: (N, 4, 4), another; object: (N,)
-    indices into uids. Many processes that open it share its pages: none of them holds a copy.
-
-    camera: how its cameras were drawn, the fields of a `sdtool.geometry.cameras.ViewRange` ({} if unsaid).
-    """
-
-    path: Path
-    uids: list[str]
-    object: np.ndarray
-    c2w: np.ndarray
-    maps: dict[str, np.ndarray]
-    camera: dict
-
-
-def open_shard(path: Path) -> Shard:
-    """Map a safetensors shard into memory without reading its pixels."""
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
-        facts = header.pop("__metadata__", {})
-        uids, camera = json.loads(facts["uids"]), json.loads(facts.get("camera", "{}"))
-        kinds = {"F16": np.float16, "F32": np.float32, "I32": np.int32}
-        tensors = {
-            name: np.memmap(
-                path,
-                dtype=kinds[entry["dtype"]],
-                mode="r",
-                offset=8 + length + entry["data_offsets"][0],
-                shape=tuple(entry["shape"]),
-            )
-            for name, entry in header.items()
-        }
-        index, c2w = np.array(tensors.pop("object")), tensors.pop("c2w")
-    except (OSError, ValueError, KeyError, MemoryError, OverflowError) as error:
-        raise InputError(
-            f"{path} is not a shard of rendered views ({type(error).__name__}: {error}); "
-            "render it again with: sdtool render-ccm"
-        ) from None
-    if len(index) and (index.min() < 0 or index.max() >= len(uids)):
-        raise InputError(f"{path} names an object outside its list of {len(uids)} uids")
-    return Shard(path, uids, index.astype(np.int64), c2w, tensors, camera)
+from sdtool.io.shards import open_shard, shard_paths
 
 
 class Views:
@@ -73,7 +21,7 @@ class Views:
 
     def __init__(self, directories, names, captions=None, keep=lambda uid: True):
         self.names = tuple(names)
-        self.shards = [open_shard(path) for d in directories for path in _shard_paths(Path(d))]
+        self.shards = [open_shard(path) for d in directories for path in shard_paths(Path(d))]
         found = {uid for shard in self.shards for uid in shard.uids}
         self.uids = sorted(u for u in found if (captions is None or u in captions) and keep(u))
         number = {uid: k for k, uid in enumerate(self.uids)}
@@ -128,43 +76,6 @@ class Views:
 
 def _full(rows: np.ndarray, value: int) -> np.ndarray:
     return np.full(len(rows), value, np.int32)
-
-
-def _shard_paths(directory: Path) -> list[Path]:
-    """The shards of a run of `render-ccm`, or of all ranks of one, by number."""
-    found = [path for folder in stage_folders(directory) for path in folder.glob("*.safetensors")]
-    paths = sorted((p for p in found if SHARD.fullmatch(p.name)), key=lambda p: (p.name, p))
-    if not paths:
-        raise InputError(f"{directory} holds no shards of views; make them with: sdtool render-ccm")
-    return paths
-
-
-def read_captions(path: Path) -> dict[str, list[str]]:
-    """`captions.jsonl`, or a folder that holds it → uid → prompts: the caption, then all others.
-
-    A folder may hold what many ranks wrote.
-    """
-    name = "captions.jsonl"
-    files = [folder / name for folder in stage_folders(path)] if path.is_dir() else [path]
-    captions: dict[str, list[str]] = {}
-    for listing, number, line in (
-        (file, *entry) for file in files for entry in enumerate(read_jsonl(file), start=1)
-    ):
-        uid, others = line.get("uid"), line.get("alternatives") or []
-        others = others if isinstance(others, list) else [others]
-        others = [o.get("caption") if isinstance(o, dict) else o for o in others]
-        texts = [line.get("caption"), line.get("annotation"), *others]
-        if not all(isinstance(text, str | None) for text in (uid, *texts)):
-            raise InputError(
-                f"{listing}, caption {number} (uid {uid}): uid, caption, annotation and alternatives "
-                "should be text"
-            )
-        texts = list(dict.fromkeys(t.strip() for t in texts if t and t.strip()))
-        if texts and uid is not None:
-            captions[uid] = texts
-    if not captions:
-        raise InputError(f"{path} holds no captions; make them with: sdtool caption")
-    return captions
 
 
 class Prompts:

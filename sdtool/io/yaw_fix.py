@@ -1,0 +1,37 @@
+"""Tables of `uid,degrees`: how far objects must be turned so that they face +Z."""
+
+import csv
+import math
+from pathlib import Path
+
+from sdtool.errors import InputError
+from sdtool.io.files import read_jsonl
+
+
+def read_yaw_fix(path: str | Path) -> dict[str, float]:
+    """A table of turns: uid → degrees about +Y, from +Z toward +X.
+
+    path: lines of ``uid,degrees`` (CSV; a first line of exactly these words is passed over), or
+    JSON lines with "uid" and "degrees" if it ends in .jsonl. InputError names a line that is neither.
+    """
+    path = Path(path)
+    if path.suffix == ".jsonl":
+        rows = [(r.get("uid"), r.get("degrees")) for r in read_jsonl(path)]
+    else:
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                rows = [tuple(row) for row in csv.reader(file) if row]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{path} cannot be read as a table of uid,degrees ({error})") from None
+        rows = rows[1:] if rows[:1] == [("uid", "degrees")] else rows
+    table = {}
+    for number, row in enumerate(rows, start=1):
+        try:
+            uid, degrees = row
+            table[uid] = float(degrees)
+            good = isinstance(uid, str) and uid and math.isfinite(table[uid])
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            raise InputError(f"{path}, entry {number} is not a uid and an angle in degrees: {row}")
+    return table
