@@ -186,9 +186,10 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         if hasattr(error, "format_message"):  # wrong usage, found by the command-line parser
-            if not error.format_message():  # a bare `sdtool` has printed its help
+            message = error.format_message().replace(": Value error, ", ": ")  # the validator's own
+            if not message:  # a bare `sdtool` has printed its help
                 return 2
-            return _report(2, error.format_message(), as_json)
+            return _report(2, message, as_json)
         if isinstance(error, OSError) and error.strerror:  # a full disk, a folder not ours, …
             where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, PATHS) else ""
             return _report(1, where + error.strerror, as_json)

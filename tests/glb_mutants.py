@@ -410,7 +410,7 @@ def main(first, count, status):
         allowed = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        outcomes, slowest = Counter(), (0.0, 0)
+        outcomes, slowest, begin = Counter(), (0.0, 0), time.process_time()
         for seed in range(first, first + count):
             status.seek(0)
             status.write(f"{seed:12d}")
@@ -427,8 +427,10 @@ def main(first, count, status):
                 assert str(path) in str(error) and len(str(error)) < 600, str(error)
                 outcomes[error.reason] += 1
             slowest = max(slowest, (time.process_time() - begun, seed))
+    total = time.process_time() - begin
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"outcomes": outcomes, "slowest": slowest, "grown": (after - before) << 10}))
+    report = {"outcomes": outcomes, "slowest": slowest, "seconds": total}
+    print(json.dumps(report | {"grown": (after - before) << 10}))
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def test_accelerators_are_imported_in_one_file_inside_a_function(library):
 def loaded(statement):
     """The modules that a fresh interpreter has loaded after `statement`."""
     code = f"{statement}; import sys; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     return set(run.stdout.splitlines()[-1].split())
 

@@ -2,15 +2,12 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from assets import ASSETS, EXAMPLE
 from collection_samples import annotation, write_collection
 from glb_samples import container
+from killed import kill_at
 
 from sdtool.captioning.english import describe, noun_phrase, phrasings, singular, with_article
 from sdtool.captioning.file_words import FileWords, read_file_words
@@ -556,16 +553,8 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path, capsys):
     arguments = ["caption", str(listing), "--out"]
     assert run([*arguments, str(tmp_path / "whole")]) == 3
     out = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sdtool.cli", *arguments, str(out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    ledger, deadline = out / "captions.partial", time.monotonic() + 60
-    while not (ledger.exists() and ledger.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_at([*arguments, out], "captioning", 8000)
+    ledger = out / "captions.partial"
     assert ledger.is_file() and not (out / "stage.json").exists()
     ready = ledger.read_bytes()
     with open(ledger, "r+b") as file:

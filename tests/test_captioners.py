@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -13,6 +10,7 @@ import pytest
 import torch
 from assets import ASSETS
 from caption_models import WORDS, write_blip, write_blip2, write_clip, write_llava, write_siglip
+from killed import kill_at
 
 from sdtool.captioning.cap3d import clean_caption, rank_candidates
 from sdtool.captioning.method_model import SamplingSettings, caption_by_models
@@ -343,18 +341,8 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path, models, capsys):
     objects = write_objects(tmp_path / "objects", 24)
     assert run(arguments(objects, tmp_path / "whole", models, "--workers", 1)) == 3
     out = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sdtool.cli", *arguments(objects, out, models, "--workers", 2)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    ledger, deadline = out / "captions.partial", time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if ledger.exists() and ledger.read_bytes().count(b"\n") >= 7:
-            break
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_at(arguments(objects, out, models, "--workers", 2), "captioning", 7)
+    ledger = out / "captions.partial"
     assert not (out / "stage.json").exists()
     with open(ledger, "r+b") as file:
         file.truncate(file.seek(0, os.SEEK_END) - 30)  # cut short, in the middle of a block
@@ -428,25 +416,25 @@ def test_real_objects(tmp_path, models, capsys):
 
 
 def test_a_producer_works_ahead_but_not_far():
-    drawn, over = [], threading.Event()
+    drawn, five, over = [], threading.Event(), threading.Event()
 
     def numbers():
         try:
             for k in range(100):
                 drawn.append(k)
+                if len(drawn) == 5:
+                    five.set()
                 yield k
         finally:
             over.set()
 
     found = ahead(numbers(), depth=3)
     assert next(found) == 0
-    deadline = time.monotonic() + 5
-    while len(drawn) < 5 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    five.wait()
     time.sleep(0.05)
     assert len(drawn) == 5  # one taken, three ready, one in hand
     found.close()
-    assert over.wait(5)
+    over.wait()
     assert list(ahead(iter(range(50)))) == list(range(50))
 
 

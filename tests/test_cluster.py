@@ -130,7 +130,7 @@ def cluster(tmp_path):
         states.unlink(missing_ok=True)
         command = ["bash", SCRIPT]
         done = subprocess.run(
-            command, cwd=tmp_path, env=env | variables, capture_output=True, text=True, timeout=600
+            command, cwd=tmp_path, env=env | variables, capture_output=True, text=True, timeout=3600
         )
         logs = [f"{p.name}:\n{p.read_text()}" for p in (tmp_path / "out" / "logs").glob("*")]
         assert (done.returncode, done.stdout) == (0, "out\n"), done.stderr

@@ -72,7 +72,9 @@ def bash(script, **env):
     """The finished bash that ran a script, with this interpreter's `sdtool` in its PATH."""
     env = {"PATH": f"{SDTOOL.parent}{os.pathsep}{os.environ['PATH']}"} | env
     command = ["bash", "-c", script]
-    return subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, env=os.environ | env, capture_output=True, text=True, timeout=600
+    )
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")

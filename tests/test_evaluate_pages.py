@@ -354,7 +354,7 @@ def chromium(page, tmp_path, *wanted, state=""):
     command += ["--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
     command += ["--window-size=700,1400", "--virtual-time-budget=10000", *wanted]
     run = subprocess.run(
-        [*command, page.as_uri() + state], capture_output=True, timeout=120, check=True
+        [*command, page.as_uri() + state], capture_output=True, timeout=1200, check=True
     )
     return run.stdout.decode()
 

@@ -4,15 +4,11 @@ Files that are fetched or inspected have tests of their own.
 """
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from assets import EXAMPLE
 from collection_samples import annotation, write_collection, write_json_gz
+from killed import kill_at
 
 from sdtool.bench.corpus import write_corpus
 from sdtool.cli import run
@@ -130,25 +126,6 @@ def test_the_result_does_not_depend_on_the_number_of_processes(collection, tmp_p
     assert not (tmp_path / "3/parts").exists()
 
 
-def start(*arguments):
-    """A command line in a process of its own; killing its group kills its workers at once too."""
-    command_line = [sys.executable, "-m", "sdtool.cli", "filter-objaverse", *map(str, arguments)]
-    return subprocess.Popen(
-        command_line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-
-
-def kill_when(process, happened):
-    """kill -9 the process as soon as `happened()`, and say whether it was still at work."""
-    while not happened() and process.poll() is None:
-        time.sleep(0.002)
-    at_work = process.poll() is None
-    if at_work:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return at_work
-
-
 def test_a_killed_run_is_continued_and_nothing_done_twice(tmp_path, capsys):
     root, out, calm = tmp_path / "corpus", tmp_path / "f", tmp_path / "calm"
     write_corpus(root, 16_000, files=False)
@@ -160,7 +137,7 @@ def test_a_killed_run_is_continued_and_nothing_done_twice(tmp_path, capsys):
     def done():
         return sorted((out / "parts").glob("*.tally.json"))
 
-    assert kill_when(start(*arguments, "--out", out), lambda: len(done()) >= 5)
+    kill_at(["filter-objaverse", *arguments, "--out", out], "filtering", 5 * 100)
     assert 5 <= len(done()) < 160 and not (out / "objects.jsonl").exists()
     marked = done()[2].with_name(done()[2].name.replace("tally.json", "objects.jsonl"))
     with open(marked, "a") as file:

@@ -1,11 +1,8 @@
 """lift: through the command line with the bundled prior, its exact restart, its guard, a real corgi."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 import tomllib
 
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 import torch
 import trimesh
 from geometry import corgi_facts, pieces, slice_fill
+from killed import CODE, kill_at
 from safetensors.torch import load_file
 
 from sdtool import cli
@@ -54,9 +52,12 @@ loop.CHECKPOINT_EVERY = 5
 """
 
 
+SMALL_LIFT = ["lift", "a corgi", "--preset", "preview", "--out"]
+
+
 def lift_small(out, *extra: str) -> list[str]:
     """A command that lifts with a plan of 70 steps."""
-    arguments = ["lift", "a corgi", "--preset", "preview", "--out", str(out), *extra]
+    arguments = [*SMALL_LIFT, str(out), *extra]
     return [sys.executable, "-c", f"{SMALL}\ncli.main({arguments!r})"]
 
 
@@ -64,14 +65,9 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path):
     whole = subprocess.run(lift_small(tmp_path / "a"), capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
     assert whole.stdout == f"{tmp_path / 'a'}\n"
-    process = subprocess.Popen(lift_small(tmp_path / "b"), stderr=subprocess.DEVNULL)
     log = tmp_path / "b" / "log.jsonl"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and len(log.read_text().splitlines()) > 12):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at([*SMALL_LIFT, tmp_path / "b"], 'lifting "a corgi"', 13, code=SMALL + CODE)
+    assert len(log.read_text().splitlines()) == 13
     assert not (tmp_path / "b" / "stage.json").exists()
     rest = subprocess.run(lift_small(tmp_path / "b"), capture_output=True, text=True)
     assert rest.returncode == 0 and "continuing at the coarse phase" in rest.stderr

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from killed import CODE, StandingClock, kill_at
 from PIL import Image
 from safetensors import safe_open
 from shape_samples import box, icosphere
@@ -22,6 +24,8 @@ from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json, read_jsonl, write_jsonl
 from sdtool.io.objects import object_rng
 from sdtool.meshfiles import load_mesh, write_glb
+from sdtool.rendering import collection
+from sdtool.runtime.progress import Bar
 from sdtool.training.data import Views
 
 QUICK = ["--size", "16", "--views", "3", "--supersample", "2", "--workers", "1"]
@@ -379,11 +383,32 @@ def test_nothing_to_render_is_said(capsys):
     assert "empty holds no objects" in capsys.readouterr().err and not Path("out").exists()
 
 
-def test_an_object_that_takes_too_long_costs_itself_only(capsys):
+rendered = collection._render
+
+
+def render_or_sleep(settings, job):
+    """What a worker does here: with the object "heavy" it sleeps for ever."""
+    if job.uid == "heavy":
+        threading.Event().wait()
+    return rendered(settings, job)
+
+
+def test_an_object_that_takes_too_long_costs_itself_only(capsys, monkeypatch):
     write_objects("objs", ["ball", "brick"])
-    heavy = icosphere(7)
-    write_glb("objs/heavy.glb", heavy)  # 327,680 triangles
-    options = ["--views", 400, "--size", 64, "--workers", 2, "--timeout", 2]
+    write_glb("objs/heavy.glb", icosphere(1))
+    clock, settled = StandingClock(), []
+    monkeypatch.setattr("sdtool.runtime.engine.time", clock)
+    monkeypatch.setattr(collection, "_render", render_or_sleep)
+    advance = Bar.advance
+
+    def advanced(self, *args, **options):
+        settled.append(self)
+        if len(settled) == 2:  # the others are done
+            clock.now = 2.5
+        advance(self, *args, **options)
+
+    monkeypatch.setattr(Bar, "advance", advanced)
+    options = [*QUICK[:-2], "--workers", 2, "--timeout", 2]
     assert render("objs", "--out", "out", *options, quick=False) == 3
     (failure,) = read_jsonl("out/failures.jsonl")
     assert (failure["uid"], failure["reason"]) == ("heavy", "timeout")
@@ -446,6 +471,21 @@ def test_the_shards_may_lie_in_the_folder_of_the_objects():
         assert render("objs", "--out", "objs/ccm") == 0
 
 
+NOTED = """
+import pathlib, sdtool.runtime.progress as ours
+
+class Bar(ours.Bar):
+    def advance(self, *args, **options):
+        pid = os.getpid()
+        pids = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        pathlib.Path("helpers").write_text(pids)
+        super().advance(*args, **options)
+
+import os
+ours.Bar = Bar
+"""
+
+
 def children(pid):
     return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -457,7 +497,7 @@ def alive(pid):
         return False
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=600):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -474,17 +514,14 @@ def test_a_killed_run_is_completed_to_the_same_bytes(workers):
     (Path("objs") / "000.glb").write_bytes(b"bad")
     arguments = ["render-ccm", "objs", "--shard-size", "1", "--size", "32", "--views", "4"]
     arguments += ["--workers", workers]
-    command = [sys.executable, "-m", "sdtool.cli", *arguments, "--out", "killed"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    out = Path("killed")
-    wait_until(lambda: len(list(out.glob("ccm-*.safetensors"))) >= 4)
-    helpers = children(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    out, code = Path("killed"), NOTED + CODE
+    pid = kill_at([*arguments, "--out", "killed"], "rendering", 8, workers_too=False, code=code)
+    helpers = [int(pid) for pid in Path("helpers").read_text().split()]
     wait_until(lambda: not any(alive(pid) for pid in helpers))
+    assert len(helpers) >= (2 if workers == "2" else 0)
     assert 4 <= len(list(out.glob("ccm-*.safetensors"))) < count
     assert not (out / "stage.json").exists() and (out / "stage.partial.json").exists()
-    (out / f".ccm-00059.safetensors.{process.pid}.tmp.safetensors").write_bytes(b"half")
+    (out / f".ccm-00059.safetensors.{pid}.tmp.safetensors").write_bytes(b"half")
     finished = {p: p.stat().st_mtime_ns for p in out.glob("ccm-*.safetensors")}
     assert run([*arguments, "--out", "killed"]) == 3
     assert {p: p.stat().st_mtime_ns for p in finished} == finished  # what was there is kept

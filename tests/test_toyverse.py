@@ -2,15 +2,12 @@
 
 import gzip
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from assets import EXAMPLE
+from killed import kill_at
 from scipy import ndimage
 from sdtool.stages.toyverse import toyverse
 
@@ -604,18 +601,9 @@ def test_an_overwritten_unfinished_run_leaves_no_objects_behind(tmp_path):
 
 
 def test_a_killed_run_is_completed_by_the_same_command(tmp_path):
-    out, whole, count = tmp_path / "killed", tmp_path / "whole", 400
-    code = (
-        "from pathlib import Path; from sdtool.stages.toyverse import toyverse; "
-        f"toyverse(out=Path({str(out)!r}), count={count}, seed=2)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
-    while len(list(out.rglob("*.glb"))) < 20 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert 20 <= len(list(out.rglob("*.glb"))) < count
+    out, whole, count = tmp_path / "killed", tmp_path / "whole", 60
+    kill_at(["toyverse", "--out", out, "--count", count, "--seed", 2], "toyverse", 20)
+    assert len(list(out.rglob("*.glb"))) == 20
     assert not (out / "stage.json").exists()
     (out / "glbs/000-000/.half.glb.1.tmp.glb").write_bytes(b"glTF")
     toyverse(out=out, count=count, seed=2)

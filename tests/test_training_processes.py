@@ -53,7 +53,7 @@ def sdtool(arguments, out, *options, launched=False, cwd):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
     )
 
 

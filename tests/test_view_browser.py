@@ -91,7 +91,7 @@ def picture(page, tmp_path, state=""):
     command += ["--disable-quic", "--no-first-run", "--disable-background-networking"]
     command += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'p'}"]
     command += ["--window-size=600,600", "--virtual-time-budget=60000", f"--screenshot={out}"]
-    subprocess.run([*command, page.as_uri() + state], capture_output=True, timeout=180, check=True)
+    subprocess.run([*command, page.as_uri() + state], capture_output=True, timeout=1200, check=True)
     return np.asarray(Image.open(out).convert("RGB")).astype(int)
 
 

@@ -20,7 +20,7 @@ def validator_reports(*files):
     if not Path(package).is_dir():
         pytest.skip("no gltf-validator: `npm install gltf-validator`, or SDTOOL_GLTF_VALIDATOR")
     command = ["node", HERE / "gltf_validate.mjs", package, *files]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert run.returncode == 0, run.stderr
     reports = [json.loads(line) for line in run.stdout.splitlines()]
     assert len(reports) == len(files)
