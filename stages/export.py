@@ -110,11 +110,12 @@ def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fi
     from sdtool.exporting.decimation import decimate
     from sdtool.geometry import cleaning
     from sdtool.geometry.ccm import to_canonical
+    from sdtool.geometry.parts import largest_parts
 
     fine = cleaning.clean(lifted.mesh)
     if len(fine.t_pos_idx) == 0:
         raise InputError(f"{run} holds no triangle that has an area; lift it with another --seed")
-    fine = cleaning.largest_parts(fine, components)
+    fine = largest_parts(fine, components)
     if fill_holes:
         fine = cleaning.clean(cleaning.fill_holes(fine))
     coarse = decimate(fine, faces) if faces else fine

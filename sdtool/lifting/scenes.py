@@ -13,7 +13,8 @@ from torch import nn
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import pixel_rays, world_to_clip
 from sdtool.geometry.ccm import canonical_coordinates
-from sdtool.geometry.meshes import connected_parts, triangle_areas
+from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.parts import largest_parts
 from sdtool.rendering.raster import antialias, interpolate, rasterize
 from sdtool.rendering.volume import render_grid
 from sdtool.shapes.density import SHARPNESS, DensityShape
@@ -24,10 +25,9 @@ BOX_MEMORY, BOX_EVERY = 0.7, 10
 THIN = 0.1
 """The density is solid where so thin a layer, in units, stops half of a ray."""
 
-
-CRUMB = 0.02
-"""Connected parts smaller than this share of the largest are noise. Larger ones are parts: of a lamp,
-shade and foot may meet only where no camera looks."""
+NOISE = 0.02
+"""Bodies smaller than this share of the largest are noise. Larger ones are parts: of a lamp, shade and
+foot may meet only where no camera looks."""
 
 
 class VanishedError(SdtoolError):
@@ -133,7 +133,7 @@ def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
 def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
     """(n, n, n) signed distance, negative inside, of where `value` (n, n, n) is positive, over ±half.
 
-    Bodies of less than `CRUMB` of the largest are left out; holes that no ray could see are filled.
+    Bodies of less than `NOISE` of the largest are left out; holes that no ray could see are filled.
     """
     from scipy import ndimage
 
@@ -145,7 +145,7 @@ def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
         raise VanishedError(f"the coarse phase left nothing; {CURE}")
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    filled = ndimage.binary_fill_holes((sizes >= CRUMB * sizes.max())[labels])
+    filled = ndimage.binary_fill_holes((sizes >= NOISE * sizes.max())[labels])
     cell = 2 * half / (len(value) - 1)
     outside = ndimage.distance_transform_edt(~filled)
     within = ndimage.distance_transform_edt(filled)
@@ -160,13 +160,7 @@ def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
 def without_crumbs(
     v_pos: torch.Tensor, t_pos_idx: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A mesh without connected parts of less than `CRUMB` of the largest one's area, nor unused vertices."""
-    faces = t_pos_idx.cpu().numpy().astype(np.int64)
-    v = v_pos.detach().cpu().numpy()
-    part = connected_parts(faces, len(v))[1][faces[:, 0]]
-    areas = np.bincount(part, weights=triangle_areas(v, faces))
-    kept = faces[(areas >= CRUMB * areas.max())[part]]
-    used, renumbered = np.unique(kept, return_inverse=True)
-    new_faces = renumbered.reshape(-1, 3).astype(np.int32)
-    used, new_faces = (torch.from_numpy(a).to(v_pos.device) for a in (used, new_faces))
-    return v_pos.detach()[used], new_faces
+    """A mesh whose vertices are all used, without connected parts of less than `NOISE` of the largest."""
+    mesh = Mesh(v_pos.detach().cpu().numpy(), t_pos_idx.cpu().numpy())
+    kept = largest_parts(mesh, crumb=NOISE)
+    return tuple(torch.from_numpy(a).to(v_pos.device) for a in (kept.v_pos, kept.t_pos_idx))
