@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sdtool.geometry.harmonics import spherical_harmonics
 from sdtool.shapes.density import SHARPNESS
 from sdtool.shapes.field import Field
 from sdtool.shapes.hashgrid import HashGrid, backend_for
@@ -14,7 +15,9 @@ from sdtool.shapes.mlp import MLP
 BLOB_CENTRE, BLOB_FLOOR, BLOB_WIDTH = 4.0, -8.0, 0.2
 """The first raw density falls from 4 to −8 as exp(−r² / 2·0.2²); it is 0 at r = 0.18 units."""
 
-HARMONICS = 9
+HARMONICS = [0, 3, 1, 2, 4, 5, 7, 8, 6]
+"""The order in which the background's perceptron takes the spherical harmonics: 1; x, y, z; xy, yz, xz,
+x² − y², 3z² − 1. Saved weights hang on it."""
 
 
 class RadianceField(nn.Module):
@@ -109,19 +112,7 @@ class Background(nn.Module):
 
     def __init__(self, hidden: int = 32, *, generator: torch.Generator):
         super().__init__()
-        self.mlp = MLP(HARMONICS, 3, hidden, layers=1, generator=generator)
+        self.mlp = MLP(len(HARMONICS), 3, hidden, layers=1, generator=generator)
 
     def forward(self, directions: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.mlp(spherical_harmonics(directions)))
-
-
-def spherical_harmonics(directions: torch.Tensor) -> torch.Tensor:
-    """The real spherical harmonics of degree 0, 1 and 2 at unit directions (..., 3): (..., 9).
-
-    Scaled so that the mean of each one's square over the sphere is 1, and of a product of two, 0.
-    """
-    x, y, z = directions.unbind(-1)
-    a, b, c = math.sqrt(3), math.sqrt(15), math.sqrt(5) / 2
-    first = [torch.ones_like(x), a * x, a * y, a * z]
-    second = [b * x * y, b * y * z, b * x * z, b / 2 * (x * x - y * y), c * (3 * z * z - 1)]
-    return torch.stack(first + second, dim=-1)
+        return torch.sigmoid(self.mlp(spherical_harmonics(directions)[..., HARMONICS]))
