@@ -192,7 +192,7 @@ def _preview(out: Path, objects: int, seed: int) -> None:
     import numpy as np
     from safetensors import safe_open
 
-    from sdtool.io.images import enlarge, grid, map_to_rgb, write_png
+    from sdtool.io.images import grid, map_to_rgb, repeat_pixels, write_png
     from sdtool.io.shards import INDEX
 
     lines = list(files.read_jsonl(out / INDEX))
@@ -208,5 +208,5 @@ def _preview(out: Path, objects: int, seed: int) -> None:
                     rows.append(map_to_rgb(image.transpose(0, 2, 3, 1)))
     columns = 4 * max(1, min(3, len(rows)))
     padded = [np.concatenate([r, np.ones((4 - len(r), *r.shape[1:]), np.float32)]) for r in rows]
-    sheet = grid(enlarge(np.concatenate(padded), 64), columns)
+    sheet = grid(repeat_pixels(np.concatenate(padded), 64), columns)
     write_png(out / "preview.png", sheet, Title="views of some objects, drawn at random")
