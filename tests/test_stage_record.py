@@ -12,7 +12,7 @@ from sdtool import __version__
 from sdtool.errors import InputError, ObjectError, UsageError
 from sdtool.io import files
 from sdtool.io.files import read_json, read_jsonl
-from sdtool.io.objects import list_objects, object_rng
+from sdtool.io.objects import iter_objects, object_rng
 from sdtool.io.stage_record import begin, digest
 
 
@@ -430,14 +430,14 @@ def touch(folder, *paths):
 def test_a_folder_is_searched_for_meshes(tmp_path):
     touch(tmp_path, "b.glb", "deep/er/a.GLB", "c.obj", "notes.txt", "d.png", "folder.glb/e.stl")
     touch(tmp_path, ".trash/f.glb", "deep/.g.glb.77.tmp.glb")  # hidden: trash, half-written files
-    objects = list_objects(tmp_path)
+    objects = list(iter_objects(tmp_path))
     assert [o["uid"] for o in objects] == ["b", "c", "a", "e"]  # sorted by path
     assert objects[2]["path"] == str((tmp_path / "deep/er/a.GLB").resolve())
 
 
 def test_repeated_stems_become_relative_paths(tmp_path):
     touch(tmp_path, "x/chair.glb", "y/chair.glb", "y/mug.glb")
-    uids = [o["uid"] for o in list_objects(tmp_path)]
+    uids = [o["uid"] for o in iter_objects(tmp_path)]
     assert uids == ["x/chair.glb", "y/chair.glb", "y/mug.glb"]
 
 
@@ -454,8 +454,8 @@ def test_a_listing_may_be_a_file_or_its_folder_and_paths_are_relative_to_it(tmp_
         {"uid": "two", "path": str(tmp_path.resolve() / "elsewhere.glb")},
         {"uid": "three", "path": None},
     ]
-    assert list_objects(tmp_path / "lists" / "objects.jsonl") == expected
-    assert list_objects(tmp_path / "lists") == expected  # the listing, not the loose mesh
+    assert list(iter_objects(tmp_path / "lists" / "objects.jsonl")) == expected
+    assert list(iter_objects(tmp_path / "lists")) == expected  # the listing, not the loose mesh
 
 
 @pytest.mark.parametrize(
@@ -464,14 +464,14 @@ def test_a_listing_may_be_a_file_or_its_folder_and_paths_are_relative_to_it(tmp_
 def test_a_line_without_uid_or_path_is_named(tmp_path, line):
     files.write_jsonl(tmp_path / "objects.jsonl", [{"uid": "a", "path": "a.glb"}, line])
     with pytest.raises(InputError, match="objects.jsonl, object 2 lacks a uid or a path"):
-        list_objects(tmp_path)
+        list(iter_objects(tmp_path))
 
 
 def test_a_repeated_uid_is_named(tmp_path):
     line = {"uid": "a", "path": "a.glb"}
     files.write_jsonl(tmp_path / "objects.jsonl", [line, {**line, "uid": "b"}, line])
     with pytest.raises(InputError, match="object 3 repeats the uid a"):
-        list_objects(tmp_path)
+        list(iter_objects(tmp_path))
 
 
 def test_nothing_to_work_on_is_said_with_the_cure(tmp_path):
@@ -485,7 +485,7 @@ def test_nothing_to_work_on_is_said_with_the_cure(tmp_path):
         ("absent", "does not exist"),
     ):
         with pytest.raises(InputError, match=f"{source} {complaint}"):
-            list_objects(tmp_path / source)
+            list(iter_objects(tmp_path / source))
 
 
 def test_object_rng_depends_on_seed_and_uid_alone():

@@ -16,11 +16,6 @@ from sdtool.io.files import read_jsonl
 MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
 
 
-def list_objects(source: str | Path) -> list[dict[str, Any]]:
-    """The objects of `source` in a list: see `iter_objects`."""
-    return list(iter_objects(source))
-
-
 def iter_objects(source: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of `source`, each a dict with at least ``uid`` and ``path``.
 

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from sdtool.shapes.field import Field
-from sdtool.shapes.grids import GridPyramid, sample_grid
 from sdtool.shapes.hashgrid import HashGrid, backend_for
 
 CHANNELS = 8
@@ -54,13 +53,6 @@ class Material(nn.Module):
             _between((0.0, self.metallic), metal, FIRST_METALLIC),
             self.detail * torch.tanh(detail),
         )
-
-
-class PyramidField(GridPyramid):
-    """A `GridPyramid` as a field of positions: (P, 3) within ±half → (P, channels)."""
-
-    def forward(self, points: torch.Tensor) -> torch.Tensor:
-        return sample_grid(self.composed(), points, self.half)
 
 
 def hash_material(
