@@ -70,6 +70,7 @@ def _winding(v_pos, faces, n, half, axis):
     p, q = (axis + 1) % 3, (axis + 2) % 3
     for f in range(len(faces)):
         a, b, c = v_pos[faces[f, 0]], v_pos[faces[f, 1]], v_pos[faces[f, 2]]
+        # the face as seen along the axis: twice its signed area, and the lattice points in its box
         area = (b[p] - a[p]) * (c[q] - a[q]) - (b[q] - a[q]) * (c[p] - a[p])
         if abs(area) < 1e-14:
             continue
@@ -82,6 +83,7 @@ def _winding(v_pos, faces, n, half, axis):
             y = j * cell - half
             for i in range(i0, i1 + 1):
                 x = i * cell - half
+                # barycentrics of the lattice line; inside, it pierces the face at this height
                 u = ((b[p] - x) * (c[q] - y) - (b[q] - y) * (c[p] - x)) / area
                 v = ((c[p] - x) * (a[q] - y) - (c[q] - y) * (a[p] - x)) / area
                 w = 1 - u - v
@@ -91,6 +93,7 @@ def _winding(v_pos, faces, n, half, axis):
                 k = max(0, int(np.ceil((height + half) / cell)))
                 if k < n:
                     found[k, j, i] += sign
+    # from the changes at the surface to the winding number, summed along the axis
     for k in range(1, n):
         found[k] += found[k - 1]
     return found
