@@ -102,7 +102,7 @@ def _search(points, directions, corner, normal, start, listed, origin, cell, cel
     for p in range(len(points)):
         # The point's cell, and its place in units of cells
         point = (float(points[p, 0]), float(points[p, 1]), float(points[p, 2]))
-        look = directions[min(p, len(directions) - 1)]
+        direction = directions[min(p, len(directions) - 1)]
         for a in range(3):
             inside[a] = min(max((point[a] - origin[a]) / cell, 0.0), float(cells[a]))
             here[a] = min(int(inside[a]), cells[a] - 1)
@@ -122,7 +122,7 @@ def _search(points, directions, corner, normal, start, listed, origin, cell, cel
                             f = listed[entry]
                             u, v, distance = _closest(point, corner[f])
                             n = normal[f]
-                            if n[0] * look[0] + n[1] * look[1] + n[2] * look[2] < 0:
+                            if n[0] * direction[0] + n[1] * direction[1] + n[2] * direction[2] < 0:
                                 distance += turned
                             if distance < best:
                                 best, face[p] = distance, f
