@@ -255,10 +255,10 @@ def test_relief_has_no_seam():
 
 
 class PyramidField(GridPyramid):
-    """A `GridPyramid` as a field of positions: (P, 3) within ±half → (P, channels)."""
+    """A `GridPyramid` as a field of positions: (P, 3) within ±half_extent → (P, channels)."""
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
-        return sample_grid(self.composed(), points, self.half)
+        return sample_grid(self.composed(), points, self.half_extent)
 
 
 def test_a_fresh_material_is_grey_rough_and_smooth():

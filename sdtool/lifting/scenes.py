@@ -55,9 +55,9 @@ class RunningBox(nn.Module):
 class DensityScene(nn.Module):
     """Coarse phase: a density pyramid, rendered by volume."""
 
-    def __init__(self, half: float, samples: int):
+    def __init__(self, half_extent: float, samples: int):
         super().__init__()
-        self.shape = DensityShape(half=half)
+        self.shape = DensityShape(half_extent=half_extent)
         self.box = RunningBox()
         self.samples = samples
 
@@ -67,7 +67,7 @@ class DensityScene(nn.Module):
         rays = pixel_rays(c2w, fov, size)
         origins, directions = (torch.from_numpy(a).to(grid.device) for a in rays)
         coverage, position, slope = render_grid(
-            grid, self.shape.half, origins, directions, self.samples, generator
+            grid, self.shape.half_extent, origins, directions, self.samples, generator
         )
         ccm = 2 * (position - low * coverage) / (high - low).clamp(min=0.05) - coverage
         normal = torch.nn.functional.normalize(slope, dim=-1, eps=1e-6) * coverage
@@ -127,11 +127,11 @@ def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
     raw, n = shape.raw().detach(), resolution + 1
     raw = torch.nn.functional.interpolate(raw, (n, n, n), mode="trilinear", align_corners=True)
     level = np.log(np.expm1(np.log(2.0) / THIN / SHARPNESS))  # 8 · softplus(level) · thin = ln 2
-    return implicit_to_sdf(raw[0, 0].cpu().numpy() - level, shape.half)
+    return implicit_to_sdf(raw[0, 0].cpu().numpy() - level, shape.half_extent)
 
 
-def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
-    """(n, n, n) signed distance, negative inside, of where `value` (n, n, n) is positive, over ±half.
+def implicit_to_sdf(value: np.ndarray, half_extent: float) -> torch.Tensor:
+    """(n, n, n) signed distance, negative inside, of where `value` (n, n, n) is positive, over ±half_extent.
 
     Bodies of less than `NOISE` of the largest are left out; holes that no ray could see are filled.
     """
@@ -146,7 +146,7 @@ def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     filled = ndimage.binary_fill_holes((sizes >= NOISE * sizes.max())[labels])
-    cell = 2 * half / (len(value) - 1)
+    cell = 2 * half_extent / (len(value) - 1)
     outside = ndimage.distance_transform_edt(~filled)
     within = ndimage.distance_transform_edt(filled)
     coarse = np.where(filled, 0.5 - within, outside - 0.5) * cell

@@ -56,7 +56,7 @@ class Material(nn.Module):
 
 
 def hash_material(
-    half: float,
+    half_extent: float,
     *,
     log2_table: int = 14,
     metallic: float = 1.0,
@@ -64,11 +64,11 @@ def hash_material(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Material:
-    """A `Material` over a hash grid of 16 levels and a perceptron of 2×32, on `device`, over ±half."""
+    """A `Material` over a hash grid of 16 levels and a perceptron of 2×32, on `device`, over ±half_extent."""
     generator = torch.Generator().manual_seed(seed)
     backend = backend_for(torch.device(device))
     grid = HashGrid(log2_table=log2_table, backend=backend, generator=generator)
-    field = Field(grid, CHANNELS, half, hidden=32, generator=generator)
+    field = Field(grid, CHANNELS, half_extent, hidden=32, generator=generator)
     return Material(field, metallic, detail).to(device)
 
 

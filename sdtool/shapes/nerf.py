@@ -21,7 +21,7 @@ x² − y², 3z² − 1. Saved weights hang on it."""
 
 
 class RadianceField(nn.Module):
-    """Density and albedo at points (P, 3) in [−half, half]³, in world units.
+    """Density and albedo at points (P, 3) in [−half_extent, half_extent]³, in world units.
 
     density(x) = 8 · softplus(field(x)₀ + blob(x)) ≥ 0, in absorption per world unit (DreamFusion,
     appendix A.2): at raw 10 a layer of 0.03 units stops 91% of a ray. albedo(x) = sigmoid(field(x)₁₋₃),
@@ -33,15 +33,15 @@ class RadianceField(nn.Module):
     def __init__(
         self,
         grid: HashGrid,
-        half: float,
+        half_extent: float,
         hidden: int = 64,
         layers: int = 1,
         *,
         generator: torch.Generator,
     ):
         super().__init__()
-        self.half = half
-        self.field = Field(grid, 4, half, hidden, layers, generator=generator)
+        self.half_extent = half_extent
+        self.field = Field(grid, 4, half_extent, hidden, layers, generator=generator)
 
     def forward(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Density (P,) and albedo (P, 3) in (0, 1)."""
@@ -70,21 +70,21 @@ class RadianceField(nn.Module):
 
 
 def hash_radiance(
-    half: float,
+    half_extent: float,
     *,
     log2_table: int = 14,
     finest: int = 4096,
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> RadianceField:
-    """A new `RadianceField` over ±half on `device`: a hash grid of 16 levels and a layer of 32 units.
+    """A new `RadianceField` over ±half_extent on `device`: a hash grid of 16 levels and a layer of 32 units.
 
     finest: corners a side of the finest level; the coarsest has 16.
     """
     generator = torch.Generator().manual_seed(seed)
     backend, scale = backend_for(torch.device(device)), (finest / 16) ** (1 / 15)
     grid = HashGrid(16, 2, log2_table, 16, scale, backend=backend, generator=generator)
-    return RadianceField(grid, half, hidden=32, generator=generator).to(device)
+    return RadianceField(grid, half_extent, hidden=32, generator=generator).to(device)
 
 
 def blob(points: torch.Tensor) -> torch.Tensor:
