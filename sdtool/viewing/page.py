@@ -24,7 +24,9 @@ def build_page(subjects: list[Subject]) -> str:
 
     data = json.dumps([_plain(subject) for subject in subjects], ensure_ascii=True)
     if len(data) > LARGEST_PAGE:
-        raise UsageError(f"a page of {len(data) >> 20} MiB is too large; view fewer models at once")
+        raise UsageError(
+            f"a page of {len(data) >> 20} MiB is too large; view fewer models at once", "PATHS"
+        )
     return fill_page(
         shipped(HERE, "page.html"),
         style=shipped(HERE, "page.css"),
