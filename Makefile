@@ -49,7 +49,7 @@ tiny-prior: $(READY) ## Train the bundled tiny prior again (hours on a CPU).
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_prior.sh
 
 judge: $(READY) ## Train and calibrate the bundled judge of consistency again (an hour on a CPU).
-	$(BIN)/python -m sdtool.evaluating.training --out sdtool/tiny/judge
+	$(BIN)/python -m sdtool.evaluating.judge_training --out sdtool/tiny/judge
 	$(BIN)/python -m sdtool.evaluating.calibrating --out sdtool/tiny/judge
 
 clean: ## Remove .venv and caches; results stay.

@@ -69,10 +69,10 @@ def evaluate(
     workers: Workers = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
-    from sdtool.evaluating import evaluation, report, standard
+    from sdtool.evaluating import evaluation, report, thresholds
     from sdtool.evaluating import human as blind
     from sdtool.evaluating.assets import find_assets
-    from sdtool.evaluating.judging import JUDGE, Eyes
+    from sdtool.evaluating.measuring import JUDGE, Eyes
     from sdtool.evaluating.results import FAILED, rates
     from sdtool.runtime.devices import choose_device
 
@@ -94,7 +94,7 @@ def evaluate(
         print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
         return record.result(out / "index.html")
     eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip else "cpu")
-    lines = standard.load(JUDGE)
+    lines = thresholds.load(JUDGE)
     if calibrate:
         lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, out, eyes, workers)
@@ -127,12 +127,12 @@ def evaluate(
 
 def _calibrated(out: Path, eyes, count: int, seed: int, workers: int):
     """Lines drawn anew, or those that this directory drew before."""
-    from sdtool.evaluating import standard
+    from sdtool.evaluating import thresholds
     from sdtool.evaluating.calibrating import calibrate
 
-    if (out / standard.FILE).is_file():
-        return standard.load(out)
+    if (out / thresholds.FILE).is_file():
+        return thresholds.load(out)
     command = f"sdtool evaluate … --calibrate {count} --seed {seed}"
     lines = calibrate(eyes, count, seed + 1000, workers, command)
-    standard.save(lines, out)
+    thresholds.save(lines, out)
     return lines

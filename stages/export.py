@@ -89,7 +89,7 @@ def export(
         said = f"--faces {faces} cannot enclose a body; give at least 4, or 0 for all"
         raise UsageError(said, "--faces")
 
-    from sdtool.exporting.model_files import encode
+    from sdtool.exporting.model_files import encode, is_ours
     from sdtool.lifting.lift_files import read_lift
 
     lifted = read_lift(run)
@@ -102,7 +102,8 @@ def export(
     size = sum(map(len, made.values()))
     facts = {"vertices": len(model.v_pos), "faces": count, "texture_size": texture_size}
     facts["bytes"] = size
-    if not _write(made, overwrite):
+    cure = "choose another --out or add --overwrite"
+    if not files.replace_own(made, is_ours, cure=cure, overwrite=overwrite):
         print(f"{out} is already up to date", file=sys.stderr)
         return stage_record.Result(out, facts | {"reused": True})
     colours = f"textures of {texture_size}²" if texture_size else "vertex colours"
@@ -119,11 +120,12 @@ def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fi
     from sdtool.exporting.decimation import decimate
     from sdtool.geometry import cleaning
     from sdtool.geometry.ccm import to_canonical
+    from sdtool.geometry.parts import largest_parts
 
     fine = cleaning.clean(lifted.mesh)
     if len(fine.t_pos_idx) == 0:
         raise InputError(f"{run} holds no triangle that has an area; lift it with another --seed")
-    fine = cleaning.largest_parts(fine, components)
+    fine = largest_parts(fine, components)
     if fill_holes:
         fine = cleaning.clean(cleaning.fill_holes(fine))
     coarse = decimate(fine, faces) if faces else fine
@@ -133,25 +135,6 @@ def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fi
         return to_canonical(color_vertices(fine, coarse, lifted.material))
     baked = bake(fine, coarse, lifted.material, texture_size)
     return replace(baked, v_pos=to_canonical(coarse).v_pos[baked.origin])
-
-
-def _write(made: dict[Path, bytes], overwrite: bool) -> bool:
-    """Write the files, the main one last; False if all of them are there already."""
-    from sdtool.exporting.model_files import is_ours
-
-    stale = {}
-    for path, data in made.items():
-        found = path.read_bytes() if path.exists() else None
-        if found == data:
-            continue
-        if found is not None and not overwrite and not is_ours(found, path.suffix):
-            said = f"sdtool did not write {path}; choose another --out or add --overwrite"
-            raise UsageError(said, "--out")
-        stale[path] = data
-    for path, data in stale.items():
-        with files.atomic_path(path) as temporary:
-            temporary.write_bytes(data)
-    return bool(stale)
 
 
 def _extras(record: dict[str, Any]) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def _preview(out: Path, objects: int, seed: int) -> None:
     """One picture of objects drawn at random: four views of each map of each of them."""
     import numpy as np
 
-    from sdtool.io.images import enlarge, grid, map_to_rgb, write_png
+    from sdtool.io.images import grid, map_to_rgb, repeat_pixels, write_png
     from sdtool.io.shards import open_shard, read_index
 
     lines = read_index(out)
@@ -212,5 +212,5 @@ def _preview(out: Path, objects: int, seed: int) -> None:
             rows.append(map_to_rgb(image.transpose(0, 2, 3, 1)))
     columns = 4 * max(1, min(3, len(rows)))
     padded = [np.concatenate([r, np.ones((4 - len(r), *r.shape[1:]), np.float32)]) for r in rows]
-    sheet = grid(enlarge(np.concatenate(padded), 64), columns)
+    sheet = grid(repeat_pixels(np.concatenate(padded), 64), columns)
     write_png(out / PREVIEW, sheet, Title="views of some objects, drawn at random")

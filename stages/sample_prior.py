@@ -56,7 +56,7 @@ def sample_prior(
     import torch
 
     from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
-    from sdtool.priors.sampling import contact_sheet, ddim, enlarged
+    from sdtool.priors.sampling import contact_sheet, ddim, for_display
     from sdtool.runtime.devices import choose_device
     from sdtool.runtime.progress import progress
     from sdtool.training.identification import turntable_cameras
@@ -73,7 +73,7 @@ def sample_prior(
             embedded, empty = prior.encode_text([text]), prior.encode_text([""])
         text = embedded.expand(count, -1, -1)
         x = ddim(prior, text, empty, generator=generator, c2w=c2w, steps=steps, scale=scale)
-        return enlarged(prior.decode_image(x), SIDE)
+        return for_display(prior.decode_image(x), SIDE)
 
     cameras, rows = turntable_cameras(look=camera_of(agp)).to(where), []
     count = 8 if len(prompts) == 1 else 4

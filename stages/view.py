@@ -66,14 +66,14 @@ def view(
         said = f"--out {out} is a directory; name a file, such as {out / 'view.html'}"
         raise UsageError(said, "--out")
 
-    from sdtool.viewing.page import build_page
+    from sdtool.viewing.page import build_page, is_ours
     from sdtool.viewing.subjects import read_subject
 
     subjects = [read_subject(path) for path in paths]
-    page = build_page(subjects)
+    page = build_page(subjects).encode(**files.UTF8)
     facts = {"models": len(subjects), "pictures": sum(len(one.pictures) for one in subjects)}
-    facts["bytes"] = len(page.encode())
-    if _write(out, page):
+    facts["bytes"] = len(page)
+    if files.replace_own({out: page}, is_ours, cure="choose another --out"):
         print(f"wrote {out}: {facts['bytes'] / 1e6:.1f} MB", file=sys.stderr)
     else:
         print(f"{out} is already up to date", file=sys.stderr)
@@ -94,24 +94,10 @@ def _beside(paths: list[Path]) -> Path:
     return first / "view.html" if first.is_dir() else first.with_suffix(".html")
 
 
-def _write(out: Path, page: str) -> bool:
-    """Write the page; False if it is there already. UsageError rather than replace another's file."""
-    from sdtool.viewing.page import is_ours
-
-    if out.exists():
-        found = out.read_text(encoding="utf-8", errors="replace")
-        if found == page:
-            return False
-        if not is_ours(found):
-            raise UsageError(f"sdtool did not write {out}; choose another --out", "--out")
-    files.write_text(out, page)
-    return True
-
-
-def _serve(page: str, port: int, browser: bool) -> None:
+def _serve(page: bytes, port: int, browser: bool) -> None:
     from sdtool.viewing.serving import address, page_server
 
-    with page_server(page.encode(), port) as server:
+    with page_server(page, port) as server:
         print(f"serving {address(server)} to this machine; Ctrl-C ends it", file=sys.stderr)
         if browser:
             _open(address(server))

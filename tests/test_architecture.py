@@ -283,7 +283,7 @@ def test_text_is_utf8_on_every_machine():
 
 
 # torch has initialisers that draw from the global generator only; there it is seeded on the spot.
-SEEDS_GLOBALLY = {"sdtool.priors.fresh", "sdtool.evaluating.training"}
+SEEDS_GLOBALLY = {"sdtool.priors.fresh", "sdtool.evaluating.judge_training"}
 DRAWS = ("rand", "randn", "randint", "randperm", "normal", "multinomial", "bernoulli")
 NUMPY_ALLOWED = ("default_rng", "Generator", "SeedSequence", "Philox", "PCG64")
 

@@ -5,8 +5,9 @@ import pytest
 import trimesh
 from shape_samples import box, icosphere
 
-from sdtool.geometry.cleaning import clean, fill_holes, largest_parts
+from sdtool.geometry.cleaning import clean, fill_holes
 from sdtool.geometry.meshes import Mesh, merge
+from sdtool.geometry.parts import largest_parts
 
 V_POS = np.array([[-1, 2, -1], [1, 2, -1], [0, 2.5, -1], [0, 2, 4]], np.float32)
 FACES = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]], np.int32)
@@ -45,6 +46,7 @@ def test_crumbs_go_and_parts_stay():
     kept = largest_parts(mesh)
     np.testing.assert_allclose(sides(kept), [1, 0.11, 0.5], rtol=1e-5)
     np.testing.assert_array_equal(kept.v_color[::8, 0], np.float32([0.1, 0.2, 0.3]))
+    np.testing.assert_allclose(sides(largest_parts(mesh, crumb=0.02)), [1, 0.5], rtol=1e-5)
 
 
 @pytest.mark.parametrize("count, expected", [(1, [1]), (2, [1, 0.5]), (9, [0.09, 1, 0.11, 0.5])])

@@ -9,9 +9,9 @@ from caption_models import write_clip
 from test_export import write_run
 
 from sdtool.cli import run as sdtool
-from sdtool.evaluating import standard
+from sdtool.evaluating import thresholds
 from sdtool.evaluating.assets import category_of, find_assets
-from sdtool.evaluating.judging import JUDGE, Eyes, Measured, measure
+from sdtool.evaluating.measuring import JUDGE, Eyes, Measured, measure
 from sdtool.evaluating.results import Evaluated, Rate, rates
 from sdtool.evaluating.samples import sample
 from sdtool.evaluating.viewnet import ViewNet, load_judge
@@ -250,7 +250,7 @@ def test_the_judge_survives_saving_and_a_wrong_folder_is_named(tmp_path):
 
 def test_new_toys_confirm_the_bundled_calibration():
     """Toys of seeds that neither training nor calibration saw."""
-    lines = standard.load()
+    lines = thresholds.load()
     kept = {one.measure: one for one in lines.calibration.measures if one.kept}
     assert "view agreement" in kept
     caught, blamed = [], []
@@ -261,7 +261,7 @@ def test_new_toys_confirm_the_bundled_calibration():
                 continue
             one = measure(found.mesh, category, Eyes())
             fails = any(
-                standard._fails(name, one, lines.nature, kept[name].threshold) for name in kept
+                thresholds._fails(name, one, lines.nature, kept[name].threshold) for name in kept
             )
             (caught if flaw else blamed).append(fails)
     assert np.mean(caught) > 0.8 and np.mean(blamed) < 0.2
@@ -289,13 +289,13 @@ def fake(good, seed):
 def test_a_measure_that_cannot_tell_them_apart_is_thrown_out():
     found = [(k, "", fake(True, k)) for k in range(200)]
     found += [(k, "mirrored", fake(False, k)) for k in range(200, 400)]
-    calibration = standard.draw(found, "").calibration
+    calibration = thresholds.draw(found, "").calibration
     kept = {one.measure: one.kept for one in calibration.measures}
     assert kept.pop("view agreement")
     assert set(kept.values()) == {False}, "all others are noise"
     assert "CLIP sides" not in kept, "nobody measured it"
     assert (calibration.caught.count, calibration.caught.of) == (200, 200)
-    assert calibration.blamed.share == pytest.approx(standard.BLAMED, abs=0.02)
+    assert calibration.blamed.share == pytest.approx(thresholds.BLAMED, abs=0.02)
     assert calibration.by_kind["mirrored"].of == 200 and calibration.by_kind["extra-legs"].of == 0
     noise = next(one for one in calibration.measures if one.measure == "F-score")
     assert noise.caught.share < 0.1

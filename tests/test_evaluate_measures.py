@@ -5,7 +5,7 @@ import pytest
 from shape_samples import box, icosphere
 
 from sdtool.evaluating import measures
-from sdtool.evaluating.rough import filled, roughened, skin
+from sdtool.evaluating.roughening import filled, roughened, skin
 from sdtool.evaluating.views import normal_views
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, merge

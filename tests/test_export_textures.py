@@ -240,7 +240,7 @@ def test_files_beside_an_obj_are_not_replaced_either(lift, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["model.mtl"]
     export(lift, *options, "--overwrite")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert len(before) == 6 and all(is_ours(data, p.suffix) for p, data in before.items())
+    assert len(before) == 6 and all(is_ours(p, data) for p, data in before.items())
     export(lift, *options)
     assert "already up to date" in capsys.readouterr().err
     (tmp_path / "model-normal.png").unlink()

@@ -368,7 +368,7 @@ def test_the_perceptron_is_matrices_and_relu():
 def field(backend, outputs=1):
     numbers = generator(7)
     encode = HashGrid(6, 2, 12, 4, 1.5, backend=backend, generator=numbers)
-    return Field(encode, outputs, half=0.8, hidden=32, generator=numbers)
+    return Field(encode, outputs, half_extent=0.8, hidden=32, generator=numbers)
 
 
 @pytest.mark.parametrize("backend", ["torch", "numba"])

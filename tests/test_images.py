@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from sdtool.io.images import enlarge, grid, map_to_rgb, to_bytes, write_animation, write_png
+from sdtool.io.images import grid, map_to_rgb, repeat_pixels, to_bytes, write_animation, write_png
 from sdtool.runtime.progress import progress
 
 
@@ -19,11 +19,11 @@ def test_a_map_over_grey():
 
 def test_pixels_are_repeated_until_the_size_is_reached():
     image = np.arange(6.0).reshape(1, 2, 3, 1)
-    large = enlarge(image, 5)  # factor 3: 6 rows are the first multiple of 2 that reaches 5
+    large = repeat_pixels(image, 5)  # factor 3: 6 rows are the first multiple of 2 that reaches 5
     assert large.shape == (1, 6, 9, 1)
     assert np.array_equal(large[0, ::3, ::3, 0], image[0, :, :, 0])
     assert np.array_equal(large[0, 2::3, 2::3, 0], image[0, :, :, 0])
-    assert np.array_equal(enlarge(image, 1), image)
+    assert np.array_equal(repeat_pixels(image, 1), image)
 
 
 def test_a_grid_runs_along_rows_with_white_gaps():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from geometry import corgi_facts, overlap, pieces, slice_fill, voxels
 
-from sdtool.evaluating.rough import filled, skin
+from sdtool.evaluating.roughening import filled, skin
 from sdtool.geometry.ccm import to_canonical
 from sdtool.toyverse import janus
 from sdtool.toyverse.catalogue import CATEGORIES

@@ -120,7 +120,7 @@ def test_settings_change_a_phase_or_the_plan():
         ("coarse.steps", "has no value; write it like coarse.steps=500"),
         ("fine.steps=5", "fine is not one of coarse, geometry, color"),
         ("coarse.stepps=5", "stepps is not one of steps, lr, views"),
-        ("steps=5", "steps is not one of tet_resolution, sdf_table, samples, half"),
+        ("steps=5", "steps is not one of tet_resolution, sdf_table, samples, half_extent"),
         ("coarse.steps=0", "it should look like 300"),
         ("coarse.steps=1.5", "it should look like 300"),
         ("coarse.steps=true", "it should look like 300"),
@@ -130,7 +130,7 @@ def test_settings_change_a_phase_or_the_plan():
         ("coarse.t_high=[0.5, 0.01]", "go from t_low, 0.02, up to at most 1"),
         ("coarse.sees=depth", "sees is not one of normal, normal_latent, rgb"),
         ("coarse.weighting=flat", "weighting is not one of one_minus_alpha, sqrt_alpha"),
-        ("half=0", "half must be above 0"),
+        ("half_extent=0", "half_extent must be above 0"),
     ],
 )
 def test_wrong_settings_are_named(setting, words, capsys):

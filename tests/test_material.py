@@ -19,8 +19,9 @@ from sdtool.rendering.pbr import (
 )
 from sdtool.rendering.prefilter import texel_directions
 from sdtool.shapes.field import Field
+from sdtool.shapes.grids import GridPyramid, sample_grid
 from sdtool.shapes.hashgrid import HashGrid
-from sdtool.shapes.material import CHANNELS, Material, PyramidField
+from sdtool.shapes.material import CHANNELS, Material
 
 HALF = 0.6
 
@@ -251,6 +252,13 @@ def test_relief_has_no_seam():
 
 
 # The material
+
+
+class PyramidField(GridPyramid):
+    """A `GridPyramid` as a field of positions: (P, 3) within ±half_extent → (P, channels)."""
+
+    def forward(self, points: torch.Tensor) -> torch.Tensor:
+        return sample_grid(self.composed(), points, self.half_extent)
 
 
 def test_a_fresh_material_is_grey_rough_and_smooth():

@@ -6,17 +6,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sdtool.bench.nerf import nerf
+from sdtool.geometry.harmonics import ORTHONORMAL, spherical_harmonics
 from sdtool.shapes.density import SHARPNESS
 from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.nerf import (
     BLOB_CENTRE,
     BLOB_FLOOR,
     BLOB_WIDTH,
+    HARMONICS,
     Background,
     RadianceField,
     blob,
     raw_level,
-    spherical_harmonics,
 )
 
 HALF = 0.6
@@ -199,6 +200,17 @@ def test_harmonics_are_orthonormal():
     share = (weight / 2)[:, None, None, None] / 16
     products = (share * values[..., :, None] * values[..., None, :]).sum((0, 1))
     assert torch.allclose(products, torch.eye(9, dtype=torch.float64), atol=1e-12)
+    scaled = spherical_harmonics(torch.stack(parts, dim=-1), ORTHONORMAL)
+    assert torch.allclose(4 * torch.pi * scaled**2, values**2, atol=1e-12)
+
+
+def test_a_background_takes_harmonics_in_the_order_of_saved_weights():
+    direction = torch.tensor([2.0, -1.0, 2.0]) / 3
+    x, y, z = direction.tolist()
+    second = [x * y, y * z, x * z, (x * x - y * y) / 2, (3 * z * z - 1) / 12**0.5]
+    expected = [1, 3**0.5 * x, 3**0.5 * y, 3**0.5 * z, *(15**0.5 * v for v in second)]
+    found = spherical_harmonics(direction)[HARMONICS]
+    assert torch.allclose(found, torch.tensor(expected), atol=1e-6)
 
 
 def test_a_background_learns_a_sky():

@@ -31,7 +31,7 @@ FRONT_AND_RIGHT = orbit(np.array([0.0, np.pi / 2]), np.zeros(2), np.full(2, 1.8)
 class Ball(torch.nn.Module):
     """A ball with a sharp edge in the place of a trained field; red where x > 0, else blue."""
 
-    half = 0.6
+    half_extent = 0.6
 
     def __init__(self, radius: float, middle=(0.0, 0.0, 0.0)):
         super().__init__()

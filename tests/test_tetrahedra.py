@@ -19,9 +19,9 @@ def torus(points, ring=0.33, tube=0.13):
     return torch.hypot(torch.hypot(points[..., 0], points[..., 2]) - ring, points[..., 1]) - tube
 
 
-def surface(resolution, sdf, half=HALF):
+def surface(resolution, sdf, half_extent=HALF):
     """March `sdf(points)` without offsets: v_pos float32, t_pos_idx as int64."""
-    grid = TetGrid(resolution, half)
+    grid = TetGrid(resolution, half_extent)
     v_pos, faces = grid.march(sdf(grid.vertices), torch.zeros_like(grid.vertices))
     assert faces.dtype == torch.int32 and v_pos.dtype == torch.float32
     return v_pos, faces.long()

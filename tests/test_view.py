@@ -5,10 +5,12 @@ What a browser makes of it is the matter of test_view_browser.py.
 
 import base64
 import hashlib
+import html
 import io
 import json
 import os
 import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -53,7 +55,7 @@ def models(page):
 
 
 def policy(page):
-    return re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    return html.unescape(re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1])
 
 
 # The page
@@ -82,6 +84,25 @@ def test_the_page_fetches_nothing_and_runs_only_its_own_two_scripts(tmp_path):
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     assert rules["script-src"].split() == [f"'sha256-{one}'" for one in hashes]
     assert len(scripts) == 2 and "GLTFLoader" in scripts[0] and "MODES" in scripts[1]
+
+
+def test_three_is_shipped_with_its_licence(tmp_path):
+    page = build_page([read_subject(box(tmp_path / "cube.glb"))])
+    library = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)[0]
+    shipped = files("sdtool.viewing").joinpath("three")
+    names = {one.name for one in shipped.iterdir()}
+    assert names == {"LICENSE", "three.min.js", "TrackballControls.js", "GLTFLoader.js"}
+    scripts = names - {"LICENSE"}
+    assert len(library) == sum(len(shipped.joinpath(n).read_text("utf-8")) for n in scripts)
+    assert shipped.joinpath("LICENSE").read_text("utf-8").startswith("The MIT License")
+    assert 'const e="140"' in library  # the release that the viewer was written for
+
+
+def test_half_a_letter_in_a_title_is_written_as_its_escape(tmp_path, capsys):
+    path = box(tmp_path / "cube.glb", extras={"prompt": "a box ......"})
+    path.write_bytes(path.read_bytes().replace(b"......", b"\\ud83d"))
+    assert view(capsys, path)[0] == 0
+    assert "<title>a box \\ud83d – sdtool</title>" in (tmp_path / "cube.html").read_text("utf-8")
 
 
 def test_hostile_names_stay_text(tmp_path):

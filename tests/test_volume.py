@@ -84,7 +84,7 @@ def test_an_empty_grid_is_empty():
 
 
 def test_a_ray_through_a_uniform_cube():
-    """Along z it meets 2·half of density, and a fade of one cell (½ of its area) at either end."""
+    """Along z it meets 2·half_extent of density, and a fade of one cell (½ of its area) at either end."""
     n, sigma = 13, 0.8
     grid = torch.full((1, 1, n, n, n), sigma)
     origin, direction = torch.tensor([[0.0, 0, 1.5]]), torch.tensor([[[[0.0, 0, -1]]]])
@@ -148,24 +148,26 @@ def test_density_pulled_by_the_image_grows_where_the_ray_runs():
 
 
 def test_grid_values_are_exact_at_corners_and_between_them_linear():
-    n, half = 6, 0.8
+    n, half_extent = 6, 0.8
     grid = torch.randn(1, 2, n, n, n, generator=generator())
-    points = grid_points(n, half)
-    assert points[0, 0, 0].tolist() == pytest.approx([-half] * 3)
-    assert points[1, 0, 5].tolist() == pytest.approx([half, -half, -half + 2 * half / 5])
-    values = sample_grid(grid, points.reshape(-1, 3), half)
+    points = grid_points(n, half_extent)
+    assert points[0, 0, 0].tolist() == pytest.approx([-half_extent] * 3)
+    assert points[1, 0, 5].tolist() == pytest.approx(
+        [half_extent, -half_extent, -half_extent + 2 * half_extent / 5]
+    )
+    values = sample_grid(grid, points.reshape(-1, 3), half_extent)
     assert torch.allclose(values, grid.reshape(2, -1).T, atol=1e-5)
     linear = (points @ torch.tensor([1.0, -2.0, 3.0]) + 0.5)[None, None]
-    inner = (torch.rand(100, 3, generator=generator(1)) * 2 - 1) * half
+    inner = (torch.rand(100, 3, generator=generator(1)) * 2 - 1) * half_extent
     expected = inner @ torch.tensor([1.0, -2.0, 3.0]) + 0.5
-    assert torch.allclose(sample_grid(linear, inner, half)[:, 0], expected, atol=1e-5)
+    assert torch.allclose(sample_grid(linear, inner, half_extent)[:, 0], expected, atol=1e-5)
 
 
 def test_grid_values_fade_to_zero_over_one_cell_outside():
-    n, half = 5, 1.0
+    n, half_extent = 5, 1.0
     x = torch.tensor([1.0, 1.125, 1.25, 1.5, 1.75, 100])  # a cell is ½
     points = torch.stack([x, 0 * x, 0 * x], dim=-1)
-    values = sample_grid(torch.ones(1, 1, n, n, n), points, half)[:, 0]
+    values = sample_grid(torch.ones(1, 1, n, n, n), points, half_extent)[:, 0]
     assert torch.allclose(values, torch.tensor([1.0, 0.75, 0.5, 0.0, 0.0, 0.0]))
 
 

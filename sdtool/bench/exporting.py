@@ -11,7 +11,8 @@ from sdtool.bench.rendering import lumpy_sphere
 from sdtool.exporting.baking import bake
 from sdtool.exporting.decimation import decimate
 from sdtool.exporting.model_files import encode
-from sdtool.geometry.cleaning import clean, largest_parts
+from sdtool.geometry.cleaning import clean
+from sdtool.geometry.parts import largest_parts
 from sdtool.io.files import write_tensors
 from sdtool.lifting.lift_files import GRID, read_lift
 

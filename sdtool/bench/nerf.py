@@ -25,7 +25,7 @@ def nerf(
 ) -> Table:
     """A view of a new field, and the field alone; the least of several times counts."""
     fields = {name: _field(name) for name in ("torch", "numba")}
-    grid = OccupancyGrid(half=HALF)
+    grid = OccupancyGrid(half_extent=HALF)
     grid.update(fields["numba"].density, torch.Generator().manual_seed(1))
     rays = _rays(size)
     somewhere = (torch.rand(points, 3, generator=torch.Generator().manual_seed(2)) * 2 - 1) * HALF

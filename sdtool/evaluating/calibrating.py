@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.evaluating import standard
-from sdtool.evaluating.judging import JUDGE, Eyes, Measured, measure
+from sdtool.evaluating import thresholds
+from sdtool.evaluating.measuring import JUDGE, Eyes, Measured, measure
 from sdtool.evaluating.samples import sample
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.progress import progress
@@ -33,7 +33,7 @@ def toy(job: tuple[int, str, str], seed: int, eyes: Eyes) -> Measured:
 
 def calibrate(
     eyes: Eyes, count: int = 16, seed: int = 1, workers: int = 1, command: str = ""
-) -> standard.Standard:
+) -> thresholds.Thresholds:
     """Draw lines on freshly made toys, and measure how well they hold.
 
     count: good toys of each kind that can have a flaw; of other kinds half of that (at least 4), of each
@@ -50,7 +50,7 @@ def calibrate(
             bar.advance(failed=isinstance(outcome, ObjectError))
             if not isinstance(outcome, ObjectError):
                 found.append((number, flaw, outcome))
-    return standard.draw(sorted(found, key=lambda one: one[0]), command)
+    return thresholds.draw(sorted(found, key=lambda one: one[0]), command)
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
     asked = parser.parse_args()
     command = f"python -m sdtool.evaluating.calibrating --count {asked.count} --seed {asked.seed}"
     made = calibrate(Eyes(asked.out), asked.count, asked.seed, asked.workers, command)
-    standard.save(made, asked.out)
+    thresholds.save(made, asked.out)
     for one in made.calibration.measures:
         kept = "kept" if one.kept else "thrown out"
         print(f"{one.measure}, line at {one.threshold:.4f}, {kept}")

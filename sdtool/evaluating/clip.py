@@ -22,7 +22,7 @@ class ClipEyes:
     def __init__(self, name: str, device: torch.device):
         self.scorer = Scorer(name, device)
 
-    def look(self, mesh: Mesh, prompt: str, prompts: tuple[str, ...]) -> dict[str, float]:
+    def scores(self, mesh: Mesh, prompt: str, prompts: tuple[str, ...]) -> dict[str, float]:
         """What CLIP sees of a canonical mesh.
 
         clip_score: 100 times the mean cosine of AROUND views and the prompt (Hessel et al. 2021,

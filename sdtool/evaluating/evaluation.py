@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sdtool.errors import ObjectError
 from sdtool.evaluating.assets import Asset, category_of, prompt_of
-from sdtool.evaluating.judging import Eyes, Measured, measure_asset
+from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import Calibration, Evaluated, Rate, rates
-from sdtool.evaluating.standard import Standard
-from sdtool.evaluating.verdicts import failed, judged
+from sdtool.evaluating.thresholds import Thresholds
+from sdtool.evaluating.verdicts import verdict_on, verdict_on_failed
 from sdtool.io.files import append_jsonl, read_jsonl
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.progress import progress
@@ -36,18 +36,20 @@ def measure_all(assets: list[Asset], out: Path, eyes: Eyes, workers: int) -> dic
     return done
 
 
-def verdicts(assets: list[Asset], measured: dict[int, dict], standard: Standard) -> list[Evaluated]:
+def verdicts(
+    assets: list[Asset], measured: dict[int, dict], thresholds: Thresholds
+) -> list[Evaluated]:
     """The verdict on each asset."""
     found = []
     for number, asset in enumerate(assets):
         fields = dict(measured[number])
         if "reason" in fields:
             prompt = prompt_of(asset)
-            found.append(failed(asset, prompt, category_of(prompt), fields["reason"]))
+            found.append(verdict_on_failed(asset, prompt, category_of(prompt), fields["reason"]))
             continue
         prompt, picture = fields.pop("prompt"), fields.pop("picture")
         numbers = {k: math.nan if v is None else v for k, v in fields.items()}
-        found.append(judged(asset, Measured(**numbers), prompt, picture, standard))
+        found.append(verdict_on(asset, Measured(**numbers), prompt, picture, thresholds))
     return found
 
 

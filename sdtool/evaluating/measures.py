@@ -3,7 +3,8 @@
 import numpy as np
 
 from sdtool.geometry.cleaning import NO_AREA
-from sdtool.geometry.meshes import Mesh, connected_parts, triangle_areas
+from sdtool.geometry.meshes import Mesh, triangle_areas
+from sdtool.geometry.parts import connected_parts
 
 WIDEST, NARROWEST = 300.0, 60.0
 """Degrees between two views that repetition compares: nearer ones look alike on any object."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdtool.evaluating.measures import alike
-from sdtool.evaluating.rough import roughened
+from sdtool.evaluating.roughening import roughened
 from sdtool.evaluating.views import normal_views
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, merge

@@ -3,7 +3,7 @@
 import math
 
 from sdtool.evaluating.assets import Asset
-from sdtool.evaluating.judging import Measured
+from sdtool.evaluating.measuring import Measured
 from sdtool.evaluating.results import (
     CONSISTENT,
     FAILED,
@@ -14,7 +14,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Finding,
 )
-from sdtool.evaluating.standard import MEASURES, Standard
+from sdtool.evaluating.thresholds import MEASURES, Thresholds
 from sdtool.toyverse.words import article
 
 SURE = 0.5  # how sure the judge must be of a kind that nobody named
@@ -28,21 +28,21 @@ SAID = {
 }
 
 
-def judged(
-    asset: Asset, found: Measured, prompt: str, picture: str, standard: Standard
+def verdict_on(
+    asset: Asset, found: Measured, prompt: str, picture: str, thresholds: Thresholds
 ) -> Evaluated:
     """The verdict on a measured asset."""
     kind, verdict = found.category, CONSISTENT
     if not prompt and found.kind_share >= SURE:
         kind = found.kind
-    findings = [_finding(one, found, kind, standard) for one in standard.calibration.measures]
+    findings = [_finding(one, found, kind, thresholds) for one in thresholds.calibration.measures]
     reasons = [
         f"{SAID[one.measure].format(kind=kind or 'thing')} ({one.measure} {one.value:.2f}; "
         f"the line is at {one.threshold:.2f})"
         for one in findings
         if one.passes is False
     ]
-    if kind and kind not in standard.nature.sided:
+    if kind and kind not in thresholds.nature.sided:
         verdict = SYMMETRIC
         reasons = [f"the sides of {article(kind)} cannot be told apart reliably"]
         findings = [Finding(one.measure, one.value) for one in findings]
@@ -66,7 +66,7 @@ def judged(
     )
 
 
-def failed(asset: Asset, prompt: str, kind: str, reason: str) -> Evaluated:
+def verdict_on_failed(asset: Asset, prompt: str, kind: str, reason: str) -> Evaluated:
     """The verdict on an asset that cannot be looked at."""
     return Evaluated(asset.name, asset.method, str(asset.path), prompt, kind, FAILED, (reason,))
 
@@ -79,9 +79,9 @@ def _why_unjudged(found: Measured, prompt: str) -> str:
     )
 
 
-def _finding(one: Calibrated, found: Measured, kind: str, standard: Standard) -> Finding:
+def _finding(one: Calibrated, found: Measured, kind: str, thresholds: Thresholds) -> Finding:
     """What a measure says. The judge knows only the Toyverse's kinds; of others it has no say."""
-    value, by_clip = MEASURES[one.measure][0](found, standard.nature), one.measure == "CLIP sides"
+    value, by_clip = MEASURES[one.measure][0](found, thresholds.nature), one.measure == "CLIP sides"
     if math.isnan(value):
         missing = "nobody says what it is" if by_clip else "names no kind of the Toyverse"
         return Finding(one.measure, None, note=missing)

@@ -83,7 +83,7 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
 
 
 @torch.no_grad()
-def look(net: ViewNet, views: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+def judge_views(net: ViewNet, views: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """What a judge says of the views (N, 64, 64, 4) of one model.
 
     Returns the probabilities of the sides (N, BINS) and of the kinds (N, K), and the logit of being

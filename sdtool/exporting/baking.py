@@ -7,7 +7,7 @@ from sdtool.exporting.texels import Texels
 from sdtool.exporting.unwrapping import unwrap
 from sdtool.geometry.closest import ClosestPoint
 from sdtool.geometry.meshes import Mesh, face_normals, vertex_normals
-from sdtool.geometry.surfaces import Material, TexturedMesh, Textures
+from sdtool.geometry.surfaces import BakedTextures, Material, TexturedMesh
 
 FLATTEST = 0.1  # what a baked normal keeps of the surface's own: it cannot face away
 
@@ -35,7 +35,7 @@ def bake(fine: Mesh, coarse: Mesh, material: Material, size: int) -> TexturedMes
     unused = np.ones_like(surface.roughness)
     channels = np.stack([unused, surface.roughness, surface.metallic], axis=1)
     images = texels.images([surface.base_color, channels, _in_frame(normal, frame) / 2 + 0.5])
-    return TexturedMesh(v_pos, v_normal, v_tangent, v_uv, faces, origin, Textures(*images))
+    return TexturedMesh(v_pos, v_normal, v_tangent, v_uv, faces, origin, BakedTextures(*images))
 
 
 def color_vertices(fine: Mesh, coarse: Mesh, material: Material) -> Mesh:

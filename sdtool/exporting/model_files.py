@@ -27,9 +27,9 @@ MARKS = {
 }
 
 
-def is_ours(data: bytes, suffix: str) -> bool:
-    """True if a file with such an ending begins as one that sdtool exports, of any version."""
-    return re.match(MARKS[suffix.lower()], data, re.DOTALL) is not None
+def is_ours(path: Path, data: bytes) -> bool:
+    """True if a file of this name that begins so was exported by sdtool, of any version."""
+    return re.match(MARKS[path.suffix.lower()], data, re.DOTALL) is not None
 
 
 def encode(

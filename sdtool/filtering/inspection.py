@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.geometry.meshes import Mesh, connected_parts, triangle_areas
+from sdtool.geometry.meshes import Mesh, triangle_areas
+from sdtool.geometry.parts import connected_parts
 from sdtool.meshfiles import load_mesh
 from sdtool.meshfiles.limits import Limits
 

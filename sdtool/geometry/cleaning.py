@@ -1,8 +1,9 @@
-"""Cleaning a mesh: what draws nothing, or draws the same thing twice, goes; so do crumbs and holes."""
+"""Cleaning a mesh: what draws nothing, or draws the same thing twice, goes; so do holes."""
 
 import numpy as np
 
-from sdtool.geometry.meshes import Mesh, connected_parts, triangle_areas
+from sdtool.geometry.meshes import Mesh, triangle_areas
+from sdtool.geometry.parts import submesh
 
 NO_AREA = 1e-12  # of the squared longest side: rounding in float32
 
@@ -21,25 +22,6 @@ def clean(mesh: Mesh) -> Mesh:
     turned = np.take_along_axis(faces, (start + np.arange(3)) % 3, axis=1)
     _, first = np.unique(turned, axis=0, return_index=True)
     return submesh(mesh, faces[np.sort(first)])
-
-
-CRUMB = 0.01  # of the largest part's area: smaller parts are left over, not meant
-
-
-def largest_parts(mesh: Mesh, count: int = 0) -> Mesh:
-    """The `count` connected parts of largest area; 0: all but crumbs. The order of faces is kept.
-
-    Faces that share a vertex, by its number, are connected.
-    """
-    faces = mesh.t_pos_idx
-    part = connected_parts(faces, len(mesh.v_pos))[1][faces[:, 0]]
-    area = np.bincount(part, triangle_areas(mesh.v_pos.astype(np.float64), faces))
-    if count:
-        kept = np.argsort(-area, kind="stable")[:count]
-    else:
-        kept = np.nonzero(area >= CRUMB * area.max())[0]
-    chosen = np.isin(part, kept)
-    return mesh if chosen.all() else submesh(mesh, faces[chosen])
 
 
 def fill_holes(mesh: Mesh) -> Mesh:
@@ -76,13 +58,3 @@ def _borders(faces: np.ndarray) -> list[np.ndarray]:
             if walk[-1] == first and len(walk) > 3:
                 found.append(np.array(walk[:-1]))
     return found
-
-
-def submesh(mesh: Mesh, faces: np.ndarray) -> Mesh:
-    """The mesh of some of its faces, without unused vertices."""
-    used, renumbered = np.unique(faces, return_inverse=True)
-    return Mesh(
-        mesh.v_pos[used],
-        renumbered.reshape(-1, 3).astype(np.int32),
-        None if mesh.v_color is None else mesh.v_color[used],
-    )

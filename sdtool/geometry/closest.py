@@ -100,12 +100,14 @@ def _search(points, directions, corner, normal, start, listed, origin, cell, cel
     here = np.zeros(3, np.int64)
     inside = np.zeros(3)
     for p in range(len(points)):
+        # The point's cell, and its place in units of cells
         point = (float(points[p, 0]), float(points[p, 1]), float(points[p, 2]))
-        look = directions[min(p, len(directions) - 1)]
+        direction = directions[min(p, len(directions) - 1)]
         for a in range(3):
             inside[a] = min(max((point[a] - origin[a]) / cell, 0.0), float(cells[a]))
             here[a] = min(int(inside[a]), cells[a] - 1)
         best = np.inf
+        # Shells of cells in growing Chebyshev distance; cells inside a shell have been searched
         for shell in range(cells.max() + 1):
             for i in range(max(here[0] - shell, 0), min(here[0] + shell + 1, cells[0])):
                 for j in range(max(here[1] - shell, 0), min(here[1] + shell + 1, cells[1])):
@@ -114,12 +116,13 @@ def _search(points, directions, corner, normal, start, listed, origin, cell, cel
                     for k in range(here[2] - shell, here[2] + shell + 1, step):
                         if k < 0 or k >= cells[2]:
                             continue
+                        # The faces of the cell: the nearest so far is kept with its barycentrics
                         c = (i * cells[1] + j) * cells[2] + k
                         for entry in range(start[c], start[c + 1]):
                             f = listed[entry]
                             u, v, distance = _closest(point, corner[f])
                             n = normal[f]
-                            if n[0] * look[0] + n[1] * look[1] + n[2] * look[2] < 0:
+                            if n[0] * direction[0] + n[1] * direction[1] + n[2] * direction[2] < 0:
                                 distance += turned
                             if distance < best:
                                 best, face[p] = distance, f
@@ -139,13 +142,16 @@ def _closest(p, triangle):
     Vertex and edge regions first, as Ericson does (Real-Time Collision Detection, 5.1.5). A
     triangle without area may give NaN, which is never nearer than anything.
     """
+    # The edges, and the vectors from the three vertices to the point
     ab, ac, bc = _from(triangle, 0, 1), _from(triangle, 0, 2), _from(triangle, 1, 2)
     x, y, z = p[0] - triangle[0, 0], p[1] - triangle[0, 1], p[2] - triangle[0, 2]
     ap, bp = (x, y, z), (x - ab[0], y - ab[1], z - ab[2])
     cp = (bp[0] - bc[0], bp[1] - bc[1], bp[2] - bc[2])
+    # Their products with ab and ac; va, vb, vc: barycentrics times 4 · area²
     d1, d2 = _dot(ab, ap), _dot(ac, ap)
     d3, d4, d5, d6 = _dot(ab, bp), _dot(ac, bp), _dot(ab, cp), _dot(ac, cp)
     va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    # Which Voronoi region of the triangle: a vertex, an edge, or the face
     if d1 <= 0 and d2 <= 0:
         u, v = 0.0, 0.0
     elif d3 >= 0 and d4 <= d3:

@@ -112,21 +112,6 @@ def triangle_areas(v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
 
 
-def connected_parts(faces: np.ndarray, count: int) -> tuple[int, np.ndarray]:
-    """How many connected parts `count` vertices make, and (count,) the part of each of them.
-
-    Faces (F, 3) that share a vertex, by its number, are connected; an unused vertex is a part.
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    a, b, c = faces.T
-    starts, ends = np.concatenate([a, b]), np.concatenate([b, c])
-    graph = coo_matrix((np.ones(len(starts), bool), (starts, ends)), (count, count))
-    parts, part = connected_components(graph, directed=False)
-    return int(parts), part
-
-
 def face_normals(mesh: Mesh) -> np.ndarray:
     """(F, 3) float32 unit normals; zero for degenerate faces."""
     a, b, c = (mesh.v_pos[mesh.t_pos_idx[:, k]] for k in range(3))

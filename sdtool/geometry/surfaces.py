@@ -35,7 +35,7 @@ def plain_surface(base_color: np.ndarray) -> Surface:
 
 
 @dataclass(frozen=True, eq=False)
-class Textures:
+class BakedTextures:
     """Baked images, (S, S, 3) uint8 each; row 0 is at t = 0, the top.
 
     base_color: sRGB-encoded. metallic_roughness: green is roughness, blue is metallic, linear; red
@@ -62,4 +62,4 @@ class TexturedMesh:
     v_uv: np.ndarray
     t_pos_idx: np.ndarray
     origin: np.ndarray
-    textures: Textures
+    textures: BakedTextures

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from sdtool.errors import InputError
+from sdtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,32 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, **UTF8)
+
+
+def replace_own(
+    made: dict[Path, bytes],
+    is_ours: Callable[[Path, bytes], bool],
+    *,
+    cure: str,
+    overwrite: bool = False,
+) -> bool:
+    """Write files atomically, in their order; False if all of them are there already.
+
+    is_ours: whether the bytes that a path holds are of a file that sdtool wrote. If others are in the
+    way: UsageError, before anything is written, unless `overwrite`; cure: what to do then.
+    """
+    stale = {}
+    for path, data in made.items():
+        found = path.read_bytes() if path.exists() else None
+        if found == data:
+            continue
+        if found is not None and not overwrite and not is_ours(path, found):
+            raise UsageError(f"sdtool did not write {path}; {cure}", "--out")
+        stale[path] = data
+    for path, data in stale.items():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    return bool(stale)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -14,8 +14,8 @@ def map_to_rgb(image: np.ndarray, background: float = 1.0) -> np.ndarray:
     return np.clip(premultiplied + background * (1 - coverage), 0, 1)
 
 
-def enlarge(image: np.ndarray, size: int) -> np.ndarray:
-    """Repeat the pixels of (N, H, W, C) until the height is at least `size`."""
+def repeat_pixels(image: np.ndarray, size: int) -> np.ndarray:
+    """(N, H, W, C) with every pixel repeated, as often as brings the height to at least `size`."""
     factor = max(1, -(-size // image.shape[1]))
     return image.repeat(factor, axis=1).repeat(factor, axis=2)
 

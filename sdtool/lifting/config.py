@@ -78,7 +78,7 @@ class LiftPlan:
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
     of. tet_resolution: cells a side of the tetrahedral grid. sdf_table: 0 for direct values at its
     corners, else the size of a hash grid, 2^sdf_table, that gives them. samples: along a ray of the density.
-    half: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
+    half_extent: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
     light on a material; log2_table: size of its hash grid, or a radiance field's; finest: corners a side
     of the latter's finest level; metallic, detail: the most metal and
     relief that it may have.
@@ -89,7 +89,7 @@ class LiftPlan:
     tet_resolution: int = 48
     sdf_table: int = 0
     samples: int = 48
-    half: float = 0.6
+    half_extent: float = 0.6
     environment: str = "neutral"
     log2_table: int = 14
     finest: int = 4096
@@ -154,7 +154,7 @@ def _refused(setting: str, why: str) -> UsageError:
 def _what_is_wrong(holder: Any) -> str:
     """The first thing in a plan or phase that cannot work, in words; empty if there is none."""
     if isinstance(holder, LiftPlan):
-        return "" if holder.half > 0 else "half must be above 0"
+        return "" if holder.half_extent > 0 else "half_extent must be above 0"
     for name, known in CHOICES.items():
         if getattr(holder, name) not in known:
             return f"{name} is not one of {', '.join(known)}"

@@ -30,8 +30,8 @@ from sdtool.shapes.grids import grid_points
 def first_scene(plan: LiftPlan, device: torch.device) -> nn.Module:
     """The scene of a plan's first phase: the soft blob, or the surface that it starts from."""
     if plan.phases[0].scene == "density":
-        return DensityScene(plan.half, plan.samples).to(device)
-    return _surface(initial_sdf(plan.init, plan.tet_resolution, plan.half), plan, device)
+        return DensityScene(plan.half_extent, plan.samples).to(device)
+    return _surface(initial_sdf(plan.init, plan.tet_resolution, plan.half_extent), plan, device)
 
 
 def next_scene(previous: nn.Module, phase: Phase, plan: LiftPlan) -> nn.Module:
@@ -56,15 +56,15 @@ def next_scene(previous: nn.Module, phase: Phase, plan: LiftPlan) -> nn.Module:
 
 def _painted(phase: Phase, v_pos, faces, plan: LiftPlan) -> PaintedScene:
     if phase.scene == "color":
-        return ColorScene(v_pos, faces, plan.half).to(v_pos.device)
+        return ColorScene(v_pos, faces, plan.half_extent).to(v_pos.device)
     named = plan.environment
     light = neutral_environment() if named == "neutral" else read_environment(named)
     options = {"log2_table": plan.log2_table, "metallic": plan.metallic, "detail": plan.detail}
-    return MaterialScene(v_pos, faces, plan.half, light, options)
+    return MaterialScene(v_pos, faces, plan.half_extent, light, options)
 
 
 def _surface(sdf0: torch.Tensor, plan: LiftPlan, device: torch.device) -> SurfaceScene:
-    shape = DMTetShape(sdf0.to(device), plan.half, log2_table=plan.sdf_table)
+    shape = DMTetShape(sdf0.to(device), plan.half_extent, log2_table=plan.sdf_table)
     return SurfaceScene(shape).to(device)
 
 
@@ -96,8 +96,8 @@ def rehearsal_scene(
 ) -> nn.Module:
     """A scene as heavy as `phase` may become: a ball that fills the view."""
     if phase.scene == "density":
-        return DensityScene(plan.half, plan.samples).to(device)
+        return DensityScene(plan.half_extent, plan.samples).to(device)
     if isinstance(previous, SurfaceScene):
         return next_scene(previous, phase, plan)
-    points = grid_points(plan.tet_resolution + 1, plan.half)
-    return _surface(points.norm(dim=-1) - 0.8 * plan.half, plan, device)
+    points = grid_points(plan.tet_resolution + 1, plan.half_extent)
+    return _surface(points.norm(dim=-1) - 0.8 * plan.half_extent, plan, device)

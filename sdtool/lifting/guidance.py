@@ -3,11 +3,11 @@
 import math
 
 import torch
-import torch.nn.functional as F
 
 from sdtool.lifting import schedules, sds
 from sdtool.lifting.config import Phase
 from sdtool.lifting.prompts import Prompts
+from sdtool.priors.prior import resized
 
 
 class Guidance:
@@ -60,7 +60,7 @@ class Guidance:
         total, sizes = torch.zeros(()), {}
         weight = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
         if weight > 0:
-            x = self.agp.encode_map(_resize(maps["ccm"], self.agp.sample_size))
+            x = self.agp.encode_map(resized(maps["ccm"], self.agp.sample_size))
             scale = phase.scale_align * self.scale * strength
             term = self._term(self.agp, x, self.prompts_agp, scale, phase, upper, generator, c2w)
             sizes["align"] = term.detach().item()
@@ -100,7 +100,7 @@ class Guidance:
             turn = (2 * torch.rand((), generator=generator) - 1) * math.radians(phase.normal_turn)
             image = torch.cat([_turned(image[:, :3], turn), image[:, 3:]], dim=1)
         if phase.sees == "normal_latent":
-            return self.base.encode_map(_resize(image, self.base.sample_size))
+            return self.base.encode_map(resized(image, self.base.sample_size))
         if not self.base.takes_maps:
             behind = (2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1).to(
                 image.device
@@ -116,12 +116,3 @@ def _turned(normals: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     c, s = torch.cos(angle), torch.sin(angle)
     x, y, z = normals.unbind(dim=1)
     return torch.stack([c * x + s * z, y, c * z - s * x], dim=1)
-
-
-def _resize(image: torch.Tensor, size: int) -> torch.Tensor:
-    """Average (or enlarge) square maps (N, C, H, W) to size × size."""
-    if image.shape[-1] == size:
-        return image
-    if image.shape[-1] % size == 0:
-        return F.avg_pool2d(image, image.shape[-1] // size)
-    return F.interpolate(image, (size, size), mode="area")

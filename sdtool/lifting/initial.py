@@ -29,14 +29,14 @@ def check_start(init: str) -> None:
     read_lift(init)
 
 
-def initial_sdf(init: str, resolution: int, half: float) -> torch.Tensor:
-    """(n, n, n) float32 signed distance at the corners (z, y, x) of a grid over ±half, n = resolution + 1.
+def initial_sdf(init: str, resolution: int, half_extent: float) -> torch.Tensor:
+    """(n, n, n) float32 signed distance at the corners (z, y, x) of a grid over ±half_extent.
 
-    init: a name of `AXES`, a mesh file in glTF axes (+Y up, its front to +Z), which is centred and
-    scaled to a longest side of 1, or a lift's directory: its density if it has one, else its mesh, as
-    they stand there. The ellipsoid's distance is exact at its surface only.
+    n = resolution + 1. init: a name of `AXES`; a mesh file in glTF axes (+Y up, its front to +Z), which
+    is centred and scaled to a longest side of 1; or a lift's directory: its density if it has one, else
+    its mesh, as they stand there. The ellipsoid's distance is exact at its surface only.
     """
-    points = grid_points(resolution + 1, half)
+    points = grid_points(resolution + 1, half_extent)
     if init in AXES:
         axes = torch.tensor(AXES[init])
         length = (points / axes).norm(dim=-1)
@@ -46,7 +46,7 @@ def initial_sdf(init: str, resolution: int, half: float) -> torch.Tensor:
         lifted = read_lift(init)
         if lifted.inside is not None:
             return implicit_to_sdf(
-                lifted.inside(points.view(-1, 3).numpy()).reshape(points.shape[:3]), half
+                lifted.inside(points.view(-1, 3).numpy()).reshape(points.shape[:3]), half_extent
             )
         return torch.from_numpy(_distance_to(lifted.mesh, init, points.numpy()))
     from sdtool.meshfiles import load_mesh

@@ -71,20 +71,20 @@ def read_lift(run: str | Path) -> Lifted:
     return Lifted(mesh, record, field_material(grids, float(metadata["half"])))
 
 
-def field_material(grids: list[np.ndarray], half: float) -> Material:
-    """The base colour of a `GridPyramid` with levels (1, 3, n, n, n) over the cube ±half."""
+def field_material(grids: list[np.ndarray], half_extent: float) -> Material:
+    """The base colour of a `GridPyramid` with levels (1, 3, n, n, n) over the cube ±half_extent."""
     import torch
 
     from sdtool.shapes.grids import GridPyramid, sample_grid
 
     with torch.no_grad():
-        field = GridPyramid(tuple(grid.shape[-1] for grid in grids), 3, half)
+        field = GridPyramid(tuple(grid.shape[-1] for grid in grids), 3, half_extent)
         for parameter, grid in zip(field.grids, grids, strict=True):
             parameter.copy_(torch.from_numpy(grid))
         composed = field.composed()
 
     def material(points: np.ndarray) -> Surface:
-        raw = sample_grid(composed, torch.from_numpy(np.ascontiguousarray(points)), half)
+        raw = sample_grid(composed, torch.from_numpy(np.ascontiguousarray(points)), half_extent)
         return plain_surface(torch.sigmoid(raw).numpy())
 
     return material

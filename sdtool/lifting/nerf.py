@@ -59,7 +59,7 @@ def finished(scene: RadianceScene, view_range: ViewRange, out: Path) -> Mesh:
     v_pos, faces = without_crumbs(v_pos, faces)
     field = {f"radiance.{name}": value for name, value in scene.field.state_dict().items()}
     metadata = {"radiance": json.dumps(scene.options), "level": str(level)}
-    metadata["half"] = str(scene.field.half)
+    metadata["half"] = str(scene.field.half_extent)
     color = torch.cat([scene.field(part)[1] for part in v_pos.split(1 << 17)])
     return write_result(out, v_pos, faces, color, field, metadata)
 
@@ -73,7 +73,7 @@ def seen_density(scene: RadianceScene, view_range: ViewRange) -> float:
     rays = pixel_rays(c2w, float(np.radians(view_range.fov)), SIDE)
     eyes, towards = (torch.from_numpy(a).to(scene.device) for a in rays)
     eyes, towards = eyes.repeat_interleave(SIDE * SIDE, dim=0), towards.reshape(-1, 3)
-    samples = march(eyes, towards, field.half, STEPS, scene.empty.occupied)
+    samples = march(eyes, towards, field.half_extent, STEPS, scene.empty.occupied)
     density = torch.cat([field.density(part) for part in samples.points.split(1 << 17)])
     weight = weights(density, samples, len(eyes))
     if not weight.sum() > 1:  # less than a pixel of all views
@@ -90,11 +90,11 @@ def level_set(
     """
     field = scene.field
     outside = level - raw_grid(field, resolution + 1)
-    points = grid_points(resolution + 1, field.half).to(outside.device)
+    points = grid_points(resolution + 1, field.half_extent).to(outside.device)
     skipped = ~scene.empty.occupied(points.reshape(-1, 3)).view_as(outside)
-    skipped |= points.abs().amax(-1) >= field.half * (1 - 1e-6)
+    skipped |= points.abs().amax(-1) >= field.half_extent * (1 - 1e-6)
     outside = torch.where(skipped & (outside <= 0), 1e-3, outside)
-    grid = TetGrid(resolution, field.half).to(outside.device)
+    grid = TetGrid(resolution, field.half_extent).to(outside.device)
     v_pos, faces = grid.march(outside.reshape(-1), torch.zeros_like(grid.vertices))
     if len(faces) == 0:
         raise VanishedError(f"the radiance field has no surface; {CURE}")
@@ -103,6 +103,6 @@ def level_set(
 
 @torch.no_grad()
 def raw_grid(field: RadianceField, n: int) -> torch.Tensor:
-    """(n, n, n) raw density of a field at the corners (z, y, x) of a grid over ±half."""
-    points = grid_points(n, field.half).reshape(-1, 3).to(field.field.grid.table.device)
+    """(n, n, n) raw density of a field at the corners (z, y, x) of a grid over ±half_extent."""
+    points = grid_points(n, field.half_extent).reshape(-1, 3).to(field.field.grid.table.device)
     return torch.cat([field.raw(part) for part in points.split(1 << 17)]).view(n, n, n)

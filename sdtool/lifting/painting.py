@@ -21,11 +21,11 @@ from sdtool.shapes.material import Material, hash_material
 class PaintedScene(nn.Module, ABC):
     """A frozen mesh: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. Subclasses say what colour it has."""
 
-    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half: float):
+    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half_extent: float):
         super().__init__()
         self.register_buffer("v_pos", v_pos.detach().clone())
         self.register_buffer("t_pos_idx", t_pos_idx.clone())
-        self.half = half
+        self.half_extent = half_extent
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         """The map "rgb" (N, 4, size, size) from cameras c2w (N, 4, 4)."""
@@ -65,20 +65,20 @@ class ColorScene(PaintedScene):
 
     LEVELS = (6, 12, 24, 48)
 
-    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half: float):
-        super().__init__(v_pos, t_pos_idx, half)
-        self.field = GridPyramid(self.LEVELS, 3, half)
+    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half_extent: float):
+        super().__init__(v_pos, t_pos_idx, half_extent)
+        self.field = GridPyramid(self.LEVELS, 3, half_extent)
 
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
         light = torch.from_numpy(headlight(c2w)).to(points.device)[view]
         return shade(self.color_at(points), normal, light)
 
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(sample_grid(self.field.composed(), points, self.half))
+        return torch.sigmoid(sample_grid(self.field.composed(), points, self.half_extent))
 
     def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         field = {f"color.{name}": value for name, value in self.field.state_dict().items()}
-        return field, {"half": str(self.half)}
+        return field, {"half": str(self.half_extent)}
 
     def penalties(self) -> dict[str, torch.Tensor]:
         """ "smooth": mean squared difference of neighbouring cells."""
@@ -94,13 +94,13 @@ class MaterialScene(PaintedScene):
         self,
         v_pos: torch.Tensor,
         t_pos_idx: torch.Tensor,
-        half: float,
+        half_extent: float,
         environment: Environment,
         options: dict[str, float],
     ):
-        super().__init__(v_pos, t_pos_idx, half)
+        super().__init__(v_pos, t_pos_idx, half_extent)
         self.environment, self.options = environment.to(v_pos.device), options
-        self.material: Material = hash_material(half, **options, device=v_pos.device)
+        self.material: Material = hash_material(half_extent, **options, device=v_pos.device)
 
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
         made = self.material(points)
@@ -118,4 +118,4 @@ class MaterialScene(PaintedScene):
 
     def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         field = {f"material.{name}": value for name, value in self.material.state_dict().items()}
-        return field, {"half": str(self.half), "material": json.dumps(self.options)}
+        return field, {"half": str(self.half_extent), "material": json.dumps(self.options)}

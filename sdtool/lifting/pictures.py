@@ -8,7 +8,7 @@ import torch
 from sdtool.geometry.cameras import ViewRange, turntable
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh
-from sdtool.io.images import enlarge, grid, map_to_rgb, write_animation, write_png
+from sdtool.io.images import grid, map_to_rgb, repeat_pixels, write_animation, write_png
 from sdtool.rendering.maps import render_maps
 
 ELEVATION = 15.0
@@ -21,7 +21,7 @@ def preview(scene, view_range: ViewRange, path: Path, title: str) -> None:
     maps = scene.render(c2w, float(np.radians(view_range.fov)), 64)
     maps.pop("backdrop", None)
     rows = [map_to_rgb(m.cpu().numpy().transpose(0, 2, 3, 1)) for m in maps.values()]
-    write_png(path, grid(enlarge(np.concatenate(rows), 96), 8), Title=title)
+    write_png(path, grid(repeat_pixels(np.concatenate(rows), 96), 8), Title=title)
 
 
 def contact_sheet(

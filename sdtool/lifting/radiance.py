@@ -29,9 +29,9 @@ class RadianceScene(nn.Module):
         super().__init__()
         self.plan, self.phase, self.samples = plan, phase, plan.samples
         self.options = {"log2_table": plan.log2_table, "finest": plan.finest}
-        self.field = hash_radiance(plan.half, **self.options, device=device)
+        self.field = hash_radiance(plan.half_extent, **self.options, device=device)
         self.background = Background(generator=torch.Generator().manual_seed(1)).to(device)
-        self.empty = OccupancyGrid(32, plan.half).to(device)
+        self.empty = OccupancyGrid(32, plan.half_extent).to(device)
         self.box = RunningBox().to(device)
         self.seen: dict[str, torch.Tensor] = {}
 
@@ -48,7 +48,7 @@ class RadianceScene(nn.Module):
         towards = towards.reshape(-1, 3)
         eyes = eyes.repeat_interleave(size * size, dim=0)
         samples = march(
-            eyes, towards, self.field.half, self.samples, self.empty.occupied, generator
+            eyes, towards, self.field.half_extent, self.samples, self.empty.occupied, generator
         )
         shading = _draw(self.phase.shading, generator)
         if shading != "albedo" or self.phase.orient != (0.0, 0.0):

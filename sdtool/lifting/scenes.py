@@ -13,7 +13,8 @@ from torch import nn
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import pixel_rays, world_to_clip
 from sdtool.geometry.ccm import canonical_coordinates
-from sdtool.geometry.meshes import connected_parts, triangle_areas
+from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.parts import largest_parts
 from sdtool.rendering.raster import antialias, interpolate, rasterize
 from sdtool.rendering.volume import render_grid
 from sdtool.shapes.density import SHARPNESS, DensityShape
@@ -24,10 +25,9 @@ BOX_MEMORY, BOX_EVERY = 0.7, 10
 THIN = 0.1
 """The density is solid where so thin a layer, in units, stops half of a ray."""
 
-
-CRUMB = 0.02
-"""Connected parts smaller than this share of the largest are noise. Larger ones are parts: of a lamp,
-shade and foot may meet only where no camera looks."""
+NOISE = 0.02
+"""Bodies smaller than this share of the largest are noise. Larger ones are parts: of a lamp, shade and
+foot may meet only where no camera looks."""
 
 
 class VanishedError(SdtoolError):
@@ -55,9 +55,9 @@ class RunningBox(nn.Module):
 class DensityScene(nn.Module):
     """Coarse phase: a density pyramid, rendered by volume."""
 
-    def __init__(self, half: float, samples: int):
+    def __init__(self, half_extent: float, samples: int):
         super().__init__()
-        self.shape = DensityShape(half=half)
+        self.shape = DensityShape(half_extent=half_extent)
         self.box = RunningBox()
         self.samples = samples
 
@@ -67,7 +67,7 @@ class DensityScene(nn.Module):
         rays = pixel_rays(c2w, fov, size)
         origins, directions = (torch.from_numpy(a).to(grid.device) for a in rays)
         coverage, position, slope = render_grid(
-            grid, self.shape.half, origins, directions, self.samples, generator
+            grid, self.shape.half_extent, origins, directions, self.samples, generator
         )
         ccm = 2 * (position - low * coverage) / (high - low).clamp(min=0.05) - coverage
         normal = torch.nn.functional.normalize(slope, dim=-1, eps=1e-6) * coverage
@@ -127,13 +127,13 @@ def density_to_sdf(shape: DensityShape, resolution: int) -> torch.Tensor:
     raw, n = shape.raw().detach(), resolution + 1
     raw = torch.nn.functional.interpolate(raw, (n, n, n), mode="trilinear", align_corners=True)
     level = np.log(np.expm1(np.log(2.0) / THIN / SHARPNESS))  # 8 · softplus(level) · thin = ln 2
-    return implicit_to_sdf(raw[0, 0].cpu().numpy() - level, shape.half)
+    return implicit_to_sdf(raw[0, 0].cpu().numpy() - level, shape.half_extent)
 
 
-def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
-    """(n, n, n) signed distance, negative inside, of where `value` (n, n, n) is positive, over ±half.
+def implicit_to_sdf(value: np.ndarray, half_extent: float) -> torch.Tensor:
+    """(n, n, n) signed distance, negative inside, of where `value` (n, n, n) is positive, over ±half_extent.
 
-    Bodies of less than `CRUMB` of the largest are left out; holes that no ray could see are filled.
+    Bodies of less than `NOISE` of the largest are left out; holes that no ray could see are filled.
     """
     from scipy import ndimage
 
@@ -145,8 +145,8 @@ def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
         raise VanishedError(f"the coarse phase left nothing; {CURE}")
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    filled = ndimage.binary_fill_holes((sizes >= CRUMB * sizes.max())[labels])
-    cell = 2 * half / (len(value) - 1)
+    filled = ndimage.binary_fill_holes((sizes >= NOISE * sizes.max())[labels])
+    cell = 2 * half_extent / (len(value) - 1)
     outside = ndimage.distance_transform_edt(~filled)
     within = ndimage.distance_transform_edt(filled)
     coarse = np.where(filled, 0.5 - within, outside - 0.5) * cell
@@ -160,13 +160,7 @@ def implicit_to_sdf(value: np.ndarray, half: float) -> torch.Tensor:
 def without_crumbs(
     v_pos: torch.Tensor, t_pos_idx: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A mesh without connected parts of less than `CRUMB` of the largest one's area, nor unused vertices."""
-    faces = t_pos_idx.cpu().numpy().astype(np.int64)
-    v = v_pos.detach().cpu().numpy()
-    part = connected_parts(faces, len(v))[1][faces[:, 0]]
-    areas = np.bincount(part, weights=triangle_areas(v, faces))
-    kept = faces[(areas >= CRUMB * areas.max())[part]]
-    used, renumbered = np.unique(kept, return_inverse=True)
-    new_faces = renumbered.reshape(-1, 3).astype(np.int32)
-    used, new_faces = (torch.from_numpy(a).to(v_pos.device) for a in (used, new_faces))
-    return v_pos.detach()[used], new_faces
+    """A mesh whose vertices are all used, without connected parts of less than `NOISE` of the largest."""
+    mesh = Mesh(v_pos.detach().cpu().numpy(), t_pos_idx.cpu().numpy())
+    kept = largest_parts(mesh, crumb=NOISE)
+    return tuple(torch.from_numpy(a).to(v_pos.device) for a in (kept.v_pos, kept.t_pos_idx))

@@ -11,8 +11,8 @@ GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
-    """The base colour of a material. factor: (3,) float32 linear.
+class GltfMaterial:
+    """What of a glTF material colours a primitive: its base colour. factor: (3,) float32 linear.
 
     texture: the glTF textureInfo of the base colour, or None. cutoff: 0 where the image's alpha
     is ignored, 1 where it blends, between them the value above which a cut-out is there.
@@ -23,28 +23,28 @@ class Surface:
     cutoff: float = 0.0
 
 
-WHITE = Surface(np.ones(3, np.float32))
+WHITE = GltfMaterial(np.ones(3, np.float32))
 
 
-def surface_of(file: GlbFile, primitive: dict[str, Any]) -> Surface:
+def material_of(file: GlbFile, primitive: dict[str, Any]) -> GltfMaterial:
     """Metallic-roughness base colour, or specular-glossiness diffuse; white without a material."""
     if primitive.get("material") is None:
         return WHITE
-    material = file.entry("materials", primitive["material"])
-    surface = file.child(material, "pbrMetallicRoughness")
+    record = file.entry("materials", primitive["material"])
+    values = file.child(record, "pbrMetallicRoughness")
     factor, texture = "baseColorFactor", "baseColorTexture"
-    glossy = file.extension(material, GLOSSY)
+    glossy = file.extension(record, GLOSSY)
     if glossy:
-        surface, factor, texture = glossy, "diffuseFactor", "diffuseTexture"
-    color = np.array(file.numbers(surface, factor, [1, 1, 1, 1])[:3], np.float32)
-    info = surface.get(texture)
+        values, factor, texture = glossy, "diffuseFactor", "diffuseTexture"
+    color = np.array(file.numbers(values, factor, [1, 1, 1, 1])[:3], np.float32)
+    info = values.get(texture)
     if not isinstance(info, dict):
         info = None
-    return Surface(color, info, _cutoff(material))
+    return GltfMaterial(color, info, _cutoff(record))
 
 
-def _cutoff(material: dict[str, Any]) -> float:
-    mode, cutoff = material.get("alphaMode"), material.get("alphaCutoff", 0.5)
+def _cutoff(record: dict[str, Any]) -> float:
+    mode, cutoff = record.get("alphaMode"), record.get("alphaCutoff", 0.5)
     if mode == "MASK":
         usable = type(cutoff) in (int, float) and 0 < cutoff < 1
         return float(cutoff) if usable else 0.5

@@ -10,9 +10,9 @@ from sdtool.geometry.meshes import Mesh, linear_to_srgb
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.draco import decode_draco
 from sdtool.meshfiles.gltf_tree import DRACO
-from sdtool.meshfiles.materials import Surface, surface_of
+from sdtool.meshfiles.materials import GltfMaterial, material_of
 from sdtool.meshfiles.skins import influences
-from sdtool.meshfiles.textures import Textures, texture_coordinates
+from sdtool.meshfiles.textures import TextureReader, texture_coordinates
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
 
@@ -120,7 +120,7 @@ def parts_of(
     index: int,
     weights: tuple[float, ...] | None,
     skinned: bool,
-    textures: Textures | None,
+    textures: TextureReader | None,
 ) -> Iterator[Part]:
     """Yield the primitives of mesh `index` that have triangles.
 
@@ -147,20 +147,20 @@ def _part(
     rows: np.ndarray | None,
     weights: tuple[float, ...],
     skinned: bool,
-    textures: Textures | None,
+    textures: TextureReader | None,
 ) -> Part:
     """The primitive's vertices `rows` (None: all), which `faces` number from zero."""
     v_pos = primitive.attribute("POSITION", 3, rows)
     v_pos = primitive.morphed(v_pos.astype(np.float32, copy=False), weights, rows)
-    surface = surface_of(primitive.file, primitive.record)
+    material = material_of(primitive.file, primitive.record)
     texture = v_uv = None
-    if textures is not None and surface.texture is not None:
-        texture = textures.of(surface)
+    if textures is not None and material.texture is not None:
+        texture = textures.of(material)
         if texture is not None:
             v_uv = texture_coordinates(
-                primitive.file, surface, lambda name: primitive.attribute(name, 2, rows)
+                primitive.file, material, lambda name: primitive.attribute(name, 2, rows)
             )
-    color = _color(primitive, surface, rows, len(v_pos), textures is not None)
+    color = _color(primitive, material, rows, len(v_pos), textures is not None)
     mesh = Mesh(v_pos, faces, color)
     if v_uv is not None:
         mesh = Mesh(v_pos, faces, color, v_uv, np.zeros(len(faces), np.int32), (texture,))
@@ -185,16 +185,16 @@ def _used(faces: np.ndarray, count: int) -> tuple[np.ndarray | None, np.ndarray]
 
 def _color(
     primitive: Primitive,
-    surface: Surface,
+    material: GltfMaterial,
     rows: np.ndarray | None,
     count: int,
     textures: bool,
 ) -> np.ndarray | None:
     """(count, 3) float32 sRGB-encoded factor · COLOR_0; None if only an image knows the colour."""
     if "COLOR_0" in primitive.accessors:
-        linear = primitive.attribute("COLOR_0", 3, rows) * surface.factor
+        linear = primitive.attribute("COLOR_0", 3, rows) * material.factor
         return linear_to_srgb(np.nan_to_num(linear)).astype(np.float32)
-    if surface.texture is not None and not textures:
+    if material.texture is not None and not textures:
         return None
-    plain = linear_to_srgb(surface.factor.astype(np.float64)).astype(np.float32)
+    plain = linear_to_srgb(material.factor.astype(np.float64)).astype(np.float32)
     return np.broadcast_to(plain, (count, 3))

@@ -20,7 +20,7 @@ from sdtool.meshfiles.other_formats import FORMATS, read_through_trimesh
 from sdtool.meshfiles.primitives import Part, parts_of
 from sdtool.meshfiles.scene import Placement, placements
 from sdtool.meshfiles.skins import bend
-from sdtool.meshfiles.textures import Textures
+from sdtool.meshfiles.textures import TextureReader
 
 __all__ = ["load_mesh", "read_glb"]
 
@@ -58,7 +58,7 @@ def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) 
     try:
         file = GlbFile(path, limits)
         with np.errstate(all="ignore"):  # what overflows is found as non-finite
-            return validate(_baked(file, Textures(file) if textures else None), str(path))
+            return validate(_baked(file, TextureReader(file) if textures else None), str(path))
     except ObjectError:
         raise
     except MISTYPED as error:
@@ -68,7 +68,7 @@ def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) 
         raise ObjectError("too-large", f"{path} does not fit into memory") from None
 
 
-def _baked(file: GlbFile, textures: Textures | None) -> Mesh:
+def _baked(file: GlbFile, textures: TextureReader | None) -> Mesh:
     """All parts of the scene in one frame; counted before any is placed."""
     decoded: dict[tuple[Any, ...], list[Part]] = {}
     parts: list[tuple[Part, Placement]] = []

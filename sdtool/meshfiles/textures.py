@@ -17,7 +17,7 @@ from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Texture
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
-from sdtool.meshfiles.materials import Surface
+from sdtool.meshfiles.materials import GltfMaterial
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +26,7 @@ WRAPS = {10497: "repeat", 33071: "clamp", 33648: "mirror"}
 TRANSFORM = "KHR_texture_transform"
 
 
-class Textures:
+class TextureReader:
     """The textures of one file, each decoded once; images of the same bytes are shared."""
 
     def __init__(self, file: GlbFile):
@@ -36,12 +36,12 @@ class Textures:
         self._images: dict[tuple[bytes, float], np.ndarray | None] = {}  # by digest
         self._textures: dict[tuple[int, str, str], Texture] = {}
 
-    def of(self, surface: Surface) -> Texture | None:
-        """The texture of a surface that has one, or None if its image cannot be used."""
+    def of(self, material: GltfMaterial) -> Texture | None:
+        """The texture of a material that has one, or None if its image cannot be used."""
         file = self.file
         try:
-            record = file.entry("textures", surface.texture.get("index"))
-            image = self._image(record, surface.cutoff)
+            record = file.entry("textures", material.texture.get("index"))
+            image = self._image(record, material.cutoff)
             if image is None:
                 return None
             sampler = {}
@@ -94,7 +94,7 @@ class Textures:
 
 
 def _rgba(image: "Image", size: tuple[int, int], cutoff: float) -> np.ndarray:
-    """(H, W, 4) uint8 at `size` (W, H); colour and alpha are averaged apart (see `Surface`)."""
+    """(H, W, 4) uint8 at `size` (W, H); colour and alpha are averaged apart (see `GltfMaterial`)."""
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16-bit grey
@@ -124,13 +124,13 @@ def _reduced(image: "Image", size: tuple[int, int]) -> "Image":
 
 
 def texture_coordinates(
-    file: GlbFile, surface: Surface, attribute: Callable[[str], np.ndarray]
+    file: GlbFile, material: GltfMaterial, attribute: Callable[[str], np.ndarray]
 ) -> np.ndarray | None:
     """(V, 2) float32 of a textured primitive, KHR_texture_transform applied; None if unusable.
 
     attribute: gives the (V, 2) array of a vertex attribute by its name.
     """
-    info = surface.texture
+    info = material.texture
     try:
         transform = file.extension(info, TRANSFORM)
         number = file.integer(info, "texCoord", 0)

@@ -111,8 +111,8 @@ class Prior(nn.Module):
         pictures (N, 3, H, W); in [−1, 1].
         """
         if not self.is_latent:
-            return _resize(image, self.sample_size)
-        return vae_encode(self.vae, _resize(image, self.sample_size * self._vae_factor))
+            return resized(image, self.sample_size)
+        return vae_encode(self.vae, resized(image, self.sample_size * self._vae_factor))
 
     def decode_image(self, x: torch.Tensor) -> torch.Tensor:
         """Clean samples (N, channels, h, w) → pictures (N, 3, H, W) in [0, 1], maps over white."""
@@ -213,8 +213,8 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", text.lower())
 
 
-def _resize(image: torch.Tensor, size: int) -> torch.Tensor:
-    """(N, C, H, W) → (N, C, size, size): averaged when shrinking, bilinear when growing."""
+def resized(image: torch.Tensor, size: int) -> torch.Tensor:
+    """(N, C, H, W) → (N, C, size, size), for a model: averaged when shrinking, bilinear when growing."""
     if image.shape[-2:] == (size, size):
         return image
     if min(image.shape[-2:]) > size:

@@ -55,8 +55,8 @@ def ddim(
     return torch.cat(done)
 
 
-def enlarged(pictures: torch.Tensor, side: int) -> torch.Tensor:
-    """Pictures (N, 3, H, W) in [0, 1] at side × side pixels; averaged where they are larger."""
+def for_display(pictures: torch.Tensor, side: int) -> torch.Tensor:
+    """Pictures (N, 3, H, W) in [0, 1] at side × side pixels: bicubic, averaged where they are larger."""
     mode = "bicubic" if pictures.shape[-1] < side else "area"
     align = {"align_corners": False} if mode == "bicubic" else {}
     return F.interpolate(pictures.float(), size=(side, side), mode=mode, **align).clamp(0, 1)
@@ -80,7 +80,9 @@ def contact_sheet(
         draw.text(
             (2, top + 1), caption.encode("latin-1", "replace").decode("latin-1"), fill="black"
         )
-        pixels = (enlarged(pictures.cpu(), side) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        pixels = (
+            (for_display(pictures.cpu(), side) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        )
         for i, picture in enumerate(pixels):
             sheet.paste(Image.fromarray(picture), (i * side, top + label))
     chunks = PngInfo()

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from sdtool.errors import InputError
+from sdtool.geometry.harmonics import ORTHONORMAL, spherical_harmonics
 from sdtool.rendering import prefilter
 from sdtool.rendering.hdr import read_hdr
 
@@ -31,7 +32,7 @@ back, and cameras see more of the top, which gets more.
 class Environment:
     """Light prefiltered for split-sum shading. Make it with `environment`; lookups are differentiable.
 
-    diffuse: (9, 3) spherical harmonics of irradiance / π. specular: (3, levels, H + 2, W + 2) the
+    diffuse: (9, 3) irradiance / π in spherical harmonics. specular: (3, levels, H + 2, W + 2) the
     map at roughness levels evenly from 0 to 1, with a border that closes the sphere. table: (2, n, n),
     see `split_sum_table`. azimuth: radians by which the light is turned, from +Z toward +X.
     """
@@ -53,7 +54,8 @@ class Environment:
 
     def irradiance(self, normal: torch.Tensor) -> torch.Tensor:
         """(P, 3) irradiance / π at unit normals (P, 3): what a white matt surface sends out."""
-        return (prefilter.harmonics(self._turn_back(normal)) @ self.diffuse).clamp(min=0)
+        basis = spherical_harmonics(self._turn_back(normal), ORTHONORMAL)
+        return (basis @ self.diffuse).clamp(min=0)
 
     def radiance(self, direction: torch.Tensor, roughness: torch.Tensor) -> torch.Tensor:
         """(P, 3) light from unit directions (P, 3), blurred for roughness (P, 1) in [0, 1]."""

@@ -88,11 +88,14 @@ def _decode(data, at, pixels):
     height, width, _ = pixels.shape
     size = len(data)
     for row in range(height):
+        # Byte planes (Radiance 2.0): the row begins with 2, 2 and its width
         planes = 8 <= width <= 32767 and at + 4 <= size and data[at] == 2 and data[at + 1] == 2
         if planes and data[at + 2] < 128:
             if np.int64(data[at + 2]) * 256 + data[at + 3] != width:
                 return row
             at += 4
+            # Each plane in turn, three mantissas and the exponent: a code above 128 is a run of
+            # code − 128 times the next byte, any other a literal of so many bytes
             for plane in range(4):
                 column = 0
                 while column < width:
@@ -115,6 +118,8 @@ def _decode(data, at, pixels):
                         at += count
                     column += count
             continue
+        # Whole pixels: plain, or 1, 1, 1, count for repeats of the last one; repeats that follow
+        # one another give the count's higher bytes
         column, shift = 0, 0
         while column < width:
             if at + 4 > size:

@@ -53,8 +53,10 @@ def _sieve(screen, faces, height, width, chosen):
         y0, y1, y2 = screen[i0, 1], screen[i1, 1], screen[i2, 1]
         left, right = np.ceil(min(x0, x1, x2) - 1e-9), np.floor(max(x0, x1, x2) + 1e-9)
         top, bottom = np.ceil(min(y0, y1, y2) - 1e-9), np.floor(max(y0, y1, y2) + 1e-9)
+        # whole pixel centres in the face's box: none, or none on the screen
         outside = (left > right) | (top > bottom)
         outside |= (right < 0) | (bottom < 0) | (left >= width) | (top >= height)
+        # one centre, and the edge functions there have both signs: it lies beside the face
         x0, x1, x2, y0, y1, y2 = x0 - left, x1 - left, x2 - left, y0 - top, y1 - top, y2 - top
         a, b, c = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
         beside = (left == right) & (top == bottom) & (min(a, b, c) < -1e-7) & (max(a, b, c) > 1e-7)
@@ -73,6 +75,7 @@ def _rasterize(pos, screen, faces, chosen, rast, depth):
     for k in range(_sieve(screen, faces, height, width, chosen)):
         f = chosen[k]
         i0, i1, i2 = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])
+        # The pixels to try: the face's box on the screen
         w0, w1, w2 = screen[i0, 3], screen[i1, 3], screen[i2, 3]
         left, right, top, bottom = 0, width - 1, 0, height - 1
         if w0 > 0 and w1 > 0 and w2 > 0:  # else the projected box is unbounded: try every pixel
@@ -82,12 +85,15 @@ def _rasterize(pos, screen, faces, chosen, rast, depth):
             a, b, c = screen[i0, 1], screen[i1, 1], screen[i2, 1]
             top = max(0, int(np.ceil(min(a, b, c) - 1e-9)))
             bottom = min(height - 1, int(np.floor(max(a, b, c) + 1e-9)))
+            # Hidden already (early z): its nearest vertex is behind all that its box shows
             if (right - left) * (bottom - top) <= 64:
                 near = min(screen[i0, 2], screen[i1, 2], screen[i2, 2]) - 1e-9
                 if _is_hidden(depth, near, left, right, top, bottom):
                     continue
-        elif w0 <= 0 and w1 <= 0 and w2 <= 0:
+        elif w0 <= 0 and w1 <= 0 and w2 <= 0:  # all behind the eye
             continue
+        # Edge functions e_k = a_k x + b_k y + c_k in homogeneous coordinates (Olano and Greer 1997):
+        # the cross products of the two opposite vertices' (x, y, w); det: the volume of all three
         x0, y0, z0 = float(pos[i0, 0]), float(pos[i0, 1]), float(pos[i0, 2])
         x1, y1, z1 = float(pos[i1, 0]), float(pos[i1, 1]), float(pos[i1, 2])
         x2, y2, z2 = float(pos[i2, 0]), float(pos[i2, 1]), float(pos[i2, 2])
@@ -100,6 +106,7 @@ def _rasterize(pos, screen, faces, chosen, rast, depth):
         if det < 0:  # seen from behind: turn the signs, exactly, so that neighbours stay watertight
             a0, b0, c0, a1, b1, c1, a2, b2, c2 = -a0, -b0, -c0, -a1, -b1, -c1, -a2, -b2, -c2
         inverse = 1.0 / abs(det)
+        # Scan conversion: row by row, along each row the span that can be inside
         for row in range(top, bottom + 1):
             y = (2 * row + 1) / height - 1
             d0, d1, d2 = b0 * y + c0, b1 * y + c1, b2 * y + c2
@@ -116,6 +123,7 @@ def _rasterize(pos, screen, faces, chosen, rast, depth):
                 first = max(left, int((low + 1) * 0.5 * width - 0.5 - 1e-3))
                 last = min(right, int((high + 1) * 0.5 * width - 0.5 + 1e-3))
             for column in range(first, last + 1):
+                # Inside test: no edge function is negative, and the point is before the eye
                 x = (2 * column + 1) / width - 1
                 e0, e1, e2 = a0 * x + d0, a1 * x + d1, a2 * x + d2
                 if e0 < 0 or e1 < 0 or e2 < 0:
@@ -123,6 +131,8 @@ def _rasterize(pos, screen, faces, chosen, rast, depth):
                 total = e0 + e1 + e2  # |det| / w of the surface point
                 if total <= 0:
                     continue
+                # Depth test on z/w, which is linear on the screen; then the perspective-correct
+                # barycentrics u = e0 / Σe, v = e1 / Σe
                 z = (z0 * e0 + z1 * e1 + z2 * e2) * inverse
                 if z < -1 or z >= depth[row, column]:
                     continue
@@ -192,6 +202,7 @@ def render_map(attributes, v_pos, faces, matrices, size, factor):
         _project(clip, screen, side, side)
         _rasterize(clip, screen, faces, chosen, rast, depth)
         image = maps[n]
+        # Every sample that shows a face adds its share of the premultiplied map 2 · value − 1
         for row in range(side):
             for column in range(side):
                 f = int(rast[row, column, 3]) - 1
@@ -208,6 +219,7 @@ def render_map(attributes, v_pos, faces, matrices, size, factor):
                     )
                     pixel[c] += (2 * value - 1) * share
                 pixel[3] += share
+        # The fourth channel: coverage in [0, 1] → [−1, 1]
         for row in range(size):
             for column in range(size):
                 image[row, column, 3] = 2 * image[row, column, 3] - 1
@@ -270,16 +282,19 @@ def neighbours(faces, vertices):
         for k in range(3):
             a, b = faces[f, k], faces[f, (k + 1) % 3]
             low, high = min(a, b), max(a, b)
+            # Look for the same edge of an earlier face in the chain of its lower vertex
             previous, entry = -1, head[low]
             while entry >= 0:
                 g, j = entry // 3, entry % 3
                 if faces[g, j] == high or faces[g, (j + 1) % 3] == high:
                     break
                 previous, entry = entry, following[entry]
+            # Not there: hang half edge 3 · f + k into the chain, to be found by the face beyond
             if entry < 0:
                 following[3 * f + k] = head[low]
                 head[low] = 3 * f + k
                 continue
+            # Found: the two faces are neighbours, and the edge leaves the chain
             across[f, k], across[g, j] = g, f
             if previous < 0:
                 head[low] = following[entry]
@@ -306,6 +321,7 @@ def _walk(screen, valid, faces, across, f, x, y, axis, direction, max_steps):
     start = x if axis == 0 else y
     side = _area(screen, faces, f)
     for _ in range(max_steps):
+        # The edge through which the line leaves the face: of those that it crosses, the farthest ahead
         best, edge = -1e30, -1
         for k in range(3):
             a, b = faces[f, k], faces[f, (k + 1) % 3]
@@ -318,8 +334,9 @@ def _walk(screen, valid, faces, across, f, x, y, axis, direction, max_steps):
             ahead = (reach - start) * direction
             if ahead > best:
                 best, edge = ahead, k
-        if edge < 0 or best > 1.0:
+        if edge < 0 or best > 1.0:  # beyond the next pixel centre
             return -1, -1
+        # Is it a silhouette? Then it counts if the line meets it ahead and crosses it steeply
         a, b = faces[f, edge], faces[f, (edge + 1) % 3]
         g = across[f, edge]
         if g < 0 or _area(screen, faces, g) * side <= 0:  # a border, or the surface folds back
@@ -341,6 +358,7 @@ def silhouette_pairs(pos, faces, across, rast, max_steps):
     indices), the silhouette edge's two vertices, axis (0 = x, 1 = y).
     """
     h, w, _ = rast.shape
+    # Perspective division: pixel coordinates of the vertices that lie before the eye
     screen = np.empty((pos.shape[0], 2), np.float64)
     valid = np.empty(pos.shape[0], np.bool_)
     for i in range(pos.shape[0]):
@@ -348,6 +366,7 @@ def silhouette_pairs(pos, faces, across, rast, max_steps):
         inverse = 1.0 / pos[i, 3] if valid[i] else 0.0
         screen[i, 0] = (pos[i, 0] * inverse + 1) * 0.5 * w - 0.5
         screen[i, 1] = (pos[i, 1] * inverse + 1) * 0.5 * h - 0.5
+    # Pairs of pixels, to the right and below, that show different faces
     pairs = np.empty((2 * h * w, 5), np.int32)
     count = 0
     for row in range(h):
@@ -359,6 +378,7 @@ def silhouette_pairs(pos, faces, across, rast, max_steps):
                 here, there = int(rast[row, column, 3]), int(rast[row2, column2, 3])
                 if here == there:
                     continue
+                # The nearer surface is the one that may end between them
                 first_is_near = there == 0 or (
                     here != 0 and rast[row, column, 2] <= rast[row2, column2, 2]
                 )
@@ -366,6 +386,7 @@ def silhouette_pairs(pos, faces, across, rast, max_steps):
                     f, x, y, direction = here - 1, column, row, 1.0
                 else:
                     f, x, y, direction = there - 1, column2, row2, -1.0
+                # Its silhouette edge, if the walk toward the other pixel meets one
                 a, b = _walk(
                     screen, valid, faces, across, f, float(x), float(y), axis, direction, max_steps
                 )

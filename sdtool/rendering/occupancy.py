@@ -8,9 +8,11 @@ from torch import nn
 
 
 class OccupancyGrid(nn.Module):
-    """Cells of the cube [−half, half]³ in which there may be density (Instant-NGP, appendix E.2).
+    """Cells of the cube [−half_extent, half_extent]³ in which there may be density.
 
-    resolution: cells a side. half: world units. threshold: a cell is occupied if its density
+    Instant-NGP, appendix E.2.
+
+    resolution: cells a side. half_extent: world units. threshold: a cell is occupied if its density
     absorbs more than this over one cell's width, or if one of its 26 neighbours does. All cells
     are occupied before the first update.
 
@@ -21,9 +23,9 @@ class OccupancyGrid(nn.Module):
     (n, n, n) bool, the occupied ones.
     """
 
-    def __init__(self, resolution: int = 32, half: float = 0.6, threshold: float = 0.01):
+    def __init__(self, resolution: int = 32, half_extent: float = 0.6, threshold: float = 0.01):
         super().__init__()
-        self.half, self.threshold = half, threshold
+        self.half_extent, self.threshold = half_extent, threshold
         shape = (resolution,) * 3
         self.register_buffer("density", torch.zeros(shape))
         self.register_buffer("cells", torch.ones(shape, dtype=torch.bool))
@@ -31,7 +33,7 @@ class OccupancyGrid(nn.Module):
     @property
     def width(self) -> float:
         """A cell's, in world units."""
-        return 2 * self.half / len(self.cells)
+        return 2 * self.half_extent / len(self.cells)
 
     @property
     def fraction(self) -> float:
@@ -41,7 +43,7 @@ class OccupancyGrid(nn.Module):
     def occupied(self, points: torch.Tensor) -> torch.Tensor:
         """(M,) bool: are points (M, 3) in occupied cells? Outside the cube the nearest cell counts."""
         n = len(self.cells)
-        place = ((points + self.half) * (1 / self.width)).clamp(0, n - 1).int()
+        place = ((points + self.half_extent) * (1 / self.width)).clamp(0, n - 1).int()
         x, y, z = place.unbind(-1)
         return self.cells.view(-1)[(z * n + y) * n + x]
 
@@ -68,7 +70,7 @@ class OccupancyGrid(nn.Module):
         z, y, x = torch.meshgrid(line, line, line, indexing="ij")
         corner = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
         within = torch.rand(n**3, 3, generator=generator, device=generator.device)
-        return (corner + within.to(corner.device)) * self.width - self.half
+        return (corner + within.to(corner.device)) * self.width - self.half_extent
 
 
 def dilated(cells: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import torch
 
+from sdtool.geometry.harmonics import ORTHONORMAL, spherical_harmonics
+
 ROUGHNESS_LEVELS = 6  # evenly from 0 to 1
 GOLDEN = 0.6180339887498949
 
@@ -27,25 +29,9 @@ def row_areas(height: int, **kind) -> torch.Tensor:
     return (edge[:-1] - edge[1:]) / 2
 
 
-def harmonics(direction: torch.Tensor) -> torch.Tensor:
-    """The nine real spherical harmonics of order ≤ 2 at unit directions (…, 3): (…, 9)."""
-    x, y, z = direction.unbind(-1)
-    parts = [
-        torch.full_like(x, 0.28209479177387814),
-        0.4886025119029199 * y,
-        0.4886025119029199 * z,
-        0.4886025119029199 * x,
-        1.0925484305920792 * x * y,
-        1.0925484305920792 * y * z,
-        0.31539156525252005 * (3 * z * z - 1),
-        1.0925484305920792 * x * z,
-        0.5462742152960396 * (x * x - y * y),
-    ]
-    return torch.stack(parts, dim=-1)
-
-
 def diffuse_coefficients(image: torch.Tensor) -> torch.Tensor:
-    """(9, 3) c with harmonics(n) @ c = E(n)/π, the light that a white matt surface sends out.
+    """(9, 3) c with Y(n) @ c = E(n)/π, the light that a white matt surface sends out; Y: orthonormal
+    spherical harmonics.
 
     The clamped cosine keeps π, 2π/3 and π/4 of the orders 0, 1 and 2 (Ramamoorthi & Hanrahan,
     equation 8); what higher orders would add is at most a few percent.
@@ -53,7 +39,7 @@ def diffuse_coefficients(image: torch.Tensor) -> torch.Tensor:
     _, height, width = image.shape
     kind = {"dtype": image.dtype, "device": image.device}
     weight = row_areas(height, **kind)[:, None, None] * (4 * torch.pi / width)
-    basis = harmonics(texel_directions(height, width, **kind)) * weight
+    basis = spherical_harmonics(texel_directions(height, width, **kind), ORTHONORMAL) * weight
     kept = torch.tensor([1.0] + [2 / 3] * 3 + [1 / 4] * 5, **kind)
     return kept[:, None] * torch.einsum("hwk,chw->kc", basis, image)
 

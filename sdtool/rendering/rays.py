@@ -3,7 +3,7 @@
 All samples of all rays stand in one list, ray after ray, so that empty space costs nothing
 (Instant-NGP, appendix E). Torch on any device.
 
-    samples = march(origins, directions, half, 64, grid.occupied, generator)
+    samples = march(origins, directions, half_extent, 64, grid.occupied, generator)
     weight = weights(field.density(samples.points), samples, len(origins))
     image = accumulate(weight, color, samples.ray, len(origins))
 """
@@ -34,16 +34,16 @@ class Samples(NamedTuple):
 
 
 def box_interval(
-    origins: torch.Tensor, directions: torch.Tensor, half: float
+    origins: torch.Tensor, directions: torch.Tensor, half_extent: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Depths near and far (R,) at which rays enter and leave the cube [−half, half]³.
+    """Depths near and far (R,) at which rays enter and leave the cube [−half_extent, half_extent]³.
 
     origins, directions: (R, 3), unit directions. near ≥ 0.01. Rays that miss have far ≤ near.
     """
     tiny = torch.finfo(directions.dtype).tiny ** 0.5  # a quotient by it is finite
     slow = torch.where(directions < 0, -tiny, tiny)
     slope = torch.where(directions.abs() < tiny, slow, directions)
-    one, other = (-half - origins) / slope, (half - origins) / slope
+    one, other = (-half_extent - origins) / slope, (half_extent - origins) / slope
     near = torch.minimum(one, other).amax(-1).clamp(min=NEAR)
     return near, torch.maximum(one, other).amin(-1)
 
@@ -52,20 +52,20 @@ def box_interval(
 def march(
     origins: torch.Tensor,
     directions: torch.Tensor,
-    half: float,
+    half_extent: float,
     samples: int,
     occupied: Callable[[torch.Tensor], torch.Tensor] | None = None,
     generator: torch.Generator | None = None,
 ) -> Samples:
-    """Stratified samples of rays in the cube [−half, half]³, where `occupied` holds.
+    """Stratified samples of rays in the cube [−half_extent, half_extent]³, where `occupied` holds.
 
     origins, directions: (R, 3), unit directions. samples: steps in the cube's diagonal; all rays
     take steps of that one length from where they enter, and a shorter last one to where they
     leave. occupied: points (M, 3) → bool (M,). One sample a step, at random in it with a
     generator and in its middle without.
     """
-    step = 2 * 3**0.5 * half / samples
-    near, far = box_interval(origins, directions, half)
+    step = 2 * 3**0.5 * half_extent / samples
+    near, far = box_interval(origins, directions, half_extent)
     count = ((far - near) / step).clamp(min=0).ceil().long()
     ray = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
     number = torch.arange(len(ray), device=ray.device) - (count.cumsum(0) - count)[ray]

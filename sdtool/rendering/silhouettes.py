@@ -15,12 +15,14 @@ def neighbours(faces: torch.Tensor, vertices: int) -> torch.Tensor:
     Faces that name a vertex twice have no neighbours.
     """
     faces = faces.long()
+    # every half edge, numbered 3 · face + k, by the two vertices of its edge
     following = faces.roll(-1, 1)
     whole = (faces != following).all(1)[:, None].expand(-1, 3).reshape(-1)
     key = torch.minimum(faces, following) * vertices + torch.maximum(faces, following)
-    half = torch.nonzero(whole)[:, 0]  # half edges, numbered 3 · face + k
+    half = torch.nonzero(whole)[:, 0]
     key, order = key.reshape(-1)[half].sort(stable=True)
     half = half[order]
+    # half edges of one edge now stand together: the second, fourth … pairs up with the one before
     place = torch.arange(len(key), device=key.device)
     begins = torch.ones_like(key, dtype=torch.bool)
     begins[1:] = key[1:] != key[:-1]
@@ -41,6 +43,7 @@ def silhouette_pairs(
     (flat indices within the view), the silhouette edge's two vertices, axis (0 = x, 1 = y).
     """
     _, height, width, _ = rast.shape
+    # perspective division: pixel coordinates of the vertices that lie before the eye
     w = pos[..., 3:].double()
     valid = w[..., 0] > 1e-8
     size = torch.tensor([width, height], dtype=torch.float64).to(pos.device)
@@ -49,15 +52,18 @@ def silhouette_pairs(
     ids, depth = rast[..., 3].long(), rast[..., 2]
     found = []
     for axis, dim in ((0, 2), (1, 1)):
+        # pairs of pixels along the axis that show different faces
         count = rast.shape[dim] - 1
         here, there = ids.narrow(dim, 0, count), ids.narrow(dim, 1, count)
         view, row, column = torch.nonzero(here != there, as_tuple=True)
         row2, column2 = row + axis, column + 1 - axis
+        # the nearer surface is the one that may end between them
         a, b = ids[view, row, column], ids[view, row2, column2]
         in_front = depth[view, row, column] <= depth[view, row2, column2]
         first = (b == 0) | ((a != 0) & in_front)
         face = torch.where(first, a, b) - 1
         x, y = torch.where(first, column, column2), torch.where(first, row, row2)
+        # its silhouette edge, if the walk toward the other pixel meets one
         start, level = (x, y) if axis == 0 else (y, x)
         ends = _walk(
             screen, valid, faces, across, view, face, start.double(), level.double(),
@@ -85,6 +91,7 @@ def _walk(
     for _ in range(max_steps):
         if len(at) == 0:
             break
+        # the edge through which the line leaves the face: of those that it crosses, the farthest ahead
         seen, here = view[at], face[at]
         corners = faces[here]
         points = screen[seen[:, None], corners]  # (P, 3, 2)
@@ -95,9 +102,11 @@ def _walk(
         ahead = (along + (along2 - along) * share - start[at, None]) * direction[at, None]
         best, edge = torch.where(crossed, ahead, -torch.inf).max(1)
         going = valid[seen[:, None], corners].all(1) & torch.isfinite(best) & (best <= 1)
+        # is it a silhouette, a border or where the surface folds back?
         beyond = across[here, edge]
         folds = _area(screen, faces, seen, beyond.clamp(min=0)) * side[at] <= 0
         stops = (beyond < 0) | folds
+        # then it counts if the line meets it ahead and crosses it steeply; else on to the next face
         run = (along2 - along).gather(1, edge[:, None])[:, 0].abs()
         rise = (off2 - off).gather(1, edge[:, None])[:, 0].abs()
         met = going & stops & (best >= 0) & (rise >= run)

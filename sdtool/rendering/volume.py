@@ -34,7 +34,7 @@ def composite(density: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
 
 def render_grid(
     grid: torch.Tensor,
-    half: float,
+    half_extent: float,
     origins: torch.Tensor,
     directions: torch.Tensor,
     samples: int,
@@ -42,18 +42,18 @@ def render_grid(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Coverage, expected position and expected attributes of views of a grid.
 
-    grid: (1, 1 + C, n, n, n), density first, over ±half. origins: (N, 3). directions:
+    grid: (1, 1 + C, n, n, n), density first, over ±half_extent. origins: (N, 3). directions:
     (N, H, W, 3) unit. Returns coverage (N, H, W, 1), Σ w·x (N, H, W, 3) and Σ w·attribute
     (N, H, W, C): premultiplied by the coverage.
     """
     n, height, width, _ = directions.shape
-    depth = sample_depths(origins.norm(dim=-1), half * 3**0.5 * 0.9, samples, generator)
+    depth = sample_depths(origins.norm(dim=-1), half_extent * 3**0.5 * 0.9, samples, generator)
     points = (
         origins[:, None, None, None] + directions[:, :, :, None] * depth[:, None, None, :, None]
     )
     value = F.grid_sample(
         grid,
-        (points / half).reshape(1, n, height * width, samples, 3),
+        (points / half_extent).reshape(1, n, height * width, samples, 3),
         mode="bilinear",
         padding_mode="zeros",
         align_corners=True,

@@ -14,13 +14,13 @@ SHARPNESS = 8.0  # density of a raw value of 1; a surface some 0.03 thick stops 
 
 
 class DensityShape(nn.Module):
-    """density(x) = 8 · softplus(Σ grids(x) + blob(x)), in absorption per world unit, over ±half."""
+    """density(x) = 8 · softplus(Σ grids(x) + blob(x)), in absorption per world unit, over ±half_extent."""
 
-    def __init__(self, levels: tuple[int, ...] = (8, 16, 32, 48), half: float = 0.6):
+    def __init__(self, levels: tuple[int, ...] = (8, 16, 32, 48), half_extent: float = 0.6):
         super().__init__()
-        self.field = GridPyramid(levels, 1, half, gains=(1.0, 1.0, 0.7, 0.4)[: len(levels)])
-        self.half = half
-        radius = grid_points(levels[-1], half).norm(dim=-1)
+        self.field = GridPyramid(levels, 1, half_extent, gains=(1.0, 1.0, 0.7, 0.4)[: len(levels)])
+        self.half_extent = half_extent
+        radius = grid_points(levels[-1], half_extent).norm(dim=-1)
         blob = BLOB_HEIGHT * (1 - 2 * radius / BLOB_RADIUS).clamp(min=-1.5)
         self.register_buffer("blob", blob[None, None], persistent=False)
 
@@ -42,10 +42,12 @@ class DensityShape(nn.Module):
     def bounds(self, tail: float = 0.002) -> torch.Tensor:
         """(2, 3) box that leaves out `tail` of the opacity at either end of each axis."""
         density = SHARPNESS * F.softplus(self.raw())[0, 0]
-        cell = 2 * self.half / (density.shape[0] - 1)
+        cell = 2 * self.half_extent / (density.shape[0] - 1)
         opacity = 1 - torch.exp(-density * cell)
         opacity = torch.where(opacity > 0.15, opacity, torch.zeros_like(opacity))
-        line = torch.linspace(-self.half, self.half, density.shape[0], device=density.device)
+        line = torch.linspace(
+            -self.half_extent, self.half_extent, density.shape[0], device=density.device
+        )
         corners = []
         for axes in ((0, 1), (0, 2), (1, 2)):  # the marginals along x, y, z
             share = opacity.sum(axes).cumsum(0)

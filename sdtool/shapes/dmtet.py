@@ -13,7 +13,7 @@ class DMTetShape(nn.Module):
     """sdf = sdf₀ + Σ grids, offset = offset₀ + tanh(Σ grids) · half a cell; its surface by marching.
 
     sdf0: (n, n, n) float32 signed distance at the grid's corners (z, y, x), negative inside, with
-    n = resolution + 1. offset0: (n, n, n, 3) float32, zero by default. Positions are in ±half.
+    n = resolution + 1. offset0: (n, n, n, 3) float32, zero by default. Positions are in ±half_extent.
     log2_table: 0 for grids, which are direct values; else Σ grids is a hash grid with a perceptron, as in
     Fantasia3D, of so large a table (`CornerField`).
     """
@@ -21,22 +21,24 @@ class DMTetShape(nn.Module):
     def __init__(
         self,
         sdf0: torch.Tensor,
-        half: float,
+        half_extent: float,
         offset0: torch.Tensor | None = None,
         log2_table: int = 0,
     ):
         super().__init__()
         self.resolution = sdf0.shape[0] - 1
-        self.half, self.log2_table = half, log2_table
-        self.grid = TetGrid(self.resolution, half)
+        self.half_extent, self.log2_table = half_extent, log2_table
+        self.grid = TetGrid(self.resolution, half_extent)
         n = self.resolution + 1
         levels = tuple(sorted({(n + 3) // 4, (n + 1) // 2, n}))
         if log2_table:
             generator = torch.Generator().manual_seed(0)
             backend = backend_for(sdf0.device)
-            self.field = CornerField(n, 4, half, log2_table, backend=backend, generator=generator)
+            self.field = CornerField(
+                n, 4, half_extent, log2_table, backend=backend, generator=generator
+            )
         else:
-            self.field = GridPyramid(levels, 4, half, gains=(1.0, 0.5, 0.2)[: len(levels)])
+            self.field = GridPyramid(levels, 4, half_extent, gains=(1.0, 0.5, 0.2)[: len(levels)])
         self.register_buffer("sdf0", sdf0.clone())
         offset0 = sdf0.new_zeros(n, n, n, 3) if offset0 is None else offset0.clone()
         self.register_buffer("offset0", offset0)
@@ -53,7 +55,7 @@ class DMTetShape(nn.Module):
     def _corners(self) -> tuple[torch.Tensor, torch.Tensor]:
         """sdf (n, n, n) and offset (n, n, n, 3) at the grid's corners."""
         values = self.field.composed()[0]
-        cell = 2 * self.half / self.resolution
+        cell = 2 * self.half_extent / self.resolution
         moved = torch.tanh(values[1:].movedim(0, -1)) * (0.5 * cell)
         return self.sdf0 + values[0], self.offset0 + moved
 
@@ -68,11 +70,11 @@ class DMTetShape(nn.Module):
         low, high = at // 2, (at + 1) // 2
         ends = [torch.meshgrid(i, i, i, indexing="ij") for i in (low, high)]
         sdf, offset = ((v[ends[0]] + v[ends[1]]) / 2 for v in self._corners())
-        return DMTetShape(sdf, self.half, offset, self.log2_table).to(sdf.device)
+        return DMTetShape(sdf, self.half_extent, offset, self.log2_table).to(sdf.device)
 
     def roughness(self) -> torch.Tensor:
         """Mean squared Laplacian of the change of sdf, in units of cells: 0 for a shifted plane."""
-        change = self.field.composed()[:, :1] * (self.resolution / (2 * self.half))
+        change = self.field.composed()[:, :1] * (self.resolution / (2 * self.half_extent))
         total = 0.0
         for dim in (2, 3, 4):
             total = total + torch.diff(change, n=2, dim=dim).square().mean()

@@ -11,7 +11,7 @@ BASE, LEVELS = 8, 12
 
 
 class Field(nn.Module):
-    """Positions (P, 3) in the cube [−half, half]³ → `outputs` numbers each, near 0 at first.
+    """Positions (P, 3) in the cube [−half_extent, half_extent]³ → `outputs` numbers each, near 0 at first.
 
     Differentiable in positions and parameters, twice: see `HashGrid`. The perceptron is torch's on
     every backend.
@@ -21,19 +21,19 @@ class Field(nn.Module):
         self,
         grid: HashGrid,
         outputs: int,
-        half: float,
+        half_extent: float,
         hidden: int = 64,
         layers: int = 2,
         *,
         generator: torch.Generator,
     ):
         super().__init__()
-        self.grid, self.half = grid, half
+        self.grid, self.half_extent = grid, half_extent
         self.mlp = MLP(grid.channels, outputs, hidden, layers, generator=generator)
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
         """(P, outputs) at positions (P, 3), in world units."""
-        return self.mlp(self.grid(positions / (2 * self.half) + 0.5))
+        return self.mlp(self.grid(positions / (2 * self.half_extent) + 0.5))
 
     def with_gradient(
         self, positions: torch.Tensor, output: int = 0
@@ -43,7 +43,7 @@ class Field(nn.Module):
         Where torch records gradients, the gradient has one itself: a loss on it trains the field.
         """
         recording = torch.is_grad_enabled()
-        points = positions / (2 * self.half) + 0.5
+        points = positions / (2 * self.half_extent) + 0.5
         encoded = self.grid(points)
         with torch.enable_grad():
             if not encoded.requires_grad:
@@ -51,12 +51,12 @@ class Field(nn.Module):
             values = self.mlp(encoded)
             total = values[:, output].sum()
             (pull,) = torch.autograd.grad(total, encoded, create_graph=recording)
-        gradient = self.grid.gradient(points, pull) / (2 * self.half)
+        gradient = self.grid.gradient(points, pull) / (2 * self.half_extent)
         return (values, gradient) if recording else (values.detach(), gradient)
 
 
 class CornerField(nn.Module):
-    """A `Field` at the corners of a grid over ±half: what a `GridPyramid` is, of a hash grid's parameters.
+    """A `Field` at a grid's corners over ±half_extent: what a `GridPyramid` is, of a hash grid's parameters.
 
     n: corners a side. channels: values at each. log2_table: size of the hash grid's table, of `LEVELS` levels
     up to the corners' own spacing. The perceptron is Fantasia3D's, two layers of 32.
@@ -66,7 +66,7 @@ class CornerField(nn.Module):
         self,
         n: int,
         channels: int,
-        half: float,
+        half_extent: float,
         log2_table: int,
         *,
         backend: str,
@@ -76,8 +76,8 @@ class CornerField(nn.Module):
         scale = max(1.0, (n / BASE) ** (1 / (LEVELS - 1)))
         grid = HashGrid(LEVELS, 2, log2_table, BASE, scale, backend=backend, generator=generator)
         self.n = n
-        self.field = Field(grid, channels, half, hidden=32, generator=generator)
-        corners = grid_points(n, half).reshape(-1, 3)
+        self.field = Field(grid, channels, half_extent, hidden=32, generator=generator)
+        corners = grid_points(n, half_extent).reshape(-1, 3)
         self.register_buffer("corners", corners, persistent=False)
 
     def composed(self) -> torch.Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 
 
 class GridPyramid(nn.Module):
-    """Σ of trilinearly enlarged grids over the cube [−half, half]³.
+    """Σ of trilinearly enlarged grids over the cube [−half_extent, half_extent]³.
 
     levels: cells a side of each level, ascending. channels: values at each point. gains: factor on
     each level (default 1): under Adam a smaller gain is a smaller step, so that fine levels add
@@ -22,11 +22,11 @@ class GridPyramid(nn.Module):
         self,
         levels: tuple[int, ...],
         channels: int,
-        half: float,
+        half_extent: float,
         gains: tuple[float, ...] | None = None,
     ):
         super().__init__()
-        self.levels, self.half = tuple(levels), half
+        self.levels, self.half_extent = tuple(levels), half_extent
         self.gains = gains or (1.0,) * len(levels)
         self.grids = nn.ParameterList(
             nn.Parameter(torch.zeros(1, channels, n, n, n)) for n in levels
@@ -44,18 +44,18 @@ class GridPyramid(nn.Module):
         return total
 
 
-def sample_grid(grid: torch.Tensor, points: torch.Tensor, half: float) -> torch.Tensor:
+def sample_grid(grid: torch.Tensor, points: torch.Tensor, half_extent: float) -> torch.Tensor:
     """Trilinear values (P, C) of grid (1, C, n, n, n) at points (P, 3).
 
-    Outside ±half they fade to zero over one cell.
+    Outside ±half_extent they fade to zero over one cell.
     """
-    at = (points / half).reshape(1, 1, 1, -1, 3)
+    at = (points / half_extent).reshape(1, 1, 1, -1, 3)
     value = F.grid_sample(grid, at, mode="bilinear", padding_mode="zeros", align_corners=True)
     return value.reshape(grid.shape[1], -1).T
 
 
-def grid_points(n: int, half: float) -> torch.Tensor:
+def grid_points(n: int, half_extent: float) -> torch.Tensor:
     """(n, n, n, 3) float32 positions (x, y, z) of a grid's corners, indexed (z, y, x)."""
-    line = torch.linspace(-half, half, n)
+    line = torch.linspace(-half_extent, half_extent, n)
     z, y, x = torch.meshgrid(line, line, line, indexing="ij")
     return torch.stack([x, y, z], dim=-1)

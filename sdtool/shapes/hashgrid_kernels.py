@@ -74,6 +74,7 @@ def _entries(x, y, z, resolution, size, hashed):
             (x ^ d) & mask,
             (x1 ^ d) & mask,
         )
+    # all corners have an entry of their own
     first = x + resolution * (y + resolution * z)
     layer = first + resolution * resolution
     return (
@@ -179,6 +180,7 @@ def slope(points, along, rows, grad, level, out, column):
         _place(points, first, count, level, entry, fraction)
         for j in range(count):
             i = first + j
+            # What each corner of the cell weighs in the sum: its row times the incoming gradient
             s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero
             for f in range(features):
                 g = grad[i, column + f]
@@ -200,7 +202,7 @@ def slope(points, along, rows, grad, level, out, column):
                 out[i, 0] += scale * (dy * xy + dz * xz)
                 out[i, 1] += scale * (dx * xy + dz * yz)
                 out[i, 2] += scale * (dx * xz + dy * yz)
-            else:
+            else:  # ∂/∂x of a trilinear function: differences along x, blended in y and z; so y, z
                 dx = w * (v * (s1 - s0) + y * (s3 - s2)) + z * (v * (s5 - s4) + y * (s7 - s6))
                 dy = w * (u * (s2 - s0) + x * (s3 - s1)) + z * (u * (s6 - s4) + x * (s7 - s5))
                 dz = v * (u * (s4 - s0) + x * (s5 - s1)) + y * (u * (s6 - s2) + x * (s7 - s3))

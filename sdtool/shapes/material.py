@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from sdtool.shapes.field import Field
-from sdtool.shapes.grids import GridPyramid, sample_grid
 from sdtool.shapes.hashgrid import HashGrid, backend_for
 
 CHANNELS = 8
@@ -56,15 +55,8 @@ class Material(nn.Module):
         )
 
 
-class PyramidField(GridPyramid):
-    """A `GridPyramid` as a field of positions: (P, 3) within ±half → (P, channels)."""
-
-    def forward(self, points: torch.Tensor) -> torch.Tensor:
-        return sample_grid(self.composed(), points, self.half)
-
-
 def hash_material(
-    half: float,
+    half_extent: float,
     *,
     log2_table: int = 14,
     metallic: float = 1.0,
@@ -72,11 +64,11 @@ def hash_material(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Material:
-    """A `Material` over a hash grid of 16 levels and a perceptron of 2×32, on `device`, over ±half."""
+    """A `Material` over a hash grid of 16 levels and a perceptron of 2×32, on `device`, over ±half_extent."""
     generator = torch.Generator().manual_seed(seed)
     backend = backend_for(torch.device(device))
     grid = HashGrid(log2_table=log2_table, backend=backend, generator=generator)
-    field = Field(grid, CHANNELS, half, hidden=32, generator=generator)
+    field = Field(grid, CHANNELS, half_extent, hidden=32, generator=generator)
     return Material(field, metallic, detail).to(device)
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sdtool.geometry.harmonics import spherical_harmonics
 from sdtool.shapes.density import SHARPNESS
 from sdtool.shapes.field import Field
 from sdtool.shapes.hashgrid import HashGrid, backend_for
@@ -14,11 +15,13 @@ from sdtool.shapes.mlp import MLP
 BLOB_CENTRE, BLOB_FLOOR, BLOB_WIDTH = 4.0, -8.0, 0.2
 """The first raw density falls from 4 to −8 as exp(−r² / 2·0.2²); it is 0 at r = 0.18 units."""
 
-HARMONICS = 9
+HARMONICS = [0, 3, 1, 2, 4, 5, 7, 8, 6]
+"""The order in which the background's perceptron takes the spherical harmonics: 1; x, y, z; xy, yz, xz,
+x² − y², 3z² − 1. Saved weights hang on it."""
 
 
 class RadianceField(nn.Module):
-    """Density and albedo at points (P, 3) in [−half, half]³, in world units.
+    """Density and albedo at points (P, 3) in [−half_extent, half_extent]³, in world units.
 
     density(x) = 8 · softplus(field(x)₀ + blob(x)) ≥ 0, in absorption per world unit (DreamFusion,
     appendix A.2): at raw 10 a layer of 0.03 units stops 91% of a ray. albedo(x) = sigmoid(field(x)₁₋₃),
@@ -30,15 +33,15 @@ class RadianceField(nn.Module):
     def __init__(
         self,
         grid: HashGrid,
-        half: float,
+        half_extent: float,
         hidden: int = 64,
         layers: int = 1,
         *,
         generator: torch.Generator,
     ):
         super().__init__()
-        self.half = half
-        self.field = Field(grid, 4, half, hidden, layers, generator=generator)
+        self.half_extent = half_extent
+        self.field = Field(grid, 4, half_extent, hidden, layers, generator=generator)
 
     def forward(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Density (P,) and albedo (P, 3) in (0, 1)."""
@@ -67,21 +70,21 @@ class RadianceField(nn.Module):
 
 
 def hash_radiance(
-    half: float,
+    half_extent: float,
     *,
     log2_table: int = 14,
     finest: int = 4096,
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> RadianceField:
-    """A new `RadianceField` over ±half on `device`: a hash grid of 16 levels and a layer of 32 units.
+    """A new `RadianceField` over ±half_extent on `device`: a hash grid of 16 levels and a layer of 32 units.
 
     finest: corners a side of the finest level; the coarsest has 16.
     """
     generator = torch.Generator().manual_seed(seed)
     backend, scale = backend_for(torch.device(device)), (finest / 16) ** (1 / 15)
     grid = HashGrid(16, 2, log2_table, 16, scale, backend=backend, generator=generator)
-    return RadianceField(grid, half, hidden=32, generator=generator).to(device)
+    return RadianceField(grid, half_extent, hidden=32, generator=generator).to(device)
 
 
 def blob(points: torch.Tensor) -> torch.Tensor:
@@ -109,19 +112,7 @@ class Background(nn.Module):
 
     def __init__(self, hidden: int = 32, *, generator: torch.Generator):
         super().__init__()
-        self.mlp = MLP(HARMONICS, 3, hidden, layers=1, generator=generator)
+        self.mlp = MLP(len(HARMONICS), 3, hidden, layers=1, generator=generator)
 
     def forward(self, directions: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.mlp(spherical_harmonics(directions)))
-
-
-def spherical_harmonics(directions: torch.Tensor) -> torch.Tensor:
-    """The real spherical harmonics of degree 0, 1 and 2 at unit directions (..., 3): (..., 9).
-
-    Scaled so that the mean of each one's square over the sphere is 1, and of a product of two, 0.
-    """
-    x, y, z = directions.unbind(-1)
-    a, b, c = math.sqrt(3), math.sqrt(15), math.sqrt(5) / 2
-    first = [torch.ones_like(x), a * x, a * y, a * z]
-    second = [b * x * y, b * y * z, b * x * z, b / 2 * (x * x - y * y), c * (3 * z * z - 1)]
-    return torch.stack(first + second, dim=-1)
+        return torch.sigmoid(self.mlp(spherical_harmonics(directions)[..., HARMONICS]))

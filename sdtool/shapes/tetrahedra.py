@@ -43,18 +43,18 @@ def _triangle_table() -> np.ndarray:
 
 
 class TetGrid(nn.Module):
-    """Vertices and tetrahedra over the cube [−half, half]³, `resolution` cells a side.
+    """Vertices and tetrahedra over the cube [−half_extent, half_extent]³, `resolution` cells a side.
 
     vertices: (V, 3) float32 with V = (resolution + 1)³, in (z, y, x) order like `GridPyramid`.
     tets: (T, 4) int64 in path order (each vertex one lattice step further); odd: (T,) bool marks
     those whose path order has negative volume. All are buffers that no checkpoint holds.
     """
 
-    def __init__(self, resolution: int, half: float):
+    def __init__(self, resolution: int, half_extent: float):
         super().__init__()
         n = resolution + 1
-        self.resolution, self.half = resolution, half
-        line = torch.linspace(-half, half, n)
+        self.resolution, self.half_extent = resolution, half_extent
+        line = torch.linspace(-half_extent, half_extent, n)
         z, y, x = torch.meshgrid(line, line, line, indexing="ij")
         vertices = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
         stride = (1, n, n * n)  # of x, y, z

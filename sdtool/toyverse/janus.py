@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from sdtool.geometry.cameras import rotate_y
-from sdtool.geometry.cleaning import submesh
-from sdtool.geometry.meshes import Mesh, connected_parts, merge, triangle_areas
+from sdtool.geometry.meshes import Mesh, merge, triangle_areas
+from sdtool.geometry.parts import connected_parts, submesh
 from sdtool.toyverse.catalogue import CATEGORIES
 
 KINDS = {

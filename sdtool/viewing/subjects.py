@@ -99,7 +99,7 @@ def _is_current(model: Path, run: Path) -> bool:
     if not model.is_file() or model.stat().st_mtime_ns < (run / DONE).stat().st_mtime_ns:
         return False
     with open(model, "rb") as file:
-        return is_ours(file.read(256), ".glb")
+        return is_ours(model, file.read(256))
 
 
 def _history(run: Path, params: dict[str, Any]) -> list[Picture]:

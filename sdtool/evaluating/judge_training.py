@@ -1,4 +1,4 @@
-"""Training of the bundled judge: `python -m sdtool.evaluating.training --out sdtool/tiny/judge`.
+"""Training of the bundled judge: `python -m sdtool.evaluating.judge_training --out sdtool/tiny/judge`.
 
 The network of `viewnet` learns from toys without end (`samples`): the side that a view shows, from
 sound ones; the kind, from all; and whether a model is sound. An hour of one CPU core.

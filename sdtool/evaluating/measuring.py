@@ -10,8 +10,8 @@ import numpy as np
 from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating import measures
 from sdtool.evaluating.assets import Asset, category_of, prompt_of, read_asset
-from sdtool.evaluating.rough import skin
-from sdtool.evaluating.viewnet import ViewNet, load_judge, look
+from sdtool.evaluating.roughening import skin
+from sdtool.evaluating.viewnet import ViewNet, judge_views, load_judge
 from sdtool.evaluating.views import normal_views
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.cleaning import clean
@@ -94,7 +94,7 @@ def measure(
     for number, elevation in enumerate(ELEVATIONS):
         azimuths = (np.arange(AROUND) + number / len(ELEVATIONS)) * (2 * np.pi / AROUND)
         views = normal_views(whole, azimuths, np.radians(elevation))
-        side, kind, logit = look(net, views)
+        side, kind, logit = judge_views(net, views)
         truth.append(azimuths)
         sides.append(side)
         kinds.append(np.log(kind + 1e-6))
@@ -119,7 +119,7 @@ def measure(
         sanity=facts,
         truth=np.degrees(truth).round(1).tolist(),
         predicted=np.degrees(measures.recognised(sides)).round(1).tolist(),
-        **(_clip(eyes).look(whole, prompt, prompts) if eyes.clip and prompt else {}),
+        **(_clip(eyes).scores(whole, prompt, prompts) if eyes.clip and prompt else {}),
     )
 
 

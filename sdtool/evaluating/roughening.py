@@ -63,34 +63,37 @@ def _grid() -> TetGrid:
 
 
 @numba.njit(cache=True)
-def _winding(v_pos, faces, n, half, axis):
+def _winding(v_pos, faces, n, half_extent, axis):
     """(n, n, n) int16 [axis, axis + 2, axis + 1]: how often each point is inside, counted along `axis`."""
     found = np.zeros((n, n, n), np.int16)
-    cell = 2 * half / (n - 1)
+    cell = 2 * half_extent / (n - 1)
     p, q = (axis + 1) % 3, (axis + 2) % 3
     for f in range(len(faces)):
         a, b, c = v_pos[faces[f, 0]], v_pos[faces[f, 1]], v_pos[faces[f, 2]]
+        # the face as seen along the axis: twice its signed area, and the lattice points in its box
         area = (b[p] - a[p]) * (c[q] - a[q]) - (b[q] - a[q]) * (c[p] - a[p])
         if abs(area) < 1e-14:
             continue
         sign = -1 if area > 0 else 1  # a surface that looks along the axis is where the inside ends
-        i0 = max(0, int(np.ceil((min(a[p], b[p], c[p]) + half) / cell)))
-        i1 = min(n - 1, int(np.floor((max(a[p], b[p], c[p]) + half) / cell)))
-        j0 = max(0, int(np.ceil((min(a[q], b[q], c[q]) + half) / cell)))
-        j1 = min(n - 1, int(np.floor((max(a[q], b[q], c[q]) + half) / cell)))
+        i0 = max(0, int(np.ceil((min(a[p], b[p], c[p]) + half_extent) / cell)))
+        i1 = min(n - 1, int(np.floor((max(a[p], b[p], c[p]) + half_extent) / cell)))
+        j0 = max(0, int(np.ceil((min(a[q], b[q], c[q]) + half_extent) / cell)))
+        j1 = min(n - 1, int(np.floor((max(a[q], b[q], c[q]) + half_extent) / cell)))
         for j in range(j0, j1 + 1):
-            y = j * cell - half
+            y = j * cell - half_extent
             for i in range(i0, i1 + 1):
-                x = i * cell - half
+                x = i * cell - half_extent
+                # barycentrics of the lattice line; inside, it pierces the face at this height
                 u = ((b[p] - x) * (c[q] - y) - (b[q] - y) * (c[p] - x)) / area
                 v = ((c[p] - x) * (a[q] - y) - (c[q] - y) * (a[p] - x)) / area
                 w = 1 - u - v
                 if u < 0 or v < 0 or w < 0:
                     continue
                 height = u * a[axis] + v * b[axis] + w * c[axis]
-                k = max(0, int(np.ceil((height + half) / cell)))
+                k = max(0, int(np.ceil((height + half_extent) / cell)))
                 if k < n:
                     found[k, j, i] += sign
+    # from the changes at the surface to the winding number, summed along the axis
     for k in range(1, n):
         found[k] += found[k - 1]
     return found

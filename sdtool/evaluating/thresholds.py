@@ -1,4 +1,4 @@
-"""What an asset is held against: the measures' lines, drawn on toys, and how well they hold."""
+"""The measures' thresholds, drawn on toys: what an asset is held against, and how well it holds."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import SdtoolError
-from sdtool.evaluating.judging import JUDGE, Measured
+from sdtool.evaluating.measuring import JUDGE, Measured
 from sdtool.evaluating.results import Calibrated, Calibration, Rate
 from sdtool.io.files import read_json, write_json
 from sdtool.toyverse import janus
@@ -50,8 +50,8 @@ def _overall(repeats: dict[str, tuple[float, float]]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Standard:
-    """The measures with their lines, and what sound objects are like."""
+class Thresholds:
+    """The measures with their thresholds, and what sound objects are like."""
 
     calibration: Calibration
     nature: Nature
@@ -76,7 +76,7 @@ class _Lines:
         }
 
 
-def draw(found: list[tuple[int, str, Measured]], command: str) -> Standard:
+def draw(found: list[tuple[int, str, Measured]], command: str) -> Thresholds:
     """Lines from all toys (number, flaw, measures). The rates are cross-fitted: each toy is judged by
     lines that the other half of the toys drew."""
     good = [one for _, flaw, one in found if not flaw]
@@ -104,7 +104,7 @@ def draw(found: list[tuple[int, str, Measured]], command: str) -> Standard:
         for name, line in whole.thresholds.items()
     ]
     together = rates(set(whole.kept))
-    return Standard(Calibration(tuple(singles), **together, command=command), whole.nature)
+    return Thresholds(Calibration(tuple(singles), **together, command=command), whole.nature)
 
 
 def _rate(fails: list[bool]) -> Rate:
@@ -163,12 +163,12 @@ def _fails(name: str, one: Measured, nature: Nature, threshold: float) -> bool:
     return bool(value < threshold if higher else value > threshold)
 
 
-def save(standard: Standard, folder: Path) -> None:
+def save(thresholds: Thresholds, folder: Path) -> None:
     """Write calibration.json."""
-    write_json(folder / FILE, asdict(standard))
+    write_json(folder / FILE, asdict(thresholds))
 
 
-def load(folder: Path = JUDGE) -> Standard:
+def load(folder: Path = JUDGE) -> Thresholds:
     """Read calibration.json."""
     data = read_json(folder / FILE)
     made = data["calibration"]
@@ -196,4 +196,4 @@ def load(folder: Path = JUDGE) -> Standard:
     )
     nature = data["nature"]
     repeats = {key: tuple(value) for key, value in nature["repeats"].items()}
-    return Standard(calibration, Nature(tuple(nature["sided"]), repeats))
+    return Thresholds(calibration, Nature(tuple(nature["sided"]), repeats))
