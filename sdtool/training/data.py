@@ -167,7 +167,7 @@ def read_captions(path: Path) -> dict[str, list[str]]:
     return captions
 
 
-class Prompts:
+class PromptTable:
     """Every prompt of some objects once, in one table; draws one for each row of a batch.
 
     Row 0 of `table` is the empty prompt. suffixes: one for each map name, put after the prompt.
