@@ -44,11 +44,12 @@ views=$(stage render-ccm "$filtered" --out views --maps rgb,normal \
     --views 3 --size 128 --supersample 2 --distance 1.8 --random-yaw)
 vae=$(stage train-vae "$views" --out vae --steps "$VAE_STEPS" --mixed-precision bf16)
 base=$(stage train-base "$views" --captions "$captions" --vae "$vae" --out base \
-    --steps "$BASE_STEPS" --grow 0.6 --ema 0.998 --mixed-precision bf16 --half)
+    --steps "$BASE_STEPS" --half-resolution 0.6 --ema 0.998 --mixed-precision bf16 --fp16)
 
 # The AGP: canonical coordinates, with their cameras.
 agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out agp \
-    --steps "$AGP_STEPS" --lr 0.001 --grow 0.6 --focus 0.7 --ema 0.998 --mixed-precision bf16 --half \
+    --steps "$AGP_STEPS" --lr 0.001 --half-resolution 0.6 --logit-normal 0.7 --ema 0.998 \
+    --mixed-precision bf16 --fp16 \
     --exam "$EXAM" --exam-on "$unseen_ccm" --exam-captions "$unseen_captions")
 
 bundle() { # FROM TO PART…: replace the folder TO by the named parts of FROM

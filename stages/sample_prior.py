@@ -21,26 +21,23 @@ from typing import Annotated
 import typer
 
 from sdtool.io import stage_record
+from sdtool.runtime.options import Agp, Device, Out, Overwrite, Seed
 
 SIDE = 128  # pixels of a picture
 
 
 def sample_prior(
     prompts: Annotated[list[str], typer.Argument(help="What to draw.", metavar="PROMPT…")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("samples"),
-    agp: Annotated[str, typer.Option(help="AGP: a folder, or tiny.")] = "tiny",
+    out: Out = Path("samples"),
+    agp: Agp = "tiny",
     base: Annotated[
         str, typer.Option(help="Base prior: a folder, tiny, or a hub id. Default: the AGP's own.")
     ] = "",
     steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 30,
     scale: Annotated[float, typer.Option(help="Strength of the text guidance.")] = 5.0,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"])
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of the initial noise.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier result.")
-    ] = False,
+    device: Device = "auto",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result:
     params = {"prompts": prompts, "agp": agp, "base": base, "steps": steps, "scale": scale}
     params |= {"seed": seed}
@@ -75,7 +72,7 @@ def sample_prior(
         x = ddim(prior, text, empty, generator=generator, c2w=c2w, steps=steps, scale=scale)
         return for_display(prior.decode_image(x), SIDE)
 
-    cameras, rows = turntable_cameras(look=camera_of(agp)).to(where), []
+    cameras, rows = turntable_cameras(view_range=camera_of(agp)).to(where), []
     count = 8 if len(prompts) == 1 else 4
     with progress("drawing", len(prompts), "prompts") as bar:
         for prompt in prompts:

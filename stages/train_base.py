@@ -26,6 +26,21 @@ import typer
 from sdtool.errors import UsageError
 from sdtool.io import stage_record
 from sdtool.io.captions import captions_in, read_captions
+from sdtool.runtime.options import Device, MixedPrecision, Out, Overwrite, Seed
+from sdtool.training.options import (
+    Batch,
+    Captions,
+    CheckpointEvery,
+    Ema,
+    Fp16,
+    HalfResolution,
+    LearningRate,
+    LogitNormal,
+    SampleEvery,
+    Steps,
+    TextDropout,
+)
+from sdtool.training.settings import TrainingSettings
 
 MAPS = ("rgb", "normal")
 LATENTS = "latents.npy"  # of all pictures, while it trains
@@ -35,55 +50,50 @@ def train_base(
     views: Annotated[
         list[Path], typer.Argument(help="Folders of rendered views.", metavar="VIEWS")
     ],
-    captions: Annotated[Path, typer.Option(help="captions.jsonl, or the folder that holds it.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("base"),
+    captions: Captions,
+    out: Out = Path("base"),
     vae: Annotated[
         Path | None, typer.Option(help="Folder of a VAE: train on latents.", show_default=False)
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 3000,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a step.")] = 32,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-3,
-    ema: Annotated[
-        float, typer.Option(min=0, max=1, help="Decay of the averaged weights.")
-    ] = 0.995,
-    text_dropout: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of empty prompts, for guidance.")
-    ] = 0.1,
-    grow: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the steps at half resolution, first.")
-    ] = 0.4,
-    focus: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of samples with noise of middling strength.")
-    ] = 0.7,
     width: Annotated[
         int, typer.Option(min=8, help="Channels of the first level; a multiple of 8.")
     ] = 32,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 250,
-    sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample grids.")] = 500,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"])
-    ] = "auto",
-    mixed_precision: Annotated[
-        str, typer.Option(help="no or bf16.", autocompletion=lambda: ["no", "bf16"])
-    ] = "no",
-    half: Annotated[bool, typer.Option("--half", help="Store float16 weights.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier result.")
-    ] = False,
+    steps: Steps = 3000,
+    batch: Batch = 32,
+    lr: LearningRate = 1e-3,
+    ema: Ema = 0.995,
+    text_dropout: TextDropout = 0.1,
+    half_resolution: HalfResolution = 0.4,
+    logit_normal: LogitNormal = 0.7,
+    sample_every: SampleEvery = 500,
+    checkpoint_every: CheckpointEvery = 250,
+    device: Device = "auto",
+    mixed_precision: MixedPrecision = "no",
+    fp16: Fp16 = False,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    settings = TrainingSettings(
+        steps=steps,
+        batch=batch,
+        lr=lr,
+        ema=ema,
+        text_dropout=text_dropout,
+        half_resolution=half_resolution,
+        logit_normal=logit_normal,
+        mixed_precision=mixed_precision,
+        checkpoint_every=checkpoint_every,
+        sample_every=sample_every,
+    )
     if width % 8:
-        raise UsageError(f"--width {width} is not a multiple of 8")
-    if mixed_precision not in ("no", "bf16"):
-        raise UsageError(f"--mixed-precision {mixed_precision} is unknown; use no or bf16")
+        raise UsageError(f"--width {width} is not a multiple of 8", "--width")
     captions = captions_in(captions)
-    from sdtool.training.distributed import require_alone
+    from sdtool.training.distributed import Processes, require_alone
 
     require_alone("train-base")
     params = {"steps": steps, "batch": batch, "lr": lr, "ema": ema, "text_dropout": text_dropout}
-    params |= {"focus": focus}
-    params |= {"grow": grow, "width": width, "mixed_precision": mixed_precision, "half": half}
-    params |= {"seed": seed}
+    params |= {"logit_normal": logit_normal, "half_resolution": half_resolution, "width": width}
+    params |= {"mixed_precision": mixed_precision, "fp16": fp16, "seed": seed}
     inputs = {f"views-{k}": folder for k, folder in enumerate(views)} | {"captions": captions}
     inputs |= {"vae": vae}
     record = stage_record.begin(
@@ -99,77 +109,48 @@ def train_base(
         print(f"{out} is already done; --overwrite trains it again", file=sys.stderr)
         return record.result()
 
-    import torch
-
     from sdtool.priors.fresh import NORMAL_SUFFIX, fresh_base, save_base
     from sdtool.priors.loading import load_vae
-    from sdtool.priors.sampling import contact_sheet, ddim
-    from sdtool.runtime.devices import choose_device
     from sdtool.training.checkpoints import clear_checkpoints
-    from sdtool.training.data import Prompts, Views
-    from sdtool.training.loop import Plan, train
+    from sdtool.training.data import PromptTable, Views
+    from sdtool.training.finetune import finetune
+    from sdtool.training.samples import base_rows, sample_prompts
     from sdtool.training.vae import FACTOR, LatentViews
 
     prompts_of = read_captions(captions)
     data = Views(views, MAPS, prompts_of)
-    images, size = data, data.size
-    codec = load_vae(vae) if vae else None
-    if codec:
-        size //= FACTOR
-    if size % 8:
-        least = 8 * FACTOR if codec else 8
-        raise UsageError(f"maps of {data.size} pixels; render with a --size that {least} divides")
-    prompts = Prompts(data, prompts_of, ("", NORMAL_SUFFIX))
+    codec, factor = (load_vae(vae), FACTOR) if vae else (None, 1)
+    if data.size % (8 * factor):
+        raise UsageError(
+            f"maps of {data.size} pixels; render with a --size that {8 * factor} divides",
+            "views",
+            *(["--vae"] if vae else []),
+        )
+    prompts = PromptTable(data, prompts_of, ("", NORMAL_SUFFIX))
     texts = sorted({text for uid in data.uids for text in prompts_of[uid]})
-    prior = fresh_base(texts, size=size, width=width, seed=seed, vae=codec)
-    prior = prior.to(choose_device(device))
-    tokens, mask = (v.to(prior.device) for v in prior.text.tokenize(prompts.table))
-
-    def choose(generator, count):
-        index = torch.randint(len(data), (count,), generator=generator)
-        return index, prompts.draw(data, index.numpy(), text_dropout, generator)
-
-    def load(index, numbers):
-        return images.maps(index.numpy()), numbers, None
-
-    def embed(numbers):
-        return prior.text.embed(tokens[numbers], mask[numbers])
-
-    captioned = sorted({prompts_of[uid][0] for uid in data.uids})
-    shown = [captioned[k * len(captioned) // 6] for k in range(min(6, len(captioned)))]
-
-    def sample(step):
-        empty = prior.encode_text([""])
-        rows = []
-        for prompt in shown:
-            texts = [prompt] * 4 + [prompt + NORMAL_SUFFIX] * 4
-            generator = torch.Generator().manual_seed(seed)
-            x = ddim(prior, prior.encode_text(texts), empty, generator=generator, steps=20)
-            rows.append((prompt, prior.decode_image(x)))
-        contact_sheet(out / "samples" / f"step-{step:06d}.png", rows)
-
+    prior = fresh_base(texts, size=data.size // factor, width=width, seed=seed, vae=codec)
+    processes, shown = Processes(device, mixed_precision), sample_prompts(prompts_of, data.uids)
+    prior = prior.to(processes.device)
     said = f"{len(data)} maps of {len(data.uids)} objects, {len(prompts.table)} prompts"
-    print(f"{said}, {data.size}×{data.size}, on {prior.device}", file=sys.stderr)
-    plan = Plan(
-        steps=steps,
-        batch=batch,
-        lr=lr,
-        ema=ema,
-        grow=grow,
-        focus=focus,
-        mixed_precision=mixed_precision,
-        checkpoint_every=checkpoint_every,
-        sample_every=sample_every,
-    )
-    trained = {"unet": prior.unet, "text": prior.text.model}
+    processes.say(f"{said}, {data.size}×{data.size}, on {prior.device}")
     record.clear()
+    latents = None
     if codec:
-        bf16 = mixed_precision == "bf16"
-        with torch.autocast(prior.device.type, torch.bfloat16, enabled=bf16):
-            images = LatentViews(data, codec, out / LATENTS)
-    loss = train(prior, trained, choose, load, plan, out, seed=seed, embed=embed, sample=sample)
+        with processes.autocast():
+            latents = LatentViews(data, codec, out / LATENTS)
+    loss = finetune(
+        prior,
+        data,
+        prompts,
+        settings,
+        out,
+        seed=seed,
+        processes=processes,
+        rows=lambda: base_rows(prior, shown, seed=seed),
+        latents=latents,
+    )
     facts = params | {"maps": len(data), "objects": len(data.uids), "loss": round(loss, 5)}
-    outputs = save_base(prior.cpu(), out, facts=facts, half=half)
+    outputs = save_base(prior.cpu(), out, facts=facts, fp16=fp16)
     clear_checkpoints(out)
     (out / LATENTS).unlink(missing_ok=True)
     counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}

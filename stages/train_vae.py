@@ -19,6 +19,9 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import stage_record
+from sdtool.runtime.options import Device, MixedPrecision, Out, Overwrite, Seed
+from sdtool.training.options import Batch, CheckpointEvery, LearningRate, SampleEvery, Steps
+from sdtool.training.settings import TrainingSettings
 
 MAPS = ("rgb", "normal")
 SHOWN = 16  # pictures by which it is measured
@@ -28,25 +31,28 @@ def train_vae(
     views: Annotated[
         list[Path], typer.Argument(help="Folders of rendered views.", metavar="VIEWS")
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("vae"),
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 4000,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures in a step.")] = 8,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1.5e-3,
+    out: Out = Path("vae"),
     channels: Annotated[int, typer.Option(min=4, help="Channels of every layer.")] = 32,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
-    sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample grids.")] = 1000,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, …", autocompletion=lambda: ["auto", "cpu", "cuda"])
-    ] = "auto",
-    mixed_precision: Annotated[
-        str, typer.Option(help="no or bf16.", autocompletion=lambda: ["no", "bf16"])
-    ] = "no",
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier result.")
-    ] = False,
+    steps: Steps = 4000,
+    batch: Batch = 8,
+    lr: LearningRate = 1.5e-3,
+    sample_every: SampleEvery = 1000,
+    checkpoint_every: CheckpointEvery = 500,
+    device: Device = "auto",
+    mixed_precision: MixedPrecision = "no",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
 ) -> stage_record.Result:
-    from sdtool.training.distributed import require_alone
+    settings = TrainingSettings(
+        steps=steps,
+        batch=batch,
+        lr=lr,
+        ema=0.99,
+        mixed_precision=mixed_precision,
+        checkpoint_every=checkpoint_every,
+        sample_every=sample_every,
+    )
+    from sdtool.training.distributed import Processes, require_alone
 
     require_alone("train-vae")
     params = {"steps": steps, "batch": batch, "lr": lr, "channels": channels}
@@ -71,18 +77,19 @@ def train_vae(
     from sdtool.priors.fresh import LATENTS, fresh_vae
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.data import Views
-    from sdtool.training.distributed import Team
-    from sdtool.training.loop import Plan, fit, to_device
+    from sdtool.training.loop import fit, to_device
     from sdtool.training.vae import FACTOR, Reconstruction, psnr, save_vae
 
     data = Views(views, MAPS)
     if data.size % FACTOR:
-        raise UsageError(f"maps of {data.size} pixels; render with a --size that {FACTOR} divides")
-    team = Team(device, mixed_precision)
-    vae = fresh_vae(channels, seed).to(team.device)
+        raise UsageError(
+            f"maps of {data.size} pixels; render with a --size that {FACTOR} divides", "views"
+        )
+    processes = Processes(device, mixed_precision)
+    vae = fresh_vae(channels, seed).to(processes.device)
     small = data.size // FACTOR
     chosen = np.random.default_rng(seed).permutation(len(data))[:SHOWN]
-    shown = data.maps(chosen).to(team.device)
+    shown = data.maps(chosen).to(processes.device)
 
     def draw(generator, count):
         index = torch.randint(len(data), (count,), generator=generator)
@@ -91,7 +98,7 @@ def train_vae(
 
     def share(step, index, noise):
         maps = data.maps(index.numpy()).contiguous(memory_format=torch.channels_last)
-        return to_device(maps, team.device), to_device(noise, team.device)
+        return to_device(maps, processes.device), to_device(noise, processes.device)
 
     @torch.no_grad()
     def sample(step):
@@ -99,19 +106,20 @@ def train_vae(
         rows = [(x[:, :3].cpu().float().movedim(1, -1).numpy() + 1) / 2 for x in (shown, found)]
         write_png(out / "samples" / f"step-{step:06d}.png", grid(np.concatenate(rows), len(shown)))
 
-    print(f"{len(data)} maps of {len(data.uids)} objects on {team.device}", file=sys.stderr)
-    plan = Plan(
-        steps=steps,
-        batch=batch,
-        lr=lr,
-        ema=0.99,
-        mixed_precision=mixed_precision,
-        checkpoint_every=checkpoint_every,
-        sample_every=sample_every,
-    )
+    print(f"{len(data)} maps of {len(data.uids)} objects on {processes.device}", file=sys.stderr)
     record.clear()
     objective, modules = Reconstruction(vae), {"vae": vae}
-    loss = fit(objective, modules, draw, share, plan, out, seed=seed, team=team, sample=sample)
+    loss = fit(
+        objective,
+        modules,
+        draw,
+        share,
+        settings,
+        out,
+        seed=seed,
+        processes=processes,
+        sample=sample,
+    )
     quality = psnr(vae, shown)
     facts = params | {"maps": len(data), "loss": round(loss, 5), "psnr": round(quality, 2)}
     print(f"reconstruction: {quality:.1f} dB", file=sys.stderr)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sdtool.bench.training import flops, sd21_unet, training
+from sdtool.bench.stable_diffusion import flops, sd21_unet
+from sdtool.bench.training import training
 
 
 def test_the_unet_is_that_of_stable_diffusion_2_1():
@@ -20,7 +21,7 @@ def test_work_grows_with_the_number_of_pixels():
     assert 3.5 < flops(64, 16) / flops(64, 8) < 6
 
 
-@pytest.mark.parametrize("more", [[], ["--mixed-precision", "bf16", "--recompute"]])
+@pytest.mark.parametrize("more", [[], ["--mixed-precision", "bf16", "--gradient-checkpointing"]])
 def test_three_loops_are_compared(tmp_path, more):
     table = training(tmp_path, ["--latent", "8", "--batch", "2", "--steps", "1", *more])
     assert table.row_count == 3

@@ -226,10 +226,10 @@ def test_tensorboard_is_an_extra(views, base, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        (["--decay", "never"], "step or cosine or linear or constant"),
-        (["--optimizer", "sgd"], "adamw or adafactor"),
+        (["--decay", "never"], "'never' is not one of 'step', 'cosine', 'linear', 'constant'"),
+        (["--optimizer", "sgd"], "'sgd' is not one of 'adamw', 'adafactor'"),
         (["--accumulate", "3"], "choose a multiple of 3"),
-        (["--mixed-precision", "fp8"], "use no or bf16"),
+        (["--mixed-precision", "fp8"], "'fp8' is not one of 'no', 'bf16'"),
         (["--device", "abacus"], "try cpu"),
     ],
 )

@@ -8,9 +8,10 @@ import torch
 import sdtool.tiny
 from sdtool.captioning.english import with_article
 from sdtool.cli import run
+from sdtool.io.captions import read_captions
 from sdtool.priors.loading import camera_of, load_agp, load_base
 from sdtool.priors.sampling import ddim
-from sdtool.training.data import Views, read_captions
+from sdtool.training.data import Views
 from sdtool.training.exam import draw_exam, read_categories
 from sdtool.training.identification import (
     candidate_errors,
@@ -114,7 +115,7 @@ def test_a_prompt_decides_what_the_base_draws(base):
 @torch.no_grad()
 def test_the_agp_draws_one_object_from_eight_sides(agp):
     """Its maps show the canonical coordinates of the side that the camera sees."""
-    cameras = turntable_cameras(look=camera_of("tiny"))
+    cameras = turntable_cameras(view_range=camera_of("tiny"))
     text, empty = agp.encode_text(["a corgi"] * 8), agp.encode_text([""])
     generator = torch.Generator().manual_seed(0)
     maps = ddim(agp, text, empty, generator=generator, c2w=cameras, steps=20)

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
 from sdtool.cli import run
-from sdtool.errors import InputError, SdtoolError
+from sdtool.errors import InputError, SdtoolError, UsageError
 from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl, write_jsonl
 from sdtool.io.stage_record import begin
@@ -25,10 +25,11 @@ from sdtool.priors.fresh import fresh_base
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.runtime.ranks import Ranks
 from sdtool.training.checkpoints import clear_checkpoints, last_checkpoint
-from sdtool.training.data import Prompts, Views, held_out
-from sdtool.training.distributed import Team
+from sdtool.training.data import PromptTable, Views, held_out
+from sdtool.training.distributed import Processes
 from sdtool.training.identification import turntable_cameras
-from sdtool.training.loop import Plan, draw_times, seeded_noise, train
+from sdtool.training.loop import draw_times, seeded_noise, train
+from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import clear_embeddings, embeddings
 
 
@@ -142,7 +143,7 @@ def test_captions_join_every_wording_once(tmp_path):
 
 def test_prompts_are_switched_and_dropped_at_random(views, captions):
     data = Views([views], ("rgb", "normal"), captions)
-    prompts = Prompts(data, captions, ("", ", normal map"))
+    prompts = PromptTable(data, captions, ("", ", normal map"))
     index = np.repeat([0, 32], 5000)  # object-0 in colour, and its normals
     numbers = prompts.draw(data, index, 0.1, torch.Generator().manual_seed(0))
     drawn = [prompts.table[k] for k in numbers.tolist()]
@@ -166,22 +167,22 @@ def test_the_held_out_objects_stay_the_same_in_a_larger_collection():
 
 def test_embeddings_are_the_same_from_a_file_or_encoded_anew(tmp_path, capsys):
     prompts, numbers = ["", "a red disc", "a blue square"] * 50, torch.tensor([149, 0, 2])
-    prior, team = fresh_base(["a red disc"], size=16, width=8), Team("cpu")
+    prior, alone = fresh_base(["a red disc"], size=16, width=8), Processes("cpu")
     expected = prior.encode_text([prompts[k] for k in numbers])
-    each = embeddings(prior, prompts, tmp_path, team=team, limit=1000)
+    each = embeddings(prior, prompts, tmp_path, processes=alone, limit=1000)
     assert torch.allclose(each(numbers), expected, atol=1e-6) and prior.text is not None
     assert "each batch is encoded anew" in capsys.readouterr().err
     encoder = prior.text
-    cached = embeddings(prior, prompts, tmp_path, team=team)
+    cached = embeddings(prior, prompts, tmp_path, processes=alone)
     assert torch.allclose(cached(numbers), expected, atol=1e-6) and prior.text is None
     (file,) = tmp_path.glob("text-*.cache")
     assert file.stat().st_size == 150 * 24 * 128 * 4
 
     stamp, prior.text = file.stat().st_mtime_ns, encoder
-    again = embeddings(prior, prompts, tmp_path, team=team)
+    again = embeddings(prior, prompts, tmp_path, processes=alone)
     assert torch.equal(again(numbers), cached(numbers)) and file.stat().st_mtime_ns == stamp
     prior.text = encoder
-    half = embeddings(prior, prompts, tmp_path, team=team, dtype=torch.bfloat16)
+    half = embeddings(prior, prompts, tmp_path, processes=alone, dtype=torch.bfloat16)
     assert torch.equal(half(numbers), cached(numbers).bfloat16().float())
     clear_embeddings(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -191,21 +192,36 @@ def test_embeddings_are_the_same_from_a_file_or_encoded_anew(tmp_path, capsys):
 
 
 def test_the_learning_rate_warms_up_and_falls():
-    plan = Plan(steps=1000, lr=1.0, warmup=100)
-    assert [plan.rate(s) for s in (0, 49, 99, 699, 700, 999)] == [0.01, 0.5, 1.0, 1.0, 0.2, 0.2]
+    settings = TrainingSettings(steps=1000, lr=1.0, warmup=100)
+    assert [settings.learning_rate(s) for s in (0, 49, 99, 699, 700, 999)] == [
+        0.01,
+        0.5,
+        1.0,
+        1.0,
+        0.2,
+        0.2,
+    ]
     for decay, expected in (
         ("cosine", [1.0, 0.75, 0.5]),  # (1 + cos(π/3)) / 2 = 0.75
         ("linear", [1.0, 2 / 3, 0.5]),
         ("constant", [1.0, 1.0, 1.0]),
     ):
-        plan = Plan(steps=900, lr=1.0, warmup=0, decay=decay)
-        assert [plan.rate(s) for s in (0, 300, 450)] == pytest.approx(expected), decay
+        settings = TrainingSettings(steps=900, lr=1.0, warmup=0, decay=decay)
+        assert [settings.learning_rate(s) for s in (0, 300, 450)] == pytest.approx(expected), decay
+
+
+def test_a_batch_that_cannot_be_shared_is_blamed_on_its_options():
+    settings = TrainingSettings(steps=1, batch=8, accumulate=2)
+    settings.check(4)  # 8 = 4 processes · 2 parts
+    with pytest.raises(UsageError, match="multiple of 6") as raised:
+        settings.check(3)
+    assert raised.value.options == ("--batch", "--accumulate")
 
 
 def start(views, captions, seed=0):
     """The first arguments of `train`, and its `embed`, always the same for the same seed."""
     data = Views([views], ("rgb", "normal"), captions)
-    prompts = Prompts(data, captions, ("", ", normal map"))
+    prompts = PromptTable(data, captions, ("", ", normal map"))
     prior = fresh_base(prompts.table, size=16, width=8, seed=seed)
 
     def choose(generator, count):
@@ -246,10 +262,12 @@ def assert_equal(one, two, **tolerance):
 
 @pytest.mark.parametrize("more", [{}, {"accumulate": 2, "optimizer": "adafactor"}])
 def test_a_killed_run_continues_bit_for_bit(views, captions, tmp_path, more):
-    plan = Plan(steps=12, batch=4, warmup=4, grow=0.4, checkpoint_every=3, sample_every=4, **more)
+    settings = TrainingSettings(
+        steps=12, batch=4, warmup=4, half_resolution=0.4, checkpoint_every=3, sample_every=4, **more
+    )
     whole, embed = start(views, captions)
     seen = []
-    train(*whole, plan, tmp_path / "a", seed=3, embed=embed, sample=seen.append)
+    train(*whole, settings, tmp_path / "a", seed=3, embed=embed, sample=seen.append)
     assert seen == [4, 8, 12]
 
     # Dies after 5 steps, with the first 3 kept; then after 4 more, with 6 kept. Later starts have
@@ -257,11 +275,11 @@ def test_a_killed_run_continues_bit_for_bit(views, captions, tmp_path, more):
     for after, weights in ((5, 0), (4, 98)):
         parts, embed = start(views, captions, seed=weights)
         with pytest.raises(Killed):
-            train(*dying(parts, after), plan, tmp_path / "b", seed=3, embed=embed)
+            train(*dying(parts, after), settings, tmp_path / "b", seed=3, embed=embed)
     names = sorted(path.name for path in (tmp_path / "b").glob("checkpoint*"))
     assert names == ["checkpoint-000003.safetensors", "checkpoint-000006.safetensors"]
     parts, embed = start(views, captions, seed=99)
-    train(*parts, plan, tmp_path / "b", seed=3, embed=embed)
+    train(*parts, settings, tmp_path / "b", seed=3, embed=embed)
     assert_equal(whole[0], parts[0])
     logs = [next(iter(read_jsonl(tmp_path / n / "log.jsonl"))) for n in "ab"]
     assert logs[0]["loss"] == logs[1]["loss"] and logs[0]["gradient"] == logs[1]["gradient"]
@@ -273,9 +291,9 @@ def test_a_killed_run_continues_bit_for_bit(views, captions, tmp_path, more):
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     views, captions, tmp_path, capsys
 ):
-    plan = Plan(steps=9, batch=2, checkpoint_every=2, keep=3)
+    settings = TrainingSettings(steps=9, batch=2, checkpoint_every=2, keep_checkpoints=3)
     whole, embed = start(views, captions)
-    train(*whole, plan, tmp_path, seed=0, embed=embed)
+    train(*whole, settings, tmp_path, seed=0, embed=embed)
     paths = sorted(tmp_path.glob("checkpoint*"))
     assert [path.name[11:17] for path in paths] == ["000004", "000006", "000008"]
     paths[2].write_bytes(paths[2].read_bytes()[:5000])  # cut short
@@ -283,7 +301,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     content[-1000] ^= 1  # one bit of a weight
     paths[1].write_bytes(content)
     parts, embed = start(views, captions, seed=5)
-    train(*parts, plan, tmp_path, seed=0, embed=embed)
+    train(*parts, settings, tmp_path, seed=0, embed=embed)
     said = capsys.readouterr().err
     assert "checkpoint-000008.safetensors is damaged" in said
     assert "checkpoint-000006.safetensors is damaged (its digest differs)" in said
@@ -306,10 +324,10 @@ def predictions(prior):
 
 def test_a_batch_taken_in_parts_or_recomputed_gives_the_same(views, captions, tmp_path):
     before, results = predictions(start(views, captions)[0][0]), []
-    for k, more in enumerate(({}, {"accumulate": 4}, {"recompute": True})):
+    for k, more in enumerate(({}, {"accumulate": 4}, {"gradient_checkpointing": True})):
         arguments, embed = start(views, captions)
-        plan = Plan(steps=5, batch=8, warmup=1, **more)
-        loss = train(*arguments, plan, tmp_path / str(k), seed=1, embed=embed)
+        settings = TrainingSettings(steps=5, batch=8, warmup=1, **more)
+        loss = train(*arguments, settings, tmp_path / str(k), seed=1, embed=embed)
         results.append((predictions(arguments[0]), loss))
     (whole, loss), *others = results
     assert (whole - before).abs().mean() > 0.05
@@ -331,7 +349,7 @@ def test_the_average_and_not_the_last_weights_are_the_result(views, captions, tm
     arguments, embed = start(views, captions)
     prior = arguments[0]
     before = {name: value.clone() for name, value in prior.named_parameters()}
-    train(*arguments, Plan(steps=1, batch=4, ema=1.0), tmp_path, seed=0, embed=embed)
+    train(*arguments, TrainingSettings(steps=1, batch=4, ema=1.0), tmp_path, seed=0, embed=embed)
     name = "unet.conv_in.weight"
     moved = dict(prior.named_parameters())[name] - before[name]
     # AdamW's first step moves each weight by about lr = 1e-3 / 100; the average follows by 9/10 of
@@ -353,8 +371,8 @@ def test_training_learns_and_grows(views, captions, tmp_path):
         return torch.nn.functional.mse_loss(guess, prior.target(x, noise, t)).item()
 
     before = loss()
-    plan = Plan(steps=100, batch=8, lr=2e-3, warmup=10, grow=0.5)
-    train(*arguments, plan, tmp_path, seed=0, embed=embed)
+    settings = TrainingSettings(steps=100, batch=8, lr=2e-3, warmup=10, half_resolution=0.5)
+    train(*arguments, settings, tmp_path, seed=0, embed=embed)
     after = loss()
     log = list(read_jsonl(tmp_path / "log.jsonl"))
     assert [(line["step"], line["size"]) for line in log] == [(50, 8), (100, 16)]
@@ -366,22 +384,22 @@ def test_training_learns_and_grows(views, captions, tmp_path):
 def test_a_log_line_cut_short_does_not_hinder_a_rerun(views, captions, tmp_path):
     arguments, embed = start(views, captions)
     (tmp_path / "log.jsonl").write_text('{"step": 50, "lo')
-    train(*arguments, Plan(steps=1, batch=2), tmp_path, seed=0, embed=embed)
+    train(*arguments, TrainingSettings(steps=1, batch=2), tmp_path, seed=0, embed=embed)
     assert [line["step"] for line in read_jsonl(tmp_path / "log.jsonl")] == [1]
 
 
 def test_a_broken_training_says_so(views, captions, tmp_path):
     arguments, embed = start(views, captions)
-    plan = Plan(steps=60, batch=4, lr=1e30, warmup=0, checkpoint_every=4)
+    settings = TrainingSettings(steps=60, batch=4, lr=1e30, warmup=0, checkpoint_every=4)
     with pytest.raises(SdtoolError, match="broke before step 4.*lower --lr"):
-        train(*arguments, plan, tmp_path, seed=0, embed=embed)
+        train(*arguments, settings, tmp_path, seed=0, embed=embed)
     assert not list(tmp_path.glob("checkpoint*"))  # nothing broken is kept
     other = fresh_base(["a"], size=16, width=16)
     arguments, embed = start(views, captions)
-    plan = Plan(steps=3, batch=2, checkpoint_every=2)
-    train(*arguments, plan, tmp_path / "x", seed=0, embed=embed)
+    settings = TrainingSettings(steps=3, batch=2, checkpoint_every=2)
+    train(*arguments, settings, tmp_path / "x", seed=0, embed=embed)
     with pytest.raises(InputError, match="another model"):
-        train(other, {"unet": other.unet}, *arguments[2:], plan, tmp_path / "x", seed=0)
+        train(other, {"unet": other.unet}, *arguments[2:], settings, tmp_path / "x", seed=0)
 
 
 # The commands
@@ -394,7 +412,7 @@ SHORT = ["--batch", "4", "--checkpoint-every", "2", "--sample-every", "100", "--
 def base(views, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "base"
     command = ["train-base", str(views), "--captions", str(views), "--out", str(out)]
-    assert run([*command, "--steps", "4", "--width", "8", "--half", *SHORT]) == 0
+    assert run([*command, "--steps", "4", "--width", "8", "--fp16", *SHORT]) == 0
     return out
 
 
@@ -409,7 +427,7 @@ def test_train_base_writes_a_diffusers_folder_once(base, views, capsys):
     assert Image.open(base / "samples" / "step-000004.png").size[0] == 8 * 96
     stamp = (base / "stage.json").stat().st_mtime_ns
     command = ["train-base", str(views), "--captions", str(views), "--out", str(base)]
-    command += ["--steps", "4", "--width", "8", "--half", *SHORT]
+    command += ["--steps", "4", "--width", "8", "--fp16", *SHORT]
     assert run(command) == 0
     said = capsys.readouterr()
     assert said.out == f"{base}\n" and "already done" in said.err
@@ -521,7 +539,7 @@ def test_wrong_sizes_and_options_are_named_with_a_cure(base, views, tmp_path, ca
     assert run([*agp, str(tmp_path / "agp"), "--base", str(base)]) == 2
     assert "render with --size 16" in capsys.readouterr().err
     assert run([*agp, str(tmp_path / "agp"), "--base", str(base), "--decay", "never"]) == 2
-    assert "use step or cosine" in capsys.readouterr().err
+    assert "'step', 'cosine'" in capsys.readouterr().err
     assert run([*agp, str(tmp_path / "other"), "--base", str(tmp_path / "nowhere")]) == 1
     assert "not a base prior" in capsys.readouterr().err
     fresh = ["train-base", str(large), "--captions", str(large), "--out", str(tmp_path / "base")]

@@ -12,10 +12,10 @@ import torch
 from prior_samples import write_views
 from safetensors.torch import load_file
 
+from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import load_agp
-from sdtool.training.data import read_captions
 from sdtool.training.identification import turntable_cameras
 
 # On CPUs too: `--cpu` would start one process only, or ask for MPI.
@@ -42,7 +42,7 @@ def inputs(tmp_path_factory):
     save_base(fresh_base(captions, size=16, width=8), folder / "base", facts={})
     options = ["--base", str(folder / "base"), "--captions", str(views), "--batch", "8"]
     options += ["--warmup", "2", "--exam", "2", "--checkpoint-every", "4", "--sample-every", "4"]
-    return ["finetune-agp", str(views), *options, "--grow", "0.5", "--device", "cpu"]
+    return ["finetune-agp", str(views), *options, "--half-resolution", "0.5", "--device", "cpu"]
 
 
 def sdtool(arguments, out, *options, launched=False, cwd):
@@ -103,10 +103,10 @@ def kill_at_the_first_checkpoint(command, cwd):
     """Start a command, and kill -9 it and its children once `out` holds a checkpoint."""
     with open(cwd / "log", "w") as log:
         started = subprocess.Popen([*command, "--out", "out"], cwd=cwd, stderr=log)
-        team = psutil.Process(started.pid)
+        launcher = psutil.Process(started.pid)
         while started.poll() is None and not list(cwd.glob("out/checkpoint-*.safetensors")):
             time.sleep(0.01)
-        for process in [*team.children(recursive=True), team]:
+        for process in [*launcher.children(recursive=True), launcher]:
             process.kill()
     assert started.wait() == -signal.SIGKILL, (cwd / "log").read_text()
     assert not (cwd / "out" / "agp.json").exists()

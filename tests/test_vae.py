@@ -101,7 +101,7 @@ def test_cached_latents_are_what_the_vae_says(vae, views, tmp_path):
 def test_a_base_on_latents_is_a_prior_like_any_other(vae, views, tmp_path):
     base = tmp_path / "base"
     command = ["train-base", str(views), "--captions", str(views), "--vae", str(vae)]
-    command += ["--out", str(base), "--steps", "4", "--width", "8", "--batch", "4", "--half"]
+    command += ["--out", str(base), "--steps", "4", "--width", "8", "--batch", "4", "--fp16"]
     assert run(command) == 0
     assert sorted(p.name for p in base.iterdir()) == [
         "README.md", "log.jsonl", "model_index.json", "samples", "scheduler", "sdtool.json",

@@ -105,10 +105,10 @@ def _objaverse() -> str:
 
 
 def _tensorboard() -> str:
-    from sdtool.training.tensorboard import open_board
+    from sdtool.training.tensorboard import open_tensorboard
 
     with tempfile.TemporaryDirectory() as folder:
-        open_board(Path(folder), 0)({"step": 1, "loss": 0.5})
+        open_tensorboard(Path(folder), 0)({"step": 1, "loss": 0.5})
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
     expect(size > 0, "it wrote nothing")
     return f"a point of a curve, {size} bytes"

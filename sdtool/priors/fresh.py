@@ -92,12 +92,12 @@ def fresh_vae(channels: int = 32, seed: int = 0) -> AutoencoderTiny:
     return vae.to(memory_format=torch.channels_last)
 
 
-def save_base(prior: Prior, folder: Path, *, facts: dict, half: bool = False) -> list[str]:
+def save_base(prior: Prior, folder: Path, *, facts: dict, fp16: bool = False) -> list[str]:
     """Write a trained base as a diffusers folder; return the names of what was written.
 
-    facts: how it was trained, for `sdtool.json` and the model card. half: float16 weights.
+    facts: how it was trained, for `sdtool.json` and the model card. fp16: float16 weights.
     """
-    dtype = torch.float16 if half else torch.float32
+    dtype = torch.float16 if fp16 else torch.float32
     prior.unet.to(dtype).save_pretrained(folder / "unet", safe_serialization=True)
     prior.text.model.to(dtype)
     save_text_encoder(prior.text, folder)

@@ -27,15 +27,15 @@ def save_agp(
     base: str,
     facts: dict,
     exams: dict[str, dict] | None = None,
-    half: bool = False,
+    fp16: bool = False,
 ) -> list[str]:
     """Write `unet/`, agp.json and the model card; return the names of what was written.
 
     base: as `loading.stored_base` names it. facts: how it was trained. exams: name → what
-    `exam.take_exam` measured.
+    `sdtool.training.exam.take_exam` measured. fp16: float16 weights.
     """
     exams = exams or {}
-    prior.unet.to(torch.float16 if half else torch.float32)
+    prior.unet.to(torch.float16 if fp16 else torch.float32)
     prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
     card = {"base": base, "sample_size": prior.sample_size, **facts, "exams": exams}
     for first in list(exams.values())[:1]:

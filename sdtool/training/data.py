@@ -78,7 +78,7 @@ def _full(rows: np.ndarray, value: int) -> np.ndarray:
     return np.full(len(rows), value, np.int32)
 
 
-class Prompts:
+class PromptTable:
     """Every prompt of some objects once, in one table; draws one for each row of a batch.
 
     Row 0 of `table` is the empty prompt. suffixes: one for each map name, put after the prompt.

@@ -1,14 +1,14 @@
 """The processes of one training: one alone, or those that `accelerate launch` started together.
 
-The one file that knows Accelerate: device, mixed precision, and gradients averaged over processes.
+The one file that knows Accelerate, which shares out the devices and averages gradients over processes.
 """
 
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import typer
@@ -22,56 +22,29 @@ Output = TypeVar("Output")
 PATIENCE = timedelta(hours=12)  # while the main process encodes texts or measures, the others wait
 
 
-class Team:
+class Processes:
     """This process among those of its training. `index` 0 is the main one: it alone writes files.
 
-    device: for a process alone, as `choose_device` takes it; processes of a team get one accelerator
-    each with "auto". mixed_precision: "no" or "bf16"; it decides, whatever `accelerate config` says.
+    device: for a process alone, as `choose_device` takes it; of many, each gets one accelerator with
+    "auto". mixed_precision: "no" or "bf16"; it decides, whatever `accelerate config` says.
+    A process alone does without Accelerate, whose device and precision cannot be changed once chosen:
+    another training in the same process may want others.
     """
 
-    def __init__(self, device: str = "auto", mixed_precision: str = "no"):
-        from accelerate import Accelerator, InitProcessGroupKwargs
-        from accelerate.state import AcceleratorState
-
-        if mixed_precision not in ("no", "bf16"):
-            raise UsageError(f"--mixed-precision {mixed_precision} is unknown; use no or bf16")
-        if is_alone():
-            # A second training in one process may want another device or precision; Accelerate
-            # keeps its first for ever, and learns of a device from the environment only.
-            AcceleratorState._reset_state(reset_partial_state=True)
-            os.environ["ACCELERATE_TORCH_DEVICE"] = str(choose_device(device))
-        elif device not in ("auto", "cpu"):
-            raise UsageError(f"--device {device}: many processes take auto or cpu")
-        try:
-            self.accelerator = Accelerator(
-                cpu=device == "cpu" or not torch.accelerator.is_available(),
-                mixed_precision=mixed_precision,
-                kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
-            )
-        finally:
-            if is_alone():
-                del os.environ["ACCELERATE_TORCH_DEVICE"]
-        kind = self.accelerator.distributed_type.value
-        if kind != "NO" and not kind.startswith("MULTI_"):
-            raise UsageError(
-                f"accelerate is configured for {kind}; sdtool trains with plain data parallelism: "
-                "pass --multi_gpu to accelerate launch"
-            )
-
-    @property
-    def device(self) -> torch.device:
-        """Where this process computes."""
-        return self.accelerator.device
+    def __init__(self, device: str = "auto", mixed_precision: Literal["no", "bf16"] = "no"):
+        self.mixed_precision = mixed_precision
+        self._accelerator = None if is_alone() else _accelerator(device)
+        self.device = self._accelerator.device if self._accelerator else choose_device(device)
 
     @property
     def size(self) -> int:
         """How many processes there are."""
-        return self.accelerator.num_processes
+        return self._accelerator.num_processes if self._accelerator else 1
 
     @property
     def index(self) -> int:
         """The number of this process, from 0."""
-        return self.accelerator.process_index
+        return self._accelerator.process_index if self._accelerator else 0
 
     @property
     def is_main(self) -> bool:
@@ -83,7 +56,7 @@ class Team:
         if self.is_main:
             print(text, file=sys.stderr)
 
-    def lead(self, function: Callable[[], Output]) -> Output:
+    def on_main(self, function: Callable[[], Output]) -> Output:
         """Let the main process call `function`; every process gets what it returned.
 
         Its error ends them all, and the main process alone reports it.
@@ -107,25 +80,47 @@ class Team:
         return outcome[0]
 
     def prepare(self, module: nn.Module) -> nn.Module:
-        """The module with autocast around it and, in a team, gradients averaged over processes."""
-        return self.accelerator.prepare(module)
+        """The module on its device and, of many processes, with gradients averaged over them."""
+        return self._accelerator.prepare(module) if self._accelerator else module.to(self.device)
 
-    def alone(self, module: nn.Module):
+    def no_sync(self, module: nn.Module) -> AbstractContextManager:
         """A context in which gradients are only added up, not yet averaged over processes."""
-        return self.accelerator.no_sync(module) if self.size > 1 else nullcontext()
+        return self._accelerator.no_sync(module) if self._accelerator else nullcontext()
 
-    def autocast(self):
-        """A context of the training's own precision, for a model that was not prepared."""
-        return self.accelerator.autocast()
+    def autocast(self) -> AbstractContextManager:
+        """A context that computes in the training's own precision."""
+        is_bf16 = self.mixed_precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16) if is_bf16 else nullcontext()
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over all processes."""
-        return self.accelerator.reduce(value, "mean") if self.size > 1 else value
+        return self._accelerator.reduce(value, "mean") if self._accelerator else value
 
     def end(self) -> None:
         """Wait until all processes have come here; then part."""
-        self.accelerator.wait_for_everyone()
-        self.accelerator.end_training()
+        if self._accelerator:
+            self._accelerator.wait_for_everyone()
+            self._accelerator.end_training()
+
+
+def _accelerator(device: str):
+    """What Accelerate knows of this process and of those that were started with it."""
+    from accelerate import Accelerator, InitProcessGroupKwargs
+
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"--device {device}: many processes take auto or cpu", "--device")
+    accelerator = Accelerator(
+        cpu=device == "cpu" or not torch.accelerator.is_available(),
+        mixed_precision="no",  # `Processes.autocast` says where another one holds
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+    )
+    kind = accelerator.distributed_type.value
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise UsageError(
+            f"accelerate is configured for {kind}; sdtool trains with plain data parallelism: "
+            "pass --multi_gpu to accelerate launch"
+        )
+    return accelerator
 
 
 def is_alone() -> bool:

@@ -11,7 +11,7 @@ from sdtool.io.files import read_jsonl
 from sdtool.priors.prior import Prior
 from sdtool.training.data import Views
 from sdtool.training.identification import band_losses, text_identification, view_identification
-from sdtool.training.text_cache import Lookup
+from sdtool.training.text_cache import EncodedTexts
 
 CHOICES = 10
 """Of how many categories the right one is to be found."""
@@ -92,24 +92,19 @@ def draw_exam(
 def take_exam(
     prior: Prior,
     exam: Exam,
-    number: dict[str, int],
-    lookup: Lookup,
+    encoded: EncodedTexts,
     generator: torch.Generator,
 ) -> dict:
     """What the prior knows: {"maps", "objects", "view_identification", "loss", …}, shares in [0, 1].
 
-    number, lookup: prompt → its number → its embedding. Formulas: `sdtool.training.identification`.
+    encoded: at least the exam's `prompts`. Formulas: `sdtool.training.identification`.
     """
-
-    def embedded(texts: list[str]) -> torch.Tensor:
-        return lookup(torch.tensor([number[text] for text in texts])).cpu()
-
-    text = embedded(exam.captions)
+    text = encoded(exam.captions).cpu()
     facts = {"maps": len(exam.maps), "objects": exam.objects}
     share = view_identification(prior, exam.maps, exam.c2w, text, generator=generator)
     facts["view_identification"] = round(share, 4)
     if rows := list(exam.categories):
-        texts = torch.stack([embedded(exam.categories[row]) for row in rows])
+        texts = torch.stack([encoded(exam.categories[row]).cpu() for row in rows])
         share = text_identification(
             prior, exam.maps[rows], exam.c2w[rows], texts, generator=generator
         )

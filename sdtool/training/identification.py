@@ -14,13 +14,13 @@ TIMES = (0.3, 0.5, 0.7, 0.85)
 
 
 def turntable_cameras(
-    count: int = AZIMUTHS, elevation: float = 15.0, look: ViewRange | None = None
+    count: int = AZIMUTHS, elevation: float = 15.0, view_range: ViewRange | None = None
 ) -> torch.Tensor:
     """(count, 4, 4) float32 cameras around the object, the first in front; elevation in degrees.
 
-    look: where the prior's training cameras stood (their distance counts).
+    view_range: where the prior's training cameras stood (their distance counts).
     """
-    return torch.from_numpy(turntable(count, look or ViewRange(), elevation))
+    return torch.from_numpy(turntable(count, view_range or ViewRange(), elevation))
 
 
 def camera_ring(c2w: torch.Tensor, count: int = AZIMUTHS) -> torch.Tensor:

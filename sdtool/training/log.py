@@ -7,7 +7,7 @@ import torch
 
 from sdtool.errors import SdtoolError
 from sdtool.io.files import append_jsonl, trim_jsonl
-from sdtool.training.tensorboard import open_board
+from sdtool.training.tensorboard import open_tensorboard
 
 LOG, LOG_EVERY = "log.jsonl", 50
 
@@ -23,11 +23,11 @@ class Log:
     ):
         self.path, self.steps, self.batch = out / LOG, steps, batch
         self.writes, self.note, self.loss = writes, "", float("nan")
-        self.clock, self.since, self.board = time.monotonic(), start, None
+        self.clock, self.since, self.curves = time.monotonic(), start, None
         if writes:
             out.mkdir(parents=True, exist_ok=True)
             trim_jsonl(self.path, lambda line: line["step"] <= start)
-            self.board = open_board(out / "tensorboard", start) if tensorboard else None
+            self.curves = open_tensorboard(out / "tensorboard", start) if tensorboard else None
 
     def write(self, done: int, sums: torch.Tensor, *, lr: float, size: int) -> None:
         """A line after `done` steps. sums: (2,), loss and gradient norm summed since the last one."""
@@ -41,8 +41,8 @@ class Log:
         line |= {"seconds_left": round(seconds * (self.steps - done))}
         if self.writes:
             append_jsonl(self.path, line)
-        if self.board:
-            self.board(line)
+        if self.curves:
+            self.curves(line)
         self.restart(done)
 
     def restart(self, done: int) -> None:

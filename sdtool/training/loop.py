@@ -1,88 +1,26 @@
 """The training loop of every prior, and its exact restart.
 
-One generator draws everything random, every checkpoint holds it, and every process of a team draws
-the same whole batch and computes its share: a run that was killed and continued ends with the same
+One generator draws everything random, every checkpoint holds it, and every process draws the
+same whole batch and computes its share: a run that was killed and continued ends with the same
 bits on a CPU, and the number of processes changes sums in their last digits only.
 """
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from sdtool.errors import UsageError
 from sdtool.priors.prior import Prior
 from sdtool.runtime.progress import progress
 from sdtool.training.checkpoints import State, last_checkpoint, save_checkpoint
-from sdtool.training.distributed import Team
+from sdtool.training.distributed import Processes
 from sdtool.training.log import LOG_EVERY, Log, check_finite
-from sdtool.training.tensorboard import require_board
-
-DECAYS = ("step", "cosine", "linear", "constant")
-OPTIMIZERS = ("adamw", "adafactor")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train.
-
-    batch: samples in a step, over all processes and all its parts. accumulate: parts that each
-    process takes its share of a batch in. decay: of the learning rate after the warm-up: "step"
-    (×0.2 for the last 30%), "cosine" or "linear" (to zero), or "constant". grow: the first share of
-    the steps runs at half resolution. ema: decay of the averaged weights. clip: largest norm of the
-    gradient. focus: share of the samples whose noise is of middling strength (see `draw_times`), instead
-    of uniform. recompute: gradient checkpointing in the UNet. keep: how many checkpoints stay.
-    """
-
-    steps: int
-    batch: int = 32
-    lr: float = 1e-3
-    warmup: int = 100
-    decay: str = "step"
-    focus: float = 0.0
-    grow: float = 0.0
-    ema: float = 0.995
-    clip: float = 1.0
-    accumulate: int = 1
-    recompute: bool = False
-    optimizer: str = "adamw"
-    mixed_precision: str = "no"
-    checkpoint_every: int = 500
-    keep: int = 2
-    sample_every: int = 500
-    tensorboard: bool = False
-
-    def check(self, processes: int = 1) -> None:
-        """UsageError if it cannot be followed, by name of the option."""
-        if self.decay not in DECAYS:
-            raise UsageError(f"--decay {self.decay} is unknown; use {' or '.join(DECAYS)}")
-        if self.optimizer not in OPTIMIZERS:
-            known = " or ".join(OPTIMIZERS)
-            raise UsageError(f"--optimizer {self.optimizer} is unknown; use {known}")
-        if self.batch % (parts := processes * self.accumulate):
-            raise UsageError(
-                f"--batch {self.batch} cannot be shared by {processes} processes with --accumulate "
-                f"{self.accumulate}; choose a multiple of {parts}"
-            )
-        if self.tensorboard:
-            require_board()
-
-    def rate(self, step: int) -> float:
-        """The learning rate of step `step` (from 0): linear warm-up times the decay."""
-        rate = self.lr * min(1.0, (step + 1) / max(1, self.warmup))
-        done = step / self.steps
-        if self.decay == "cosine":
-            return rate * 0.5 * (1 + math.cos(math.pi * done))
-        if self.decay == "linear":
-            return rate * (1 - done)
-        return rate * (0.2 if self.decay == "step" and done >= 0.7 else 1.0)
-
+from sdtool.training.settings import TrainingSettings
 
 # choose(generator, count) → what a batch is made of: CPU tensors with one row for each sample
 Choose = Callable[[torch.Generator, int], tuple[torch.Tensor, ...]]
@@ -95,11 +33,11 @@ def train(
     trained: dict[str, nn.Module],
     choose: Choose,
     load: Load,
-    plan: Plan,
+    settings: TrainingSettings,
     out: Path,
     *,
     seed: int,
-    team: Team | None = None,
+    processes: Processes | None = None,
     embed: Callable[[torch.Tensor], torch.Tensor] = lambda text: text,
     sample: Callable[[int], None] = lambda step: None,
 ) -> float:
@@ -109,36 +47,46 @@ def train(
     embed: turns what `load` gives as text into (B, L, C) embeddings, where gradients flow. The rest
     is `fit`'s.
     """
-    team = team or Team(str(prior.device), plan.mixed_precision)
-    prior, device = prior.to(team.device), team.device
+    processes = processes or Processes(str(prior.device), settings.mixed_precision)
+    prior, device = prior.to(processes.device), processes.device
 
     def draw(generator: torch.Generator, count: int) -> tuple[torch.Tensor, ...]:
         rows = choose(generator, count)
-        t = draw_times(prior.alphas_cumprod, count, plan.focus, generator)
+        t = draw_times(prior.alphas_cumprod, count, settings.logit_normal, generator)
         return (*rows, t, torch.randint(2**62, (count,), generator=generator))
 
     def share(step: int, *rows: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         *rows, t, seeds = rows
         x, text, c2w = (to_device(v, device) for v in load(*rows))
-        if step < plan.grow * plan.steps:
+        if step < settings.half_resolution * settings.steps:
             x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
         noise = seeded_noise(seeds, x.shape[1:], device)
         return x, noise, to_device(t, device), text, c2w
 
-    if plan.recompute:
+    if settings.gradient_checkpointing:
         prior.unet.enable_gradient_checkpointing()
     objective = Objective(prior, embed)
     with plain_attention(prior):
-        loss = fit(objective, trained, draw, share, plan, out, seed=seed, team=team, sample=sample)
-    if plan.recompute:
+        loss = fit(
+            objective,
+            trained,
+            draw,
+            share,
+            settings,
+            out,
+            seed=seed,
+            processes=processes,
+            sample=sample,
+        )
+    if settings.gradient_checkpointing:
         prior.unet.disable_gradient_checkpointing()
     return loss
 
 
 def draw_times(
-    alphas_cumprod: torch.Tensor, count: int, focus: float, generator: torch.Generator
+    alphas_cumprod: torch.Tensor, count: int, logit_normal: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """(count,) int64 times on the CPU: a share `focus` of them from the middle, the rest uniform.
+    """(count,) int64 times on the CPU: a share `logit_normal` of them from the middle, the rest uniform.
 
     In the middle, where shapes are decided, log(ᾱ/(1 − ᾱ)) is normal with mean −1 and deviation 2: the
     logit-normal density of Esser et al. 2024, shifted to noisier times. Uniform times of a linear
@@ -148,7 +96,7 @@ def draw_times(
     normal = 1 + 2 * torch.randn(count, generator=generator, dtype=torch.float64)
     middle = torch.searchsorted(ratio, normal).clamp(max=len(ratio) - 1)
     uniform = torch.randint(len(ratio), (count,), generator=generator)
-    return torch.where(torch.rand(count, generator=generator) < focus, middle, uniform)
+    return torch.where(torch.rand(count, generator=generator) < logit_normal, middle, uniform)
 
 
 def fit(
@@ -156,11 +104,11 @@ def fit(
     trained: dict[str, nn.Module],
     draw: Choose,
     share: Callable[..., tuple[torch.Tensor | None, ...]],
-    plan: Plan,
+    settings: TrainingSettings,
     out: Path,
     *,
     seed: int,
-    team: Team,
+    processes: Processes,
     sample: Callable[[int], None] = lambda step: None,
 ) -> float:
     """Minimise `objective(*share(step, *rows))`, a scalar, over the modules `trained`.
@@ -168,10 +116,10 @@ def fit(
     draw: draws the rows of whole batches, alike in every process. share: what the objective takes,
     of a process's rows; `step` counts from 0. At the end the modules hold the averaged (EMA) weights.
     sample(step) is called in the main process, with the averaged weights in place, every
-    `plan.sample_every` steps and at the end. Writes log.jsonl and checkpoints into `out`, and
+    `settings.sample_every` steps and at the end. Writes log.jsonl and checkpoints into `out`, and
     continues from the last whole one found there. Returns the mean loss of the last logged stretch.
     """
-    plan.check(team.size)
+    settings.check(processes.size)
     parameters = {
         f"{m}.{n}": p for m, module in trained.items() for n, p in module.named_parameters()
     }
@@ -179,45 +127,52 @@ def fit(
     for value in values:
         value.requires_grad_(True)
     average = {name: value.detach().clone() for name, value in parameters.items()}
-    optimizer, generator = new_optimizer(values, plan), torch.Generator().manual_seed(seed)
-    sums = torch.zeros(2, device=team.device)
+    optimizer, generator = new_optimizer(values, settings), torch.Generator().manual_seed(seed)
+    sums = torch.zeros(2, device=processes.device)
     state = State(parameters, average, optimizer, generator, sums)
-    found = team.lead(lambda: last_checkpoint(out, team.say))
+    found = processes.on_main(lambda: last_checkpoint(out, processes.say))
     start = state.restore(found) if found else 0
     if start:
-        team.say(f"continuing after step {start} of {plan.steps}")
-    facts = {"writes": team.is_main, "tensorboard": plan.tensorboard}
-    log = Log(out, start, plan.steps, plan.batch, **facts)
-    objective = team.prepare(objective)
-    size = plan.batch // (team.size * plan.accumulate)
-    with progress("training", plan.steps, "steps", done=start, shown=team.is_main) as bar:
-        for done in range(start + 1, plan.steps + 1):
-            rows = draw(generator, plan.batch)
-            for part in range(plan.accumulate):
-                first = (part * team.size + team.index) * size
+        processes.say(f"continuing after step {start} of {settings.steps}")
+    facts = {"writes": processes.is_main, "tensorboard": settings.tensorboard}
+    log = Log(out, start, settings.steps, settings.batch, **facts)
+    objective = processes.prepare(objective)
+    size = settings.batch // (processes.size * settings.accumulate)
+    with progress("training", settings.steps, "steps", done=start, shown=processes.is_main) as bar:
+        for done in range(start + 1, settings.steps + 1):
+            rows = draw(generator, settings.batch)
+            for part in range(settings.accumulate):
+                first = (part * processes.size + processes.index) * size
                 given = share(done - 1, *(row[first : first + size] for row in rows))
-                with team.alone(objective) if part + 1 < plan.accumulate else nullcontext():
-                    loss = objective(*given)
-                    (loss / plan.accumulate).backward()
-                sums[0] += loss.detach() / plan.accumulate
-            sums[1] += nn.utils.clip_grad_norm_(values, plan.clip)
+                is_last_part = part + 1 == settings.accumulate
+                with nullcontext() if is_last_part else processes.no_sync(objective):
+                    with processes.autocast():
+                        loss = objective(*given)
+                    (loss / settings.accumulate).backward()
+                sums[0] += loss.detach() / settings.accumulate
+            sums[1] += nn.utils.clip_grad_norm_(values, settings.max_grad_norm)
             for group in optimizer.param_groups:
-                group["lr"] = plan.rate(done - 1)
+                group["lr"] = settings.learning_rate(done - 1)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            keep = min(plan.ema, done / (9 + done))
-            torch._foreach_lerp_(list(average.values()), [v.detach() for v in values], 1 - keep)
+            keep = min(settings.ema, done / (9 + done))
+            get_ema_multi_avg_fn(keep)(list(average.values()), values, done)
 
-            is_last, saves = done == plan.steps, done % plan.checkpoint_every == 0
+            is_last, saves = done == settings.steps, done % settings.checkpoint_every == 0
             logs = is_last or done % LOG_EVERY == 0
             if logs or saves:
-                team.lead(lambda: check_finite(sums, done))  # noqa: B023
+                processes.on_main(lambda: check_finite(sums, done))  # noqa: B023
             if logs:
-                log.write(done, team.mean(sums), lr=plan.rate(done - 1), size=given[0].shape[-1])
+                log.write(
+                    done,
+                    processes.mean(sums),
+                    lr=settings.learning_rate(done - 1),
+                    size=given[0].shape[-1],
+                )
                 sums.zero_()
-            if saves and not is_last and team.is_main:
-                save_checkpoint(out, done, state, plan.keep)
-            if done % plan.sample_every == 0 and not is_last and team.is_main:
+            if saves and not is_last and processes.is_main:
+                save_checkpoint(out, done, state, settings.keep_checkpoints)
+            if done % settings.sample_every == 0 and not is_last and processes.is_main:
                 swap(parameters, average)
                 sample(done)
                 swap(parameters, average)
@@ -226,13 +181,13 @@ def fit(
     swap(parameters, average)
     for value in values:
         value.requires_grad_(False)
-    if team.is_main:
-        sample(plan.steps)
+    if processes.is_main:
+        sample(settings.steps)
     return log.loss
 
 
 class Objective(nn.Module):
-    """The loss on a share of a batch, as the one module whose gradients a team averages."""
+    """The loss on a share of a batch, as the one module whose gradients the processes average."""
 
     def __init__(self, prior: Prior, embed: Callable[[torch.Tensor], torch.Tensor]):
         super().__init__()
@@ -251,14 +206,14 @@ def plain_attention(prior: Prior) -> AbstractContextManager:
     return sdpa_kernel(SDPBackend.MATH) if is_small else nullcontext()
 
 
-def new_optimizer(values: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+def new_optimizer(values: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     """AdamW, fused into one kernel where torch can; or Adafactor, which keeps no second copy."""
-    if plan.optimizer == "adafactor":
-        return torch.optim.Adafactor(values, lr=plan.lr)
+    if settings.optimizer == "adafactor":
+        return torch.optim.Adafactor(values, lr=settings.lr)
     try:
-        return torch.optim.AdamW(values, lr=plan.lr, fused=True)
+        return torch.optim.AdamW(values, lr=settings.lr, fused=True)
     except RuntimeError:  # torch has none for this device
-        return torch.optim.AdamW(values, lr=plan.lr)
+        return torch.optim.AdamW(values, lr=settings.lr)
 
 
 def seeded_noise(seeds: torch.Tensor, shape: torch.Size, device: torch.device) -> torch.Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 from sdtool.errors import MissingDependencyError
 
 
-def require_board() -> type:
+def require_tensorboard() -> type:
     """TensorBoard's writer; MissingDependencyError if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -17,12 +17,12 @@ def require_board() -> type:
     return SummaryWriter
 
 
-def open_board(folder: Path, after: int) -> Callable[[dict], None]:
+def open_tensorboard(folder: Path, after: int) -> Callable[[dict], None]:
     """A function that takes lines of log.jsonl and adds them to the curves in `folder`.
 
     after: the steps that were done before; points beyond them, of a run that was killed, go.
     """
-    writer = require_board()(str(folder), purge_step=after + 1 if after else None)
+    writer = require_tensorboard()(str(folder), purge_step=after + 1 if after else None)
 
     def write(line: dict) -> None:
         for name, value in line.items():

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from sdtool.io.files import atomic_path
 from sdtool.priors.prior import Prior
 from sdtool.runtime.progress import progress
-from sdtool.training.distributed import Team
+from sdtool.training.distributed import Processes
 
 PATTERN = "text-????????????????.cache"
 SPARE = 1 << 30  # bytes that stay free on the disk
@@ -20,13 +21,40 @@ SPARE = 1 << 30  # bytes that stay free on the disk
 Lookup = Callable[[torch.Tensor], torch.Tensor]
 
 
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Texts and their embeddings. numbers: text → its number. lookup: numbers → embeddings."""
+
+    numbers: dict[str, int]
+    lookup: Lookup
+
+    def __call__(self, texts: list[str]) -> torch.Tensor:
+        """N known texts → (N, L, C) float32 on the training's device."""
+        return self.lookup(torch.tensor([self.numbers[text] for text in texts]))
+
+
+def encode_texts(
+    prior: Prior,
+    texts: list[str],
+    folder: Path,
+    *,
+    processes: Processes,
+    limit: int,
+    dtype: torch.dtype | None = None,
+) -> EncodedTexts:
+    """Each of the texts once, numbered in their order. The arguments are those of `embeddings`."""
+    table = list(dict.fromkeys(texts))
+    lookup = embeddings(prior, table, folder, processes=processes, limit=limit, dtype=dtype)
+    return EncodedTexts({text: k for k, text in enumerate(table)}, lookup)
+
+
 @torch.no_grad()
 def embeddings(
     prior: Prior,
     prompts: list[str],
     folder: Path,
     *,
-    team: Team,
+    processes: Processes,
     limit: int = 32 << 30,
     dtype: torch.dtype | None = None,
 ) -> Lookup:
@@ -36,7 +64,7 @@ def embeddings(
     in `folder` (or finds it there), and the prior's text encoder is dropped. Else the encoder stays,
     and encodes each batch. dtype: of the file; the encoder's own by default.
     """
-    prior.text.to(team.device)
+    prior.text.to(processes.device)
     length, width = prior.encode_text(prompts[:1]).shape[1:]
     dtype = dtype or next(prior.text.parameters()).dtype
     row = length * width * dtype.itemsize
@@ -51,7 +79,7 @@ def embeddings(
             return True
         folder.mkdir(parents=True, exist_ok=True)
         if size > min(limit, shutil.disk_usage(folder).free - SPARE):
-            team.say(
+            processes.say(
                 f"{len(prompts)} prompts take {size / 2**30:.1f} GB: each batch is encoded anew; "
                 "with --text-cache of as many GB, and as much free disk, training is faster"
             )
@@ -67,14 +95,14 @@ def embeddings(
                 bar.advance(len(part))
         return True
 
-    if not team.lead(write):
+    if not processes.on_main(write):
         return lambda numbers: _encode(prior, [prompts[k] for k in numbers.tolist()])
     prior.text = None
     table = np.memmap(path, np.uint8, "r", shape=(len(prompts), row))
 
     def lookup(numbers: torch.Tensor) -> torch.Tensor:
         rows = torch.from_numpy(table[numbers.numpy()]).view(dtype)
-        return rows.view(len(rows), length, width).to(team.device).float()
+        return rows.view(len(rows), length, width).to(processes.device).float()
 
     return lookup
 

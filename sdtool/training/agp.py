@@ -1,0 +1,160 @@
+"""The training of an AGP: objects held out, texts encoded once, and exams at the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sdtool.errors import UsageError
+from sdtool.priors.agp import fresh_agp
+from sdtool.priors.prior import Prior
+from sdtool.training.data import PromptTable, Views, held_out
+from sdtool.training.distributed import Processes
+from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
+from sdtool.training.finetune import finetune
+from sdtool.training.samples import Row, agp_rows, sample_prompts
+from sdtool.training.settings import TrainingSettings
+from sdtool.training.text_cache import encode_texts
+
+MAPS = ("ccm",)
+
+
+@dataclass(frozen=True)
+class ExamSettings:
+    """On what an AGP is examined.
+
+    maps: in each exam. category_of: uid → the prompt of its category. folders: CCMs for exams beside
+    the one on held-out objects; captions: uid → prompts of the objects in them.
+    """
+
+    maps: int
+    category_of: dict[str, str]
+    folders: list[Path]
+    captions: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class AgpData:
+    """What an AGP learns from, and what it is examined on.
+
+    views: to train on; held_out: of the objects kept back. camera: how all cameras were drawn. exams:
+    by name, on held-out objects and on other collections.
+    """
+
+    views: Views
+    held_out: Views
+    camera: dict
+    exams: dict[str, Exam]
+
+    @property
+    def facts(self) -> dict:
+        """How much there is to train on."""
+        views, held = self.views, self.held_out
+        return {"maps": len(views), "objects": len(views.uids), "held_out": len(held.uids)}
+
+
+@dataclass(frozen=True)
+class TrainedAgp:
+    """An AGP, facts of its training for its card, and what was measured in each exam."""
+
+    prior: Prior
+    facts: dict
+    exams: dict[str, dict]
+
+
+def read_agp_data(
+    folders: list[Path],
+    captions: dict[str, list[str]],
+    base: Prior,
+    exams: ExamSettings,
+    generator: torch.Generator,
+) -> AgpData:
+    """The CCMs in `folders` with their captions (uid → prompts), one object in twenty held out.
+
+    UsageError if the maps are not of the base's size. generator: draws the exams.
+    """
+    everything, size = Views(folders, MAPS, captions), base.sample_size
+    if everything.size != size:
+        raise UsageError(
+            f"the maps are {everything.size}×{everything.size}, but {base.name} works on "
+            f"{size}×{size}; render with --size {size}",
+            "ccm",
+            "--base",
+        )
+    unseen = held_out(everything.uids)
+    views = Views(folders, MAPS, captions, keep=lambda uid: uid not in unseen)
+    held = Views(folders, MAPS, captions, keep=lambda uid: uid in unseen)
+    trained, camera = set(views.uids), views.camera
+    kinds, count = exams.category_of, exams.maps
+    drawn = {"held-out objects": draw_exam(held, captions, kinds, count, generator)}
+    for folder in exams.folders:
+        others = Views([folder], MAPS, exams.captions, keep=lambda uid: uid not in trained)
+        drawn[str(folder)] = draw_exam(others, exams.captions, kinds, count, generator)
+    return AgpData(views, held, camera, drawn)
+
+
+def train_agp(
+    base: Prior,
+    folders: list[Path],
+    captions: dict[str, list[str]],
+    settings: TrainingSettings,
+    exams: ExamSettings,
+    out: Path,
+    *,
+    shown: list[str],
+    text_cache: float,
+    seed: int,
+    processes: Processes,
+    ready: Callable[[], None] = lambda: None,
+) -> TrainedAgp:
+    """Train an AGP of `base` on the CCMs in `folders`, and examine it in the main process.
+
+    captions: uid → prompts. shown: prompts of the sample grids; captions of held-out objects if there
+    are none. text_cache: GB of disk for encoded texts. ready: called when all inputs have been read,
+    before anything is written.
+    """
+    ask = torch.Generator().manual_seed(seed)
+    data = read_agp_data(folders, captions, base, exams, ask)
+    prompts = PromptTable(data.views, captions, ("",))
+    if unknown := {word for text in shown for word in base.unknown_words(text)}:
+        processes.say(f"the base has never met: {', '.join(sorted(unknown))}")
+    shown = shown or sample_prompts(captions, data.held_out.uids)
+    prior = fresh_agp(base, torch.Generator().manual_seed(seed))
+    del base  # its UNet is not needed any more
+    ready()
+
+    asked = [text for exam in data.exams.values() for text in exam.prompts]
+    encoded = encode_texts(  # before the UNet comes to the device
+        prior,
+        [*prompts.table, *shown, *asked],  # the table first, so that its numbers hold
+        out,
+        processes=processes,
+        limit=int(text_cache * 1e9),
+        dtype=torch.bfloat16 if settings.mixed_precision != "no" else None,
+    )
+    said = "{maps} maps of {objects} objects, {prompts} prompts; {held_out} objects held out"
+    said = said.format(**data.facts, prompts=len(prompts.table)) + f"; on {processes.device.type}"
+    processes.say(said + (f" × {processes.size}" if processes.size > 1 else ""))
+
+    def rows() -> list[Row]:
+        return agp_rows(prior, shown, encoded, data.camera, seed=seed, processes=processes)
+
+    loss = finetune(
+        prior,
+        data.views,
+        prompts,
+        settings,
+        out,
+        seed=seed,
+        processes=processes,
+        rows=rows,
+        lookup=encoded.lookup,
+    )
+    measured = {}
+    for name, exam in data.exams.items() if processes.is_main else ():
+        with processes.autocast():
+            measured[name] = take_exam(prior, exam, encoded, ask)
+        processes.say(f"{name}: {in_words(measured[name])}")
+    facts = data.facts | {"loss": round(loss, 5), "camera": data.camera}
+    return TrainedAgp(prior, facts, measured)

@@ -1,0 +1,86 @@
+"""Training a prior on views and their prompts: what `finetune-agp` and `train-base` have in common."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from sdtool.priors.agp import jittered
+from sdtool.priors.prior import Prior
+from sdtool.priors.sampling import contact_sheet
+from sdtool.training.data import PromptTable, Views
+from sdtool.training.distributed import Processes
+from sdtool.training.loop import train
+from sdtool.training.samples import Row
+from sdtool.training.settings import TrainingSettings
+from sdtool.training.text_cache import Lookup
+from sdtool.training.vae import LatentViews
+
+
+def finetune(
+    prior: Prior,
+    views: Views,
+    prompts: PromptTable,
+    settings: TrainingSettings,
+    out: Path,
+    *,
+    seed: int,
+    processes: Processes,
+    rows: Callable[[], list[Row]],
+    lookup: Lookup | None = None,
+    latents: LatentViews | None = None,
+) -> float:
+    """Train the UNet of `prior` to draw the maps of `views`, given a prompt of each object.
+
+    A prior that sees the camera (an AGP) is told where each view was taken from. lookup: embeddings
+    of the numbers in `prompts`, from a frozen text encoder; without it, the prior's own is trained
+    too. latents: what a latent prior draws in the place of the maps. rows: draws a sample grid, with
+    the averaged weights in place. Writes checkpoints, log.jsonl and samples/ into `out`, and
+    continues what was begun there. Returns the mean loss of the last logged stretch.
+    """
+    prior = prior.to(processes.device)
+    images, trained = latents or views, {"unet": prior.unet}
+
+    def choose(generator: torch.Generator, count: int) -> tuple[torch.Tensor, ...]:
+        index = torch.randint(len(views), (count,), generator=generator)
+        numbers = prompts.draw(views, index.numpy(), settings.text_dropout, generator)
+        if not prior.has_camera:
+            return index, numbers
+        turns = torch.randn(count, 3, generator=generator)
+        return index, numbers, turns * math.radians(settings.camera_jitter)
+
+    def load(index: torch.Tensor, numbers: torch.Tensor, turns: torch.Tensor | None = None):
+        c2w = None if turns is None else views.cameras(index.numpy())
+        if settings.camera_jitter and c2w is not None:
+            c2w = jittered(c2w, turns)
+        x = prior.encode_map(images.maps(index.numpy()))
+        return x, lookup(numbers) if lookup else numbers, c2w
+
+    def sample(step: int) -> None:
+        contact_sheet(out / "samples" / f"step-{step:06d}.png", rows())
+
+    if lookup is None:
+        trained["text"] = prior.text.model
+    return train(
+        prior,
+        trained,
+        choose,
+        load,
+        settings,
+        out,
+        seed=seed,
+        processes=processes,
+        embed=_identity if lookup else _encoder(prior, prompts.table),
+        sample=sample,
+    )
+
+
+def _identity(text: torch.Tensor) -> torch.Tensor:
+    return text
+
+
+def _encoder(prior: Prior, table: list[str]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Numbers of prompts (B,) → (B, L, C) embeddings, through which gradients flow."""
+    tokens, mask = (value.to(prior.device) for value in prior.text.tokenize(table))
+    return lambda numbers: prior.text.embed(tokens[numbers], mask[numbers])

@@ -1,0 +1,110 @@
+"""Options of the stages that train, declared once: `steps: Steps = 1000` in a stage's signature.
+
+They are the fields of `sdtool.training.settings.TrainingSettings`, in the same order, and what else
+trainings share. What every stage has stands in `sdtool.runtime.options`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdtool.runtime.options import RUNNING
+from sdtool.training import settings
+
+TRAINING, WATCHING = "Training", "Watching and measuring"  # panels of a stage's help
+
+Captions = Annotated[Path, typer.Option(help="captions.jsonl, or the folder that holds it.")]
+
+Steps = Annotated[int, typer.Option(min=1, help="Training steps.", rich_help_panel=TRAINING)]
+Batch = Annotated[
+    int, typer.Option(min=1, help="Maps in a step, over all processes.", rich_help_panel=TRAINING)
+]
+Accumulate = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Parts that a share of a batch is taken in.", rich_help_panel=TRAINING
+    ),
+]
+LearningRate = Annotated[
+    float, typer.Option(min=0, help="Learning rate.", rich_help_panel=TRAINING)
+]
+Warmup = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Steps over which the rate rises from zero.", rich_help_panel=TRAINING
+    ),
+]
+Decay = Annotated[
+    settings.Decay,
+    typer.Option(
+        help="How it falls after that; step: ×0.2 for the last 30%.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Optimizer = Annotated[
+    settings.Optimizer,
+    typer.Option(help="adafactor needs less memory.", rich_help_panel=TRAINING),
+]
+MaxGradNorm = Annotated[
+    float, typer.Option(min=0, help="Largest norm of a gradient.", rich_help_panel=TRAINING)
+]
+Ema = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Decay of the averaged weights.", rich_help_panel=TRAINING),
+]
+TextDropout = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Share of empty prompts, for guidance.", rich_help_panel=TRAINING
+    ),
+]
+CameraJitter = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Degrees (standard deviation) by which the camera that is told is wrong.",
+        rich_help_panel=TRAINING,
+    ),
+]
+HalfResolution = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Share of the steps at half resolution, first.", rich_help_panel=TRAINING
+    ),
+]
+LogitNormal = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share of samples with noise of middling strength (logit-normal timesteps).",
+        rich_help_panel=TRAINING,
+    ),
+]
+GradientCheckpointing = Annotated[
+    bool,
+    typer.Option(
+        "--gradient-checkpointing",
+        help="Less memory, a third more time.",
+        rich_help_panel=TRAINING,
+    ),
+]
+
+SampleEvery = Annotated[
+    int, typer.Option(min=1, help="Steps between sample grids.", rich_help_panel=WATCHING)
+]
+Tensorboard = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Curves too, in OUT/tensorboard.", rich_help_panel=WATCHING),
+]
+
+CheckpointEvery = Annotated[
+    int, typer.Option(min=1, help="Steps between checkpoints.", rich_help_panel=RUNNING)
+]
+KeepCheckpoints = Annotated[
+    int, typer.Option(min=1, help="How many of them stay.", rich_help_panel=RUNNING)
+]
+Fp16 = Annotated[
+    bool, typer.Option("--fp16", help="Store float16 weights.", rich_help_panel=RUNNING)
+]
