@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.table import Table
 
 from sdtool.bench.rendering import lumpy_sphere
@@ -13,8 +14,8 @@ from sdtool.exporting.decimation import decimate
 from sdtool.exporting.model_files import encode
 from sdtool.geometry.cleaning import clean
 from sdtool.geometry.parts import largest_parts
-from sdtool.io.files import write_tensors
-from sdtool.lifting.lift_files import GRID, read_lift
+from sdtool.lifting.lift_files import read_lift, write_lift
+from sdtool.lifting.lift_materials import stored_color_field
 
 FACES, SIZE = 50_000, 1024
 
@@ -61,13 +62,10 @@ def _run(folder: Path) -> Path:
     mesh = lumpy_sphere(7)
     mesh = mesh.with_positions(mesh.v_pos * 0.4)
     rng = np.random.default_rng(0)
-    levels = enumerate((6, 12, 24, 48))
-    field = {GRID.format(k): rng.normal(size=(1, 3, n, n, n)).astype(np.float32) for k, n in levels}
-    color = np.full_like(mesh.v_pos, 0.5)
-    write_tensors(
-        folder / "shape.safetensors", {"v_pos": mesh.v_pos, "t_pos_idx": mesh.t_pos_idx}, {}
-    )
-    write_tensors(folder / "material.safetensors", {"v_color": color, **field}, {"half": "0.6"})
+    grids = [rng.normal(size=(1, 3, n, n, n)).astype(np.float32) for n in (6, 12, 24, 48)]
+    v_pos, faces = torch.from_numpy(mesh.v_pos), torch.from_numpy(mesh.t_pos_idx)
+    stored = stored_color_field(map(torch.from_numpy, grids), 0.6)
+    write_lift(folder, v_pos, faces, torch.full_like(v_pos, 0.5), stored)
     record = {"stage": "lift", "params": {"prompt": "bench"}}
     (folder / "stage.json").write_text(json.dumps(record), encoding="utf-8")
     return folder

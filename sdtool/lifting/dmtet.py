@@ -13,8 +13,8 @@ from sdtool.geometry.cameras import ViewRange
 from sdtool.geometry.meshes import Mesh
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.initial import initial_sdf
+from sdtool.lifting.lift_files import write_lift
 from sdtool.lifting.painting import ColorScene, MaterialScene, PaintedScene
-from sdtool.lifting.results import write_result
 from sdtool.lifting.scenes import (
     DensityScene,
     SurfaceScene,
@@ -86,9 +86,9 @@ def restored_scene(
 
 @torch.no_grad()
 def finished(scene: PaintedScene, view_range: ViewRange, out: Path) -> Mesh:
-    """Write the mesh and what covers it, see `write_result`."""
+    """Write the mesh and what covers it, see `write_lift`."""
     color = scene.color_at(scene.v_pos)
-    return write_result(out, scene.v_pos, scene.t_pos_idx, color, *scene.stored())
+    return write_lift(out, scene.v_pos, scene.t_pos_idx, color, scene.stored())
 
 
 def rehearsal_scene(

@@ -1,6 +1,5 @@
 """`--rep nerf`: one radiance field from the first step to the last, at growing size; then its surface."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,9 @@ from torch import nn
 from sdtool.geometry.cameras import ViewRange, orbit, pixel_rays
 from sdtool.geometry.meshes import Mesh
 from sdtool.lifting.config import LiftPlan, Phase
+from sdtool.lifting.lift_files import write_lift
+from sdtool.lifting.lift_materials import stored_radiance
 from sdtool.lifting.radiance import RadianceScene
-from sdtool.lifting.results import write_result
 from sdtool.lifting.scenes import CURE, VanishedError, without_crumbs
 from sdtool.rendering.rays import march, surface_density, weights
 from sdtool.shapes.grids import grid_points
@@ -52,16 +52,14 @@ def rehearsal_scene(
 
 @torch.no_grad()
 def finished(scene: RadianceScene, view_range: ViewRange, out: Path) -> Mesh:
-    """Write the surface of the density, and the field that colours it; see `write_result`."""
+    """Write the surface of the density, and the field that colours it; see `write_lift`."""
     level = raw_level(seen_density(scene, view_range))
     resolution = scene.plan.tet_resolution
     v_pos, faces = level_set(scene, level, resolution)
     v_pos, faces = without_crumbs(v_pos, faces)
-    field = {f"radiance.{name}": value for name, value in scene.field.state_dict().items()}
-    metadata = {"radiance": json.dumps(scene.options), "level": str(level)}
-    metadata["half"] = str(scene.field.half_extent)
     color = torch.cat([scene.field(part)[1] for part in v_pos.split(1 << 17)])
-    return write_result(out, v_pos, faces, color, field, metadata)
+    stored = stored_radiance(scene.field, scene.options, level)
+    return write_lift(out, v_pos, faces, color, stored)
 
 
 def seen_density(scene: RadianceScene, view_range: ViewRange) -> float:

@@ -1,6 +1,5 @@
 """The last phase: a frozen mesh and what covers it, lit. Plain colours, or a physically based material."""
 
-import json
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -9,6 +8,7 @@ from torch import nn
 
 from sdtool.geometry.cameras import world_to_clip
 from sdtool.geometry.ccm import encode_map
+from sdtool.lifting.lift_materials import Stored, stored_color_field, stored_pbr
 from sdtool.rendering.environment import Environment
 from sdtool.rendering.pbr import perturbed_normal, shade_pbr, tone
 from sdtool.rendering.raster import interpolate, rasterize
@@ -52,8 +52,8 @@ class PaintedScene(nn.Module, ABC):
         """(P, 3) sRGB-encoded base colour in (0, 1) at positions (P, 3)."""
 
     @abstractmethod
-    def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-        """Tensors and metadata of what covers the mesh, for `material.safetensors`."""
+    def stored(self) -> Stored:
+        """Tensors and metadata of what covers the mesh."""
 
     def penalties(self) -> dict[str, torch.Tensor]:
         """Scalars that a phase may weigh in."""
@@ -76,9 +76,8 @@ class ColorScene(PaintedScene):
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(sample_grid(self.field.composed(), points, self.half_extent))
 
-    def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-        field = {f"color.{name}": value for name, value in self.field.state_dict().items()}
-        return field, {"half": str(self.half_extent)}
+    def stored(self) -> Stored:
+        return stored_color_field(self.field.grids, self.half_extent)
 
     def penalties(self) -> dict[str, torch.Tensor]:
         """ "smooth": mean squared difference of neighbouring cells."""
@@ -116,6 +115,5 @@ class MaterialScene(PaintedScene):
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
         return self.material(points).base_color
 
-    def stored(self) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-        field = {f"material.{name}": value for name, value in self.material.state_dict().items()}
-        return field, {"half": str(self.half_extent), "material": json.dumps(self.options)}
+    def stored(self) -> Stored:
+        return stored_pbr(self.material, self.half_extent, self.options)

@@ -16,6 +16,8 @@ from sdtool.lifting import dmtet, loop, nerf, pictures
 from sdtool.lifting.config import LiftPlan
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
+from sdtool.lifting.lift_files import SHAPE
+from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import rehearse
 from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
@@ -23,7 +25,7 @@ from sdtool.runtime.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
-OUTPUTS = ("shape.safetensors", "material.safetensors", "views.png", "turntable.webp")
+OUTPUTS = (SHAPE, MATERIAL, "views.png", "turntable.webp")
 
 
 @dataclass(frozen=True)
