@@ -89,7 +89,7 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path):
     ("arguments", "words"),
     [
         (["lift", "  "], "the prompt is empty"),
-        (["lift", "a corgi", "--preset", "nope"], "'--preset': 'nope' is not one of 'tiny-cpu'"),
+        (["lift", "a corgi", "--preset", "nope"], "'nope' is not one of 'tiny-cpu'"),
         (["lift", "a corgi", "--lambda-ori", "0", "--lambda-align", "0"], "nothing guides"),
         (["lift", "a corgi", "--environment", "sky.hdr"], "add --appearance pbr"),
     ],
