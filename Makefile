@@ -22,7 +22,7 @@ TORCH := $(shell grep ^torch== constraints.txt)$(CPU)
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench tiny-prior judge clean
+.PHONY: help setup demo test test-fast check bench tiny-prior judge clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,11 +38,15 @@ demo: $(READY) ## Turn "a corgi" into corgi.glb, on the CPU and without a networ
 test: $(READY) ## Run the tests, JOBS=2 files of them at a time.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --durations=10
 
-lint: $(READY) ## Check style and formatting.
+test-fast: $(READY) ## Run the tests that take seconds and need no trained prior.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not gpu"
+
+check: $(READY) ## Check style, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
-bench: $(READY) ## Measure the figures that the README claims, each beside a baseline.
+bench: $(READY) ## Measure the figures that docs/performance.md claims, each beside a baseline.
 	@$(BIN)/python -m sdtool.bench
 
 tiny-prior: $(READY) ## Train the bundled tiny prior again (hours on a CPU).
