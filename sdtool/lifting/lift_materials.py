@@ -139,7 +139,11 @@ def _read_pbr(run: Path, tensors: dict[str, np.ndarray], metadata: dict) -> Mate
 
 def stored_radiance(field: "RadianceField", options: dict[str, float], level: float) -> Stored:
     """Of a `hash_radiance` that was made with `options`. level: the raw density of its surface."""
-    metadata = {"half": str(field.half_extent), "radiance": json.dumps(options), "level": str(level)}
+    metadata = {
+        "half": str(field.half_extent),
+        "radiance": json.dumps(options),
+        "level": str(level),
+    }
     return _state("radiance", field), metadata
 
 
