@@ -123,7 +123,7 @@ def train_base(
     if data.size % (8 * factor):
         raise UsageError(
             f"maps of {data.size} pixels; render with a --size that {8 * factor} divides",
-            "views",
+            "VIEWS",
             *(["--vae"] if vae else []),
         )
     prompts = PromptTable(data, prompts_of, ("", NORMAL_SUFFIX))

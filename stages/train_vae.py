@@ -83,7 +83,7 @@ def train_vae(
     data = Views(views, MAPS)
     if data.size % FACTOR:
         raise UsageError(
-            f"maps of {data.size} pixels; render with a --size that {FACTOR} divides", "views"
+            f"maps of {data.size} pixels; render with a --size that {FACTOR} divides", "VIEWS"
         )
     processes = Processes(device, mixed_precision)
     vae = fresh_vae(channels, seed).to(processes.device)

@@ -323,13 +323,11 @@ def test_axes_are_permuted_in_two_places_only():
 
 
 LONGEST = 150  # lines of a function, its signature and docstring included
-TRAINING = tuple(f"sdtool.stages.{name}" for name in ("finetune_agp", "train_", "sample_prior"))
-OLD = ("sdtool.training", *TRAINING)  # to these the rules below do not apply yet
 
 
 def test_functions_are_short():
     for name, tree in modules().items():
-        for node in () if name.startswith(OLD) else ast.walk(tree):
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno - node.lineno < LONGEST, f"{name}: {node.name}"
 
@@ -340,6 +338,7 @@ BLAMELESS = {
     "sdtool.io.toml": 1,  # a value that is told without its name
     "sdtool.shapes.hashgrid": 8,  # arguments of the library, chosen by its callers
     "sdtool.shapes.hashgrid_tinycudann": 2,
+    "sdtool.training.distributed": 2,  # the launcher around the command is at fault
 }
 
 
@@ -359,7 +358,7 @@ def test_a_usage_error_blames_an_option():
     unnamed = {}
     for name, tree in modules().items():
         for function, _, call in calls(tree):
-            named = any(map(names_an_option, call.args[1:])) or name.startswith(OLD)
+            named = any(map(names_an_option, call.args[1:]))
             if function == "UsageError" and not named:
                 unnamed.setdefault(name, []).append(call.lineno)
     assert {name: len(lines) for name, lines in unnamed.items()} == BLAMELESS, unnamed
@@ -369,7 +368,7 @@ def test_choices_are_literals():
     """An option's words are in its type; a list beside it is for names among paths, as of --init."""
     open_sets = {"init", "features", "categories"}
     for name, tree in modules().items():
-        if room(name) != "stages" or name.startswith(OLD):
+        if room(name) != "stages":
             continue
         assert "enum" not in {target for target, _ in imports(tree)}, name
         for node in ast.walk(tree):

@@ -43,7 +43,7 @@ from sdtool import cli
 from sdtool.lifting import presets
 from sdtool.lifting.config import Phase, LiftPlan
 presets.PRESETS["dmtet"]["preview"] = LiftPlan(phases=(
-    Phase("coarse", "density", steps=60, lr=0.2, size=32, views=2, lambda_ori=(0.0, 0.3)),
+    Phase("coarse", "density", steps=20, lr=0.4, size=32, views=2, lambda_ori=(0.0, 0.3)),
     Phase("geometry", "surface", steps=6, lr=0.002, views=1),
     Phase("color", "color", steps=4, lr=0.05, views=1, sees="rgb", lambda_align=(0.0, 0.0)),
 ), tet_resolution=16, samples=24)
@@ -56,7 +56,7 @@ SMALL_LIFT = ["lift", "a corgi", "--preset", "preview", "--out"]
 
 
 def lift_small(out, *extra: str) -> list[str]:
-    """A command that lifts with a plan of 70 steps."""
+    """A command that lifts with a plan of 30 steps."""
     arguments = [*SMALL_LIFT, str(out), *extra]
     return [sys.executable, "-c", f"{SMALL}\ncli.main({arguments!r})"]
 
@@ -74,8 +74,8 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path):
     for name in ("shape.safetensors", "material.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     steps = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [s["step"] for s in steps if s["phase"] == "coarse"] == list(range(1, 61))
-    for name in ("views.png", "turntable.webp", "previews/coarse-0050.png"):
+    assert [s["step"] for s in steps if s["phase"] == "coarse"] == list(range(1, 21))
+    for name in ("views.png", "turntable.webp", "previews/coarse-0020.png"):
         assert (tmp_path / "b" / name).stat().st_size > 500
     again = subprocess.run(lift_small(tmp_path / "b"), capture_output=True, text=True)
     assert again.returncode == 0 and "already lifted" in again.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from killed import kill_at
 from prior_samples import write_views
 from safetensors.torch import load_file
 
@@ -41,7 +42,8 @@ def inputs(tmp_path_factory):
     captions = sorted({text for texts in read_captions(views).values() for text in texts})
     save_base(fresh_base(captions, size=16, width=8), folder / "base", facts={})
     options = ["--base", str(folder / "base"), "--captions", str(views), "--batch", "8"]
-    options += ["--warmup", "2", "--exam", "2", "--checkpoint-every", "4", "--sample-every", "4"]
+    options += ["--warmup", "2", "--exam", "2", "--checkpoint-every", "4", "--sample-every", "5"]
+    options += ["--sample-prompt", "a red disc"]
     return ["finetune-agp", str(views), *options, "--half-resolution", "0.5", "--device", "cpu"]
 
 
@@ -113,8 +115,9 @@ def kill_at_the_first_checkpoint(command, cwd):
 
 
 def test_a_run_killed_by_force_ends_with_the_same_bits(inputs, tmp_path):
-    more = ["--steps", "60", "--accumulate", "2", "--camera-jitter", "3", "--decay", "cosine"]
-    kill_at_the_first_checkpoint([sys.executable, "-m", "sdtool.cli", *inputs, *more], tmp_path)
+    more = ["--steps", "24", "--accumulate", "2", "--camera-jitter", "3", "--decay", "cosine"]
+    kill_at([*inputs, *more, "--out", "out"], "training", 6, cwd=tmp_path)
+    assert list(tmp_path.glob("out/checkpoint-*.safetensors"))
     rest = sdtool(inputs, "out", *more, cwd=tmp_path)
     assert rest.returncode == 0 and "continuing after step" in rest.stderr, rest.stderr
     whole = sdtool(inputs, "whole", *more, cwd=tmp_path)
