@@ -32,7 +32,8 @@ captions=$(stage caption "$filtered" --out "$OUT/captions")
 
 # Size and camera distance are those of the tiny prior.
 ccm=$(stage render-ccm "$filtered" --out "$OUT/ccm" --views "$VIEWS" --size 32 --distance 1.8)
-agp=$(stage finetune-agp "$ccm" --captions "$captions" --base "$BASE" --steps "$STEPS" --exam "$EXAM" --out "$OUT/agp")
+agp=$(stage finetune-agp "$ccm" --captions "$captions" --base "$BASE" --steps "$STEPS" --exam "$EXAM" \
+    --sample-prompt "$PROMPT" --out "$OUT/agp")
 
 shape=$(stage lift "$PROMPT" --rep dmtet --agp "${AGP:-$agp}" --preset "$PRESET" --out "$OUT/shape")
 stage export "$shape" --out "$OUT/model.glb"

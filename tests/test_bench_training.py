@@ -16,11 +16,13 @@ def test_the_unet_is_that_of_stable_diffusion_2_1():
     assert isinstance(first.proj_in, torch.nn.Linear)
 
 
+@pytest.mark.slow
 def test_work_grows_with_the_number_of_pixels():
     # Convolutions grow by 4, attention among pixels by up to 16, the text's own part not at all.
     assert 3.5 < flops(64, 16) / flops(64, 8) < 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--mixed-precision", "bf16", "--gradient-checkpointing"]])
 def test_three_loops_are_compared(tmp_path, more):
     table = training(tmp_path, ["--latent", "8", "--batch", "2", "--steps", "1", *more])

@@ -542,6 +542,7 @@ def test_ranks_share_the_work(objects, tmp_path, capsys):
     assert command(capsys, objects, "--out", out, "--rank", 2, "--world-size", 2)[0] == 2
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_to_the_same_bytes(tmp_path, capsys):
     names = ["Red Chair", "untitled_03", "Old House", "asset_07", "Дом"]
     listing = tmp_path / "objects.jsonl"

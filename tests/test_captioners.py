@@ -307,6 +307,7 @@ def test_the_command_writes_what_clip_scores_highest(tmp_path, models, capsys):
     assert {"caption": "a red chair", "source": "name"} in found[0]["alternatives"]
 
 
+@pytest.mark.slow
 def test_a_rerun_does_nothing_and_workers_and_order_do_not_matter(tmp_path, models, capsys):
     objects = write_objects(tmp_path / "objects")
     assert run(arguments(objects, tmp_path / "one", models, "--workers", 1)) == 3
@@ -337,6 +338,7 @@ def test_ranks_and_half_precision(tmp_path, models, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_to_the_same_bytes(tmp_path, models, capsys):
     objects = write_objects(tmp_path / "objects", 24)
     assert run(arguments(objects, tmp_path / "whole", models, "--workers", 1)) == 3

@@ -13,6 +13,8 @@ from sdtool.lifting.initial import STARTS
 from sdtool.lifting.presets import PRESETS
 from sdtool.toyverse.catalogue import CATEGORIES
 
+pytestmark = pytest.mark.slow
+
 SDTOOL = Path(sys.executable).parent / "sdtool"
 
 

@@ -157,6 +157,7 @@ def test_every_preset_is_printed_whole_and_its_settings_win_over_another(
         assert tomllib.loads(other) == tomllib.loads(text) | {"preset": "preview"}
 
 
+@pytest.mark.slow
 def test_a_lift_by_flags_is_the_same_work_as_by_the_file_that_they_print(tmp_path, capsys):
     out = ["a corgi", "--out", str(tmp_path / "corgi"), "--preset", "preview", "--device", "cpu"]
     small = ["tet_resolution=16", "samples=16", "coarse.steps=25", "geometry.steps=1"]

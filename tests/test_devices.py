@@ -59,6 +59,7 @@ def assert_same_lift(ours, theirs, tolerance: float) -> None:
         assert torch.allclose(*corners, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lift_stays_on_its_device(kind, tmp_path, monkeypatch):
     """Nothing of it mixes devices, and it computes what it computes on the CPU."""

@@ -160,6 +160,7 @@ def test_weights_in_the_hub_cache_are_opened(tmp_path, monkeypatch):
     assert finding.state == "missing" and finding.cure.count("hf download ") == 2
 
 
+@pytest.mark.slow
 def test_a_ray_worker_answers():
     finding = attempt(next(check for check in OPTIONAL if check.name == "ray"))
     assert (finding.state, finding.detail) == ("ok", "a worker answered")

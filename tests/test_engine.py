@@ -66,6 +66,7 @@ def test_errors_that_concern_all_items_end_the_run(workers):
         list(map_items(stop, [7, 8], workers=workers))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_hangs_or_eats_memory_costs_its_item_only(monkeypatch):
     items, clock = [10, 2, 11, 3, 5, *range(12, 40)], StandingClock()
     monkeypatch.setattr("sdtool.runtime.engine.time", clock)
@@ -115,6 +116,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(KILLED.format(tests=os.path.dirname(__file__)), encoding="utf-8")
@@ -137,6 +139,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.slow
 def test_each_worker_sees_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     found = [

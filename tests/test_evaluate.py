@@ -64,6 +64,7 @@ def report(models, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_sound_models_are_consistent_and_janus_models_are_not(report):
     found = assets_of(report)
     assert len({one["path"] for one in found.values()}) == 8  # names occur with both methods
@@ -248,6 +249,7 @@ def test_the_judge_survives_saving_and_a_wrong_folder_is_named(tmp_path):
         load_judge(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_new_toys_confirm_the_bundled_calibration():
     """Toys of seeds that neither training nor calibration saw."""
     lines = thresholds.load()

@@ -113,6 +113,7 @@ def test_folders_of_priors_are_named_without_their_place(tmp_path, capsys):
     assert str(tmp_path).encode() not in (run / "model.glb").read_bytes()
 
 
+@pytest.mark.slow
 def test_khronos_validator_finds_nothing(run, tmp_path, capsys):
     assert export(capsys, run)[0] == 0
     rng = np.random.default_rng(5)  # a soup with every kind of dirt

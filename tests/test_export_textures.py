@@ -109,6 +109,7 @@ def glb(path):
 # From every side
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faces, error, coverage", [(0, 0.004, 0), (5000, 0.006, 0.01)])
 def test_the_file_shows_what_the_lift_shows(lift, tmp_path, faces, error, coverage):
     path = tmp_path / "model.glb"
@@ -122,6 +123,7 @@ def test_the_file_shows_what_the_lift_shows(lift, tmp_path, faces, error, covera
     assert difference < error and uncovered <= coverage, (difference, uncovered)
 
 
+@pytest.mark.slow
 def test_textures_show_more_than_vertex_colours(lift, tmp_path):
     options = ["--faces", 3000, "--out"]
     export(lift, *options, tmp_path / "fine.glb")
@@ -130,6 +132,7 @@ def test_textures_show_more_than_vertex_colours(lift, tmp_path):
     assert textured < 0.3 * plain, (textured, plain)
 
 
+@pytest.mark.slow
 def test_a_turned_file_would_be_found_out(lift, tmp_path):
     path = tmp_path / "model.glb"
     export(lift, "--out", path)
@@ -170,6 +173,7 @@ def test_a_glb_has_a_physically_based_material(lift, tmp_path):
     assert len(attributes["TANGENT"]) == len(attributes["POSITION"]) < 4000
 
 
+@pytest.mark.slow
 def test_khronos_validator_finds_nothing(lift, tmp_path):
     paths = [tmp_path / f"{k}.glb" for k in range(3)]
     export(lift, "--out", paths[0])
@@ -179,6 +183,7 @@ def test_khronos_validator_finds_nothing(lift, tmp_path):
         assert (report["numErrors"], report["numWarnings"]) == (0, 0), report
 
 
+@pytest.mark.slow
 def test_a_lift_without_a_field_bakes_its_vertex_colours(tmp_path):
     path = tmp_path / "model.glb"
     export(write_run(tmp_path / "arrow"), "--out", path, "--texture-size", 512)
@@ -192,6 +197,7 @@ def test_a_lift_without_a_field_bakes_its_vertex_colours(tmp_path):
     assert np.nanmean(difference) < 0.002
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(lift, tmp_path):
     export(lift, "--out", tmp_path / "one.glb", "--faces", 6000)
     command = [sys.executable, "-m", "sdtool.cli", "export", str(lift), "--faces", "6000"]
@@ -203,6 +209,7 @@ def test_another_process_writes_the_same_bytes(lift, tmp_path):
 # Other formats
 
 
+@pytest.mark.slow
 def test_an_obj_has_its_material_and_images(lift, tmp_path):
     options = ["--faces", 4000, "--texture-size", 256, "--out"]
     export(lift, *options, tmp_path / "model.glb")
@@ -231,6 +238,7 @@ def test_an_obj_has_its_material_and_images(lift, tmp_path):
     assert trimesh.Trimesh(np.array(positions, float), faces, process=False).is_watertight
 
 
+@pytest.mark.slow
 def test_files_beside_an_obj_are_not_replaced_either(lift, tmp_path, capsys):
     out = tmp_path / "model.obj"
     options = ["--out", out, "--faces", 1000, "--texture-size", 64]

@@ -126,6 +126,7 @@ def test_the_result_does_not_depend_on_the_number_of_processes(collection, tmp_p
     assert not (tmp_path / "3/parts").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_continued_and_nothing_done_twice(tmp_path, capsys):
     root, out, calm = tmp_path / "corpus", tmp_path / "f", tmp_path / "calm"
     write_corpus(root, 16_000, files=False)

@@ -65,6 +65,7 @@ def plain_and_ours_agree(folder, size, length, width):
     return ours
 
 
+@pytest.mark.slow
 def test_stable_diffusion_becomes_an_agp_without_its_vae(tmp_path, capsys):
     views = write_views(tmp_path / "views", size=8)
     source = write_stable_diffusion(tmp_path / "sd", CAPTIONS)
@@ -76,6 +77,7 @@ def test_stable_diffusion_becomes_an_agp_without_its_vae(tmp_path, capsys):
     assert "it predicts the noise ε" in (out / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_base_of_the_if_kind_draws_three_coordinates_over_grey(views, tmp_path, capsys):
     source, out = write_deepfloyd(tmp_path / "if"), tmp_path / "agp"
     prior = load_base(source)
@@ -159,6 +161,7 @@ def test_wrong_answers_are_other_categories(views, tmp_path):
         read_categories([listing], str)
 
 
+@pytest.mark.slow
 def test_exams_on_other_collections_and_what_is_shown(views, base, tmp_path, capsys):
     names = {f"object-{k}": ("disc", "square")[k // 2 % 2] for k in range(8)}
     listing = objects_file(tmp_path / "objects.jsonl", names)
@@ -205,6 +208,7 @@ def test_jitter_turns_cameras_about_the_object():
 # Options
 
 
+@pytest.mark.slow
 def test_tensorboard_is_an_extra(views, base, tmp_path, capsys, monkeypatch):
     command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(base), *SHORT]
     command += ["--tensorboard", "--out", str(tmp_path / "agp")]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 MUTANTS = Path(__file__).parent / "glb_mutants.py"
 FIRST, COUNT = 0, 4000
 

@@ -136,6 +136,7 @@ def test_sideways_has_the_rates_that_the_rules_claim():
 TURN = np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]], np.float32)  # 90° about y, for row vectors
 
 
+@pytest.mark.slow
 def test_a_million_triangles():
     found = measure(soup(ball(8)))
     assert found["triangles"] == 1_310_720 and found["watertight"] and found["components"] == 1
@@ -299,6 +300,7 @@ def test_a_file_that_takes_too_long_is_not_readable(collection, tmp_path, capsys
     assert "timeout" in errors and lines(tmp_path / "f/objects.jsonl") == []
 
 
+@pytest.mark.slow
 def test_a_killed_inspection_is_continued(tmp_path, capsys):
     root, out, calm = tmp_path / "toys", tmp_path / "f", tmp_path / "calm"
     assert run(["toyverse", "--out", str(root), "--count", "200"]) == 0

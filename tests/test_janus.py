@@ -26,6 +26,7 @@ def solid(mesh):
     return skin(to_canonical(mesh))
 
 
+@pytest.mark.slow
 def test_a_sound_corgi_has_one_front():
     facts = corgi_facts(solid(corgi()))
     assert facts["legs"] == 4 and facts["ears_in_front"] > 0.95 and facts["mirror_z"] < 0.4

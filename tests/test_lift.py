@@ -61,6 +61,7 @@ def lift_small(out, *extra: str) -> list[str]:
     return [sys.executable, "-c", f"{SMALL}\ncli.main({arguments!r})"]
 
 
+@pytest.mark.slow
 def test_killed_and_continued_equals_uninterrupted(tmp_path):
     whole = subprocess.run(lift_small(tmp_path / "a"), capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
@@ -191,6 +192,7 @@ def test_a_start_that_cannot_work_is_named(tmp_path, capsys):
         initial_sdf(str(tmp_path / "torn.glb"), 16, 0.6)
 
 
+@pytest.mark.slow
 def test_a_lift_from_a_mesh_has_surface_phases_only(tmp_path):
     plan = presets.starting_from(presets.TINY_CPU, "sphere")
     assert [phase.scene for phase in plan.phases] == ["surface", "surface", "color"]
@@ -204,6 +206,7 @@ def test_a_lift_from_a_mesh_has_surface_phases_only(tmp_path):
     assert 0.2 < radius.min() and radius.max() < 0.5 and len(v_pos) > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_many_prompts_get_a_directory_each(workers, tmp_path, capsys):
     wishes = tmp_path / "wishes.txt"
@@ -237,6 +240,7 @@ def test_missing_agp_is_named(capsys, tmp_path):
     assert "nowhere is not an AGP" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as Linux does")
 def test_what_does_not_fit_into_memory_fails_before_the_first_step(tmp_path):
     out = tmp_path / "run"
@@ -257,6 +261,7 @@ cli.main({command!r})
 # What covers the shape
 
 
+@pytest.mark.slow
 def test_a_physically_based_material_is_lifted_and_exported(tmp_path, capsys):
     light = tmp_path / "sky.hdr"
     pixels = np.tile(np.array([[96, 128, 160, 128]], np.uint8), (32, 1))
@@ -278,6 +283,7 @@ def test_a_physically_based_material_is_lifted_and_exported(tmp_path, capsys):
     assert read_glb(out).t_pos_idx.shape[0] > 100
 
 
+@pytest.mark.slow
 def test_the_preset_paper_has_surfaces_of_two_resolutions_and_a_material(tmp_path):
     command = ["lift", "a corgi", "--preset", "paper", "--out", str(tmp_path / "run")]
     for phase, size in (("coarse", 32), ("fine", 32), ("material", 48)):

@@ -168,6 +168,7 @@ class Nothing:
         return (maps["ccm"] - target).square().sum() + maps["rgb"].square().sum(), {"align": 1.0}
 
 
+@pytest.mark.slow
 def test_a_continued_run_ends_with_the_same_bits(tmp_path):
     """Through updates of the empty space, which is part of the checkpoint."""
     phase = replace(PLAN.phases[0], steps=56, size=8, views=2)
@@ -298,6 +299,7 @@ def test_settings_reach_the_field():
     assert len(scene.field.field.grid.table) < len(scene_of().field.field.grid.table)
 
 
+@pytest.mark.slow
 def test_the_preset_paper_runs_both_of_its_phases(tmp_path):
     """At toy size, for the bundled prior."""
     command = [

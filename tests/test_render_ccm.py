@@ -393,6 +393,7 @@ def render_or_sleep(settings, job):
     return rendered(settings, job)
 
 
+@pytest.mark.slow
 def test_an_object_that_takes_too_long_costs_itself_only(capsys, monkeypatch):
     write_objects("objs", ["ball", "brick"])
     write_glb("objs/heavy.glb", icosphere(1))
@@ -504,6 +505,7 @@ def wait_until(condition, seconds=600):
     assert condition()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_killed_run_is_completed_to_the_same_bytes(workers):
     """kill -9 in the middle; the workers must not outlive it, nor may litter stay behind."""

@@ -13,11 +13,12 @@ from sdtool.stages.toyverse import toyverse
 
 from sdtool import cli
 from sdtool.captioning.english import with_article
-from sdtool.captioning.phrases import caption
+from sdtool.captioning.phrases import caption_from_words
 from sdtool.errors import ObjectError, UsageError
 from sdtool.geometry.cameras import ViewRange, turntable, world_to_clip
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, merge
+from sdtool.io.objects import record_of
 from sdtool.meshfiles import read_glb
 from sdtool.rendering.kernels import rasterize_views
 from sdtool.toyverse.accessories import EXTRAS
@@ -443,7 +444,7 @@ def test_captions_say_what_names_say():
         tags = [tag["slug"] for tag in toy.annotation["tags"]]
         record = {"uid": toy.uid, "name": toy.annotation["name"], "tags": tags}
         record |= {"lvis": [toy.category], "description": toy.annotation["description"]}
-        line = caption(record)
+        line, _ = caption_from_words(record_of(toy.uid, record))
         assert line["caption"] == with_article(toy.design.phrase())
         said = {word for other in line["alternatives"] for word in other["caption"].split()}
         if toy.design.extra_colour:  # a red hat makes no red corgi

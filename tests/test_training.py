@@ -260,6 +260,7 @@ def assert_equal(one, two, **tolerance):
         assert torch.allclose(a, b, **tolerance) if tolerance else torch.equal(a, b), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"accumulate": 2, "optimizer": "adafactor"}])
 def test_a_killed_run_continues_bit_for_bit(views, captions, tmp_path, more):
     settings = TrainingSettings(
@@ -358,6 +359,7 @@ def test_the_average_and_not_the_last_weights_are_the_result(views, captions, tm
     assert typical == pytest.approx(0.9 * 1e-3 / 100, rel=0.02)
 
 
+@pytest.mark.slow
 def test_training_learns_and_grows(views, captions, tmp_path):
     arguments, embed = start(views, captions)
     prior, _, choose, load = arguments
@@ -503,6 +505,7 @@ def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
     assert sheet.text["prompt"] == "a red zyzzyva; a red disc"
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_path, capsys):
     def command(out):
         options = ["--base", str(base), "--steps", "40", "--batch", "4", "--checkpoint-every", "5"]

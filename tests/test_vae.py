@@ -42,6 +42,7 @@ def test_latents_are_a_quarter_of_the_size_and_pictures_come_back_in_shape():
     assert vae.decode(z).sample.shape == (2, 4, 32, 32)
 
 
+@pytest.mark.slow
 def test_it_learns_to_give_pictures_back(vae, views):
     facts, log = read_json(vae / "sdtool.json"), list(read_jsonl(vae / "log.jsonl"))
     assert log[-1]["loss"] < 0.6 * log[0]["loss"]
@@ -61,6 +62,7 @@ def test_latents_resemble_the_maps_at_a_quarter_of_their_size(vae, views):
     assert distance < 0.5 * untrained
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_bits(vae, views, tmp_path, monkeypatch):
     saved = []
 
@@ -98,6 +100,7 @@ def test_cached_latents_are_what_the_vae_says(vae, views, tmp_path):
     assert cached.size == 8 and torch.allclose(cached.maps(index), expected, atol=2e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_base_on_latents_is_a_prior_like_any_other(vae, views, tmp_path):
     base = tmp_path / "base"
     command = ["train-base", str(views), "--captions", str(views), "--vae", str(vae)]
