@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +53,7 @@ class StageGroup(TyperGroup):
 
     def resolve_command(self, ctx, args):
         name, command, rest = super().resolve_command(ctx, args)
-        return name, _load(name) if command is not None else None, rest
+        return name, _load(name) if name and command is not None else None, rest
 
 
 def _load(name: str) -> TyperCommand:
@@ -65,6 +66,8 @@ def _load(name: str) -> TyperCommand:
     stage = getattr(module, STAGES[name][0])
     signature = inspect.signature(stage)
     settings = Config(name, tuple(STAGES), signature)
+    in_full: Callable[[dict[str, Any]], dict[str, Any]]
+    in_full = getattr(module, "in_full", lambda options: {})
 
     def command(
         ctx: typer.Context,
@@ -78,7 +81,6 @@ def _load(name: str) -> TyperCommand:
         try:
             if not print_config:
                 return stage(**options)
-            in_full = getattr(module, "in_full", lambda options: {})
             print(settings.as_toml(ctx, options | in_full(options)), end="")
             return None
         except UsageError as error:
@@ -101,11 +103,14 @@ def _load(name: str) -> TyperCommand:
         for key, (kind, default, option) in shared.items()
     ]
     parameters = [*signature.parameters.values(), *extra]
-    command.__signature__ = signature.replace(parameters=parameters)
+    # It is for `inspect`, by which typer finds the options; mypy knows of none on a function.
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     single.command(name, help=module.__doc__)(command)
-    return typer.main.get_command(single)
+    found = typer.main.get_command(single)
+    assert isinstance(found, TyperCommand)  # no group, as it has one command
+    return found
 
 
 def _config_option(settings: Config):

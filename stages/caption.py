@@ -62,6 +62,9 @@ from sdtool.runtime.options import (
 from sdtool.runtime.ranks import Ranks
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from sdtool.captioning.vision_models import Captioner, Scorer
     from sdtool.io.ledger import Ledger
     from sdtool.io.objects import ObjectRecord
 
@@ -130,7 +133,7 @@ def caption(
 
     items = partial(_items, objects, Ranks(rank, world_size))
     total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
-    ask = {"views": views, "size": size, "samples": samples, "length": length}
+    ask: dict[str, Any] = {"views": views, "size": size, "samples": samples, "length": length}
     ask |= {"top_p": top_p, "temperature": temperature}
     params: dict[str, Any] = {"method": method, "seed": seed}
     inputs: dict[str, Path | str] = {"objects": objects}
@@ -152,7 +155,7 @@ def caption(
         return record.result()
     if not record.resumed:  # what an overwritten run may have left must not speak for this one
         (record.out / LEDGER).unlink(missing_ok=True)
-    pool = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
+    pool: dict[str, Any] = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
     pool |= {"memory": int(max_memory_gb * 2**30)}
     if method == "offline":
         from sdtool.captioning.method_offline import caption_offline
@@ -174,6 +177,7 @@ def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
     from sdtool.io.objaverse import Collection
     from sdtool.io.objects import ObjectRecord, iter_objects
 
+    found: Iterator[ObjectRecord]
     if (objects / "object-paths.json.gz").is_file():
         found = (item for item in Collection(objects).records() if isinstance(item, ObjectRecord))
     else:
@@ -183,7 +187,7 @@ def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
             yield index, item
 
 
-def _load(captioner: str, clip: str, device: str, precision: str):
+def _load(captioner: str, clip: str, device: str, precision: str) -> "tuple[Captioner, Scorer]":
     """Load both models."""
     import torch
 
@@ -203,12 +207,12 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
     from sdtool.io.ledger import FAILED
 
     found = (json.loads(text) for kind, text in ledger.entries() if kind != FAILED)
-    captions = {}
+    captions: dict[str, str] = {}
     for line in found:
         if len(captions) == count:
             break
         captions[line["uid"]] = line["caption"]
-    rows = []
+    rows: list[tuple[str, np.ndarray]] = []
     for _, item in items() if captions else ():
         if len(rows) == len(captions):
             break

@@ -77,8 +77,8 @@ def evaluate(
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
-        said = "--calibrate 1 is too few to draw a line and to measure it; give 2 or more"
-        raise UsageError(said, "--calibrate")
+        need = "--calibrate 1 is too few to draw a line and to measure it; give 2 or more"
+        raise UsageError(need, "--calibrate")
     assets = find_assets(paths, out)
     said = blind.read_answers(answers) if answers else None
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}

@@ -136,6 +136,7 @@ def filter_objaverse(
         return _explain(found, active, explain, inspect)
     if dry_run:
         return _dry_run(found, active, workers)
+    assert out is not None  # as was asked above
     origin = choose_origin(mirror) if fetch else None
     record = stage_record.begin(
         out,
@@ -154,7 +155,7 @@ def filter_objaverse(
         print(f"{out} is already filtered; --overwrite redoes it", file=sys.stderr)
         return record.result()
     files.write_text(out / "rules.toml", chosen.read_text(encoding="utf-8"))
-    limits = {"timeout": timeout, "memory": int(max_memory_gb * 2**30)} if inspect else None
+    limits = (timeout, int(max_memory_gb * 2**30)) if inspect else None
     total = _filter(found, active, out, workers, origin, limits)
     counts = counts_of(active, total)
     print_report(active, counts, inspect or total.measured)
@@ -172,20 +173,22 @@ def _filter(
     out: Path,
     workers: int,
     origin: "Origin | None",
-    inspect: dict[str, float] | None,
+    inspect: tuple[float, int] | None,
 ) -> "Tally":
     """The passes that are asked for; in the end their files are in `out`.
 
-    origin: where to fetch from, if at all. inspect: limits of a file's inspection, if at all.
+    origin: where to fetch from, if at all. inspect: seconds and bytes that a file's inspection
+    may take, if at all.
     """
     from sdtool.filtering.first_pass import Filter, Parts, first_pass, join_parts
 
+    parts = Parts(out / PARTS)
     places = source.places(out / PARTS / "tables")
-    work = Filter(rules, places, Parts(out / PARTS), trusting=origin is not None)
+    work = Filter(rules, places, parts, trusting=origin is not None)
     with progress("filtering", places.paths.count or None, "objects") as bar:
         count, total = first_pass(source, work, workers, bar)
     if source.collection is not None and origin is None and inspect is None:
-        join_parts(work.parts, count, out)
+        join_parts(parts, count, out)
         return total
 
     from sdtool.filtering import second_pass
@@ -194,16 +197,18 @@ def _filter(
     if origin is not None:
         from sdtool.filtering.fetching import Fetcher
 
+        assert source.collection is not None  # as --fetch needs one
         fetcher = Fetcher(origin, source.collection.root)
-        missing = sum(1 for _ in second_pass.missing(work.parts, count, fetcher.root))
+        missing = sum(1 for _ in second_pass.missing(parts, count, fetcher.root))
         print(f"{missing} files to fetch from {origin.name}", file=sys.stderr)
         with progress("fetching", missing, "files") as bar:
-            problems = second_pass.fetch(fetcher, work.parts, count, out, workers, bar)
+            problems = second_pass.fetch(fetcher, parts, count, out, workers, bar)
     if inspect is not None:
+        timeout, memory = inspect
         with progress("inspecting", total.kept.total(), "objects") as bar:
-            second_pass.inspect(work.parts, count, bar, workers=workers, **inspect)
+            second_pass.inspect(parts, count, bar, workers, timeout, memory)
     once = source.collection is None  # a collection's files are dictionaries
-    return second_pass.filter_again(work.parts, count, work.matcher, out, problems, once)
+    return second_pass.filter_again(parts, count, work.matcher, out, problems, once)
 
 
 def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> stage_record.Result:

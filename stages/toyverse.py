@@ -34,6 +34,7 @@ forbids. An interrupted run continues when the command is repeated.
 """
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -100,7 +101,7 @@ def toyverse(
     params = {"count": count, "seed": seed, "bad_share": bad_share, "categories": names}
     params["leave_out"] = [design.phrase() for design in left_out]
     params["only"] = [design.phrase() for design in wanted]
-    options = {"bad_share": bad_share, "categories": names, "only": wanted, "leave_out": left_out}
+    make = partial(generate, bad_share=bad_share, categories=names, only=wanted, leave_out=left_out)
     outputs = [PATHS, LVIS, "metadata", "glbs"]
     record = stage_record.begin(out, "toyverse", params=params, overwrite=overwrite, owned=outputs)
     if record.is_done:
@@ -116,7 +117,7 @@ def toyverse(
         for start in range(0, count, SHARD):
             shard = {}
             for index in range(start, min(start + SHARD, count)):
-                toy = generate(seed, index, **options)
+                toy = make(seed, index)
                 paths[toy.uid] = glb_path(toy.uid, index)
                 file = out / paths[toy.uid]
                 if not file.is_file():

@@ -19,7 +19,7 @@ their fourth channel. Either way 32×32 trains on one CPU core in about an hour.
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,11 +91,12 @@ def train_base(
     from sdtool.training.distributed import Processes, require_alone
 
     require_alone("train-base")
-    params = {"steps": steps, "batch": batch, "lr": lr, "ema": ema, "text_dropout": text_dropout}
-    params |= {"logit_normal": logit_normal, "half_resolution": half_resolution, "width": width}
+    params: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr, "ema": ema}
+    params |= {"text_dropout": text_dropout, "logit_normal": logit_normal}
+    params |= {"half_resolution": half_resolution, "width": width}
     params |= {"mixed_precision": mixed_precision, "fp16": fp16, "seed": seed}
-    inputs = {f"views-{k}": folder for k, folder in enumerate(views)} | {"captions": captions}
-    inputs |= {"vae": vae}
+    inputs: dict[str, Path | None] = {f"views-{k}": folder for k, folder in enumerate(views)}
+    inputs |= {"captions": captions, "vae": vae}
     record = stage_record.begin(
         out,
         "train-base",

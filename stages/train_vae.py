@@ -13,7 +13,7 @@ for `sdtool train-base --vae`. Look at `samples/`: originals above, what comes o
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def train_vae(
     from sdtool.training.distributed import Processes, require_alone
 
     require_alone("train-vae")
-    params = {"steps": steps, "batch": batch, "lr": lr, "channels": channels}
+    params: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr, "channels": channels}
     params |= {"mixed_precision": mixed_precision, "seed": seed}
     record = stage_record.begin(
         out,
@@ -86,7 +86,8 @@ def train_vae(
             f"maps of {data.size} pixels; render with a --size that {FACTOR} divides", "VIEWS"
         )
     processes = Processes(device, mixed_precision)
-    vae = fresh_vae(channels, seed).to(processes.device)
+    vae = fresh_vae(channels, seed)
+    objective = Reconstruction(vae).to(processes.device)
     small = data.size // FACTOR
     chosen = np.random.default_rng(seed).permutation(len(data))[:SHOWN]
     shown = data.maps(chosen).to(processes.device)
@@ -108,10 +109,9 @@ def train_vae(
 
     print(f"{len(data)} maps of {len(data.uids)} objects on {processes.device}", file=sys.stderr)
     record.clear()
-    objective, modules = Reconstruction(vae), {"vae": vae}
     loss = fit(
         objective,
-        modules,
+        {"vae": vae},
         draw,
         share,
         settings,

@@ -79,7 +79,8 @@ def rank_candidates(texts: list[list[str]], scores: list[np.ndarray]) -> dict[st
     each view the candidate that fits it best, each text once, the best mean first) and candidates
     (all of them: {caption, view, score: how well it fits its own view}). ValueError if there is none.
     """
-    candidates, winners = [], {}
+    candidates: list[dict[str, Any]] = []
+    winners: dict[str, tuple[float, int]] = {}
     for view, (said, fit) in enumerate(zip(texts, scores, strict=True)):
         own = [(float(fit[k, view]), k) for k, text in enumerate(said) if text]
         candidates += [{"caption": said[k], "view": view, "score": _round(s)} for s, k in own]

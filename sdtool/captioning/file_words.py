@@ -115,7 +115,8 @@ def _part(name: str) -> str:
 
 def _traits(materials: list[dict[str, Any]]) -> tuple[str, ...]:
     """The one colour and the one matter that the materials speak of; none if they disagree."""
-    colours, matters = set(), set()
+    colours: set[str] = set()
+    matters: set[str] = set()
     for material in materials[:64]:
         name = material.get("name")
         words = re.findall(r"[a-z]+", name.lower()) if isinstance(name, str) else []

@@ -96,22 +96,24 @@ def _caption_block(
     block: Block, captioner: "Captioner", scorer: "Scorer", settings: SamplingSettings, seed: int
 ) -> list[dict[str, Any] | ObjectError]:
     """A line, or what is wrong, for each object of a block."""
-    good = [entry for entry in block if not isinstance(entry[2], ObjectError)]
+    lines: dict[int, dict[str, Any] | ObjectError] = {
+        index: trouble for index, _, trouble in block if isinstance(trouble, ObjectError)
+    }
+    good = [(i, item, p) for i, item, p in block if not isinstance(p, ObjectError)]
     if not good:
-        return [trouble for _, _, trouble in block]
+        return list(lines.values())
     shape = (settings.views, settings.samples, settings.length)
     images = np.concatenate([pictures for _, _, pictures in good])
     draws = np.concatenate([object_rng(seed, item.uid).random(shape) for _, item, _ in good])
     said = captioner.sample(images, draws, settings.top_p, settings.temperature)
     said = [[clean_caption(text) for text in texts] for texts in said]  # by image
     fits = scorer.fit(images, said)
-    lines = {}
     for place, (index, item, _) in enumerate(good):
         own = range(place * settings.views, (place + 1) * settings.views)
         models = {"captioner": captioner.identity, "clip": scorer.identity}
         texts, scores = [said[i] for i in own], [fits[i][:, own] for i in own]
         lines[index] = _line(item, texts, scores, captioner.kind, models, seed)
-    return [lines.get(index, pictures) for index, _, pictures in block]
+    return [lines[index] for index, _, _ in block]
 
 
 def _line(

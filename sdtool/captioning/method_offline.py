@@ -50,6 +50,7 @@ def caption_offline(
 def _from_listing(items: Items, total: int, ledger: Ledger, is_final: bool, seed: int) -> int:
     """Caption what the listing surely describes (or, if final, all); return how many are left."""
     waiting = 0
+    line: dict[str, Any] | ObjectError
     with progress("captioning", total, "objects", done=ledger.count) as bar, ledger.gathering():
         for index, item in items():
             if index in ledger:

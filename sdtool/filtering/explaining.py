@@ -47,7 +47,7 @@ def explain(source: Source, rules: list[Rule], uid: str, inspect: bool) -> Expla
     """Match the object `uid` with the rules, by itself. InputError if the source does not have it."""
     record = _find(source, uid)
     has_file = Listings().has(record.path)
-    if inspect and has_file:
+    if inspect and record.path is not None and has_file:
         from sdtool.filtering.inspection import inspect_file
 
         record.add_measures(inspect_file(record.path))

@@ -41,7 +41,8 @@ class Wanted:
 class Origin(Protocol):
     """Where files come from. `get` raises one of FETCH_ERRORS if it cannot; `name` is for messages."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def get(self, wanted: Wanted, target: Path) -> None:
         """Write the file to `target`, whose folder exists."""
@@ -134,7 +135,7 @@ class Fetcher:
                 return {**vars(wanted), "bytes": size, "attempts": attempt}
             except FETCH_ERRORS as error:
                 problem = error
-            if getattr(problem, "errno", None) in FULL:
+            if isinstance(problem, OSError) and problem.errno in FULL:
                 raise InputError(f"{self.root} cannot take more files: {problem.strerror}")
             if _is_final(problem) or attempt == self.attempts:
                 break

@@ -91,10 +91,13 @@ def fetch(
     wanted = missing(parts, count, root) if not silent else ()
     with closing(map_items(fetcher, wanted, workers=workers, timeout=FETCH_LIMIT)) as outcomes:
         for item, outcome in outcomes:
-            failed = isinstance(outcome, ObjectError)
-            append_jsonl(ledger, failure(item.uid, outcome) if failed else outcome)
-            bar.advance(failed=failed)
-            silent = silent + 1 if failed and outcome.reason == UNREACHABLE else 0
+            if isinstance(outcome, ObjectError):
+                append_jsonl(ledger, failure(item.uid, outcome))
+                silent = silent + 1 if outcome.reason == UNREACHABLE else 0
+            else:
+                append_jsonl(ledger, outcome)
+                silent = 0
+            bar.advance(failed=isinstance(outcome, ObjectError))
             if silent == SILENT:
                 break
     if silent == SILENT:
@@ -109,7 +112,7 @@ def fetch(
 
 def _problems(ledger: Path) -> dict[str, ObjectError]:
     """{uid: what went wrong at last} of the objects that could not be fetched."""
-    problems = {}
+    problems: dict[str, ObjectError] = {}
     for line in read_jsonl(ledger) if ledger.is_file() else ():
         problems.pop(line["uid"], None)
         if error := error_of(line):
@@ -120,16 +123,19 @@ def _problems(ledger: Path) -> dict[str, ObjectError]:
 # Inspecting
 
 
-def inspect(parts: Parts, count: int, bar: Bar, **limits: float) -> None:
+def inspect(
+    parts: Parts, count: int, bar: Bar, workers: int = 0, timeout: float = 0.0, memory: int = 0
+) -> None:
     """Measure the files of all kept objects, but for those whose lines held measures already.
 
-    limits: workers, timeout and memory, as `map_items` has them.
+    workers, timeout, memory: as `map_items` has them.
     """
     items = _uninspected(parts, count, bar)
-    outcomes = map_items(_inspect, items, recycle=RECYCLE, **limits)
+    outcomes = map_items(
+        _inspect, items, workers=workers, timeout=timeout, memory=memory, recycle=RECYCLE
+    )
     for (number, uid, _), outcome in outcomes:
-        failed = isinstance(outcome, ObjectError)
-        measures = unusable(outcome) if failed else outcome
+        measures = unusable(outcome) if isinstance(outcome, ObjectError) else outcome
         with open(parts.path(number, INSPECTED), "ab") as file:
             file.write(compact_json({"uid": uid, **measures}) + b"\n")
         bar.advance(failed="error" in measures)
@@ -143,7 +149,9 @@ def _uninspected(parts: Parts, count: int, bar: Bar) -> Iterator[tuple[int, str,
         for record in _kept(parts, number):
             if record.uid in known:
                 bar.advance()
-            elif record.measures is None and listings.has(record.path):
+            elif record.path is None or record.measures is not None:
+                continue
+            elif listings.has(record.path):
                 yield number, record.uid, record.path
 
 
@@ -167,7 +175,8 @@ def filter_again(
     problems: why files could not be fetched: such objects have failed. once: of objects with the
     same uid only the first is kept.
     """
-    total, seen = Tally(), set() if once else None
+    total = Tally()
+    seen: set[int] | None = set() if once else None
     with ExitStack() as stack:
         names = (KEPT, REJECTED, FAILURES, INSPECTED)
         whole = {name: stack.enter_context(whole_file(out, name)) for name in names}
@@ -175,6 +184,7 @@ def filter_again(
             for name in (REJECTED, FAILURES):
                 parts.copy(number, name, whole[name])
             first = parts.tally(number)
+            assert first is not None  # the first pass has been through all units
             total.add(replace(first, kept=Counter()))
             for name, lines in _filter_unit(parts, number, matcher, problems, seen, total).items():
                 whole[name].writelines(line + b"\n" for line in lines)

@@ -6,6 +6,7 @@ are radians here and degrees at the command line. All arrays are numpy float32.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,14 @@ class ViewRange:
     distance: float = REFERENCE_DISTANCE
 
 
-def view_range(fields: dict) -> ViewRange:
+def view_range(fields: dict[str, Any]) -> ViewRange:
     """A ViewRange from the fields that a file keeps of it; what is missing takes its default."""
-    known = {k: v for k, v in fields.items() if k in ViewRange.__dataclass_fields__}
-    return ViewRange(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
+    known: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v
+        for k, v in fields.items()
+        if k in ViewRange.__dataclass_fields__
+    }
+    return ViewRange(**known)
 
 
 def orbit(azimuth: np.ndarray, elevation: np.ndarray, distance: np.ndarray) -> np.ndarray:

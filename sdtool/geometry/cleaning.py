@@ -29,14 +29,15 @@ def fill_holes(mesh: Mesh) -> Mesh:
 
     A border is a closed walk along edges that one face has. The fan turns as its neighbours do.
     """
-    v_pos, v_color, faces = [mesh.v_pos], [mesh.v_color], [mesh.t_pos_idx]
+    v_pos, faces = [mesh.v_pos], [mesh.t_pos_idx]
+    v_color = [] if mesh.v_color is None else [mesh.v_color]
     for number, border in enumerate(_borders(mesh.t_pos_idx), start=len(mesh.v_pos)):
         v_pos.append(mesh.v_pos[border].mean(axis=0, keepdims=True))
         if mesh.v_color is not None:
             v_color.append(mesh.v_color[border].mean(axis=0, keepdims=True))
         middle = np.full(len(border), number)
         faces.append(np.stack([border, np.roll(border, -1), middle], axis=1).astype(np.int32))
-    color = None if mesh.v_color is None else np.concatenate(v_color)
+    color = np.concatenate(v_color) if v_color else None
     return Mesh(np.concatenate(v_pos), np.concatenate(faces), color)
 
 

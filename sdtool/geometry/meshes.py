@@ -97,9 +97,9 @@ def merge(meshes: list[Mesh]) -> Mesh:
     ):
         v_pos[v:v_end] = mesh.v_pos
         np.add(mesh.t_pos_idx, v, out=t_pos_idx[f:f_end], casting="unsafe")
-        if mesh.v_color is not None:
+        if v_color is not None and mesh.v_color is not None:
             v_color[v:v_end] = mesh.v_color
-        if mesh.textures:
+        if v_uv is not None and t_texture is not None and mesh.textures:
             v_uv[v:v_end] = mesh.v_uv
             numbers = [textures.setdefault(t, len(textures)) for t in mesh.textures]
             t_texture[f:f_end] = np.array([*numbers, -1], np.int32)[mesh.t_texture]

@@ -171,7 +171,7 @@ def write_tensors(
     with atomic_file(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in arrays:
-            file.write(np.ascontiguousarray(array))
+            file.write(np.ascontiguousarray(array).data)
 
 
 def map_tensors(path: str | Path) -> tuple[dict[str, "np.ndarray"], dict[str, str]]:

@@ -1,5 +1,6 @@
 """What sdtool knows of an object: one record, its line in an `objects.jsonl`, and collections of both."""
 
+import builtins
 import hashlib
 import json
 import os
@@ -52,7 +53,7 @@ class ObjectRecord(Struct, gc=False):
         before = {} if self.extra is msgspec.UNSET else self.extra
         self.extra = {**before, **{name: v for name, v in found.items() if name not in FIELDS}}
 
-    def line(self) -> bytes:
+    def line(self) -> builtins.bytes:  # `bytes` is a field here
         """The record as a line of an `objects.jsonl`, without its end."""
         if self.extra is msgspec.UNSET:
             try:

@@ -82,7 +82,9 @@ def assemble(
     present = set(there)
     views = len(map_tensors(parts[there[0]])[0]["c2w"]) if there else 0
     rows = views * len(there)
-    tensors = {name: np.empty((rows, 4, size, size), np.float16) for name in names}
+    tensors: dict[str, np.ndarray] = {
+        name: np.empty((rows, 4, size, size), np.float16) for name in names
+    }
     tensors["c2w"] = np.empty((rows, 4, 4), np.float32)
     for k, index in enumerate(there):
         for name, values in map_tensors(parts[index])[0].items():

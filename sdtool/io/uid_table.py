@@ -43,7 +43,7 @@ class UidTable:
         columns = {"hashes": hashes[order], "order": order, "uids": rows, "texts": words}
         for name, column in columns.items():
             with open(path.with_suffix("." + name), "wb") as file:
-                file.write(column)
+                file.write(column.data)
         return cls(path, len(rows), rows.itemsize, words.itemsize)
 
     def find(self, uids: list[str]) -> list[str | None]:

@@ -3,6 +3,7 @@
 import csv
 import math
 from pathlib import Path
+from typing import Any
 
 from sdtool.errors import InputError
 from sdtool.io.files import read_jsonl
@@ -15,6 +16,7 @@ def read_yaw_fix(path: str | Path) -> dict[str, float]:
     JSON lines with "uid" and "degrees" if it ends in .jsonl. InputError names a line that is neither.
     """
     path = Path(path)
+    rows: list[tuple[Any, ...]]
     if path.suffix == ".jsonl":
         rows = [(r.get("uid"), r.get("degrees")) for r in read_jsonl(path)]
     else:
@@ -24,7 +26,7 @@ def read_yaw_fix(path: str | Path) -> dict[str, float]:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path} cannot be read as a table of uid,degrees ({error})") from None
         rows = rows[1:] if rows[:1] == [("uid", "degrees")] else rows
-    table = {}
+    table: dict[str, float] = {}
     for number, row in enumerate(rows, start=1):
         try:
             uid, degrees = row

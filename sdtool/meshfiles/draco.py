@@ -83,7 +83,8 @@ def _declared(file: "GlbFile", data: bytes) -> tuple[int, int]:
             return reader.varint(), reader.varint()
         if method == EDGEBREAKER:
             reader.byte()  # how its triangles were walked
-            return tuple(reversed((reader.varint(), reader.varint())))
+            points = reader.varint()  # here they stand first
+            return reader.varint(), points
     except IndexError:
         raise file.corrupt("its Draco data end within their header") from None
     raise file.corrupt(f"its Draco data use the unknown method {method}")

@@ -56,9 +56,10 @@ def _arrays(opened: BinaryIO, kind: str) -> tuple[np.ndarray, np.ndarray, np.nda
     loaded = trimesh.load_mesh(opened, file_type=kind, process=False, skip_materials=True)
     v_pos = np.asarray(loaded.vertices, np.float32).reshape(-1, 3)
     faces = np.asarray(loaded.faces, np.int64).reshape(-1, 3)
-    if loaded.visual.kind != "vertex":
+    visual = loaded.visual
+    if not isinstance(visual, trimesh.visual.ColorVisuals) or visual.kind != "vertex":
         return v_pos, faces, None
-    return v_pos, faces, np.asarray(loaded.visual.vertex_colors[:, :3] / 255, np.float32)
+    return v_pos, faces, np.asarray(visual.vertex_colors[:, :3] / 255, np.float32)
 
 
 def _check(path: Path, kind: str, size: int, head: bytes, limits: Limits) -> None:

@@ -62,7 +62,7 @@ class Primitive:
 
     def numbered(self, name: str, rows: np.ndarray | None) -> list[np.ndarray]:
         """(N, 4) arrays of {name}_0, {name}_1, … as far as they go without a gap."""
-        found = []
+        found: list[np.ndarray] = []
         while f"{name}_{len(found)}" in self.accessors:
             self.file.spend(16 * (self.count if rows is None else len(rows)))
             found.append(self.attribute(f"{name}_{len(found)}", 4, rows))
@@ -162,7 +162,7 @@ def _part(
             )
     color = _color(primitive, material, rows, len(v_pos), textures is not None)
     mesh = Mesh(v_pos, faces, color)
-    if v_uv is not None:
+    if texture is not None and v_uv is not None:
         mesh = Mesh(v_pos, faces, color, v_uv, np.zeros(len(faces), np.int32), (texture,))
     joints = primitive.numbered("JOINTS", rows) if skinned else []
     if not joints:

@@ -93,6 +93,7 @@ def _placed(file: GlbFile, part: Part, place: Placement) -> Mesh:
     """One part in the world, bent by its skin or moved by its nodes; in fresh arrays."""
     if part.joint is None:
         return _transformed(part.mesh, place.matrices)
+    assert part.weight is not None and place.joints is not None  # as every skin has them
     if part.joint.max() >= len(place.joints):
         raise file.corrupt(f"a vertex follows the joint {part.joint.max()} of {len(place.joints)}")
     v_pos, mirrored = bend(part.mesh.v_pos, part.joint, part.weight, place.joints)

@@ -104,12 +104,12 @@ def _worlds(local: np.ndarray, parents: list[int]) -> np.ndarray:
     for k, parent in enumerate(parents):
         if parent >= 0:
             depth[k] = depth[parent] + 1
-    world, parent = local.copy(), np.array(parents)
+    world, above = local.copy(), np.array(parents)
     by_depth = np.argsort(depth, kind="stable")
     ends = np.searchsorted(depth[by_depth], np.arange(1, depth.max(initial=0) + 2))
     for start, end in zip(ends, ends[1:], strict=False):  # one level of the tree after the other
         level = by_depth[start:end]
-        world[level] = world[parent[level]] @ local[level]
+        world[level] = world[above[level]] @ local[level]
     return world
 
 

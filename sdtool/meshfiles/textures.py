@@ -37,7 +37,9 @@ class TextureReader:
         self._textures: dict[tuple[int, str, str], Texture] = {}
 
     def of(self, material: GltfMaterial) -> Texture | None:
-        """The texture of a material that has one, or None if its image cannot be used."""
+        """The texture of a material; None if it has none, or if its image cannot be used."""
+        if material.texture is None:
+            return None
         file = self.file
         try:
             record = file.entry("textures", material.texture.get("index"))
@@ -47,10 +49,10 @@ class TextureReader:
             sampler = {}
             if record.get("sampler") is not None:
                 sampler = file.entry("samplers", record["sampler"])
-            wrap = tuple(WRAPS.get(sampler.get(k, 10497), "repeat") for k in ("wrapS", "wrapT"))
+            s, t = (WRAPS.get(sampler.get(k, 10497), "repeat") for k in ("wrapS", "wrapT"))
         except (ObjectError, *MISTYPED):
             return None
-        return self._textures.setdefault((id(image), *wrap), Texture(image, wrap))
+        return self._textures.setdefault((id(image), s, t), Texture(image, (s, t)))
 
     def _image(self, record: dict[str, Any], cutoff: float) -> np.ndarray | None:
         webp = self.file.extension(record, "EXT_texture_webp").get("source")
@@ -131,6 +133,8 @@ def texture_coordinates(
     attribute: gives the (V, 2) array of a vertex attribute by its name.
     """
     info = material.texture
+    if info is None:
+        return None
     try:
         transform = file.extension(info, TRANSFORM)
         number = file.integer(info, "texCoord", 0)

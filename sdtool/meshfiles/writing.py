@@ -107,7 +107,9 @@ class _File:
     """A file with one primitive while it grows: a bufferView for each array and each image."""
 
     def __init__(self) -> None:
-        self.data, self.views, self.accessors = bytearray(), [], []
+        self.data = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
         self.attributes: dict[str, int] = {}
         self.images: list[dict[str, Any]] = []
 
@@ -151,7 +153,7 @@ class _File:
             "material": 0,
             "mode": TRIANGLES,
         }
-        tree = {
+        tree: dict[str, Any] = {
             "asset": {"version": "2.0", "generator": generator},
             "scene": 0,
             "scenes": [{"nodes": [0]}],

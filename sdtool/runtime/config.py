@@ -217,8 +217,8 @@ def _in_words(kind: Any) -> str:
         return f"a list: {_in_words(inner[0])}, …"
     if get_origin(kind) is tuple:
         return f"a list: {', '.join(map(_in_words, inner))}"
-    words = {bool: "true or false", int: "a whole number", float: "a number"}
-    return words.get(kind, "text in quotes")
+    names = {bool: "true or false", int: "a whole number", float: "a number"}
+    return names.get(kind, "text in quotes")
 
 
 def _blank(kind: Any) -> Any:

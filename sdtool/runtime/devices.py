@@ -11,8 +11,9 @@ from sdtool.errors import UsageError
 def choose_device(name: str) -> torch.device:
     """The torch device `name`; "auto" takes the accelerator, else the CPU, and says so."""
     if name == "auto":
-        found = torch.accelerator.is_available()
-        device = torch.accelerator.current_accelerator() if found else torch.device("cpu")
+        there = torch.accelerator.is_available()
+        found = torch.accelerator.current_accelerator() if there else None
+        device = torch.device("cpu") if found is None else found
         print(f"device: {device}", file=sys.stderr)
         return device
     try:

@@ -9,7 +9,7 @@ import multiprocessing.connection
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
@@ -39,7 +39,7 @@ def map_items(
     recycle: int = 0,
     memory: int = 0,
     gpus: Sequence[str] = (),
-) -> Iterator[tuple[Item, Output | ObjectError]]:
+) -> Generator[tuple[Item, Output | ObjectError], None, None]:
     """Yield (item, `function(item)`) for every item, in the order of completion.
 
     In the place of the output stands an ObjectError if the function raised one, or raised something
@@ -77,7 +77,8 @@ def _map_on_processes(
     memory: int,
     gpus: Sequence[str],
 ) -> Iterator[tuple]:
-    waiting, team = iter(items), []
+    waiting = iter(items)
+    team: list[_Worker] = []
     try:
         while True:
             while len(team) < workers and (item := next(waiting, _NONE)) is not _NONE:
@@ -120,7 +121,8 @@ class _Worker:
         with _seeing(gpu):
             self.process.start()
         far.close()
-        self.item, self.count, self.since, self.is_dead = item, 0, None, False
+        self.item, self.count, self.is_dead = item, 0, False
+        self.since: float | None = None  # when its item was given to it; None: it has not started
 
     def give(self, item: object) -> None:
         """Send the next item."""
@@ -174,7 +176,7 @@ def _seeing(gpu: str) -> Iterator[None]:
     finally:
         if gpu and before is None:
             del os.environ["CUDA_VISIBLE_DEVICES"]
-        elif gpu:
+        elif gpu and before is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 

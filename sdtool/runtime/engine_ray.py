@@ -31,7 +31,9 @@ def map_on_ray(
         _join(ray)
     kind = "GPU" if on_gpus else "CPU"
     task = ray.remote(num_cpus=1, num_gpus=int(on_gpus), max_retries=0, max_calls=recycle)(_work)
-    waiting, pending, cancelled = iter(items), {}, set()
+    waiting = iter(items)
+    pending: dict[Any, tuple[Any, float]] = {}  # by Ray's reference: the item, and since when
+    cancelled: set[Any] = set()
     try:
         if not (most := int(ray.cluster_resources().get(kind, 0))):
             raise UsageError(

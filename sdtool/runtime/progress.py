@@ -31,8 +31,10 @@ class Bar:
 
 
 @contextmanager
-def progress(title: str, total: int, unit: str, done: int = 0, shown: bool = True) -> Iterator[Bar]:
-    """A progress bar of `total` units, of which `done` were ready before; none if not `shown`."""
+def progress(
+    title: str, total: int | None, unit: str, done: int = 0, shown: bool = True
+) -> Iterator[Bar]:
+    """A progress bar of `total` units (None: unknown), `done` of them ready before; none if not `shown`."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

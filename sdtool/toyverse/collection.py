@@ -11,6 +11,7 @@ import numpy as np
 from sdtool.geometry.meshes import Mesh, srgb_to_linear
 from sdtool.io.files import atomic_path
 from sdtool.meshfiles import write_glb
+from sdtool.toyverse.primitives import colors_of
 from sdtool.toyverse.toys import ToyObject
 
 SHARD = 5000  # objects in one metadata shard and one folder of GLBs
@@ -56,7 +57,7 @@ def _without_triangles(points: Mesh | None, name: str, extras: dict[str, Any]) -
     binary = b""
     if points is not None:
         positions = points.v_pos.astype("<f4")
-        colors = srgb_to_linear(points.v_color).astype("<f4")
+        colors = srgb_to_linear(colors_of(points)).astype("<f4")
         binary = positions.tobytes() + colors.tobytes()
         half, count = len(binary) // 2, len(positions)
         accessor = {"componentType": 5126, "count": count, "type": "VEC3"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 
@@ -95,10 +96,17 @@ def parse(text: str, option: str) -> Design:
         raise UsageError(
             f"{option} {text!r}: a {found['material']} toy has no colour and no extras", option
         )
-    return Design(category, **found)
+    return Design(
+        category,
+        colour=found.get("colour", ""),
+        trait=found.get("trait", ""),
+        material=found.get("material", ""),
+        extra=extra,
+        extra_colour=found.get("extra_colour", ""),
+    )
 
 
-def _refuse(option: str, text: str, word: str, category: str, known: Sequence[str]) -> None:
+def _refuse(option: str, text: str, word: str, category: str, known: Sequence[str]) -> NoReturn:
     has = ", ".join(known) if known else "nothing"
     raise UsageError(
         f"{option} {text!r}: {word!r} cannot be said there; a {category} may have {has}", option
@@ -132,9 +140,9 @@ def draw(
     """
     for _ in range(MANY_DRAWS):
         if only:
-            design = _complete(rng, only[rng.integers(len(only))])
+            design = _complete(rng, only[int(rng.integers(len(only)))])
         else:
-            design = _draw(rng, categories[rng.integers(len(categories))])
+            design = _draw(rng, categories[int(rng.integers(len(categories)))])
         if not any(design.includes(part) for part in leave_out):
             return design
     raise UsageError("--leave-out leaves no object to make; leave out less", "--leave-out")

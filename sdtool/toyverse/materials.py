@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from sdtool.geometry.meshes import Mesh, vertex_normals
+from sdtool.toyverse.primitives import colors_of
 from sdtool.toyverse.words import GOLD, METAL, PALE_GLASS, STONE, WOOD
 
 # What a material looks like when nobody painted it: (the word for its colour, the colour).
@@ -29,7 +30,7 @@ def finish(rng: np.random.Generator, mesh: Mesh, material: str) -> Mesh:
         return mesh
     low, high = mesh.bounds()
     place = (mesh.v_pos - low) / (high - low).max()  # (V, 3)
-    colors = change(rng, mesh.v_color.astype(np.float64), place, mesh)
+    colors = change(rng, colors_of(mesh).astype(np.float64), place, mesh)
     return replace(mesh, v_color=np.clip(colors, 0, 1).astype(np.float32))
 
 

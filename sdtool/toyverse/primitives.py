@@ -4,6 +4,7 @@ Every solid here is `skin`: a stack of rings closed at both ends. Angles are in 
 (3,) sRGB in [0, 1]; each function returns a watertight Mesh whose faces look outward.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -93,8 +94,8 @@ def lathe(profile: list[tuple[float, float]], color: np.ndarray, *, segments: in
 
 
 def tube(
-    path: list[Vector],
-    radii: float | list[float] | list[tuple[float, float]],
+    path: Sequence[Vector] | np.ndarray,
+    radii: float | Sequence[float] | Sequence[tuple[float, float]],
     color: np.ndarray,
     *,
     side: Vector = (1, 0, 0),
@@ -230,6 +231,13 @@ def pair(mesh: Mesh) -> list[Mesh]:
     return [mesh, mirror(mesh)]
 
 
+def colors_of(mesh: Mesh) -> np.ndarray:
+    """(V, 3) colours of the vertices, which the mesh of every toy has."""
+    assert mesh.v_color is not None
+    return mesh.v_color
+
+
 def paint(mesh: Mesh, where: np.ndarray, color: np.ndarray) -> Mesh:
     """The mesh with another colour on the vertices `where` (V,) is true."""
-    return replace(mesh, v_color=np.where(where[:, None], color, mesh.v_color).astype(np.float32))
+    painted = np.where(where[:, None], color, colors_of(mesh))
+    return replace(mesh, v_color=painted.astype(np.float32))

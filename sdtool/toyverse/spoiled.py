@@ -4,8 +4,9 @@ import numpy as np
 
 from sdtool.geometry.meshes import Mesh, merge
 from sdtool.toyverse.annotation import Flaw
-from sdtool.toyverse.primitives import box, move, rotate
+from sdtool.toyverse.primitives import box, colors_of, move, rotate
 
+FLOOR, LAWN = np.array((0.45, 0.42, 0.38)), np.array((0.45, 0.62, 0.35))
 KINDS = {
     "pointcloud": Flaw(
         "{} Point Cloud",
@@ -60,7 +61,7 @@ def point_cloud(rng: np.random.Generator, mesh: Mesh, count: int = 2000) -> Mesh
     face = rng.choice(len(area), size=count, p=area / area.sum())
     weight = rng.dirichlet([1, 1, 1], size=count)  # (count, 3)
     points = np.einsum("nk,nkd->nd", weight, corners[face]).astype(np.float32)
-    colors = mesh.v_color[mesh.t_pos_idx[face, 0]]
+    colors = colors_of(mesh)[mesh.t_pos_idx[face, 0]]
     return Mesh(points, np.zeros((0, 3), np.int32), colors)
 
 
@@ -77,17 +78,17 @@ def low_poly(mesh: Mesh, cells: int) -> Mesh:
     faces = which.reshape(-1)[mesh.t_pos_idx]
     a, b, c = faces.T
     kept = np.unique(faces[(a != b) & (b != c) & (c != a)], axis=0)
-    return Mesh(centre.astype(np.float32), kept.astype(np.int32), mesh.v_color[first])
+    return Mesh(centre.astype(np.float32), kept.astype(np.int32), colors_of(mesh)[first])
 
 
 def scan(rng: np.random.Generator, mesh: Mesh) -> Mesh:
     """A rough surface with holes, on a piece of the floor it was scanned on."""
     low, high = mesh.bounds()
     size = float((high - low).max())
-    floor = box((0, -0.02, 0), (size * 1.2, 0.04, size * 1.2), (0.45, 0.42, 0.38), radius=0.01)
+    floor = box((0, -0.02, 0), (size * 1.2, 0.04, size * 1.2), FLOOR, radius=0.01)
     kept = mesh.t_pos_idx[rng.random(len(mesh.t_pos_idx)) > 0.06]
     rough = mesh.v_pos + rng.normal(0, 0.015 * size, mesh.v_pos.shape).astype(np.float32)
-    stained = np.clip(mesh.v_color * rng.uniform(0.6, 1.0, (len(rough), 1)), 0, 1)
+    stained = np.clip(colors_of(mesh) * rng.uniform(0.6, 1.0, (len(rough), 1)), 0, 1)
     return merge([Mesh(rough, kept, stained.astype(np.float32)), floor])
 
 
@@ -99,4 +100,4 @@ def scene(rng: np.random.Generator, meshes: list[Mesh]) -> Mesh:
         low, high = turned.bounds()
         parts.append(move(turned, (x - low[0], 0, float(rng.uniform(-0.3, 0.3)))))
         x += high[0] - low[0] + 0.15
-    return merge([*parts, box((x / 2, -0.03, 0), (x + 0.4, 0.06, 2.2), (0.45, 0.62, 0.35))])
+    return merge([*parts, box((x / 2, -0.03, 0), (x + 0.4, 0.06, 2.2), LAWN)])

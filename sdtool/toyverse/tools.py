@@ -3,7 +3,18 @@
 import numpy as np
 
 from sdtool.geometry.meshes import Mesh
-from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, pair, ring, rotate, slab, tube
+from sdtool.toyverse.primitives import (
+    box,
+    ellipsoid,
+    lathe,
+    move,
+    paint,
+    pair,
+    ring,
+    rotate,
+    slab,
+    tube,
+)
 from sdtool.toyverse.words import GOLD, METAL, WOOD, Look, dark, pale
 
 
@@ -58,9 +69,8 @@ def axe(rng: np.random.Generator, look: Look) -> list[Mesh]:
     edge = blade.v_pos[:, 2] > reach - 0.08
     thin = np.where(edge, 0.35, 1.0)
     blade = blade.with_positions(blade.v_pos * np.stack([thin, thin * 0 + 1, thin * 0 + 1], -1))
-    bright = np.where(edge[:, None], pale(METAL, 0.7), blade.v_color).astype(np.float32)
     if look.material != "golden":
-        blade = Mesh(blade.v_pos, blade.t_pos_idx, bright)
+        blade = paint(blade, edge, pale(METAL, 0.7))
     poll = box((0, y, -0.08), (0.16, 0.2, 0.14), steel, radius=0.03)
     return [handle, blade, poll]
 

@@ -64,9 +64,9 @@ def generate(
     if not is_bad:
         return ToyObject(uid, design.category, mesh, annotate(uid, design, mesh), design)
     others = [build(rng, draw(rng, names, only=only, leave_out=leave_out)) for _ in range(3)]
-    kind, mesh, flaw = spoil(rng, mesh, others)
-    annotation = annotate(uid, design, mesh, flaw)
-    return ToyObject(uid, design.category, mesh, annotation, design, kind)
+    kind, flawed, flaw = spoil(rng, mesh, others)
+    annotation = annotate(uid, design, flawed, flaw)
+    return ToyObject(uid, design.category, flawed, annotation, design, kind)
 
 
 def make(rng: np.random.Generator, category: str) -> tuple[Mesh, Design]:
@@ -79,12 +79,14 @@ def build(rng: np.random.Generator, design: Design) -> Mesh:
     """A mesh of which the design is true; it stands on y = 0, centred in x and z."""
     entry = CATEGORIES[design.category]
     own = OWN_COLOUR.get(design.material)
-    unpainted = own is not None and own[0] == design.colour and not design.says_colour
-    color = vary(rng, own[1] if unpainted else entry.shade(design.colour))
+    if own is not None and own[0] == design.colour and not design.says_colour:  # unpainted
+        color = vary(rng, own[1])
+    else:
+        color = vary(rng, entry.shade(design.colour))
     extra_color = WHITE
     if design.extra:
         own_color = EXTRAS[design.extra].own
-        extra_color = COLOURS[design.extra_colour] if own_color is None else own_color
+        extra_color = np.array(COLOURS[design.extra_colour]) if own_color is None else own_color
         extra_color = vary(rng, extra_color, 0.6)
     look = Look(color, design.colour, design.material, design.trait, design.extra, extra_color)
     mesh = finish(rng, merge(entry.build(rng, look)), design.material)

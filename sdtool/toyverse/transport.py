@@ -3,7 +3,18 @@
 import numpy as np
 
 from sdtool.geometry.meshes import Mesh
-from sdtool.toyverse.primitives import box, ellipsoid, lathe, move, pair, ring, rotate, slab, tube
+from sdtool.toyverse.primitives import (
+    box,
+    ellipsoid,
+    lathe,
+    move,
+    paint,
+    pair,
+    ring,
+    rotate,
+    slab,
+    tube,
+)
 from sdtool.toyverse.vehicles import LIGHT, TAIL_LIGHT, suitcase, wheels
 from sdtool.toyverse.words import BLACK, GLASS, METAL, WHITE, Look, dark, is_dark, pale
 
@@ -45,9 +56,7 @@ def truck(rng: np.random.Generator, look: Look) -> list[Mesh]:
                 look.extra_color,
             )
             cut = np.abs(log.v_pos[:, 2] - back) > long / 2 + 0.045
-            parts.append(Mesh(log.v_pos, log.t_pos_idx,
-                              np.where(cut[:, None], (0.90, 0.75, 0.52), log.v_color)
-                              .astype(np.float32)))  # fmt: skip
+            parts.append(paint(log, cut, np.array((0.90, 0.75, 0.52))))
     return parts
 
 
