@@ -92,6 +92,8 @@ def _read_color_field(run: Path, tensors: dict[str, np.ndarray], half_extent: fl
         grids.append(tensors[name])
         if grids[-1].ndim != 5 or grids[-1].shape[:2] != (1, 3) or not np.isfinite(grids[-1]).all():
             raise spoiled(run, f"{run / MATERIAL} has a damaged {name}")
+    if not grids:
+        raise spoiled(run, f"{run / MATERIAL} holds no {name}")
     with torch.no_grad():
         field = GridPyramid(tuple(grid.shape[-1] for grid in grids), 3, half_extent)
         for parameter, grid in zip(field.grids, grids, strict=True):
