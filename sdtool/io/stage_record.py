@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def begin(
     stage: str,
     *,
     params: dict[str, Any],
-    inputs: dict[str, str | Path | None] | None = None,
+    inputs: Mapping[str, str | Path | None] | None = None,
     overwrite: bool = False,
     owned: Iterable[str] = (),
     patient: bool = False,
