@@ -325,3 +325,11 @@ def test_a_damaged_field_is_named(lift, tmp_path, capsys):
         assert sdtool(["export", str(run)]) == 1
         said = capsys.readouterr().err
         assert "color.grids.0" in said and "sdtool lift" in said
+
+
+def test_a_field_without_levels_is_named(tmp_path, capsys):
+    run = write_run(tmp_path / "run")
+    save_file({"v_color": COLOR}, run / "material.safetensors", {"half": "0.6"})
+    assert sdtool(["export", str(run)]) == 1
+    said = capsys.readouterr().err
+    assert "holds no color.grids.0" in said and "sdtool lift" in said

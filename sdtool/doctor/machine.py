@@ -48,12 +48,12 @@ def _accelerators() -> list[dict[str, Any]]:
     try:
         import torch
 
-        if not torch.accelerator.is_available():
+        accelerator = torch.accelerator.current_accelerator()
+        if accelerator is None or not torch.accelerator.is_available():
             return []
-        kind = torch.accelerator.current_accelerator().type
         found: list[dict[str, Any]] = []
         for index in range(torch.accelerator.device_count()):
-            one: dict[str, Any] = {"device": f"{kind}:{index}"}
+            one: dict[str, Any] = {"device": f"{accelerator.type}:{index}"}
             found.append(one)
             if torch.cuda.is_available():
                 one["name"] = torch.cuda.get_device_name(index)
@@ -155,4 +155,5 @@ def _kernel_cache() -> Path | None:
         from sdtool.rendering import kernels
     except Exception:  # without numba; the checks say it
         return None
-    return Path(kernels.rasterize.stats.cache_path)
+    path = kernels.rasterize.stats.cache_path
+    return None if path is None else Path(path)

@@ -77,9 +77,8 @@ def _init() -> str:
 
     solid = box()
     with tempfile.TemporaryDirectory() as folder:
-        path = write_glb(
-            Path(folder, "box.glb"), Mesh(np.float32(solid.vertices), np.int32(solid.faces))
-        )
+        mesh = Mesh(np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32))
+        path = write_glb(Path(folder, "box.glb"), mesh)
         centre = float(initial_sdf(str(path), 4, 1.0)[2, 2, 2])
     expect(abs(centre + 0.5) < 1e-4, f"a unit box's centre is {centre:.3f} from it, not -0.5")
     return "the distance to a box"

@@ -44,6 +44,7 @@ def encode(
         return {path: _glb(model, title, extras)}
     if suffix == ".obj" and isinstance(model, TexturedMesh):
         return _textured_obj(model, path, said)
+    assert isinstance(model, Mesh) and model.v_color is not None  # what covers a lift has a colour
     import trimesh
     from trimesh.exchange import obj, ply
 
@@ -57,10 +58,12 @@ def encode(
 
 
 def _glb(model: Mesh | TexturedMesh, title: str, extras: dict[str, Any]) -> bytes:
-    write = write_textured_glb if isinstance(model, TexturedMesh) else write_glb
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.glb"
-        write(path, model, name=title, extras=extras, generator=GENERATOR)
+        if isinstance(model, TexturedMesh):
+            write_textured_glb(path, model, name=title, extras=extras, generator=GENERATOR)
+        else:
+            write_glb(path, model, name=title, extras=extras, generator=GENERATOR)
         return path.read_bytes()
 
 

@@ -7,7 +7,6 @@ warm start. The paper's DMTet pipeline starts from an ellipsoid instead, as `ini
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from sdtool.geometry.cameras import ViewRange
 from sdtool.geometry.meshes import Mesh
@@ -17,6 +16,7 @@ from sdtool.lifting.lift_files import write_lift
 from sdtool.lifting.painting import ColorScene, MaterialScene, PaintedScene
 from sdtool.lifting.scenes import (
     DensityScene,
+    Scene,
     SurfaceScene,
     VanishedError,
     density_to_sdf,
@@ -25,16 +25,17 @@ from sdtool.lifting.scenes import (
 from sdtool.rendering.environment import neutral_environment, read_environment
 from sdtool.shapes.dmtet import DMTetShape
 from sdtool.shapes.grids import grid_points
+from sdtool.shapes.material import MaterialOptions
 
 
-def first_scene(plan: LiftPlan, device: torch.device) -> nn.Module:
+def first_scene(plan: LiftPlan, device: torch.device) -> Scene:
     """The scene of a plan's first phase: the soft blob, or the surface that it starts from."""
     if plan.phases[0].scene == "density":
         return DensityScene(plan.half_extent, plan.samples).to(device)
     return _surface(initial_sdf(plan.init, plan.tet_resolution, plan.half_extent), plan, device)
 
 
-def next_scene(previous: nn.Module, phase: Phase, plan: LiftPlan) -> nn.Module:
+def next_scene(previous: DensityScene | SurfaceScene, phase: Phase, plan: LiftPlan) -> Scene:
     """The scene that continues `previous` in `phase`."""
     if isinstance(previous, DensityScene):
         sdf = density_to_sdf(previous.shape, plan.tet_resolution)
@@ -59,7 +60,11 @@ def _painted(phase: Phase, v_pos, faces, plan: LiftPlan) -> PaintedScene:
         return ColorScene(v_pos, faces, plan.half_extent).to(v_pos.device)
     named = plan.environment
     light = neutral_environment() if named == "neutral" else read_environment(named)
-    options = {"log2_table": plan.log2_table, "metallic": plan.metallic, "detail": plan.detail}
+    options: MaterialOptions = {
+        "log2_table": plan.log2_table,
+        "metallic": plan.metallic,
+        "detail": plan.detail,
+    }
     return MaterialScene(v_pos, faces, plan.half_extent, light, options)
 
 
@@ -70,7 +75,7 @@ def _surface(sdf0: torch.Tensor, plan: LiftPlan, device: torch.device) -> Surfac
 
 def restored_scene(
     number: int, tensors: dict[str, torch.Tensor], plan: LiftPlan, device: torch.device
-) -> nn.Module:
+) -> Scene:
     """The scene of phase `number` with the tensors of a checkpoint."""
     kind = plan.phases[number].scene
     if kind == "density":
@@ -92,8 +97,8 @@ def finished(scene: PaintedScene, view_range: ViewRange, out: Path) -> Mesh:
 
 
 def rehearsal_scene(
-    previous: nn.Module | None, phase: Phase, plan: LiftPlan, device: torch.device
-) -> nn.Module:
+    previous: Scene | None, phase: Phase, plan: LiftPlan, device: torch.device
+) -> Scene:
     """A scene as heavy as `phase` may become: a ball that fills the view."""
     if phase.scene == "density":
         return DensityScene(plan.half_extent, plan.samples).to(device)

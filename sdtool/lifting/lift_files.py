@@ -57,8 +57,9 @@ def write_lift(
     """
     from sdtool.lifting.scenes import VanishedError  # here: who reads a lift needs no renderer
 
-    v_pos, faces, color = (a.detach().cpu().numpy() for a in (v_pos, t_pos_idx, v_color))
-    mesh = Mesh(v_pos, faces, color.astype(np.float32))
+    positions, faces, color = (a.detach().cpu().numpy() for a in (v_pos, t_pos_idx, v_color))
+    color = color.astype(np.float32)
+    mesh = Mesh(positions, faces, color)
     finite = np.isfinite(mesh.v_pos).all() and np.isfinite(face_normals(mesh)).all()
     if len(faces) == 0 or not finite:
         what = "not finite" if len(faces) else "empty"
@@ -66,7 +67,7 @@ def write_lift(
     write_tensors(out / SHAPE, {POSITIONS: mesh.v_pos, FACES: mesh.t_pos_idx}, {})
     tensors, metadata = stored
     field = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
-    write_tensors(out / MATERIAL, {COLOR: mesh.v_color, **field}, metadata)
+    write_tensors(out / MATERIAL, {COLOR: color, **field}, metadata)
     return mesh
 
 
@@ -80,15 +81,15 @@ def read_lift(run: str | Path) -> LiftResult:
     (shape, _), (material, metadata) = _tensors(run / SHAPE), _tensors(run / MATERIAL)
     v_pos = _array(run / SHAPE, shape, POSITIONS, "f")
     faces = _array(run / SHAPE, shape, FACES, "i")
-    color = _array(run / MATERIAL, material, COLOR, "f")
+    color = _array(run / MATERIAL, material, COLOR, "f").astype(np.float32)
     if len(color) != len(v_pos):
         raise spoiled(run, f"{len(color)} colours for {len(v_pos)} vertices")
     try:
-        mesh = Mesh(v_pos.astype(np.float32), faces.astype(np.int32), color.astype(np.float32))
+        mesh = Mesh(v_pos.astype(np.float32), faces.astype(np.int32), color)
         validate(mesh, str(run / SHAPE))
     except ObjectError as error:
         raise spoiled(run, str(error)) from None
-    if not np.isfinite(mesh.v_color[np.unique(mesh.t_pos_idx)]).all():
+    if not np.isfinite(color[np.unique(mesh.t_pos_idx)]).all():
         raise spoiled(run, f"{run / MATERIAL} has NaN or infinite colours")
     return LiftResult(mesh, record, *read_material(run, mesh, material, metadata))
 

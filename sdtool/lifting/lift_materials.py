@@ -10,7 +10,7 @@ metadata for `sdtool.lifting.lift_files.write_lift`.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ def vertex_material(mesh: Mesh) -> Material:
     """The vertex colours of a mesh at the closest point of its surface, blended as light, as glTF does."""
     from sdtool.geometry.closest import ClosestPoint
 
+    assert mesh.v_color is not None  # a lift's mesh is coloured
     closest = None
     linear = srgb_to_linear(mesh.v_color)
 
@@ -87,11 +88,13 @@ def _read_color_field(run: Path, tensors: dict[str, np.ndarray], half_extent: fl
 
     from sdtool.shapes.grids import GridPyramid, sample_grid
 
-    grids = []
+    grids: list[np.ndarray] = []
     while (name := GRID.format(len(grids))) in tensors:
         grids.append(tensors[name])
         if grids[-1].ndim != 5 or grids[-1].shape[:2] != (1, 3) or not np.isfinite(grids[-1]).all():
             raise spoiled(run, f"{run / MATERIAL} has a damaged {name}")
+    if not grids:
+        raise spoiled(run, f"{run / MATERIAL} holds no {name}")
     with torch.no_grad():
         field = GridPyramid(tuple(grid.shape[-1] for grid in grids), 3, half_extent)
         for parameter, grid in zip(field.grids, grids, strict=True):
@@ -108,7 +111,9 @@ def _read_color_field(run: Path, tensors: dict[str, np.ndarray], half_extent: fl
 # A physically based material
 
 
-def stored_pbr(material: "pbr.Material", half_extent: float, options: dict[str, float]) -> Stored:
+def stored_pbr(
+    material: "pbr.Material", half_extent: float, options: Mapping[str, object]
+) -> Stored:
     """Of a `hash_material` that was made with `options`."""
     metadata = {"half": str(half_extent), "material": json.dumps(options)}
     return _state("material", material), metadata
@@ -137,7 +142,7 @@ def _read_pbr(run: Path, tensors: dict[str, np.ndarray], metadata: dict) -> Mate
 # A radiance field
 
 
-def stored_radiance(field: "RadianceField", options: dict[str, float], level: float) -> Stored:
+def stored_radiance(field: "RadianceField", options: Mapping[str, object], level: float) -> Stored:
     """Of a `hash_radiance` that was made with `options`. level: the raw density of its surface."""
     metadata = {
         "half": str(field.half_extent),

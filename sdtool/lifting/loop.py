@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from torch import nn
 
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange, orbit
@@ -21,7 +20,7 @@ from sdtool.io.files import append_jsonl, write_tensors
 from sdtool.lifting import schedules
 from sdtool.lifting.config import Phase
 from sdtool.lifting.guidance import Guidance
-from sdtool.lifting.scenes import VanishedError
+from sdtool.lifting.scenes import Scene, VanishedError
 
 CHECKPOINT_EVERY, GOOD_EVERY = 50, 20
 SETTLE = schedules.linear(1.0, 0.1, begin=0.6)
@@ -53,7 +52,7 @@ def step_views(
 
 
 def optimise(
-    scene: nn.Module,
+    scene: Scene,
     guidance: Guidance,
     phase: Phase,
     view_range: ViewRange,
@@ -123,7 +122,7 @@ def optimise(
     return clock
 
 
-def _copy(scene: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
+def _copy(scene: Scene, optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
     state = {k: v.clone() for k, v in scene.state_dict().items()}
     inner = {
         i: {k: v.clone() for k, v in s.items()} for i, s in optimiser.state_dict()["state"].items()
@@ -131,7 +130,7 @@ def _copy(scene: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict, dic
     return state, inner
 
 
-def _restore(scene: nn.Module, optimiser: torch.optim.Optimizer, copy: tuple[dict, dict]) -> None:
+def _restore(scene: Scene, optimiser: torch.optim.Optimizer, copy: tuple[dict, dict]) -> None:
     scene.load_state_dict(copy[0])
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": copy[1], "param_groups": groups})
@@ -140,7 +139,7 @@ def _restore(scene: nn.Module, optimiser: torch.optim.Optimizer, copy: tuple[dic
 # Checkpoints
 
 
-def save(out: Path, scene: nn.Module, optimiser, number: int, step: int, strength: float) -> None:
+def save(out: Path, scene: Scene, optimiser, number: int, step: int, strength: float) -> None:
     """Write `checkpoint.safetensors`: the scene's tensors, Adam's, and the place in the plan."""
     tensors = {f"scene/{k}": v.cpu().numpy() for k, v in scene.state_dict().items()}
     for i, inner in optimiser.state_dict()["state"].items():
@@ -157,7 +156,8 @@ def load(out: Path) -> tuple[dict, dict, dict] | None:
     path = out / "checkpoint.safetensors"
     if not path.is_file():
         return None
-    scene, adam = {}, {}
+    scene: dict[str, torch.Tensor] = {}
+    adam: dict[int, dict[str, torch.Tensor]] = {}
     with safe_open(path, "pt") as file:
         place = json.loads(file.metadata()["sdtool"])
         for name in file.keys():  # noqa: SIM118

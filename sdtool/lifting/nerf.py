@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from sdtool.geometry.cameras import ViewRange, orbit, pixel_rays
 from sdtool.geometry.meshes import Mesh
@@ -12,7 +11,7 @@ from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.lift_files import write_lift
 from sdtool.lifting.lift_materials import stored_radiance
 from sdtool.lifting.radiance import RadianceScene
-from sdtool.lifting.scenes import CURE, VanishedError, without_crumbs
+from sdtool.lifting.scenes import CURE, Scene, VanishedError, without_crumbs
 from sdtool.rendering.rays import march, surface_density, weights
 from sdtool.shapes.grids import grid_points
 from sdtool.shapes.nerf import RadianceField, raw_level
@@ -22,12 +21,12 @@ VIEWS, SIDE, STEPS = 16, 24, 192
 """What the density is judged by where its surface is sought: views, pixels a side, samples a ray."""
 
 
-def first_scene(plan: LiftPlan, device: torch.device) -> nn.Module:
+def first_scene(plan: LiftPlan, device: torch.device) -> RadianceScene:
     """A soft grey blob."""
     return RadianceScene(plan, plan.phases[0], device)
 
 
-def next_scene(previous: RadianceScene, phase: Phase, plan: LiftPlan) -> nn.Module:
+def next_scene(previous: RadianceScene, phase: Phase, plan: LiftPlan) -> RadianceScene:
     """The same field, rendered as `phase` says."""
     scene = RadianceScene(plan, phase, previous.device)
     scene.load_state_dict(previous.state_dict())
@@ -36,7 +35,7 @@ def next_scene(previous: RadianceScene, phase: Phase, plan: LiftPlan) -> nn.Modu
 
 def restored_scene(
     number: int, tensors: dict[str, torch.Tensor], plan: LiftPlan, device: torch.device
-) -> nn.Module:
+) -> RadianceScene:
     """The scene of phase `number` with the tensors of a checkpoint."""
     scene = RadianceScene(plan, plan.phases[number], device)
     scene.load_state_dict(tensors)
@@ -44,8 +43,8 @@ def restored_scene(
 
 
 def rehearsal_scene(
-    previous: nn.Module | None, phase: Phase, plan: LiftPlan, device: torch.device
-) -> nn.Module:
+    previous: Scene | None, phase: Phase, plan: LiftPlan, device: torch.device
+) -> RadianceScene:
     """A scene as heavy as `phase` may become: nothing is known to be empty."""
     return RadianceScene(plan, phase, device)
 

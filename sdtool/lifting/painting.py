@@ -1,25 +1,28 @@
 """The last phase: a frozen mesh and what covers it, lit. Plain colours, or a physically based material."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import numpy as np
 import torch
-from torch import nn
 
 from sdtool.geometry.cameras import world_to_clip
 from sdtool.geometry.ccm import encode_map
 from sdtool.lifting.lift_materials import Stored, stored_color_field, stored_pbr
+from sdtool.lifting.scenes import Scene
 from sdtool.rendering.environment import Environment
 from sdtool.rendering.pbr import perturbed_normal, shade_pbr, tone
 from sdtool.rendering.raster import interpolate, rasterize
 from sdtool.rendering.shading import headlight, shade
 from sdtool.shapes.dmtet import normals
-from sdtool.shapes.grids import GridPyramid, sample_grid
-from sdtool.shapes.material import Material, hash_material
+from sdtool.shapes.grids import GridPyramid, sample_grid, total_variation
+from sdtool.shapes.material import Material, MaterialOptions, hash_material
 
 
-class PaintedScene(nn.Module, ABC):
+class PaintedScene(Scene):
     """A frozen mesh: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. Subclasses say what colour it has."""
+
+    v_pos: torch.Tensor
+    t_pos_idx: torch.Tensor
 
     def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half_extent: float):
         super().__init__()
@@ -81,8 +84,7 @@ class ColorScene(PaintedScene):
 
     def penalties(self) -> dict[str, torch.Tensor]:
         """ "smooth": mean squared difference of neighbouring cells."""
-        field = self.field.composed()
-        return {"smooth": sum(torch.diff(field, dim=d).square().mean() for d in (2, 3, 4))}
+        return {"smooth": total_variation(self.field.composed())}
 
 
 class MaterialScene(PaintedScene):
@@ -95,7 +97,7 @@ class MaterialScene(PaintedScene):
         t_pos_idx: torch.Tensor,
         half_extent: float,
         environment: Environment,
-        options: dict[str, float],
+        options: MaterialOptions,
     ):
         super().__init__(v_pos, t_pos_idx, half_extent)
         self.environment, self.options = environment.to(v_pos.device), options

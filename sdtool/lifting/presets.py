@@ -196,8 +196,11 @@ PRESETS = {
 }
 """Representation → name → plan."""
 
-APPEARANCES = {"color": ("color", {}), "pbr": ("material", {"lr": 0.01})}
-"""Name → scene of the last phase, and what else of that phase it changes."""
+APPEARANCES: dict[str, tuple[str, float | None]] = {
+    "color": ("color", None),
+    "pbr": ("material", 0.01),
+}
+"""Name → scene of the last phase, and its learning rate; None keeps the plan's."""
 
 
 def starting_from(plan: LiftPlan, init: str) -> LiftPlan:
@@ -212,9 +215,10 @@ def starting_from(plan: LiftPlan, init: str) -> LiftPlan:
     if init == "density" and plan.phases[0].scene != "density":
         raise UsageError("--init density: this preset's phases work on surfaces only", "--init")
     surface = next(phase for phase in plan.phases if phase.scene == "surface")
-    pace = {"scene": "surface", "lr": surface.lr, "smooth": surface.smooth, "size": surface.size}
     phases = [
-        replace(phase, **pace) if init != "density" and phase.scene == "density" else phase
+        replace(phase, scene="surface", lr=surface.lr, smooth=surface.smooth, size=surface.size)
+        if init != "density" and phase.scene == "density"
+        else phase
         for phase in plan.phases
     ]
     return replace(plan, init=init, phases=tuple(phases))
@@ -226,9 +230,11 @@ def painted_as(plan: LiftPlan, appearance: str) -> LiftPlan:
         raise UsageError(
             f"--appearance {appearance}: a radiance field has colours of its own", "--appearance"
         )
-    scene, change = APPEARANCES[appearance]
+    scene, lr = APPEARANCES[appearance]
     phases = [
-        replace(phase, scene=scene, **change) if phase.scene in ("color", "material") else phase
+        replace(phase, scene=scene, lr=phase.lr if lr is None else lr)
+        if phase.scene in ("color", "material")
+        else phase
         for phase in plan.phases
     ]
     return replace(plan, phases=tuple(phases))

@@ -3,11 +3,10 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from sdtool.geometry.cameras import pixel_rays
 from sdtool.lifting.config import LiftPlan, Phase
-from sdtool.lifting.scenes import RunningBox, VanishedError
+from sdtool.lifting.scenes import RunningBox, Scene, VanishedError
 from sdtool.rendering.occupancy import OccupancyGrid
 from sdtool.rendering.rays import accumulate, march, weights
 from sdtool.rendering.shading import headlight, shade
@@ -18,7 +17,7 @@ TAIL = 0.005
 """The box leaves out so much of what is seen at either end of each axis: haze, not parts."""
 
 
-class RadianceScene(nn.Module):
+class RadianceScene(Scene):
     """A radiance field and the light behind it, with the empty space that rays may skip.
 
     Renders "ccm", the expected canonical coordinate; "rgb", shaded as the phase says; "normal" if

@@ -6,6 +6,8 @@ them from `sdtool.lifting.radiance`. `penalties()` are scalars of the last rende
 weigh in, by its fields' names. A scene is a torch module whose `state_dict` is its whole state.
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 from torch import nn
@@ -34,8 +36,25 @@ class VanishedError(SdtoolError):
     """The shape has become empty."""
 
 
+class Scene(nn.Module, ABC):
+    """What a phase optimises: see above."""
+
+    @abstractmethod
+    def render(
+        self, c2w: np.ndarray, fov: float, size: int, generator: torch.Generator | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The maps by name, from cameras c2w (N, 4, 4); fov in radians. generator: in training only."""
+
+    @abstractmethod
+    def penalties(self) -> dict[str, torch.Tensor]:
+        """Scalars that a phase may weigh in."""
+
+
 class RunningBox(nn.Module):
     """The box that normalises CCMs while the shape drifts: an average, refreshed every few steps."""
+
+    corners: torch.Tensor
+    age: torch.Tensor
 
     def __init__(self):
         super().__init__()
@@ -52,7 +71,7 @@ class RunningBox(nn.Module):
         return self.corners
 
 
-class DensityScene(nn.Module):
+class DensityScene(Scene):
     """Coarse phase: a density pyramid, rendered by volume."""
 
     def __init__(self, half_extent: float, samples: int):
@@ -80,7 +99,7 @@ class DensityScene(nn.Module):
         return {"smooth": self.shape.total_variation()}
 
 
-class SurfaceScene(nn.Module):
+class SurfaceScene(Scene):
     """Geometry phases: DMTet, rasterised."""
 
     def __init__(self, shape: DMTetShape):
@@ -163,4 +182,5 @@ def without_crumbs(
     """A mesh whose vertices are all used, without connected parts of less than `NOISE` of the largest."""
     mesh = Mesh(v_pos.detach().cpu().numpy(), t_pos_idx.cpu().numpy())
     kept = largest_parts(mesh, crumb=NOISE)
-    return tuple(torch.from_numpy(a).to(v_pos.device) for a in (kept.v_pos, kept.t_pos_idx))
+    positions, faces = torch.from_numpy(kept.v_pos), torch.from_numpy(kept.t_pos_idx)
+    return positions.to(v_pos.device), faces.to(v_pos.device)

@@ -161,7 +161,7 @@ def _settle(
 
 def _written(job: ObjectJob | ShardJob, outcome: Any) -> Any:
     """Write the views of an object that came from the device; what is no views is passed on."""
-    if not isinstance(outcome, tuple):
+    if isinstance(job, ShardJob) or not isinstance(outcome, tuple):
         return outcome
     maps, c2w = outcome
     return write_part(job.part, maps, c2w)

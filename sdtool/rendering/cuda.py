@@ -81,7 +81,9 @@ def render_batches(
     Whatever else stands in the place of a mesh, such as an ObjectError, is passed on as it is.
     """
     samples = settings.views * (settings.size * settings.supersample) ** 2
-    jobs, batch, faces = [], [], 0
+    jobs: list[Any] = []
+    batch: list[tuple[Mesh, np.ndarray]] = []
+    faces = 0
     for job, outcome in loaded:
         if not isinstance(outcome, tuple):
             yield job, outcome

@@ -97,7 +97,7 @@ def _decode(data, at, pixels):
             # Each plane in turn, three mantissas and the exponent: a code above 128 is a run of
             # code − 128 times the next byte, any other a literal of so many bytes
             for plane in range(4):
-                column = 0
+                column = np.int64(0)
                 while column < width:
                     if at + 2 > size:
                         return row
@@ -120,7 +120,7 @@ def _decode(data, at, pixels):
             continue
         # Whole pixels: plain, or 1, 1, 1, count for repeats of the last one; repeats that follow
         # one another give the count's higher bytes
-        column, shift = 0, 0
+        column, shift = np.int64(0), 0
         while column < width:
             if at + 4 > size:
                 return row

@@ -46,7 +46,7 @@ def _sieve(screen, faces, height, width, chosen):
     if 2 * faces.shape[0] < height * width:
         chosen[:] = np.arange(len(chosen))
         return faces.shape[0]
-    count = 0
+    count = np.int64(0)
     for f in range(faces.shape[0]):
         i0, i1, i2 = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])
         x0, x1, x2 = screen[i0, 0], screen[i1, 0], screen[i2, 0]

@@ -23,6 +23,9 @@ class OccupancyGrid(nn.Module):
     (n, n, n) bool, the occupied ones.
     """
 
+    density: torch.Tensor
+    cells: torch.Tensor
+
     def __init__(self, resolution: int = 32, half_extent: float = 0.6, threshold: float = 0.01):
         super().__init__()
         self.half_extent, self.threshold = half_extent, threshold

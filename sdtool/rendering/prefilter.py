@@ -5,6 +5,7 @@ its right toward +X, as a camera that looks down −Z would see them.
 """
 
 from functools import lru_cache
+from typing import TypedDict, Unpack
 
 import torch
 
@@ -14,7 +15,14 @@ ROUGHNESS_LEVELS = 6  # evenly from 0 to 1
 GOLDEN = 0.6180339887498949
 
 
-def texel_directions(height: int, width: int, **kind) -> torch.Tensor:
+class Kind(TypedDict, total=False):
+    """Of what precision new tensors are, and where; torch's own defaults if not said."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+
+def texel_directions(height: int, width: int, **kind: Unpack[Kind]) -> torch.Tensor:
     """(height, width, 3) unit directions of the texel centres."""
     theta = (torch.arange(height, **kind) + 0.5) * (torch.pi / height)
     phi = (torch.arange(width, **kind) + 0.5) * (2 * torch.pi / width)
@@ -23,7 +31,7 @@ def texel_directions(height: int, width: int, **kind) -> torch.Tensor:
     return torch.stack([-sine * phi.sin(), theta.cos(), sine * phi.cos()], dim=-1)
 
 
-def row_areas(height: int, **kind) -> torch.Tensor:
+def row_areas(height: int, **kind: Unpack[Kind]) -> torch.Tensor:
     """(height,) share of the sphere that each row covers; their sum is 1."""
     edge = torch.cos(torch.arange(height + 1, **kind) * (torch.pi / height))
     return (edge[:-1] - edge[1:]) / 2
@@ -37,7 +45,7 @@ def diffuse_coefficients(image: torch.Tensor) -> torch.Tensor:
     equation 8); what higher orders would add is at most a few percent.
     """
     _, height, width = image.shape
-    kind = {"dtype": image.dtype, "device": image.device}
+    kind: Kind = {"dtype": image.dtype, "device": image.device}
     weight = row_areas(height, **kind)[:, None, None] * (4 * torch.pi / width)
     basis = spherical_harmonics(texel_directions(height, width, **kind), ORTHONORMAL) * weight
     kept = torch.tensor([1.0] + [2 / 3] * 3 + [1 / 4] * 5, **kind)
@@ -51,7 +59,7 @@ def specular_levels(image: torch.Tensor) -> torch.Tensor:
     rows depends on the difference of their columns only: rows are convolved by Fourier transform.
     """
     _, height, width = image.shape
-    kind = {"dtype": image.dtype, "device": image.device}
+    kind: Kind = {"dtype": image.dtype, "device": image.device}
     theta = (torch.arange(height, **kind) + 0.5) * (torch.pi / height)
     phi = torch.arange(width // 2 + 1, **kind) * (2 * torch.pi / width)
     cosine = theta.cos()[:, None, None] * theta.cos()[None, :, None]

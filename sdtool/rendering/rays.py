@@ -71,7 +71,7 @@ def march(
     number = torch.arange(len(ray), device=ray.device) - (count.cumsum(0) - count)[ray]
     begin = near[ray] + number * step
     spacing = (far[ray] - begin).clamp(0, step)
-    jitter = 0.5
+    jitter: torch.Tensor | float = 0.5
     if generator is not None:
         drawn = torch.rand(len(ray), generator=generator, device=generator.device)
         jitter = drawn.to(begin)

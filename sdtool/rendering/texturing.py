@@ -22,6 +22,7 @@ def base_color(seen: Visible) -> np.ndarray:
     else:
         linear = seen.interpolate(srgb_to_linear(mesh.v_color).astype(np.float32))
     if mesh.textures:
+        assert mesh.v_uv is not None and mesh.t_texture is not None  # they come together
         uv, which = seen.interpolate(mesh.v_uv), mesh.t_texture[seen.face]
         for number, texture in enumerate(mesh.textures):
             here = which == number

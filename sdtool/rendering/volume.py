@@ -13,7 +13,7 @@ def sample_depths(
     """
     near = (distance - radius).clamp(min=0.05)[:, None]
     step = (distance[:, None] + radius - near) / samples
-    jitter = 0.5
+    jitter: torch.Tensor | float = 0.5
     if generator is not None:
         jitter = torch.rand(len(distance), samples, generator=generator).to(distance.device)
     return near + (torch.arange(samples, device=distance.device) + jitter) * step

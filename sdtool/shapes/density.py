@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sdtool.shapes.grids import GridPyramid, grid_points
+from sdtool.shapes.grids import GridPyramid, grid_points, total_variation
 
 BLOB_HEIGHT, BLOB_RADIUS = 4.0, 0.35
 SHARPNESS = 8.0  # density of a raw value of 1; a surface some 0.03 thick stops a ray
@@ -15,6 +15,8 @@ SHARPNESS = 8.0  # density of a raw value of 1; a surface some 0.03 thick stops 
 
 class DensityShape(nn.Module):
     """density(x) = 8 · softplus(Σ grids(x) + blob(x)), in absorption per world unit, over ±half_extent."""
+
+    blob: torch.Tensor
 
     def __init__(self, levels: tuple[int, ...] = (8, 16, 32, 48), half_extent: float = 0.6):
         super().__init__()
@@ -59,5 +61,4 @@ class DensityShape(nn.Module):
 
     def total_variation(self) -> torch.Tensor:
         """Mean squared difference of neighbouring raw values."""
-        raw = self.field.composed()
-        return sum(torch.diff(raw, dim=d).square().mean() for d in (2, 3, 4))
+        return total_variation(self.field.composed())

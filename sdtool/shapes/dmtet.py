@@ -18,6 +18,10 @@ class DMTetShape(nn.Module):
     Fantasia3D, of so large a table (`CornerField`).
     """
 
+    sdf0: torch.Tensor
+    offset0: torch.Tensor
+    field: GridPyramid | CornerField
+
     def __init__(
         self,
         sdf0: torch.Tensor,
@@ -75,10 +79,8 @@ class DMTetShape(nn.Module):
     def roughness(self) -> torch.Tensor:
         """Mean squared Laplacian of the change of sdf, in units of cells: 0 for a shifted plane."""
         change = self.field.composed()[:, :1] * (self.resolution / (2 * self.half_extent))
-        total = 0.0
-        for dim in (2, 3, 4):
-            total = total + torch.diff(change, n=2, dim=dim).square().mean()
-        return total
+        z, y, x = (torch.diff(change, n=2, dim=dim).square().mean() for dim in (2, 3, 4))
+        return z + y + x
 
 
 def normals(v_pos: torch.Tensor, t_pos_idx: torch.Tensor) -> torch.Tensor:

@@ -62,6 +62,8 @@ class CornerField(nn.Module):
     up to the corners' own spacing. The perceptron is Fantasia3D's, two layers of 32.
     """
 
+    corners: torch.Tensor
+
     def __init__(
         self,
         n: int,

@@ -34,13 +34,10 @@ class GridPyramid(nn.Module):
 
     def composed(self) -> torch.Tensor:
         """(1, channels, n, n, n) at the finest level; grid corners are the cube's corners."""
-        total = None
-        for grid, gain in zip(self.grids, self.gains, strict=True):
-            if total is None:
-                total = gain * grid
-                continue
+        total, *finer = (gain * grid for grid, gain in zip(self.grids, self.gains, strict=True))
+        for grid in finer:
             size = grid.shape[-3:]
-            total = F.interpolate(total, size, mode="trilinear", align_corners=True) + gain * grid
+            total = F.interpolate(total, size, mode="trilinear", align_corners=True) + grid
         return total
 
 
@@ -52,6 +49,12 @@ def sample_grid(grid: torch.Tensor, points: torch.Tensor, half_extent: float) ->
     at = (points / half_extent).reshape(1, 1, 1, -1, 3)
     value = F.grid_sample(grid, at, mode="bilinear", padding_mode="zeros", align_corners=True)
     return value.reshape(grid.shape[1], -1).T
+
+
+def total_variation(grid: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of neighbouring values of grid (1, C, n, n, n): a scalar."""
+    z, y, x = (torch.diff(grid, dim=dim).square().mean() for dim in (2, 3, 4))
+    return z + y + x
 
 
 def grid_points(n: int, half_extent: float) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """What a surface is made of, point by point: a field's values as a metallic-roughness material."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import nn
@@ -53,6 +53,14 @@ class Material(nn.Module):
             _between((0.0, self.metallic), metal, FIRST_METALLIC),
             self.detail * torch.tanh(detail),
         )
+
+
+class MaterialOptions(TypedDict):
+    """Options of `hash_material` that a lift keeps, to make the same again."""
+
+    log2_table: int
+    metallic: float
+    detail: float
 
 
 def hash_material(

@@ -33,7 +33,7 @@ def _triangle_table() -> np.ndarray:
                 )
             triangles = [(ring[0], ring[1], ring[2]), (ring[0], ring[2], ring[3])]
         else:
-            triangles = [tuple(cut)]
+            triangles = [(cut[0], cut[1], cut[2])]
         outside = [k for k in range(4) if k not in inside]
         outward = corner[outside].mean(0) - corner[inside].mean(0)
         for number, (a, b, c) in enumerate(triangles):
@@ -50,6 +50,15 @@ class TetGrid(nn.Module):
     those whose path order has negative volume. All are buffers that no checkpoint holds.
     """
 
+    vertices: torch.Tensor
+    tets: torch.Tensor
+    odd: torch.Tensor
+    _direction: torch.Tensor
+    _table: torch.Tensor
+    _first: torch.Tensor
+    _step: torch.Tensor
+    _bit: torch.Tensor
+
     def __init__(self, resolution: int, half_extent: float):
         super().__init__()
         n = resolution + 1
@@ -63,9 +72,9 @@ class TetGrid(nn.Module):
         base = base.reshape(-1, 1)
         tets, odd, direction = [], [], []
         for order in permutations(range(3)):
-            steps = torch.tensor([0] + [stride[axis] for axis in order]).cumsum(0)
+            path = torch.tensor([0] + [stride[axis] for axis in order]).cumsum(0)
             bits = [0, 1 << order[0], (1 << order[0]) | (1 << order[1]), 7]
-            tets.append(base + steps)
+            tets.append(base + path)
             sign = np.linalg.det(np.eye(3)[list(order)])
             odd.append(torch.full((len(base),), bool(sign < 0)))
             codes = torch.tensor([(bits[b] ^ bits[a]) - 1 for a, b in _EDGES])
