@@ -86,7 +86,8 @@ def train_vae(
             f"maps of {data.size} pixels; render with a --size that {FACTOR} divides", "views"
         )
     processes = Processes(device, mixed_precision)
-    vae = fresh_vae(channels, seed).to(processes.device)
+    vae = fresh_vae(channels, seed)
+    vae.to(processes.device)  # type: ignore[arg-type]  # its types want a self
     small = data.size // FACTOR
     chosen = np.random.default_rng(seed).permutation(len(data))[:SHOWN]
     shown = data.maps(chosen).to(processes.device)
