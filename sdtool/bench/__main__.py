@@ -8,9 +8,11 @@ PART is one of PARTS; all of them run without it. OPTIONS are those of `sdtool l
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from sdtool.bench.captions import captions
 from sdtool.bench.collections import collections
@@ -23,7 +25,7 @@ from sdtool.bench.rendering import rendering
 from sdtool.bench.training import training
 from sdtool.errors import SdtoolError
 
-PARTS = {
+PARTS: dict[str, Callable[..., Table]] = {
     "filtering": filtering,
     "rendering": rendering,
     "collections": collections,

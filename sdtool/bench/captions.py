@@ -1,7 +1,9 @@
 """`sdtool caption` without a model over a long listing, and the pictures that models would look at."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -54,7 +56,7 @@ def captions(folder: Path) -> Table:
     return table
 
 
-def _listing():
+def _listing() -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for k in range(COUNT):
         name = NAMES[rng.integers(len(NAMES))].replace("%d", str(k))

@@ -11,6 +11,7 @@ import gzip
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def _write_shard(folder: Path, seed: int, files: bool, task: tuple[int, int, int
     return uids
 
 
-def _picker(rng: np.random.Generator, n: int):
+def _picker(rng: np.random.Generator, n: int) -> Callable[[int], list[int]]:
     return lambda size: rng.integers(0, size, n).tolist()
 
 

@@ -19,7 +19,8 @@ def encoding(folder: Path, points: int = POINTS, rounds: int = ROUNDS) -> Table:
         table.add_column(heading, justify="right")
     for log2_table in (14, 19):
         for of_points in (False, True):
-            best, values = {}, {}
+            best: dict[str, tuple[float, float]] = {}
+            values: dict[str, torch.Tensor] = {}
             grids = {name: _grid(name, log2_table) for name in ("torch", "numba")}
             for turn in range(rounds + 1):
                 for name, grid in grids.items():

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from sdtool.bench.corpus import write_corpus
 from sdtool.bench.watch import Run, run_watched
+from sdtool.errors import ObjectError
 from sdtool.filtering.first_pass import ENOUGH
 from sdtool.runtime.engine import available_cores, map_items
 
@@ -32,14 +33,12 @@ def filtering(folder: Path) -> Table:
     write_corpus(root, COUNT)
     size = sum(path.stat().st_size for path in (root / "metadata").iterdir())
     bare = ["json", "msgspec", *["orjson"] * (importlib.util.find_spec("orjson") is not None)]
-    commands = {
-        f"gunzip + {parser}": lambda _, parser=parser: _bare(root, parser, cores) for parser in bare
-    }
-    commands["filter-objaverse"] = lambda turn: _filter(root, folder / f"filtered-{turn}")
-    runs: dict[str, list[Run]] = {name: [] for name in commands}
+    parsers = {f"gunzip + {parser}": parser for parser in bare}
+    runs: dict[str, list[Run]] = {name: [] for name in [*parsers, "filter-objaverse"]}
     for turn in range(ROUNDS):
-        for name, command in commands.items():
-            runs[name].append(command(turn))
+        for name, parser in parsers.items():
+            runs[name].append(_bare(root, parser, cores))
+        runs["filter-objaverse"].append(_filter(root, folder / f"filtered-{turn}"))
     best = {name: min(run.seconds for run in found) for name, found in runs.items()}
     fastest = min(seconds for name, seconds in best.items() if name != "filter-objaverse")
     title = (
@@ -66,14 +65,18 @@ def _bare(root: Path, parser: str, workers: int) -> Run:
 
 def bare_pass(root: Path, parser: str, workers: int) -> int:
     """Unpack and parse every shard into Python objects; return how many objects there are."""
+    loads: dict[str, Callable] = {"json": json.loads, "msgspec": msgspec.json.decode}
     if parser == "orjson":
         import orjson
 
-        loads: Callable = orjson.loads
-    else:
-        loads = {"json": json.loads, "msgspec": msgspec.json.decode}[parser]
-    shards = sorted((root / "metadata").iterdir())
-    return sum(count for _, count in map_items(partial(_parse, loads), shards, workers=workers))
+        loads["orjson"] = orjson.loads
+    parse = partial(_parse, loads[parser])
+    total = 0
+    for _, count in map_items(parse, sorted((root / "metadata").iterdir()), workers=workers):
+        if isinstance(count, ObjectError):
+            raise count
+        total += count
+    return total
 
 
 def _parse(loads: Callable, shard: Path) -> int:

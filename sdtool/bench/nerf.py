@@ -1,6 +1,7 @@
 """One step of NeRF lifting, forward and backward: all samples or the occupied ones, torch or numba."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,12 @@ def _queries(field: RadianceField, points: torch.Tensor) -> int:
     return len(points)
 
 
-def _view(field: RadianceField, rays: tuple, samples: int, occupied) -> int:
+def _view(
+    field: RadianceField,
+    rays: tuple[torch.Tensor, torch.Tensor],
+    samples: int,
+    occupied: Callable[[torch.Tensor], torch.Tensor] | None,
+) -> int:
     """An image and the parameters' gradients; returns the number of samples."""
     field.zero_grad()
     generator = torch.Generator().manual_seed(3)

@@ -1,7 +1,8 @@
 """Stable Diffusion's networks in their real shapes, or scaled, with random weights."""
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers.models import AutoencoderKL, UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch.utils.flop_counter import FlopCounterMode
 
 from sdtool.priors.prior import Prior

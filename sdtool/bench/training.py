@@ -84,17 +84,19 @@ def training(folder: Path, arguments: Sequence[str] = ()) -> Table:
 # The three loops: each returns the seconds of a step, and the peak memory on an accelerator
 
 
-def unet_alone(prior: Prior, processes: Processes, given, width: int) -> tuple[float, int]:
+def unet_alone(
+    prior: Prior, processes: Processes, given: argparse.Namespace, width: int
+) -> tuple[float, int]:
     """Forward, loss and backward on tensors that are already there."""
     prior.unet.requires_grad_(True)
     objective = processes.prepare(Objective(prior, lambda text: text))
-    device, shape = processes.device, (4, given.latent, given.latent)
+    device, shape = processes.device, torch.Size((4, given.latent, given.latent))
     noise = seeded_noise(torch.arange(given.batch), shape, device)
     t = torch.arange(given.batch, device=device) * 7 % 1000
     text = noise.new_ones(given.batch, TOKENS, width)
     c2w = torch.eye(4, device=device).expand(given.batch, 4, 4)
 
-    def step():
+    def step() -> None:
         with processes.autocast():
             loss = objective(noise.clamp(-1, 1), noise, t, text, c2w)
         loss.backward()
@@ -104,7 +106,7 @@ def unet_alone(prior: Prior, processes: Processes, given, width: int) -> tuple[f
 
 
 def our_loop(
-    prior: Prior, processes: Processes, given, width: int, folder: Path
+    prior: Prior, processes: Processes, given: argparse.Namespace, width: int, folder: Path
 ) -> tuple[float, int]:
     """`sdtool.training.loop.train` itself, fed from a shard and a file of embeddings."""
     data = Views([write_shard(folder, given.latent)], ("ccm",), {"object": ["a thing"]})
@@ -143,7 +145,9 @@ def our_loop(
     return (marks[WARM + given.steps] - marks[WARM]) / given.steps, _peak(processes.device)
 
 
-def stock_loop(prior: Prior, processes: Processes, given, width: int) -> tuple[float, int]:
+def stock_loop(
+    prior: Prior, processes: Processes, given: argparse.Namespace, width: int
+) -> tuple[float, int]:
     """What diffusers' text-to-image example does: pictures through the VAE, words through the text
     encoder, both frozen and in half precision where training is; AdamW, no averaged weights."""
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -161,8 +165,9 @@ def stock_loop(prior: Prior, processes: Processes, given, width: int) -> tuple[f
         )
     )
     vae = sd_vae(given.channels)
-    for frozen in (text_encoder, vae):
-        frozen.requires_grad_(False).to(device, dtype)
+    frozen: tuple[nn.Module, ...] = (text_encoder, vae)
+    for network in frozen:
+        network.requires_grad_(False).to(device, dtype)
     prior.unet.requires_grad_(True)
     objective = processes.prepare(Objective(prior, lambda text: text))
     values = list(prior.unet.parameters())
@@ -172,7 +177,7 @@ def stock_loop(prior: Prior, processes: Processes, given, width: int) -> tuple[f
     ids = torch.randint(49408, (given.batch, TOKENS), generator=generator)
     c2w = torch.eye(4, device=device).expand(given.batch, 4, 4)
 
-    def step():
+    def step() -> None:
         with torch.no_grad():
             latent = vae.encode((2 * images - 1).to(device, dtype)).latent_dist.mean.float()
             text = text_encoder(ids.to(device)).last_hidden_state.float()
@@ -196,7 +201,7 @@ def write_shard(folder: Path, latent: int, count: int = 256) -> Path:
     rng = np.random.default_rng(0)
     tensors = {
         "ccm": rng.uniform(-1, 1, (count, 4, latent, latent)).astype(np.float16),
-        "c2w": orbit(rng.uniform(-3, 3, count), 0.2, 1.5),
+        "c2w": orbit(rng.uniform(-3, 3, count), np.asarray(0.2), np.asarray(1.5)),
         "object": np.zeros(count, np.int32),
     }
     (folder / "shards").mkdir(exist_ok=True)

@@ -31,7 +31,8 @@ def run_watched(arguments: list[str], every: float = 0.1, **environment: str) ->
         env={**os.environ, **environment},
     )
     lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(process.stdout))
+    assert process.stdout is not None  # it is a pipe
+    reader = threading.Thread(target=lines.extend, args=(process.stdout,))
     reader.start()
     while process.poll() is None:
         peak = max(peak, sum(map(_memory, _tree(process.pid))))

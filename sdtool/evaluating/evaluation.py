@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sdtool.errors import ObjectError
 from sdtool.evaluating.assets import Asset, category_of, prompt_of
@@ -28,11 +29,13 @@ def measure_all(assets: list[Asset], out: Path, eyes: Eyes, workers: int) -> dic
     work = partial(measure_asset, eyes=eyes, out=out, prompts=prompts)
     with progress("evaluating", len(assets), "models", done=len(done)) as bar:
         for (number, _), outcome in map_items(work, todo, workers=workers):
-            bad = isinstance(outcome, ObjectError)
-            fields = {"reason": str(outcome)} if bad else _plain(outcome)
+            if isinstance(outcome, ObjectError):
+                fields = {"reason": str(outcome)}
+            else:
+                fields = _plain(outcome)
             append_jsonl(out / MEASURED, {"number": number, **fields})
             done[number] = fields
-            bar.advance(failed=bad)
+            bar.advance(failed="reason" in fields)
     return done
 
 
@@ -48,7 +51,7 @@ def verdicts(
             found.append(verdict_on_failed(asset, prompt, category_of(prompt), fields["reason"]))
             continue
         prompt, picture = fields.pop("prompt"), fields.pop("picture")
-        numbers = {k: math.nan if v is None else v for k, v in fields.items()}
+        numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in fields.items()}
         found.append(verdict_on(asset, Measured(**numbers), prompt, picture, thresholds))
     return found
 

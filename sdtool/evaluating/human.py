@@ -47,7 +47,8 @@ def write_sheet(out: Path, assets: list[Evaluated], *, seed: int) -> Path:
     for old in folder.glob("*.png"):  # of an earlier sheet
         if re.fullmatch(r"\d{4,}\.png", old.name):
             old.unlink()
-    shown, digest = [], hashlib.sha256()
+    shown: list[dict[str, Any]] = []
+    digest = hashlib.sha256()
     for asset in (one for one in shuffled if one.verdict != FAILED):
         png = _without_text(out / asset.picture)
         name = f"{len(shown) + 1:04d}.png"
@@ -60,8 +61,12 @@ def write_sheet(out: Path, assets: list[Evaluated], *, seed: int) -> Path:
     failed = Counter(asset.method for asset in assets if asset.verdict == FAILED)
     methods = [[name, failed[name]] for name in _methods(assets)]
     digest.update(json.dumps(methods).encode())
-    key = {"sdtool": __version__, "digest": digest.hexdigest()[:16]}
-    key |= {"methods": methods, "shown": shown}
+    key = {
+        "sdtool": __version__,
+        "digest": digest.hexdigest()[:16],
+        "methods": methods,
+        "shown": shown,
+    }
     encoded = base64.b64encode(json.dumps(key, ensure_ascii=True).encode()).decode()
     files.write_text(out / "human.html", fill("human", key=encoded))
     return out / "human.html"

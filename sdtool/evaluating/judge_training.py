@@ -7,13 +7,14 @@ sound ones; the kind, from all; and whether a model is sound. An hour of one CPU
 import argparse
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from sdtool.evaluating.samples import samples
+from sdtool.evaluating.samples import Sample, samples
 from sdtool.evaluating.viewnet import BINS, ViewNet
 from sdtool.evaluating.views import normal_views
 from sdtool.toyverse.catalogue import CATEGORIES
@@ -22,7 +23,9 @@ AROUND, BATCH = 12, 8
 SPREAD = 0.6  # of a bin: how far the target of a side reaches into its neighbours
 
 
-def batch(rng: np.random.Generator, stream, categories: list[str]) -> dict[str, torch.Tensor]:
+def batch(
+    rng: np.random.Generator, stream: Iterator[Sample], categories: list[str]
+) -> dict[str, torch.Tensor]:
     """BATCH models from AROUND sides: views, azimuths (B, N) in bins, kinds (B,), sound (B,) 0 or 1."""
     found = [next(stream) for _ in range(BATCH)]
     views, azimuths = [], []

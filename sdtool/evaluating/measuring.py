@@ -90,17 +90,17 @@ def measure(
     if len(whole.t_pos_idx) == 0:
         raise ObjectError("no-triangles", "it holds no triangle that has an area")
     whole = to_canonical(whole)
-    truth, sides, kinds, sound, repeated = [], [], [], [], []
+    angles, looks, kinds, sound, repeated = [], [], [], [], []
     for number, elevation in enumerate(ELEVATIONS):
         azimuths = (np.arange(AROUND) + number / len(ELEVATIONS)) * (2 * np.pi / AROUND)
         views = normal_views(whole, azimuths, np.radians(elevation))
         side, kind, logit = judge_views(net, views)
-        truth.append(azimuths)
-        sides.append(side)
+        angles.append(azimuths)
+        looks.append(side)
         kinds.append(np.log(kind + 1e-6))
         sound.append(logit)
         repeated.append(measures.repetition(views))
-    truth, sides = np.concatenate(truth), np.concatenate(sides)
+    truth, sides = np.concatenate(angles), np.concatenate(looks)
     belief = np.exp(np.concatenate(kinds).mean(axis=0))
     belief /= belief.sum()
     order = np.argsort(-belief)
@@ -133,7 +133,8 @@ def resemblance(mesh: Mesh, category: str) -> tuple[float, float]:
 @lru_cache(64)
 def _toys(category: str) -> list[np.ndarray]:
     """Points on the skins of TOYS generated shapes of a category."""
-    rng, found = np.random.default_rng([ord(letter) for letter in category]), []
+    rng = np.random.default_rng([ord(letter) for letter in category])
+    found: list[np.ndarray] = []
     while len(found) < TOYS:
         shape = skin(to_canonical(make(rng, category)[0]))
         if shape is not None:

@@ -14,6 +14,7 @@ from sdtool.evaluating.results import (
     INCONSISTENT,
     SYMMETRIC,
     UNJUDGED,
+    Calibrated,
     Calibration,
     Evaluated,
     rates,
@@ -49,7 +50,7 @@ def write_report(
     human: what a person said of the same assets (`human.agreement`).
     """
     cards = [_card(f"a{place}", asset) for place, asset in enumerate(assets, start=1)]
-    every = [calibration, *calibration.measures]
+    every: list[Calibration | Calibrated] = [calibration, *calibration.measures]
     counted = Counter(asset.verdict for asset in assets)
     signs = {one.measure: "≥" if one.higher_is_better else "≤" for one in calibration.measures}
     page = fill(

@@ -1,5 +1,6 @@
 """Known-good and known-bad models without end: toys, sound or spoiled, as made or roughened."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,9 @@ class Sample:
     flaw: str
 
 
-def sample(rng: np.random.Generator, category: str, flaw: str = "", rough: float = ROUGH_SHARE):
+def sample(
+    rng: np.random.Generator, category: str, flaw: str = "", rough: float = ROUGH_SHARE
+) -> Sample | None:
     """One toy of a category, with a flaw or none; None if the toy drawn has no part for that flaw, or
     if nobody could see it.
 
@@ -34,14 +37,16 @@ def sample(rng: np.random.Generator, category: str, flaw: str = "", rough: float
     """
     mesh = make(rng, category)[0]
     if flaw:
-        sound, mesh = mesh, janus.spoil(rng, mesh, flaw)
-        if mesh is None or difference(sound, mesh) < VISIBLE:
+        spoiled = janus.spoil(rng, mesh, flaw)
+        if spoiled is None or difference(mesh, spoiled) < VISIBLE:
             return None
+        mesh = spoiled
     mesh = to_canonical(mesh)
     if rng.random() < rough:
-        mesh = roughened(rng, mesh)
-        if mesh is None:
+        blurred = roughened(rng, mesh)
+        if blurred is None:
             return None
+        mesh = blurred
     return Sample(mesh, category, flaw)
 
 
@@ -56,7 +61,9 @@ def difference(a: Mesh, b: Mesh) -> float:
     return 1 - alike(*views) / own
 
 
-def samples(rng: np.random.Generator, flawed: float = 0.5, rough: float = ROUGH_SHARE):
+def samples(
+    rng: np.random.Generator, flawed: float = 0.5, rough: float = ROUGH_SHARE
+) -> Iterator[Sample]:
     """Yield samples for ever, a share `flawed` of them with a flaw, all kinds and flaws alike often."""
     spoilable = [name for name in CATEGORIES if janus.kinds_for(name)]
     while True:

@@ -12,7 +12,7 @@ FOV, DISTANCE, SIZE = 40.0, 1.75, 64
 
 def cameras(azimuths: np.ndarray, elevation: float | np.ndarray) -> np.ndarray:
     """(N, 4, 4) float32 cameras at azimuths (N,) and elevations, in radians."""
-    return orbit(azimuths, elevation, np.asarray(DISTANCE))
+    return orbit(azimuths, np.asarray(elevation), np.asarray(DISTANCE))
 
 
 def normal_views(mesh: Mesh, azimuths: np.ndarray, elevation: float | np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The aligned geometric prior (paper, section 3.1): a base prior that also sees the camera."""
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models import UNet2DConditionModel
 from torch import nn
 
 from sdtool.errors import InputError
@@ -21,7 +21,7 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
             "without its coverage, so the AGP needs a base such as Stable Diffusion, DeepFloyd IF's "
             "first stage or the tiny one"
         )
-    if base.unet.config.class_embed_type is not None:
+    if base.unet.config["class_embed_type"] is not None:
         raise InputError(f"{base.name} already uses the hook that the camera needs")
     hook = {"projection_class_embeddings_input_dim": CAMERA_NUMBERS}
     config = {**base.unet.config, "class_embed_type": "projection", **hook}

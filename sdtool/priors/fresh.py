@@ -4,9 +4,11 @@ Its images are the latents of a VAE; without one, maps ((2·rgb − 1)·coverage
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
+from diffusers.models import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.utils import logging
 
 from sdtool.io.files import write_json, write_text
@@ -21,7 +23,7 @@ NORMAL_SUFFIX = ", normal map"
 CARD = "sdtool.json"
 LATENTS = 4
 TEXT_WIDTH, TEXT_LAYERS, TEXT_LENGTH = 128, 2, 24
-SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02}
+SCHEDULE: dict[str, Any] = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02}
 SCHEDULE |= {"prediction_type": "v_prediction"}
 """A small network cannot predict noise finely enough where nearly all is noise, and that is where text
 decides what an image shows; v is as easy to predict there as anywhere."""
@@ -33,7 +35,7 @@ def fresh_base(
     size: int,
     width: int = 32,
     seed: int = 0,
-    vae: torch.nn.Module | None = None,
+    vae: AutoencoderKL | AutoencoderTiny | None = None,
 ) -> Prior:
     """An untrained base prior for size×size maps or latents of `vae`.
 
@@ -65,7 +67,7 @@ def fresh_base(
         unet,
         text,
         scheduler.alphas_cumprod,
-        prediction=scheduler.config.prediction_type,
+        prediction=scheduler.config["prediction_type"],
         vae=vae,
         normal_suffix=NORMAL_SUFFIX,
         vocabulary={word for caption in texts for word in words(caption)},
@@ -98,9 +100,10 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, fp16: bool = False) ->
     facts: how it was trained, for `sdtool.json` and the model card. fp16: float16 weights.
     """
     dtype = torch.float16 if fp16 else torch.float32
-    prior.unet.to(dtype).save_pretrained(folder / "unet", safe_serialization=True)
-    prior.text.model.to(dtype)
-    save_text_encoder(prior.text, folder)
+    prior.unet.to(dtype)  # type: ignore[arg-type]  # its types want a self
+    prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
+    prior.text_encoder.model.to(dtype)  # type: ignore[arg-type]  # its types want a self
+    save_text_encoder(prior.text_encoder, folder)
     DDPMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
     made = ["model_index.json", "unet", "text_encoder", "tokenizer", "scheduler", CARD, "README.md"]
     pipeline = {
@@ -110,8 +113,9 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, fp16: bool = False) ->
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "scheduler": ["diffusers", "DDPMScheduler"],
     }
-    if prior.is_latent:
-        prior.vae.to(dtype).save_pretrained(folder / "vae", safe_serialization=True)
+    if prior.vae is not None:
+        prior.vae.to(dtype)  # type: ignore[arg-type]  # its types want a self
+        prior.vae.save_pretrained(folder / "vae", safe_serialization=True)
         pipeline["vae"] = ["diffusers", type(prior.vae).__name__]
         made.append("vae")
     write_json(folder / "model_index.json", pipeline)

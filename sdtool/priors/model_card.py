@@ -35,7 +35,8 @@ def save_agp(
     `sdtool.training.exam.take_exam` measured. fp16: float16 weights.
     """
     exams = exams or {}
-    prior.unet.to(torch.float16 if fp16 else torch.float32)
+    dtype = torch.float16 if fp16 else torch.float32
+    prior.unet.to(dtype)  # type: ignore[arg-type]  # its types want a self
     prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
     card = {"base": base, "sample_size": prior.sample_size, **facts, "exams": exams}
     for first in list(exams.values())[:1]:

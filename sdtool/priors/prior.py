@@ -7,12 +7,16 @@ camera. `sdtool.priors.loading` makes them from folders and hub ids.
 
 import re
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from sdtool.priors.text import TextEncoder
+
+if TYPE_CHECKING:  # at run time diffusers, slow to import, comes with the models only
+    from diffusers.models import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 
 CAMERA_NUMBERS = 12
 """The camera condition: the upper 3×4 of c2w, row by row."""
@@ -21,18 +25,20 @@ CAMERA_NUMBERS = 12
 class Prior(nn.Module):
     """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
-    unet: a diffusers UNet2DConditionModel. alphas_cumprod: (T,) float32. prediction: what the UNet
-    predicts: "epsilon", "v_prediction" or "sample". Everything is frozen until a trainer thaws it.
+    alphas_cumprod: (T,) float32. prediction: what the UNet predicts: "epsilon", "v_prediction" or
+    "sample". Everything is frozen until a trainer thaws it.
     """
+
+    alphas_cumprod: torch.Tensor
 
     def __init__(
         self,
-        unet: nn.Module,
+        unet: "UNet2DConditionModel",
         text: TextEncoder | None,
         alphas_cumprod: torch.Tensor,
         *,
         prediction: str = "epsilon",
-        vae: nn.Module | None = None,
+        vae: "AutoencoderKL | AutoencoderTiny | None" = None,
         normal_suffix: str = "",
         vocabulary: Collection[str] | None = None,
         name: str = "",
@@ -50,12 +56,12 @@ class Prior(nn.Module):
     @property
     def channels(self) -> int:
         """Channels of the noisy image: 4 for latents and maps, 3 for plain pixels (DeepFloyd IF)."""
-        return self.unet.config.in_channels
+        return self.unet.config["in_channels"]
 
     @property
     def sample_size(self) -> int:
         """Side of the square noisy image in the model's own space, e.g. 64 for SD 2.1-base."""
-        return self.unet.config.sample_size
+        return self.unet.config["sample_size"]
 
     @property
     def is_latent(self) -> bool:
@@ -65,14 +71,14 @@ class Prior(nn.Module):
     @property
     def takes_maps(self) -> bool:
         """True if its images are maps of four channels, the last of them coverage (`sdtool.geometry.ccm`)."""
-        if self.is_latent:
-            return getattr(self.vae.config, "in_channels", 3) == 4
+        if self.vae is not None:
+            return self.vae.config.get("in_channels", 3) == 4
         return self.channels == 4
 
     @property
     def has_camera(self) -> bool:
         """True for an AGP: `predict_noise` then needs `c2w`."""
-        return self.unet.config.class_embed_type == "projection"
+        return self.unet.config["class_embed_type"] == "projection"
 
     @property
     def device(self) -> torch.device:
@@ -81,17 +87,22 @@ class Prior(nn.Module):
 
     # Text
 
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """`text` where it is needed; ValueError if there is none, or none any more."""
+        if self.text is None:
+            raise ValueError(f"{self.name} has no text encoder")
+        return self.text
+
     def encode_text(self, prompts: list[str]) -> torch.Tensor:
         """N prompts → (N, L, C) float32 embeddings; the empty prompt is the unconditional one."""
-        if self.text is None:
-            raise ValueError(f"{self.name} was loaded without its text encoder")
-        return self.text(prompts)
+        return self.text_encoder(prompts)
 
     def normal_prompt(self, prompt: str) -> str:
         """The prompt that asks for surface normals; its last words go if the whole is too long."""
         kept = prompt.split()
         while self.normal_suffix and len(kept) > 1:
-            if not self.text.cuts(" ".join(kept) + self.normal_suffix):
+            if not self.text_encoder.cuts(" ".join(kept) + self.normal_suffix):
                 break
             kept.pop()
         return " ".join(kept) + self.normal_suffix
@@ -110,14 +121,15 @@ class Prior(nn.Module):
         image: what the model takes, of any size: maps (N, 4, H, W), which are premultiplied, or
         pictures (N, 3, H, W); in [−1, 1].
         """
-        if not self.is_latent:
+        if self.vae is None:
             return resized(image, self.sample_size)
-        return vae_encode(self.vae, resized(image, self.sample_size * self._vae_factor))
+        factor = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+        return vae_encode(self.vae, resized(image, self.sample_size * factor))
 
     def decode_image(self, x: torch.Tensor) -> torch.Tensor:
         """Clean samples (N, channels, h, w) → pictures (N, 3, H, W) in [0, 1], maps over white."""
-        if self.is_latent:
-            scaled = (x / self.vae.config.scaling_factor).to(self.vae.dtype)
+        if self.vae is not None:
+            scaled = (x / self.vae.config["scaling_factor"]).to(self.vae.dtype)
             x = self.vae.decode(scaled).sample.float()
         if x.shape[1] == 4:
             coverage = (x[:, 3:] + 1) / 2
@@ -132,10 +144,6 @@ class Prior(nn.Module):
         mid-grey, the centre of the object's box, where surfaces are seldom seen.
         """
         return ccm[:, : self.channels]
-
-    @property
-    def _vae_factor(self) -> int:
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     # Diffusion
 
@@ -196,11 +204,11 @@ class Prior(nn.Module):
         return a.sqrt() * noise - (1 - a).sqrt() * x if self.prediction == "v_prediction" else x
 
 
-def vae_encode(vae: nn.Module, image: torch.Tensor) -> torch.Tensor:
+def vae_encode(vae: "AutoencoderKL | AutoencoderTiny", image: torch.Tensor) -> torch.Tensor:
     """Pictures (N, 3 or 4, H, W) in [−1, 1] → latents (N, C, h, w) float32, variance about 1."""
     out = vae.encode(image.to(vae.dtype))
     latent = out.latents if hasattr(out, "latents") else out.latent_dist.mean
-    return latent.float() * vae.config.scaling_factor
+    return latent.float() * vae.config["scaling_factor"]
 
 
 def camera_vector(c2w: torch.Tensor) -> torch.Tensor:

@@ -2,17 +2,27 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from sdtool.errors import InputError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 class TextEncoder(nn.Module):
     """A tokenizer and a transformer: list of N prompts → (N, L, C) float32."""
 
-    def __init__(self, model: nn.Module, tokenizer, length: int, masked: bool = False):
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        length: int,
+        masked: bool = False,
+    ):
         super().__init__()
         self.model, self.tokenizer, self.length, self.masked = model, tokenizer, length, masked
 
@@ -34,8 +44,8 @@ class TextEncoder(nn.Module):
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(N, L) ids and mask from `tokenize` → (N, L, C) float32."""
         device = self.model.device
-        mask = mask.to(device) if self.masked else None  # CLIP pipelines attend to the padding too
-        return self.model(ids.to(device), attention_mask=mask).last_hidden_state.float()
+        seen = mask.to(device) if self.masked else None  # CLIP pipelines attend to the padding too
+        return self.model(ids.to(device), attention_mask=seen).last_hidden_state.float()
 
     def forward(self, prompts: list[str]) -> torch.Tensor:
         return self.embed(*self.tokenize(prompts))
@@ -49,7 +59,7 @@ def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
     logging.disable_progress_bar()
 
     config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
-    kinds = {
+    kinds: dict[str, tuple[type[PreTrainedModel], type[PreTrainedTokenizerBase]]] = {
         "CLIPTextModel": (CLIPTextModel, CLIPTokenizer),
         "T5EncoderModel": (T5EncoderModel, T5Tokenizer),
     }

@@ -49,7 +49,7 @@ class State:
             if names != self.parameters.keys():
                 raise InputError(f"{path} is of another model; add --overwrite to begin anew")
             kinds = {name.partition("/")[0] for name in stored if "/" in name}
-            state = {}
+            state: dict[int, dict[str, torch.Tensor]] = {}
             for k, (name, value) in enumerate(self.parameters.items()):
                 value.copy_(file.get_tensor(f"value/{name}"))
                 self.average[name].copy_(file.get_tensor(f"average/{name}"))
@@ -109,5 +109,5 @@ def _digest(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     sha = hashlib.sha256()
     for name, value in tensors:
         sha.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\n".encode())
-        sha.update(value.reshape(-1).view(torch.uint8).numpy())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()

@@ -1,6 +1,7 @@
 """Training data: memory-mapped shards of views, joined with captions by uid."""
 
 import hashlib
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,25 @@ class Views:
     (uid → bool) refuses.
     """
 
-    def __init__(self, directories, names, captions=None, keep=lambda uid: True):
+    shard: np.ndarray
+    row: np.ndarray
+    map: np.ndarray
+    object: np.ndarray
+    """(N,) int32 each: where row i lies. Indices into `shards`, of a view in it, into `names`, `uids`."""
+
+    def __init__(
+        self,
+        directories: Sequence[str | Path],
+        names: Sequence[str],
+        captions: Container[str] | None = None,
+        keep: Callable[[str], bool] = lambda uid: True,
+    ):
         self.names = tuple(names)
         self.shards = [open_shard(path) for d in directories for path in shard_paths(Path(d))]
         found = {uid for shard in self.shards for uid in shard.uids}
         self.uids = sorted(u for u in found if (captions is None or u in captions) and keep(u))
         number = {uid: k for k, uid in enumerate(self.uids)}
-        parts = []
+        parts: list[np.ndarray] = []
         for k, shard in enumerate(self.shards):
             known = np.array([number.get(uid, -1) for uid in shard.uids], np.int32)
             objects = known[shard.object]
@@ -92,7 +105,9 @@ class PromptTable:
         ]
         self.table = list(numbers)
 
-    def draw(self, views: Views, index: np.ndarray, dropout: float, generator: torch.Generator):
+    def draw(
+        self, views: Views, index: np.ndarray, dropout: float, generator: torch.Generator
+    ) -> torch.Tensor:
         """(B,) prompt numbers: dropped with probability `dropout`; else the caption or, half of the
         time, one of the object's other prompts (paper, section 3.1: switched at random)."""
         random = torch.rand(len(index), 3, generator=generator).tolist()

@@ -34,7 +34,9 @@ class Processes:
     def __init__(self, device: str = "auto", mixed_precision: Literal["no", "bf16"] = "no"):
         self.mixed_precision = mixed_precision
         self._accelerator = None if is_alone() else _accelerator(device)
-        self.device = self._accelerator.device if self._accelerator else choose_device(device)
+        self.device: torch.device = (
+            self._accelerator.device if self._accelerator else choose_device(device)
+        )
 
     @property
     def size(self) -> int:

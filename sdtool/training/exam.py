@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -100,7 +101,7 @@ def take_exam(
     encoded: at least the exam's `prompts`. Formulas: `sdtool.training.identification`.
     """
     text = encoded(exam.captions).cpu()
-    facts = {"maps": len(exam.maps), "objects": exam.objects}
+    facts: dict[str, Any] = {"maps": len(exam.maps), "objects": exam.objects}
     share = view_identification(prior, exam.maps, exam.c2w, text, generator=generator)
     facts["view_identification"] = round(share, 4)
     if rows := list(exam.categories):

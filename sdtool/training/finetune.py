@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sdtool.priors.agp import jittered
 from sdtool.priors.prior import Prior
@@ -40,7 +41,8 @@ def finetune(
     continues what was begun there. Returns the mean loss of the last logged stretch.
     """
     prior = prior.to(processes.device)
-    images, trained = latents or views, {"unet": prior.unet}
+    images = latents or views
+    trained: dict[str, nn.Module] = {"unet": prior.unet}
 
     def choose(generator: torch.Generator, count: int) -> tuple[torch.Tensor, ...]:
         index = torch.randint(len(views), (count,), generator=generator)
@@ -50,10 +52,14 @@ def finetune(
         turns = torch.randn(count, 3, generator=generator)
         return index, numbers, turns * math.radians(settings.camera_jitter)
 
-    def load(index: torch.Tensor, numbers: torch.Tensor, turns: torch.Tensor | None = None):
-        c2w = None if turns is None else views.cameras(index.numpy())
-        if settings.camera_jitter and c2w is not None:
-            c2w = jittered(c2w, turns)
+    def load(
+        index: torch.Tensor, numbers: torch.Tensor, turns: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        c2w = None
+        if turns is not None:
+            c2w = views.cameras(index.numpy())
+            if settings.camera_jitter:
+                c2w = jittered(c2w, turns)
         x = prior.encode_map(images.maps(index.numpy()))
         return x, lookup(numbers) if lookup else numbers, c2w
 
@@ -61,7 +67,7 @@ def finetune(
         contact_sheet(out / "samples" / f"step-{step:06d}.png", rows())
 
     if lookup is None:
-        trained["text"] = prior.text.model
+        trained["text"] = prior.text_encoder.model
     return train(
         prior,
         trained,
@@ -82,5 +88,6 @@ def _identity(text: torch.Tensor) -> torch.Tensor:
 
 def _encoder(prior: Prior, table: list[str]) -> Callable[[torch.Tensor], torch.Tensor]:
     """Numbers of prompts (B,) → (B, L, C) embeddings, through which gradients flow."""
-    tokens, mask = (value.to(prior.device) for value in prior.text.tokenize(table))
-    return lambda numbers: prior.text.embed(tokens[numbers], mask[numbers])
+    encoder = prior.text_encoder
+    tokens, mask = (value.to(prior.device) for value in encoder.tokenize(table))
+    return lambda numbers: encoder.embed(tokens[numbers], mask[numbers])

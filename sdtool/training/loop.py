@@ -5,7 +5,7 @@ same whole batch and computes its share: a run that was killed and continued end
 bits on a CPU, and the number of processes changes sums in their last digits only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -26,11 +26,13 @@ from sdtool.training.settings import TrainingSettings
 Choose = Callable[[torch.Generator, int], tuple[torch.Tensor, ...]]
 # load(*rows) → clean x (B, C, H, W), text, c2w (B, 4, 4) or None
 Load = Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]
+# what an objective takes, images (B, C, H, W) first
+Given = tuple[torch.Tensor, *tuple[torch.Tensor | None, ...]]
 
 
 def train(
     prior: Prior,
-    trained: dict[str, nn.Module],
+    trained: Mapping[str, nn.Module],
     choose: Choose,
     load: Load,
     settings: TrainingSettings,
@@ -55,9 +57,11 @@ def train(
         t = draw_times(prior.alphas_cumprod, count, settings.logit_normal, generator)
         return (*rows, t, torch.randint(2**62, (count,), generator=generator))
 
-    def share(step: int, *rows: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        *rows, t, seeds = rows
-        x, text, c2w = (to_device(v, device) for v in load(*rows))
+    def share(step: int, *rows: torch.Tensor) -> Given:
+        *chosen, t, seeds = rows
+        x, text, c2w = load(*chosen)
+        x, text = to_device(x, device), to_device(text, device)
+        c2w = None if c2w is None else to_device(c2w, device)
         if step < settings.half_resolution * settings.steps:
             x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
         noise = seeded_noise(seeds, x.shape[1:], device)
@@ -101,9 +105,9 @@ def draw_times(
 
 def fit(
     objective: nn.Module,
-    trained: dict[str, nn.Module],
+    trained: Mapping[str, nn.Module],
     draw: Choose,
-    share: Callable[..., tuple[torch.Tensor | None, ...]],
+    share: Callable[..., Given],
     settings: TrainingSettings,
     out: Path,
     *,
@@ -193,7 +197,14 @@ class Objective(nn.Module):
         super().__init__()
         self.prior, self.embed = prior, embed
 
-    def forward(self, x, noise, t, text, c2w) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        noise: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        c2w: torch.Tensor | None,
+    ) -> torch.Tensor:
         """Mean squared error. x, noise: (B, C, h, w). t: (B,). c2w: (B, 4, 4) or None."""
         noisy = self.prior.add_noise(x, noise, t)
         guess = self.prior.predict(noisy, t, self.embed(text), c2w)
@@ -226,9 +237,9 @@ def seeded_noise(seeds: torch.Tensor, shape: torch.Size, device: torch.device) -
     return torch.stack(drawn)
 
 
-def to_device(value: torch.Tensor | None, device: torch.device) -> torch.Tensor | None:
+def to_device(value: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Send a tensor so that the accelerator need not be waited for."""
-    if value is None or value.device == device or device.type == "cpu":
+    if value.device == device or device.type == "cpu":
         return value
     if device.type == "mps":  # shares its memory with the CPU; there is nothing to pin
         return value.to(device)
@@ -236,7 +247,7 @@ def to_device(value: torch.Tensor | None, device: torch.device) -> torch.Tensor 
 
 
 @torch.no_grad()
-def swap(parameters: dict[str, torch.Tensor], average: dict[str, torch.Tensor]) -> None:
+def swap(parameters: Mapping[str, torch.Tensor], average: Mapping[str, torch.Tensor]) -> None:
     """Exchange the values of the parameters with their averages."""
     for name, value in parameters.items():
         held = value.detach().clone()

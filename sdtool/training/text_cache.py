@@ -64,9 +64,9 @@ def embeddings(
     in `folder` (or finds it there), and the prior's text encoder is dropped. Else the encoder stays,
     and encodes each batch. dtype: of the file; the encoder's own by default.
     """
-    prior.text.to(processes.device)
+    encoder = prior.text_encoder.to(processes.device)
     length, width = prior.encode_text(prompts[:1]).shape[1:]
-    dtype = dtype or next(prior.text.parameters()).dtype
+    dtype = dtype or next(encoder.parameters()).dtype
     row = length * width * dtype.itemsize
     head = [prior.name, str(dtype), length, width, *prompts]
     name = hashlib.sha256("\0".join(map(str, head)).encode("utf-8", "surrogatepass")).hexdigest()
@@ -91,7 +91,7 @@ def embeddings(
         ):
             for k in range(0, len(prompts), 64):
                 part = prior.encode_text(prompts[k : k + 64]).to("cpu", dtype)
-                file.write(part.contiguous().view(torch.uint8).numpy())
+                file.write(part.contiguous().view(torch.uint8).numpy().data)
                 bar.advance(len(part))
         return True
 

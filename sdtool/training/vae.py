@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
+from diffusers.models import AutoencoderKL, AutoencoderTiny
 from torch import nn
 from torch.nn.functional import avg_pool2d, mse_loss
 
@@ -76,7 +76,9 @@ class LatentViews:
     The same interface as `Views.maps`: rows (B,) → (B, 4, h, w) float32.
     """
 
-    def __init__(self, views: Views, vae: nn.Module, path: Path, batch: int = 64):
+    def __init__(
+        self, views: Views, vae: AutoencoderKL | AutoencoderTiny, path: Path, batch: int = 64
+    ):
         self.views, self.size = views, views.size // FACTOR
         shape = (len(views), LATENTS, self.size, self.size)
         self.table = np.lib.format.open_memmap(path, "w+", np.float16, shape)
