@@ -45,6 +45,7 @@ def run(tmp_path):
 
 
 PLAIN = ("--texture-size", "0")  # vertex colours
+SMALL = ("--texture-size", "64")
 
 
 def export(capsys, *arguments):
@@ -95,7 +96,7 @@ def test_the_colour_in_the_file_is_linear(run, capsys):
 
 
 def test_the_file_says_what_it_is(run, capsys):
-    export(capsys, run)
+    export(capsys, run, *SMALL)
     said = asset(run / "model.glb")
     assert (said["version"], said["generator"]) == ("2.0", f"sdtool {__version__}")
     expected = {"title": "a red arrow", "prompt": "a red arrow", "seed": 7, "sdtool": "0.0.9"}
@@ -107,7 +108,7 @@ def test_folders_of_priors_are_named_without_their_place(tmp_path, capsys):
     inputs = {"agp": {"path": str(tmp_path / "mine"), "digest": "0123456789abcdef"}}
     priors = {"agp": str(tmp_path / "mine"), "base": str(tmp_path / "sd")}
     run = write_run(tmp_path / "run", params=params, priors=priors, inputs=inputs)
-    assert export(capsys, run)[0] == 0
+    assert export(capsys, run, *SMALL)[0] == 0
     said = asset(run / "model.glb")["extras"]
     assert (said["agp"], said["base"]) == ("mine (0123456789abcdef)", "sd")
     assert str(tmp_path).encode() not in (run / "model.glb").read_bytes()
@@ -169,28 +170,28 @@ def test_dirt_is_swept_out(tmp_path, capsys):
 
 
 def test_again_leaves_the_file_alone(run, capsys):
-    export(capsys, run)
+    export(capsys, run, *SMALL)
     path = run / "model.glb"
     os.utime(path, (1, 1))
-    code, stdout, stderr = export(capsys, run)
+    code, stdout, stderr = export(capsys, run, *SMALL)
     assert (code, stdout, stderr) == (0, f"{path}\n", f"{path} is already up to date\n")
     assert path.stat().st_mtime == 1
-    assert json.loads(export(capsys, run, "--json")[1])["reused"] is True
+    assert json.loads(export(capsys, run, *SMALL, "--json")[1])["reused"] is True
 
 
 @pytest.mark.parametrize("name", ["model.glb", "model.obj", "model.ply"])
 def test_our_own_older_file_is_replaced_and_no_other(run, tmp_path, name, capsys):
     path = tmp_path / name
-    export(capsys, run, "--out", path)
+    export(capsys, run, "--out", path, *SMALL)
     write_run(run, v_pos=V_POS * np.float32([1, 2, 1]))
-    assert export(capsys, run, "--out", path)[0] == 0
+    assert export(capsys, run, "--out", path, *SMALL)[0] == 0
     assert load_mesh(path).bounds()[1, 1] == pytest.approx(0.1)
     trimesh.creation.box().export(path)
     before = path.read_bytes()
-    code, stdout, stderr = export(capsys, run, "--out", path)
+    code, stdout, stderr = export(capsys, run, "--out", path, *SMALL)
     assert (code, stdout) == (2, "") and str(path) in stderr and "--overwrite" in stderr
     assert path.read_bytes() == before
-    assert export(capsys, run, "--out", path, "--overwrite")[0] == 0
+    assert export(capsys, run, "--out", path, *SMALL, "--overwrite")[0] == 0
     assert load_mesh(path).bounds()[1, 1] == pytest.approx(0.1)
     assert [p.name for p in tmp_path.iterdir() if p.suffix == path.suffix] == [name]
 

@@ -1,5 +1,6 @@
 """One contract for every prior: pixel, latent, v-prediction, AGP; loading and its refusals."""
 
+import json
 import math
 import shutil
 
@@ -18,6 +19,7 @@ from sdtool.priors.model_card import save_agp
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.priors.sampling import ddim
 from sdtool.priors.text import fresh_text_encoder, learn_merges
+from sdtool.toyverse.catalogue import CATEGORIES
 from sdtool.training.identification import camera_ring, turntable_cameras, view_identification
 
 CAPTIONS = ["a red wooden chair", "a small corgi", "a blue car", "a wooden table"] * 3
@@ -218,6 +220,13 @@ def test_the_tokenizer_takes_any_text_and_learns_whole_words(tiny):
         )
     assert len(tokenizer("wooden", add_special_tokens=False).input_ids) == 1
     assert learn_merges(CAPTIONS) == learn_merges(list(reversed(CAPTIONS)))
+
+
+def test_words_of_equal_frequency_merge_in_the_same_order_every_time():
+    kinds, colors = sorted(CATEGORIES), ("red", "blue", "tall green", "purple", "wooden", "pink")
+    captions = [f"a {color} {kind} with a {other}" for color in colors
+                for kind, other in zip(kinds, reversed(kinds), strict=True)]  # fmt: skip
+    assert len({json.dumps(learn_merges(captions)) for _ in range(12)}) == 1
     assert tiny.encode_text(["a corgi", "a b c " * 40]).shape == (2, 24, 128)
 
 

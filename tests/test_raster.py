@@ -136,6 +136,7 @@ def test_weights_are_perspective_correct():
     assert torch.allclose(raster.interpolate(attribute, rast, faces), torch.tensor(0.25))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_shared_edges_have_no_holes_and_no_doubles(seed):
     """A jittered grid of triangles over the screen: each pixel belongs to exactly one of them."""
