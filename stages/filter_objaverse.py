@@ -125,7 +125,9 @@ def filter_objaverse(
         raise UsageError("--mirror says where to fetch from; add --fetch", "--mirror")
 
     from sdtool.filtering.fetching import choose_origin
+    from sdtool.filtering.first_pass import KEPT, REJECTED
     from sdtool.filtering.report import counts_of, print_report
+    from sdtool.filtering.second_pass import FETCHED, INSPECTED
     from sdtool.filtering.sources import Source
 
     found = Source(source)
@@ -159,8 +161,8 @@ def filter_objaverse(
     total = _filter(found, active, out, workers, origin, limits)
     counts = counts_of(active, total)
     print_report(active, counts, inspect or total.measured)
-    made = ["objects.jsonl", "rejected.jsonl", "rules.toml"]
-    for name in (FAILURES, "fetched.jsonl", "inspected.jsonl"):
+    made = [KEPT, REJECTED, "rules.toml"]
+    for name in (FAILURES, FETCHED, INSPECTED):
         made += [name] * (out / name).is_file()
     result = record.finish(counts=counts, outputs=made)
     shutil.rmtree(out / PARTS)

@@ -22,7 +22,7 @@ from sdtool.geometry.meshes import Mesh
 from sdtool.io.ledger import Ledger
 from sdtool.io.objects import iter_objects, object_rng
 from sdtool.meshfiles import write_glb
-from sdtool.runtime.prefetch import ahead
+from sdtool.runtime.prefetch import prefetch
 
 CPU = torch.device("cpu")
 
@@ -430,14 +430,14 @@ def test_a_producer_works_ahead_but_not_far():
         finally:
             over.set()
 
-    found = ahead(numbers(), depth=3)
+    found = prefetch(numbers(), depth=3)
     assert next(found) == 0
     five.wait()
     time.sleep(0.05)
     assert len(drawn) == 5  # one taken, three ready, one in hand
     found.close()
     over.wait()
-    assert list(ahead(iter(range(50)))) == list(range(50))
+    assert list(prefetch(iter(range(50)))) == list(range(50))
 
 
 def test_what_a_producer_raises_is_raised_to_its_consumer():
@@ -445,7 +445,7 @@ def test_what_a_producer_raises_is_raised_to_its_consumer():
         yield 1
         raise InputError("no more")
 
-    found = ahead(broken())
+    found = prefetch(broken())
     assert next(found) == 1
     with pytest.raises(InputError, match="no more"):
         next(found)

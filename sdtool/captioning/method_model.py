@@ -14,7 +14,7 @@ from sdtool.errors import ObjectError
 from sdtool.io.ledger import Ledger
 from sdtool.io.objects import ObjectRecord, object_rng
 from sdtool.runtime.engine import map_items
-from sdtool.runtime.prefetch import ahead
+from sdtool.runtime.prefetch import prefetch
 from sdtool.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def caption_by_models(
     comes next while the models look at what is ready.
     """
     with progress("captioning", total, "objects", done=ledger.count) as bar:
-        for block in ahead(_blocks(items, ledger, settings, batch, pool)):
+        for block in prefetch(_blocks(items, ledger, settings, batch, pool)):
             lines = _caption_block(block, captioner, scorer, settings, seed)
             with ledger.gathering():
                 for (index, item, _), line in zip(block, lines, strict=True):

@@ -219,6 +219,16 @@ def iter_objects(source: str | Path) -> Iterator[ObjectRecord]:
         raise InputError(f"{source} holds no objects; expected {kinds} files or an {OBJECTS}")
 
 
+def read_lvis(listing: Path) -> Iterator[tuple[str, list[str]]]:
+    """(uid, LVIS categories) of each line of an `objects.jsonl`; InputError if they are something else."""
+    for value in read_jsonl(listing):
+        uid, names = uid_of(value), value.get("lvis") or []
+        if not uid or not isinstance(names, list):
+            said = f"uid {value.get('uid')} and lvis {names} should be text and a list"
+            raise InputError(f"{listing}: {said}")
+        yield uid, _names(names)
+
+
 def objects_in(path: Path) -> Path:
     """The `objects.jsonl` that lies in the folder `path`; else `path`."""
     return path / OBJECTS if (path / OBJECTS).is_file() else path

@@ -23,7 +23,7 @@ from sdtool.io.shards import (
 )
 from sdtool.rendering.views import ViewSettings, canonical_object, render_object
 from sdtool.runtime.engine import map_items
-from sdtool.runtime.prefetch import ahead
+from sdtool.runtime.prefetch import prefetch
 from sdtool.runtime.ranks import Ranks
 
 
@@ -140,7 +140,7 @@ def render_collection_by_cuda(collection: RenderJob, device: str, **options: Any
     nvdiffrast_backend.check(device)
     rasterize = nvdiffrast_backend.rasterize_ranges
     work = partial(_work, collection.settings, _load)
-    loaded = ahead(map_items(work, collection.jobs(), **options), 64)
+    loaded = prefetch(map_items(work, collection.jobs(), **options), 64)
     outcomes = render_batches(rasterize, loaded, collection.settings, device)
     yield from _settle(collection, ((job, _written(job, outcome)) for job, outcome in outcomes))
 

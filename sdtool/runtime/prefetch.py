@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 _END = object()
 
 
-def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
     """Yield `items` as they are, drawn in a thread that is at most `depth` of them ahead.
 
     What drawing raises is raised here. The thread ends with this generator, between two items.

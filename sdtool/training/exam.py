@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sdtool.errors import InputError
-from sdtool.io.files import read_jsonl
+from sdtool.io.objects import read_lvis
 from sdtool.priors.prior import Prior
 from sdtool.training.data import Views
 from sdtool.training.identification import band_losses, text_identification, view_identification
@@ -43,14 +43,10 @@ def read_categories(listings: list[Path], in_words: Callable[[str], str]) -> dic
     """
     found = {}
     for path in listings:
-        for record in read_jsonl(path):
-            uid, names = record.get("uid"), record.get("lvis") or []
-            if not isinstance(uid, str) or not isinstance(names, list):
-                raise InputError(f"{path}: uid {uid} and lvis {names} should be text and a list")
-            if names and isinstance(names[0], str):
-                name = names[0].partition("(")[0].replace("_", " ").strip().lower()
-                if name:
-                    found[uid] = in_words(name)
+        for uid, names in read_lvis(path):
+            name = names[0].partition("(")[0].replace("_", " ").strip().lower() if names else ""
+            if name:
+                found[uid] = in_words(name)
     if listings and not found:
         raise InputError(
             f"{listings[0]} names no category (lvis) of any object; leave out --objects"
