@@ -37,9 +37,7 @@ def save_agp(
     exams = exams or {}
     dtype = torch.float16 if fp16 else torch.float32
     prior.unet.to(dtype)  # type: ignore[arg-type]  # its types want a self
-    prior.unet.register_to_config(
-        _name_or_path=""
-    )  # where it was read from is this machine's matter
+    prior.unet.register_to_config(_name_or_path="")  # a place on this machine
     prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
     card = {"base": base, "sample_size": prior.sample_size, **facts, "exams": exams}
     for first in list(exams.values())[:1]:
