@@ -9,7 +9,7 @@ import torch
 from other_device import DEVICE, Elsewheres
 from safetensors.torch import load_file
 
-from sdtool.lifting import run
+from sdtool.lifting import nerf, run
 from sdtool.lifting.config import override
 from sdtool.lifting.presets import PRESETS, painted_as, starting_from
 from sdtool.lifting.run import Lift
@@ -64,6 +64,7 @@ def assert_same_lift(ours, theirs, tolerance: float) -> None:
 def test_a_lift_stays_on_its_device(kind, tmp_path, monkeypatch):
     """Nothing of it mixes devices, and it computes what it computes on the CPU."""
     lifting, adam = short_lift(kind), torch.optim.Adam
+    monkeypatch.setattr(nerf, "VIEWS", 4)  # from which a field's surface is looked for
     lifting(("a corgi", tmp_path / "cpu"))
     monkeypatch.setattr(torch.optim, "Adam", lambda *a, fused, **k: adam(*a, **k, foreach=False))
     base, agp = load_base("tiny"), load_agp("tiny")

@@ -38,15 +38,20 @@ from sdtool.shapes.density import DensityShape
 from sdtool.shapes.dmtet import DMTetShape
 from sdtool.shapes.grids import grid_points
 
-SMALL = """
+SMALL_PLAN = LiftPlan(
+    phases=(
+        Phase("coarse", "density", steps=20, lr=0.4, size=32, views=2, lambda_ori=(0.0, 0.3)),
+        Phase("geometry", "surface", steps=6, lr=0.002, views=1),
+        Phase("color", "color", steps=4, lr=0.05, views=1, sees="rgb", lambda_align=(0.0, 0.0)),
+    ),
+    tet_resolution=16,
+    samples=24,
+)
+SMALL = f"""
 from sdtool import cli
 from sdtool.lifting import presets
-from sdtool.lifting.config import Phase, LiftPlan
-presets.PRESETS["dmtet"]["preview"] = LiftPlan(phases=(
-    Phase("coarse", "density", steps=20, lr=0.4, size=32, views=2, lambda_ori=(0.0, 0.3)),
-    Phase("geometry", "surface", steps=6, lr=0.002, views=1),
-    Phase("color", "color", steps=4, lr=0.05, views=1, sees="rgb", lambda_align=(0.0, 0.0)),
-), tet_resolution=16, samples=24)
+from sdtool.lifting.config import LiftPlan, Phase
+presets.PRESETS["dmtet"]["preview"] = {SMALL_PLAN!r}
 loop = __import__("sdtool.lifting.loop").lifting.loop
 loop.CHECKPOINT_EVERY = 5
 """
@@ -62,7 +67,7 @@ def lift_small(out, *extra: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_and_continued_equals_uninterrupted(tmp_path):
+def test_killed_and_continued_equals_uninterrupted(tmp_path, monkeypatch, capsys):
     whole = subprocess.run(lift_small(tmp_path / "a"), capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
     assert whole.stdout == f"{tmp_path / 'a'}\n"
@@ -78,12 +83,11 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path):
     assert [s["step"] for s in steps if s["phase"] == "coarse"] == list(range(1, 21))
     for name in ("views.png", "turntable.webp", "previews/coarse-0020.png"):
         assert (tmp_path / "b" / name).stat().st_size > 500
-    again = subprocess.run(lift_small(tmp_path / "b"), capture_output=True, text=True)
-    assert again.returncode == 0 and "already lifted" in again.stderr
-    other = subprocess.run(
-        lift_small(tmp_path / "b", "--seed", "1"), capture_output=True, text=True
-    )
-    assert other.returncode == 2 and "seed: 0 there, 1 now" in other.stderr
+    monkeypatch.setitem(presets.PRESETS["dmtet"], "preview", SMALL_PLAN)
+    assert cli.run([*SMALL_LIFT, str(tmp_path / "b")]) == 0
+    assert "already lifted" in capsys.readouterr().err
+    assert cli.run([*SMALL_LIFT, str(tmp_path / "b"), "--seed", "1"]) == 2
+    assert "seed: 0 there, 1 now" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
