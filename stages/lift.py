@@ -145,10 +145,12 @@ def lift(
     from sdtool.lifting.run import Lift
     from sdtool.rendering.raster import backend_for
     from sdtool.runtime.devices import choose_device, visible_gpus
+    from sdtool.shapes import hashgrid
 
     place = choose_device(device)
     if place.type != "cpu":
-        print(f"rasteriser: {backend_for(place)}", file=sys.stderr)
+        said = f"rasteriser: {backend_for(place)}, hash grid: {hashgrid.backend_for(place)}"
+        print(said, file=sys.stderr)
     if precision == "auto":
         precision = "fp32" if place.type == "cpu" else "bf16"
     lifting = Lift(

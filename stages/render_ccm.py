@@ -90,11 +90,11 @@ def render_ccm(
     ] = Limits.triangles,
     seed: Seed = 0,
     backend: Annotated[
-        Literal["numba", "nvdiffrast"],
-        typer.Option(help="numba: CPU. nvdiffrast: CUDA.", rich_help_panel=RUNNING),
+        Literal["numba", "nvdiffrast", "warp"],
+        typer.Option(help="numba: CPU. nvdiffrast, warp: CUDA.", rich_help_panel=RUNNING),
     ] = "numba",
     device: Annotated[
-        str, typer.Option(help="Where nvdiffrast runs: cuda, cuda:1, …", rich_help_panel=RUNNING)
+        str, typer.Option(help="Where these run: cuda, cuda:1, …", rich_help_panel=RUNNING)
     ] = "cuda",
     engine: EngineName = "local",
     workers: Workers = 0,
@@ -156,7 +156,7 @@ def render_ccm(
         if backend == "numba":
             settled = render_collection(job, **options)
         else:
-            settled = render_collection_by_cuda(job, device, **options)
+            settled = render_collection_by_cuda(job, backend, device, **options)
         for failed in settled:
             bar.advance(failed=failed)
     return _finish(record, job.paths(), views, previews, seed)

@@ -170,6 +170,7 @@ def test_imports_make_no_circle():
     [
         "nvdiffrast",
         "tinycudann",
+        "warp",
         "open3d",
         "ray",
         "embreex",

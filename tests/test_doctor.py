@@ -1,5 +1,6 @@
 """`sdtool doctor`: it tries each part, reports what is broken or missing, and its exit code says so."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -18,6 +19,8 @@ from sdtool.doctor import machine
 from sdtool.doctor.check import Check, attempt
 from sdtool.doctor.core import CORE
 from sdtool.doctor.optional import OPTIONAL
+from sdtool.rendering import nvdiffrast_backend
+from sdtool.runtime import warp_module
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
 NAMES = [check.name for check in (*CORE, *OPTIONAL)]
@@ -139,6 +142,35 @@ def test_a_package_that_is_there_but_broken_is_failed_not_missing(tmp_path, monk
     assert (finding.state, finding.detail) == ("failed", "libparty.so.7 is absent")
 
 
+@pytest.mark.parametrize("name", ["nvdiffrast", "tinycudann", "warp"])
+def test_an_accelerator_of_another_torch_is_failed_not_missing(name, tmp_path, monkeypatch):
+    """Its library misses a symbol: ImportError, or OSError where ctypes loads it."""
+    monkeypatch.setattr("sdtool.doctor.optional._accelerator", lambda: torch.device("cpu"))
+    monkeypatch.syspath_prepend(tmp_path)
+    for kind in ("ImportError", "OSError"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        for file in ("__init__.py", "torch.py"):
+            lines = f"raise {kind}('lib.so: undefined symbol: _ZN3c10')"
+            (tmp_path / name / file).write_text(lines if file[0] == "_" else "")
+        for module in [m for m in sys.modules if m.split(".")[0] == name]:
+            monkeypatch.delitem(sys.modules, module)
+        for function in (nvdiffrast_backend._context, warp_module.warp):
+            function.cache_clear()
+        finding = attempt(next(check for check in OPTIONAL if check.name == name))
+        assert finding.state == "failed" and "undefined symbol" in finding.detail, finding
+    warp_module.warp.cache_clear()
+    importlib.invalidate_caches()
+
+
+def test_the_cure_for_tinycudann_has_its_old_setuptools(monkeypatch):
+    hide(monkeypatch, "tinycudann")
+    finding = attempt(next(check for check in OPTIONAL if check.name == "tinycudann"))
+    assert finding.state == "missing"
+    assert finding.cure.startswith(
+        "pip install 'setuptools<81' && pip install --no-build-isolation"
+    )
+
+
 def test_a_missing_core_package_is_cured_by_installing_sdtool_again():
     def run():
         raise ModuleNotFoundError("No module named 'trimesh'")
@@ -200,7 +232,7 @@ def test_every_package_and_extra_of_the_project_is_known():
     extras = {k: v for k, v in PROJECT["optional-dependencies"].items() if k != "dev"}
     assert set(machine.PACKAGES) == names(PROJECT["dependencies"])
     assert set(machine.EXTRAS) == names(text for some in extras.values() for text in some)
-    assert set(extras) <= set(NAMES)
+    assert {"warp" if extra == "cuda" else extra for extra in extras} <= set(NAMES)
 
 
 def test_the_help_names_every_feature_that_may_be_missing():

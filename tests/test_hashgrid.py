@@ -9,14 +9,30 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from sdtool.bench.encoding import encoding
 from sdtool.errors import MissingDependencyError, UsageError
-from sdtool.shapes import hashgrid_numba, hashgrid_reference
+from sdtool.runtime import warp_module
+from sdtool.shapes import hashgrid, hashgrid_numba, hashgrid_reference, hashgrid_warp
 from sdtool.shapes.field import Field
 from sdtool.shapes.hashgrid import HashGrid, backend_for
 from sdtool.shapes.hashgrid_layout import layout
 from sdtool.shapes.mlp import MLP
 
-ENCODERS = {"torch": hashgrid_reference.encode, "numba": hashgrid_numba.encode}
-BOTH = pytest.mark.parametrize("encode", ENCODERS.values(), ids=ENCODERS)
+ENCODERS = {
+    "torch": hashgrid_reference.encode,
+    "numba": hashgrid_numba.encode,
+    "warp": hashgrid_warp.encode,
+}
+NEEDS_WARP = pytest.mark.skipif(not warp_module.is_installed(), reason="warp is not installed")
+WARP = pytest.param("warp", marks=NEEDS_WARP)
+
+
+def encoders(*names):
+    """`encode` of each backend in turn."""
+    marks = {"warp": (NEEDS_WARP,)}
+    params = [pytest.param(ENCODERS[n], id=n, marks=marks.get(n, ())) for n in names]
+    return pytest.mark.parametrize("encode", params)
+
+
+ALL = encoders("torch", "numba", "warp")
 
 
 def generator(seed=0):
@@ -92,7 +108,7 @@ def test_entries_of_a_dense_level_count_along_x_first():
 # Closed forms
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("number", range(4))
 def test_corners_give_rows(encode, number):
     """Point p is at p · scale + ½: corner c is the point (c − ½) / scale."""
@@ -105,7 +121,7 @@ def test_corners_give_rows(encode, number):
     assert torch.allclose(found, expected, atol=1e-12)
 
 
-@BOTH
+@ALL
 def test_a_linear_table_gives_a_linear_function(encode):
     level = layout(1, 14, 16, 2.0)
     index = torch.arange(16**3)
@@ -120,7 +136,7 @@ def test_a_linear_table_gives_a_linear_function(encode):
     assert torch.allclose(gradient, matrix[:, 2].expand(200, 3), atol=1e-10)
 
 
-@BOTH
+@ALL
 def test_one_hashed_cell_by_hand(encode):
     levels = layout(1, 4, 8, 2.0)  # scale 7, 16 entries: hashed
     rows = torch.arange(16, dtype=torch.float64)[:, None]
@@ -133,7 +149,7 @@ def test_one_hashed_cell_by_hand(encode):
     assert encode((point - 0.5) / 7, rows, levels).item() == pytest.approx(expected)
 
 
-@BOTH
+@ALL
 def test_the_gradient_in_the_table_is_the_weights(encode):
     """Weights of a point sum to 1 at each level, so the gradient of a level's sum is 1 a point."""
     points, rows, levels = small(points=40)
@@ -147,7 +163,7 @@ def test_the_gradient_in_the_table_is_the_weights(encode):
 # Gradients
 
 
-@BOTH
+@ALL
 def test_first_and_second_derivatives_are_those_of_finite_differences(encode):
     points, rows, levels = small(points=3)
     points = (points * 0.9 + 0.05).requires_grad_()
@@ -164,36 +180,39 @@ def test_first_and_second_derivatives_are_those_of_finite_differences(encode):
 
 @pytest.mark.parametrize("features", [1, 2, 4, 8])
 @pytest.mark.parametrize("dtype, close", [(torch.float32, 5e-6), (torch.float64, 1e-12)])
-def test_numba_agrees_with_the_reference(features, dtype, close):
+@encoders("numba", "warp")
+def test_the_fast_ones_agree_with_the_reference(encode, features, dtype, close):
     """Values, both gradients, and the gradients of a loss on the gradient in the points."""
     points, rows, levels = small(dtype, features, points=2000)
     pull = uniform(2000, 4 * features, seed=3, dtype=dtype) - 0.5
-    found = {}
-    for name, encode in ENCODERS.items():
+    found = []
+    for function in (encode, hashgrid_reference.encode):
         p, r, g = (t.clone().requires_grad_() for t in (points, rows, pull))
-        values = encode(p, r, levels)
+        values = function(p, r, levels)
         of_points, of_rows = torch.autograd.grad(values, (p, r), g, create_graph=True)
         loss = of_points.square().sum() + of_rows.square().sum()
-        found[name] = [values, of_points, of_rows, *torch.autograd.grad(loss, (p, r, g))]
-    for ours, expected in zip(found["numba"], found["torch"], strict=True):
+        found.append([values, of_points, of_rows, *torch.autograd.grad(loss, (p, r, g))])
+    for ours, expected in zip(*found, strict=True):
         assert ours.dtype == dtype
         assert (ours - expected).abs().max() <= close * expected.abs().max()
 
 
-def test_numba_takes_grids_of_real_size():
+@encoders("numba", "warp")
+def test_the_fast_ones_take_grids_of_real_size(encode):
     """L16 with tables of 2^14 entries and resolutions up to 4096, as lifting uses it."""
     levels = layout(16, 14, 16, 1.4472692)
     rows = uniform(entries(levels), 2, seed=1, dtype=torch.float32)
     points = uniform(3001, 3, dtype=torch.float32)
-    values = hashgrid_numba.encode(points, rows, levels)
+    values = encode(points, rows, levels)
     assert torch.allclose(values, hashgrid_reference.encode(points, rows, levels), atol=1e-6)
 
 
-def test_a_third_derivative_is_refused():
+@encoders("numba", "warp")
+def test_a_third_derivative_is_refused(encode):
     points, rows, levels = small()
     points.requires_grad_()
     (first,) = torch.autograd.grad(
-        hashgrid_numba.encode(points, rows, levels).square().sum(), points, create_graph=True
+        encode(points, rows, levels).square().sum(), points, create_graph=True
     )
     (second,) = torch.autograd.grad(first.square().sum(), points, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiate twice"):
@@ -250,7 +269,7 @@ def test_a_saved_table_loads_in_another_backend(tmp_path):
     assert torch.allclose(ours(points), theirs(points), atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["torch", "numba", WARP])
 def test_points_outside_are_moved_to_the_surface(backend):
     encode = grid(backend)
     points = torch.tensor([[-3.0, 0.4, 1e30], [0.5, float("inf"), 0.1]], requires_grad=True)
@@ -260,8 +279,9 @@ def test_points_outside_are_moved_to_the_surface(backend):
     assert (points.grad == 0).tolist() == [[True, False, True], [False, True, False]]
 
 
-def test_what_is_not_a_number_stays_so_and_harms_nothing():
-    encode = grid("numba")
+@pytest.mark.parametrize("backend", ["numba", WARP])
+def test_what_is_not_a_number_stays_so_and_harms_nothing(backend):
+    encode = grid(backend)
     points = torch.tensor([[0.2, float("nan"), 0.3], [0.2, 0.5, 0.3]], requires_grad=True)
     values = encode(points)
     assert values[0].isnan().all() and values[1].isfinite().all()
@@ -269,7 +289,7 @@ def test_what_is_not_a_number_stays_so_and_harms_nothing():
     assert encode.table.grad.shape == encode.table.shape
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["torch", "numba", WARP])
 def test_no_points_give_no_values(backend):
     encode = grid(backend)
     points = torch.zeros(0, 3, requires_grad=True)
@@ -279,7 +299,7 @@ def test_no_points_give_no_values(backend):
     assert points.grad.shape == (0, 3) and not encode.table.grad.any()
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["torch", "numba", WARP])
 def test_the_pulled_gradient_is_autograd_s(backend):
     encode = grid(backend).double()
     points = (uniform(50, 3) * 1.2 - 0.1).requires_grad_()
@@ -296,7 +316,7 @@ def test_the_pulled_gradient_is_autograd_s(backend):
 @pytest.mark.parametrize(
     "options, said",
     [
-        ({"backend": "jax"}, "'jax' is not one of torch, numba, tinycudann"),
+        ({"backend": "jax"}, "'jax' is not one of torch, numba, warp, tinycudann"),
         ({"levels": 0}, "1 to 32 levels, not 0"),
         ({"features": 3}, "1, 2, 4 or 8 features"),
         ({"log2_table": 40}, "2\\^26"),
@@ -329,14 +349,54 @@ def test_a_missing_tinycudann_says_how_to_get_it(monkeypatch):
     assert backend_for(torch.device("cpu")) == "numba"
 
 
+def test_a_missing_warp_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "warp", None)
+    warp_module.warp.cache_clear()
+    with pytest.raises(MissingDependencyError, match=r"pip install 'sdtool\[cuda\]'"):
+        grid("warp")
+
+
+def test_an_accelerator_gets_tinycudann_else_warp_else_torch(monkeypatch):
+    there, installed = torch.device("meta"), {"tinycudann", "warp"}
+    monkeypatch.setattr(
+        hashgrid.hashgrid_tinycudann, "is_installed", lambda: "tinycudann" in installed
+    )
+    monkeypatch.setattr(warp_module, "runs_on", lambda device: "warp" in installed)
+    assert backend_for(there) == "tinycudann"
+    installed.remove("tinycudann")
+    assert backend_for(there) == "warp" and backend_for(torch.device("cpu")) == "numba"
+    installed.clear()
+    assert backend_for(there) == "torch"
+
+
+@NEEDS_WARP
+def test_warp_says_where_it_cannot_work():
+    with pytest.raises(UsageError, match="Warp cannot work on meta"):
+        grid("warp").to("meta")(torch.zeros(5, 3, device="meta"))
+    assert not warp_module.runs_on(torch.device("meta"))
+
+
+@pytest.mark.gpu
+@NEEDS_WARP
+def test_warp_on_cuda_agrees_with_the_reference():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    agrees_on_cuda("warp")
+
+
 @pytest.mark.gpu
 def test_tinycudann_agrees_with_the_reference():
     pytest.importorskip("tinycudann")
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    agrees_on_cuda("tinycudann")
+
+
+def agrees_on_cuda(name):
+    """Values and both gradients."""
     points = uniform(1000, 3, dtype=torch.float32)
     found = []
-    for backend, device in (("torch", "cpu"), ("tinycudann", "cuda")):
+    for backend, device in (("torch", "cpu"), (name, "cuda")):
         encode = grid(backend).to(device)
         with torch.no_grad():
             encode.table.mul_(1e4)
@@ -371,7 +431,7 @@ def field(backend, outputs=1):
     return Field(encode, outputs, half_extent=0.8, hidden=32, generator=numbers)
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["torch", "numba", WARP])
 def test_a_field_s_gradient_is_that_of_finite_differences(backend):
     shape = field(backend, outputs=2).double()
     with torch.no_grad():
@@ -388,10 +448,11 @@ def test_a_field_s_gradient_is_that_of_finite_differences(backend):
     assert torch.equal(same, gradient) and not plain.requires_grad and not same.requires_grad
 
 
-def test_a_loss_on_normals_trains_every_parameter():
+@pytest.mark.parametrize("backend", ["numba", WARP])
+def test_a_loss_on_normals_trains_every_parameter(backend):
     found = []
-    for backend in ENCODERS:
-        shape = field(backend).double()
+    for name in (backend, "torch"):
+        shape = field(name).double()
         with torch.no_grad():
             shape.grid.table.mul_(1e4)
         _, gradient = shape.with_gradient(uniform(200, 3) - 0.5)

@@ -4,30 +4,12 @@ gradients against finite differences."""
 import numpy as np
 import pytest
 import torch
+from raster_samples import FOV, FRONT, clip_of, outlines, soup, tensors
 from shape_samples import QUAD_FACES, box, icosphere
 
 from sdtool.geometry.cameras import orbit, world_to_clip
 from sdtool.geometry.meshes import Mesh
 from sdtool.rendering import kernels, raster, reference, silhouettes
-
-FOV = np.radians(45.0)
-FRONT = torch.from_numpy(world_to_clip(orbit(0.4, 0.3, 1.5), FOV)).double()[0]
-
-
-def clip_of(v_pos, matrix=FRONT):
-    """(V, 3) tensor → (1, V, 4) clip positions."""
-    return (torch.cat([v_pos, torch.ones_like(v_pos[:, :1])], dim=1) @ matrix.T)[None]
-
-
-def soup(seed, count, *, near=0.3):
-    """Random clip triangles (1, 3·count, 4) float64 about the screen; w from `near` to 3."""
-    rng = np.random.default_rng(seed)
-    middle = rng.uniform(-1.2, 1.2, (count, 1, 2))
-    screen = middle + rng.normal(0, 0.5, (count, 3, 2))
-    w = rng.uniform(near, 3, (count, 3, 1))
-    depth = rng.uniform(-1.1, 1.1, (count, 3, 1))
-    pos = np.concatenate([screen * w, depth * w, w], axis=-1).reshape(1, -1, 4)
-    return torch.from_numpy(pos), torch.arange(3 * count, dtype=torch.int32).reshape(-1, 3)
 
 
 def assert_same(pos, faces, size):
@@ -339,10 +321,6 @@ def slopes(v_pos, faces, color, direction, size=32, step=0.01):
     return float((leaf.grad * direction).sum()), (ahead - behind) / (2 * step)
 
 
-def tensors(mesh):
-    return torch.from_numpy(mesh.v_pos), torch.from_numpy(mesh.t_pos_idx)
-
-
 ALONG_X = torch.tensor([[1.0, 0.0, 0.0]])
 
 
@@ -395,19 +373,6 @@ def test_the_walk_is_what_finds_silhouettes_of_small_faces():
     )
     border = (np.diff(rast[..., 3] > 0, axis=0).sum(), np.diff(rast[..., 3] > 0, axis=1).sum())
     assert many > 0.6 * sum(border) and one < 0.3 * many
-
-
-def outlines():
-    """Name → (clip positions, faces) with silhouettes of many kinds."""
-    ball, faces = tensors(icosphere(3, radius=0.4))
-    tiny, tiny_faces = tensors(icosphere(5, radius=0.4))
-    long = ball * torch.tensor([1.0, 1, 6])
-    at = FRONT.float()
-    yield "two views", (torch.cat([clip_of(ball, at), clip_of(ball + 0.3, at)]), faces)
-    yield "small faces", (clip_of(tiny, at), tiny_faces)
-    yield "with holes", (clip_of(ball, at), faces[::3])
-    yield "across the eye", (clip_of(long, at), faces)
-    yield "soup", soup(3, 40)
 
 
 @pytest.mark.parametrize("steps", [1, 64])

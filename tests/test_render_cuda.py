@@ -4,49 +4,11 @@ nvdiffrast's here, and with nvdiffrast itself where there is a GPU."""
 import numpy as np
 import pytest
 import torch
-from shape_samples import box, icosphere
+from raster_samples import SETTINGS, by_numba, expected, samples
 
 from sdtool.cli import run
 from sdtool.errors import ObjectError
-from sdtool.geometry.cameras import ViewRange, random_views
-from sdtool.geometry.ccm import to_canonical
-from sdtool.geometry.meshes import Mesh, Texture
-from sdtool.meshfiles.limits import Limits
-from sdtool.rendering import cuda, kernels, nvdiffrast_backend
-from sdtool.rendering.maps import MAPS, render_maps
-from sdtool.rendering.views import ViewSettings
-
-SETTINGS = ViewSettings(3, 16, 2, ViewRange(), MAPS, False, 0, Limits())
-
-
-def by_numba(pos, faces, ranges, side):
-    """What nvdiffrast promises in its range mode."""
-    rast = np.zeros((len(ranges), side, side, 4), np.float32)
-    for n, (first, count) in enumerate(ranges.tolist()):
-        part = kernels.rasterize(pos.numpy(), faces[first : first + count].numpy(), side, side)
-        part[..., 3] += np.where(part[..., 3] > 0, first, 0)
-        rast[n] = part
-    return torch.from_numpy(rast)
-
-
-def samples():
-    """Canonical meshes with their cameras: a sphere, a box with colours, a textured box."""
-    rng = np.random.default_rng(0)
-    brick = box([0, 0, 0], [1, 2, 3])
-    color = rng.uniform(0, 1, brick.v_pos.shape).astype(np.float32)
-    image = rng.integers(0, 256, (8, 8, 4), np.uint8)
-    uv = rng.uniform(0, 1, (len(brick.v_pos), 2)).astype(np.float32)
-    which = np.zeros(len(brick.t_pos_idx), np.int32)
-    meshes = [
-        icosphere(3),
-        Mesh(brick.v_pos, brick.t_pos_idx, color),
-        Mesh(brick.v_pos, brick.t_pos_idx, None, uv, which, (Texture(image),)),
-    ]
-    return [(to_canonical(mesh), random_views(rng, 3, ViewRange())) for mesh in meshes]
-
-
-def expected(mesh, c2w):
-    return render_maps(mesh, c2w, np.radians(45), SETTINGS.size, MAPS, SETTINGS.supersample)
+from sdtool.rendering import cuda, nvdiffrast_backend
 
 
 def test_a_batch_gives_what_the_cpu_gives():

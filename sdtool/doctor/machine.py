@@ -22,7 +22,7 @@ PACKAGES = (
         "fast-simplification",
     ),
 )
-EXTRAS = ("ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl")
+EXTRAS = ("ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl", "warp-lang")
 FROM_SOURCE = ("nvdiffrast", "tinycudann")
 
 

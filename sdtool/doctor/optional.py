@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sdtool.captioning.cap3d import BLIP, CLIP
 from sdtool.doctor.check import Absent, Check, expect
-from sdtool.doctor.core import grid_point, triangle_seen
+from sdtool.doctor.core import CLIP as CORNERS
+from sdtool.doctor.core import SIDE, grid_point, triangle_seen
 
 OTHER_TORCH = (
     "pip install --force-reinstall torch  # or as pytorch.org/get-started says for your GPU"
@@ -15,6 +16,7 @@ DRIVER = "install the driver of the GPU, or run where one is"
 FROM_REPOSITORY = (
     "pip install --no-build-isolation git+https://github.com/{}  # needs a CUDA toolkit"
 )
+TINYCUDANN = "NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"
 DOWNLOAD = (
     "hf download {0} --include '{1}.json' --include '{1}.txt' --include '{1}.safetensors' "
     "--exclude '*.fp16.*' --exclude '*non_ema*'"
@@ -57,6 +59,25 @@ def _nvdiffrast() -> str:
     seen, expected = triangle_seen(device), triangle_seen("cpu")
     expect(seen == expected, f"it sees {seen} pixels of a triangle, numba {expected}")
     return f"a triangle with gradients on {device}, as numba sees it"
+
+
+def _warp() -> str:
+    import torch
+
+    from sdtool.rendering import kernels, warp_backend
+
+    try:
+        device = _accelerator()
+    except Absent:
+        device = torch.device("cpu")
+    warp_backend.check(str(device))
+    done = grid_point("warp", device)
+    pos = torch.tensor([CORNERS])
+    faces = torch.tensor([[0, 1, 2]], dtype=torch.int32)
+    seen = warp_backend.rasterize(pos.to(device), faces.to(device), (SIDE, SIDE)).cpu()
+    expected = torch.from_numpy(kernels.rasterize(pos[0].numpy(), faces.numpy(), SIDE, SIDE))
+    expect(torch.allclose(seen[0], expected, atol=1e-6), "it sees another triangle than numba")
+    return f"{done}, and a triangle, as numba sees it"
 
 
 def _ray() -> str:
@@ -163,8 +184,9 @@ OPTIONAL = (
         "tinycudann",
         lambda: grid_point("tinycudann", _accelerator()),
         module="tinycudann",
-        cure=FROM_REPOSITORY.format("NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"),
+        cure="pip install 'setuptools<81' && " + FROM_REPOSITORY.format(TINYCUDANN),
     ),
+    Check("warp", _warp, module="warp", cure="pip install 'sdtool[cuda]'"),
     _extra("ray", _ray, "ray"),
     _extra("init", _init, "igl"),
     _extra("draco", lambda: _decoder("draco"), "DracoPy"),

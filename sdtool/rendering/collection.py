@@ -132,13 +132,16 @@ def render_collection(collection: RenderJob, **options: Any) -> Iterator[bool]:
     yield from _settle(collection, map_items(work, collection.jobs(), **options))
 
 
-def render_collection_by_cuda(collection: RenderJob, device: str, **options: Any) -> Iterator[bool]:
-    """The same by nvdiffrast in this process; the workers load the objects meanwhile."""
-    from sdtool.rendering import nvdiffrast_backend
+def render_collection_by_cuda(
+    collection: RenderJob, backend: str, device: str, **options: Any
+) -> Iterator[bool]:
+    """The same by nvdiffrast or warp in this process; the workers load the objects meanwhile."""
+    from sdtool.rendering import nvdiffrast_backend, warp_backend
     from sdtool.rendering.cuda import render_batches
 
-    nvdiffrast_backend.check(device)
-    rasterize = nvdiffrast_backend.rasterize_ranges
+    by = {"nvdiffrast": nvdiffrast_backend, "warp": warp_backend}[backend]
+    by.check(device)
+    rasterize = by.rasterize_ranges
     work = partial(_work, collection.settings, _load)
     loaded = prefetch(map_items(work, collection.jobs(), **options), 64)
     outcomes = render_batches(rasterize, loaded, collection.settings, device)

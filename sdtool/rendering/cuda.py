@@ -1,7 +1,7 @@
-"""CCMs on a CUDA device: nvdiffrast finds what is visible, in batches over views and objects.
+"""CCMs on a CUDA device: nvdiffrast or Warp finds what is visible, in batches over views and objects.
 
 The rest is torch and runs anywhere, so that it is tested with this project's own rasteriser. Colours
-and normals are made of nvdiffrast's visibility by the same code as on the CPU.
+and normals are made of that visibility by the same code as on the CPU.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -112,9 +112,9 @@ def _rendered(
             )
             for k in range(0, settings.views, step)
         ]
-    except RuntimeError as error:  # torch's and nvdiffrast's: no memory, too many triangles
+    except RuntimeError as error:  # torch's and the rasteriser's: no memory, too many triangles
         raise SdtoolError(
-            f"nvdiffrast on {device} cannot render {jobs[0]} ({error}); try --backend numba"
+            f"the rasteriser on {device} cannot render {jobs[0]} ({error}); try --backend numba"
         ) from None
     for k, (job, (_, c2w)) in enumerate(zip(jobs, batch, strict=True)):
         views = [piece[k] for piece in pieces]

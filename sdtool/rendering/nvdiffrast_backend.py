@@ -22,15 +22,28 @@ def _context(device: str):
     """nvdiffrast's module and a context on a device, kept for later calls."""
     try:
         import nvdiffrast.torch as dr
-    except ImportError:
-        raise MissingDependencyError(
-            "--backend nvdiffrast needs the package nvdiffrast, which stands in no index: install it "
-            "from its repository (NVlabs/nvdiffrast, with a CUDA toolkit), or use --backend numba"
-        ) from None
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == "nvdiffrast":
+            raise MissingDependencyError(
+                "--backend nvdiffrast needs the package nvdiffrast, which stands in no index: install "
+                "it from its repository (NVlabs/nvdiffrast, with a CUDA toolkit), or use "
+                "--backend numba or warp"
+            ) from None
+        raise _broken(error) from None
+    except (ImportError, OSError) as error:  # built for another torch
+        raise _broken(error) from None
     try:
         return dr, dr.RasterizeCudaContext(device=device)
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UsageError(f"--device {device} cannot run nvdiffrast ({error})", "--device") from None
+
+
+def _broken(error: Exception) -> UsageError:
+    return UsageError(
+        f"nvdiffrast is installed but cannot be loaded ({error}): build it again with this torch, or "
+        "use --backend numba or warp",
+        "--backend",
+    )
 
 
 def check(device: str) -> None:

@@ -1,26 +1,34 @@
 """Differentiable rasterisation: nvdiffrast's three primitives, in torch, on any device.
 
 What is visible and where silhouettes are has no gradient: numba finds it on the CPU; elsewhere
-nvdiffrast finds what is visible, if it is installed, and else numba for it, on the CPU. Torch computes
-barycentrics and blending, so that gradients reach the clip positions.
+nvdiffrast or Warp finds what is visible, the first that is installed, and else numba for it, on the
+CPU; and Warp finds silhouettes, or else torch. Torch computes barycentrics and blending, so that
+gradients reach the clip positions.
 """
 
 import numpy as np
 import torch
 
-from sdtool.rendering import kernels, nvdiffrast_backend, silhouettes
+from sdtool.rendering import kernels, nvdiffrast_backend, silhouettes, warp_backend
+from sdtool.runtime import warp_module
 
 
 def backend_for(device: torch.device) -> str:
-    """Who finds what is visible for tensors on `device`: "numba" or "nvdiffrast"."""
-    installed = device.type != "cpu" and nvdiffrast_backend.is_installed()
-    return "nvdiffrast" if installed else "numba"
+    """Who finds what is visible for tensors on `device`: "numba", "nvdiffrast" or "warp"."""
+    if device.type == "cpu":
+        return "numba"
+    if nvdiffrast_backend.is_installed():
+        return "nvdiffrast"
+    return "warp" if warp_module.runs_on(device) else "numba"
 
 
 def _visible(pos: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(N, H, W, 4) float32 without gradients, where `pos` is."""
-    if backend_for(pos.device) == "nvdiffrast":
+    backend = backend_for(pos.device)
+    if backend == "nvdiffrast":
         return nvdiffrast_backend.rasterize(pos.detach().float(), faces, size)
+    if backend == "warp":
+        return warp_backend.rasterize(pos.detach(), faces, size)
     clip, triangles = pos.detach().cpu().numpy(), faces.cpu().numpy()
     views = np.stack([kernels.rasterize(view, triangles, *size) for view in clip])
     return torch.from_numpy(views).to(pos.device)
@@ -121,7 +129,8 @@ def antialias(
 def _silhouettes(pos, faces, rast, max_steps: int) -> tuple[torch.Tensor, ...]:
     """As `sdtool.rendering.silhouettes.silhouette_pairs`, on the CPU by numba."""
     if pos.device.type != "cpu":
-        return silhouettes.silhouette_pairs(pos.detach(), faces, rast.detach(), max_steps)
+        by = warp_backend if warp_module.runs_on(pos.device) else silhouettes
+        return by.silhouette_pairs(pos.detach(), faces, rast.detach(), max_steps)
     triangles, clip, ids = faces.numpy(), pos.detach().numpy(), rast.detach().numpy()
     across = kernels.neighbours(triangles, pos.shape[1])
     found = [

@@ -1,10 +1,11 @@
-"""Multiresolution hash encoding (Müller et al. 2022, Instant-NGP, section 3), by one of three backends.
+"""Multiresolution hash encoding (Müller et al. 2022, Instant-NGP, section 3), by one of four backends.
 
     torch       plain, on any device: the reference
     numba       the CPU, several times as fast
+    warp        CUDA, with NVIDIA's Warp, which pip installs; the same kernels on the CPU
     tinycudann  CUDA, with NVIDIA's tiny-cuda-nn
 
-All three hold the same flat table, so that what one has saved another loads.
+All hold the same flat table, so that what one has saved another loads.
 """
 
 import math
@@ -13,10 +14,11 @@ import torch
 from torch import nn
 
 from sdtool.errors import UsageError
-from sdtool.shapes import hashgrid_numba, hashgrid_reference, hashgrid_tinycudann
+from sdtool.runtime import warp_module
+from sdtool.shapes import hashgrid_numba, hashgrid_reference, hashgrid_tinycudann, hashgrid_warp
 from sdtool.shapes.hashgrid_layout import layout
 
-BACKENDS = ("torch", "numba", "tinycudann")
+BACKENDS = ("torch", "numba", "warp", "tinycudann")
 FINEST = 2**18  # corners a side: beyond, float32 hardly tells where in a cell a point lies
 
 
@@ -24,7 +26,9 @@ def backend_for(device: torch.device) -> str:
     """The fastest backend that is installed for tensors on `device`; the caller says which it was."""
     if device.type == "cpu":
         return "numba"
-    return "tinycudann" if hashgrid_tinycudann.is_installed() else "torch"
+    if hashgrid_tinycudann.is_installed():
+        return "tinycudann"
+    return "warp" if warp_module.runs_on(device) else "torch"
 
 
 class HashGrid(nn.Module):
@@ -35,8 +39,8 @@ class HashGrid(nn.Module):
     level; each next one has about `per_level_scale` times as many.
     table: (entries · features,) parameter, entry by entry and level by level, uniform in ±1e-4.
 
-    Differentiable in points and table, twice with numba (a loss on normals trains the table), any
-    number of times with torch, with tinycudann as far as it goes itself (twice, but not from the
+    Differentiable in points and table, twice with numba and warp (a loss on normals trains the table),
+    any number of times with torch, with tinycudann as far as it goes itself (twice, but not from the
     table's gradient). Points outside are moved to the cube's surface and have no gradient there.
     """
 
@@ -60,7 +64,9 @@ class HashGrid(nn.Module):
         table = torch.rand(entries * features, generator=generator, device=generator.device)
         self.table = nn.Parameter((2 * table - 1) * 1e-4)
         self._tinycudann = None
-        if backend == "tinycudann":
+        if backend == "warp":
+            warp_module.warp()  # says if it is absent
+        elif backend == "tinycudann":
             self._tinycudann = hashgrid_tinycudann.encoder(*numbers, entries * features)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
@@ -69,20 +75,20 @@ class HashGrid(nn.Module):
         points = points.clamp(0, 1)
         if self._tinycudann is not None:
             return self._tinycudann(points, self.table)
-        encode = (hashgrid_numba if self.backend == "numba" else hashgrid_reference).encode
-        return encode(points, self._rows(), self.levels)
+        by = {"torch": hashgrid_reference, "numba": hashgrid_numba, "warp": hashgrid_warp}
+        return by[self.backend].encode(points, self._rows(), self.levels)
 
     def gradient(self, points: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
         """The gradient (P, 3) of Σ pull · self(points) in the points; pull: (P, channels).
 
-        Where torch records gradients, it has one itself. With numba it costs less than autograd's
-        way, which computes the table's gradient beside it.
+        Where torch records gradients, it has one itself. With numba and warp it costs less than
+        autograd's way, which computes the table's gradient beside it.
         """
         self._check_points(points)
-        if self.backend == "numba":
+        if self.backend in ("numba", "warp"):
+            by = hashgrid_numba if self.backend == "numba" else hashgrid_warp
             inside = (points >= 0) & (points <= 1)
-            inner = points.clamp(0, 1)
-            return inside * hashgrid_numba.gradient(inner, self._rows(), pull, self.levels)
+            return inside * by.gradient(points.clamp(0, 1), self._rows(), pull, self.levels)
         recording = torch.is_grad_enabled()
         with torch.enable_grad():
             if not (recording and points.requires_grad):
@@ -98,7 +104,7 @@ class HashGrid(nn.Module):
         table, backend = self.table, self.backend
         for tensor in (points, table):
             on_cpu = tensor.device.type == "cpu"
-            if backend != "torch" and on_cpu != (backend == "numba"):
+            if backend in ("numba", "tinycudann") and on_cpu != (backend == "numba"):
                 other = backend_for(tensor.device)
                 raise UsageError(
                     f"the hash grid's backend {backend} cannot work on {tensor.device}; use {other}"

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 
+from sdtool.shapes import hashgrid_autograd
 from sdtool.shapes import hashgrid_kernels as kernels
 from sdtool.shapes.hashgrid_layout import Level
 
@@ -21,77 +21,15 @@ Levels = tuple[Level, ...]
 
 
 def encode(points: torch.Tensor, rows: torch.Tensor, levels: Levels) -> torch.Tensor:
-    """Trilinear values (P, levels · F) of a table `rows` (entries, F) at points (P, 3) in [0, 1].
-
-    Differentiable twice in points and table, so that a loss on normals trains the table; a third
-    derivative raises RuntimeError.
-    """
-    return _Encode.apply(points, rows, levels)
+    """As `sdtool.shapes.hashgrid_autograd.encode`."""
+    return hashgrid_autograd.encode(points, rows, levels, OPERATIONS)
 
 
 def gradient(
     points: torch.Tensor, rows: torch.Tensor, pull: torch.Tensor, levels: Levels
 ) -> torch.Tensor:
-    """The gradient (P, 3) of Σ pull · encode(points, rows) in the points; pull: (P, levels · F).
-
-    Differentiable once in all three.
-    """
-    return _EncodeGradient.apply(points, rows, pull, levels, (True, False))[0]
-
-
-class _Encode(torch.autograd.Function):
-    """E(points, rows)."""
-
-    @staticmethod
-    def forward(ctx, points, rows, levels):
-        ctx.save_for_backward(points, rows)
-        ctx.levels = levels
-        return _gather(points, None, rows, levels)
-
-    @staticmethod
-    def backward(ctx, grad):
-        points, rows = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:2]
-        return *_EncodeGradient.apply(points, rows, grad, ctx.levels, wanted), None
-
-
-class _EncodeGradient(torch.autograd.Function):
-    """The gradients of Σ grad · E(points, rows) in the points and in the rows."""
-
-    @staticmethod
-    def forward(ctx, points, rows, grad, levels, wanted):
-        ctx.save_for_backward(points, rows, grad)
-        ctx.levels = levels
-        ctx.set_materialize_grads(False)
-        of_points = _slope(points, None, rows, grad, levels) if wanted[0] else None
-        of_rows = _scatter(points, None, grad, rows.shape, levels) if wanted[1] else None
-        return of_points, of_rows
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, along, change):
-        """along (P, 3): a direction at each point. change: one in the table, like `rows`.
-
-        E is linear in the rows, so a change of the table acts through E itself; the derivative
-        along a direction is again linear in the rows.
-        """
-        points, rows, grad = ctx.saved_tensors
-        levels, wanted = ctx.levels, ctx.needs_input_grad
-        of_points, of_rows, of_grad = [], [], []
-        if along is not None:
-            if wanted[0]:
-                of_points.append(_slope(points, along, rows, grad, levels))
-            if wanted[1]:
-                of_rows.append(_scatter(points, along, grad, rows.shape, levels))
-            if wanted[2]:
-                of_grad.append(_gather(points, along, rows, levels))
-        if change is not None:
-            if wanted[0]:
-                of_points.append(_slope(points, None, change, grad, levels))
-            if wanted[2]:
-                of_grad.append(_gather(points, None, change, levels))
-        totals = (sum(parts) if parts else None for parts in (of_points, of_rows, of_grad))
-        return *totals, None, None
+    """As `sdtool.shapes.hashgrid_autograd.gradient`."""
+    return hashgrid_autograd.gradient(points, rows, pull, levels, OPERATIONS)
 
 
 def _gather(points, along, rows, levels) -> torch.Tensor:
@@ -138,6 +76,9 @@ def _slope(points, along, rows, grad, levels) -> torch.Tensor:
 
     _in_threads(part, _parts(len(p)), len(p))
     return out
+
+
+OPERATIONS = hashgrid_autograd.Operations(_gather, _scatter, _slope)
 
 
 def _rows(table: np.ndarray, level: Level, points: int) -> np.ndarray:

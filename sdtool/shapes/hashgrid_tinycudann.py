@@ -20,6 +20,29 @@ def is_installed() -> bool:
     return find_spec("tinycudann") is not None
 
 
+def _module():
+    try:
+        import tinycudann
+    except ModuleNotFoundError as error:
+        if error.name == "tinycudann":
+            raise MissingDependencyError(
+                "the hash grid's backend tinycudann needs the package of that name, which stands in "
+                "no index: install it from its repository (NVlabs/tiny-cuda-nn, bindings/torch, with "
+                "a CUDA toolkit and setuptools < 81), or use the backend warp or torch"
+            ) from None
+        raise _broken(error) from None
+    except (ImportError, OSError) as error:  # another torch's, or without the GPU it was built for
+        raise _broken(error) from None
+    return tinycudann
+
+
+def _broken(error: Exception) -> UsageError:
+    return UsageError(
+        f"tinycudann is installed but cannot run here ({error}): build it again with this torch, or "
+        "use the hash grid's backend warp, torch or numba"
+    )
+
+
 def encoder(
     levels: int,
     features: int,
@@ -33,18 +56,7 @@ def encoder(
     It computes in float32. MissingDependencyError or UsageError if tinycudann or its device is
     absent, or if its table has another length than `numbers`.
     """
-    try:
-        import tinycudann
-    except ImportError:
-        raise MissingDependencyError(
-            "the hash grid's backend tinycudann needs the package of that name, which stands in no "
-            "index: install it from its repository (NVlabs/tiny-cuda-nn, bindings/torch, with a "
-            "CUDA toolkit), or use the backend torch"
-        ) from None
-    except OSError as error:  # what it raises without a GPU that it was built for
-        raise UsageError(
-            f"tinycudann cannot run here ({error}); use the hash grid's backend torch or numba"
-        ) from None
+    tinycudann = _module()
     config = {
         "otype": "HashGrid",
         "n_levels": levels,
