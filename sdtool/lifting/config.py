@@ -25,7 +25,7 @@ class Phase:
     gives the normals which the base sees. lambda_*: weights of
     the two score-distillation terms, as (first quarter, rest): the AGP may lead alone at first.
     scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
-    end, as a share of the schedule, falling linearly over the first 70%. smooth: weight of the
+    end, as a share of the schedule, falling linearly over the share t_until of the phase. smooth: weight of the
     scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
 
     For a radiance field: shading: shares of the steps that show it as albedo, Lambertian and
@@ -48,6 +48,7 @@ class Phase:
     scale_align: float = 10.0
     t_low: float = 0.02
     t_high: tuple[float, float] = (0.98, 0.5)
+    t_until: float = 0.7
     weighting: str = "one_minus_alpha"
     smooth: float = 0.0
     subdivide: int = 0
@@ -162,6 +163,8 @@ def _what_is_wrong(holder: Any) -> str:
         return "of the three kinds of shading one must have a share above 0"
     if not holder.t_low <= min(holder.t_high) <= max(holder.t_high) <= 1:
         return f"noise levels go from t_low, {holder.t_low}, up to at most 1"
+    if not 0 < holder.t_until <= 1:
+        return "t_until is a share of the phase, above 0 and at most 1"
     return ""
 
 

@@ -56,7 +56,7 @@ class Guidance:
         maps: name → (N, 4, H, W). c2w: (N, 4, 4). progress: share of the phase that is done.
         strength: factor on the guidance scales (lowered after a rollback).
         """
-        upper = schedules.linear(*phase.t_high, end=0.7)(progress)
+        upper = schedules.linear(*phase.t_high, end=phase.t_until)(progress)
         total, sizes = torch.zeros(()), {}
         weight = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
         if weight > 0:

@@ -94,8 +94,12 @@ PAPER = LiftPlan(
             size=512,
             sees="rgb",
             lambda_align=(0.0, 0.0),
-            scale_ori=100.0,
-            t_high=(0.98, 0.98),
+            scale_ori=50.0,  # Fantasia3D's appearance on one GPU; it uses 100 on eight
+            # Fantasia3D, early_time_step_range and late_time_step_range: up to 0.98 for 300 of 2000
+            # steps, then 0.5. It jumps there; ours falls to it. Beyond, colours over-saturate.
+            t_high=(0.98, 0.5),
+            t_until=0.15,
+            weighting="sqrt_alpha",  # Fantasia3D, sds_weight_strategy 0: √ᾱ(1 − ᾱ)
         ),
     ),
     init="ellipsoid",
@@ -164,8 +168,8 @@ NERF_PAPER = LiftPlan(
             scale_ori=20.0,
             scale_align=20.0,
             t_high=(0.98, 0.5),
-            shading=(0.25, 0.375, 0.375),
-            light_spread=1.0,
+            t_until=5 / 6,  # authors' stage 1: by step 5001 of 6000
+            shading=(1.0, 0.0, 0.0),  # authors' stage 1: material no-material, the albedo alone
             orient=(10.0, 1000.0),
         ),
         Phase(
@@ -177,11 +181,11 @@ NERF_PAPER = LiftPlan(
             size=512,
             sees="rgb",
             lambda_align=(0.5, 0.5),
-            scale_ori=100.0,
-            scale_align=50.0,
+            scale_ori=100.0,  # authors' stage 2, guidance_scale, for both priors
+            scale_align=100.0,
             t_high=(0.98, 0.5),
-            shading=(0.25, 0.375, 0.375),
-            light_spread=1.0,
+            t_until=0.4,  # authors' stage 2: by step 4001 of 10000
+            shading=(1.0, 0.0, 0.0),
             orient=(1000.0, 1000.0),
         ),
     ),

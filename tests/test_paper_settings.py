@@ -1,0 +1,81 @@
+"""The settings of the preset `paper` do what their sources do: Fantasia3D and SweetDreamer's authors."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sdtool.geometry.cameras import orbit
+from sdtool.lifting import presets, sds
+from sdtool.lifting.guidance import Guidance
+from sdtool.priors.agp import fresh_agp
+from sdtool.priors.fresh import fresh_base
+
+COARSE, FINE, MATERIAL = presets.PAPER.phases
+NERF_COARSE, NERF_FINE = presets.NERF_PAPER.phases
+CAMERAS = torch.from_numpy(orbit([0.0, 1.5], [0.2, 0.2], [2.0, 2.0]))
+
+
+@pytest.fixture(scope="module")
+def priors():
+    base = fresh_base(["a red corgi"], size=16, width=8)
+    return base, fresh_agp(base, torch.Generator().manual_seed(0))
+
+
+def maps(size=16):
+    """Random maps of two views."""
+    generator = torch.Generator().manual_seed(0)
+    names = ("ccm", "normal", "rgb")
+    return {name: torch.rand(2, 4, size, size, generator=generator) * 2 - 1 for name in names}
+
+
+def asked(monkeypatch, priors, phase, progress):
+    """What each prior's term of a step is given: a list of (prior, range of t, scale, weighting)."""
+    found, ranges = [], []
+    monkeypatch.setattr(sds, "sample_t", lambda n, r, *_: ranges.append(r) or torch.full((n,), 500))
+
+    def loss(prior, x, t, noise, text, empty, scale, **more):
+        found.append((prior, ranges[-1], scale, more["weighting"]))
+        return x.sum() * 0
+
+    monkeypatch.setattr(sds, "sds_loss", loss)
+    generator = torch.Generator().manual_seed(0)
+    Guidance(*priors, "a red corgi").loss(maps(), CAMERAS, phase, progress, 1.0, generator)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("progress", "highest"), [(0.0, 0.98), (0.075, 0.74), (0.15, 0.5), (1.0, 0.5)]
+)
+def test_materials_see_high_noise_at_the_start_only(monkeypatch, priors, progress, highest):
+    ((prior, (low, high), scale, weighting),) = asked(monkeypatch, priors, MATERIAL, progress)
+    assert prior is priors[0] and (scale, weighting, low) == (50.0, "sqrt_alpha", 0.02)
+    assert high == pytest.approx(highest)
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "highest"),
+    [(NERF_COARSE, 2500, 0.74), (NERF_COARSE, 5000, 0.5), (NERF_FINE, 4000, 0.5)],
+)
+def test_noise_falls_over_the_steps_that_the_authors_name(
+    monkeypatch, priors, phase, step, highest
+):
+    for _, (_, high), _, _ in asked(monkeypatch, priors, phase, step / phase.steps):
+        assert high == pytest.approx(highest)
+
+
+def test_both_priors_are_guided_as_strongly_in_the_second_stage(monkeypatch, priors):
+    found = asked(monkeypatch, priors, NERF_FINE, 0.5)
+    assert [prior for prior, *_ in found] == [priors[1], priors[0]]
+    assert [scale for _, _, scale, _ in found] == [100.0, 100.0]
+
+
+def test_radiance_fields_are_shown_as_albedo():
+    assert NERF_COARSE.shading == NERF_FINE.shading == (1.0, 0.0, 0.0)
+
+
+def test_what_the_other_presets_do_is_as_it_was():
+    for name in ("tiny-cpu", "preview"):
+        for plans in presets.PRESETS.values():
+            for phase in plans[name].phases:
+                assert replace(phase, t_until=0.7) == phase
