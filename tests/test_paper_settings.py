@@ -1,5 +1,7 @@
 """The settings of the preset `paper` do what their sources do: Fantasia3D and SweetDreamer's authors."""
 
+import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -70,6 +72,39 @@ def test_both_priors_are_guided_as_strongly_in_the_second_stage(monkeypatch, pri
     assert [scale for _, _, scale, _ in found] == [100.0, 100.0]
 
 
+# Normals
+
+
+def shown(priors, phase, normal, seed=0):
+    """What the base is shown of normals, in the phase."""
+    generator = torch.Generator().manual_seed(seed)
+    return Guidance(*priors, "a red corgi")._base_image({"normal": normal}, phase, generator)
+
+
+def test_each_view_of_normals_is_turned_about_x_and_then_y(priors):
+    normal = maps()["normal"]
+    found = shown(priors, COARSE, normal)
+    tilt, turn = (2 * torch.rand(2, 2, generator=torch.Generator().manual_seed(0)) - 1) * math.pi
+    assert (tilt[0], turn[0]) != (tilt[1], turn[1])
+    for view in range(2):
+        rows = normal[view, :3].reshape(3, -1)
+        c, s = math.cos(tilt[view]), math.sin(tilt[view])
+        rows = torch.tensor([[1, 0, 0], [0, c, -s], [0, s, c]]) @ rows
+        c, s = math.cos(turn[view]), math.sin(turn[view])
+        rows = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ rows
+        assert torch.allclose(found[view, :3].reshape(3, -1), rows, atol=1e-5)
+
+
+def test_the_mask_is_0_and_1_for_bases_other_than_ours(priors):
+    normal, straight = maps()["normal"], replace(COARSE, normal_turn=0.0)
+    assert torch.equal(shown(priors, straight, normal)[:, 3], normal[:, 3])  # it takes maps
+    base = copy.copy(priors[0])
+    base.takes_maps = False
+    found = shown((base, priors[1]), straight, normal)
+    assert torch.allclose(found[:, 3], (normal[:, 3] + 1) / 2)
+    assert torch.equal(found[:, :3], normal[:, :3])
+
+
 def test_radiance_fields_are_shown_as_albedo():
     assert NERF_COARSE.shading == NERF_FINE.shading == (1.0, 0.0, 0.0)
 
@@ -78,4 +113,4 @@ def test_what_the_other_presets_do_is_as_it_was():
     for name in ("tiny-cpu", "preview"):
         for plans in presets.PRESETS.values():
             for phase in plans[name].phases:
-                assert replace(phase, t_until=0.7) == phase
+                assert replace(phase, t_until=0.7, turns="step") == phase

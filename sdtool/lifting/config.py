@@ -21,12 +21,12 @@ class Phase:
     "material" (physically based); "radiance" (NeRF).
     views: cameras a step, spread evenly in azimuth. size: rendered pixels a side, averaged down to
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
-    normals and mask without the VAE. normal_turn: largest turn about +Y, in degrees, that each step
-    gives the normals which the base sees. lambda_*: weights of
-    the two score-distillation terms, as (first quarter, rest): the AGP may lead alone at first.
+    normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
+    base sees: of all views about +Y (turns "step"), or of each view about +X and then +Y ("view").
+    lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead alone at first.
     scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
-    end, as a share of the schedule, falling linearly over the share t_until of the phase. smooth: weight of the
-    scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
+    end, as a share of the schedule, falling linearly over the share t_until of the phase. smooth: weight
+    of the scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
 
     For a radiance field: shading: shares of the steps that show it as albedo, Lambertian and
     textureless (DreamFusion, section 3.1). light_spread: how far the light strays at random, as a share
@@ -53,6 +53,7 @@ class Phase:
     smooth: float = 0.0
     subdivide: int = 0
     normal_turn: float = 0.0
+    turns: str = "step"
     shading: tuple[float, float, float] = (0.0, 1.0, 0.0)
     light_spread: float = 0.0
     backdrop: float = 0.5
@@ -98,7 +99,11 @@ class LiftPlan:
     detail: float = 0.0
 
 
-CHOICES = {"sees": ("normal", "normal_latent", "rgb"), "weighting": tuple(WEIGHTINGS)}
+CHOICES = {
+    "sees": ("normal", "normal_latent", "rgb"),
+    "weighting": tuple(WEIGHTINGS),
+    "turns": ("step", "view"),
+}
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 

@@ -97,9 +97,13 @@ class Guidance:
         """
         image = maps["rgb" if phase.sees == "rgb" else "normal"]
         if phase.sees != "rgb" and phase.normal_turn:
-            turn = (2 * torch.rand((), generator=generator) - 1) * math.radians(phase.normal_turn)
-            image = torch.cat([_turned(image[:, :3], turn), image[:, 3:]], dim=1)
+            each = (2, len(image)) if phase.turns == "view" else ()
+            turn = (2 * torch.rand(each, generator=generator) - 1) * math.radians(phase.normal_turn)
+            tilt, turn = turn if phase.turns == "view" else (None, turn)
+            image = torch.cat([_turned(image[:, :3], turn, tilt), image[:, 3:]], dim=1)
         if phase.sees == "normal_latent":
+            if not self.base.takes_maps:  # Fantasia3D: to Stable Diffusion the mask is 0 and 1
+                image = torch.cat([image[:, :3], (image[:, 3:] + 1) / 2], dim=1)
             return self.base.encode_map(resized(image, self.base.sample_size))
         if not self.base.takes_maps:
             behind = (2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1).to(
@@ -111,8 +115,18 @@ class Guidance:
         return self.base.encode_image(image)
 
 
-def _turned(normals: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-    """World normals (N, 3, H, W), all turned about +Y by `angle` radians."""
+def _turned(
+    normals: torch.Tensor, angle: torch.Tensor, tilt: torch.Tensor | None = None
+) -> torch.Tensor:
+    """World normals (N, 3, H, W), turned about +X by `tilt`, then about +Y by `angle`, in radians: () for
+    all views, or (N,)."""
+    angle = angle.to(normals.device)[..., None, None]
     c, s = torch.cos(angle), torch.sin(angle)
     x, y, z = normals.unbind(dim=1)
+    if tilt is not None:
+        tilt = tilt.to(normals.device)[..., None, None]
+        y, z = (
+            torch.cos(tilt) * y - torch.sin(tilt) * z,
+            torch.sin(tilt) * y + torch.cos(tilt) * z,
+        )
     return torch.stack([c * x + s * z, y, c * z - s * x], dim=1)

@@ -68,6 +68,9 @@ PAPER = LiftPlan(
             lr=0.001,
             size=512,
             sees="normal_latent",
+            # Fantasia3D, dataset_mesh.py: every view's normals, about x and then y, until coarse_iter
+            normal_turn=180.0,
+            turns="view",
             lambda_ori=(0.0, 1.0),
             scale_ori=100.0,
             scale_align=50.0,
