@@ -1,6 +1,5 @@
 """The settings of the preset `paper` do what their sources do: Fantasia3D and SweetDreamer's authors."""
 
-import copy
 import math
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import torch
 from sdtool.geometry.cameras import orbit
 from sdtool.lifting import presets, sds
 from sdtool.lifting.guidance import Guidance
+from sdtool.lifting.radiance import RadianceScene
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
 
@@ -95,14 +95,43 @@ def test_each_view_of_normals_is_turned_about_x_and_then_y(priors):
         assert torch.allclose(found[view, :3].reshape(3, -1), rows, atol=1e-5)
 
 
-def test_the_mask_is_0_and_1_for_bases_other_than_ours(priors):
+def test_the_mask_is_0_and_1_for_bases_other_than_ours(priors, monkeypatch):
     normal, straight = maps()["normal"], replace(COARSE, normal_turn=0.0)
     assert torch.equal(shown(priors, straight, normal)[:, 3], normal[:, 3])  # it takes maps
-    base = copy.copy(priors[0])
-    base.takes_maps = False
-    found = shown((base, priors[1]), straight, normal)
+    monkeypatch.setattr(type(priors[0]), "takes_maps", False)
+    found = shown(priors, straight, normal)
     assert torch.allclose(found[:, 3], (normal[:, 3] + 1) / 2)
     assert torch.equal(found[:, :3], normal[:, :3])
+
+
+# Radiance fields
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "weight"),
+    [(NERF_COARSE, 0, 10), (NERF_COARSE, 2500, 505), (NERF_COARSE, 5000, 1000)]
+    + [(NERF_FINE, 0, 10), (NERF_FINE, 2000, 505), (NERF_FINE, 9999, 1000)],
+)
+def test_the_orientation_loss_rises_as_the_authors_let_it(phase, step, weight):
+    found = {"orient": torch.tensor(1.0), "sparse": torch.tensor(5.0)}
+    assert phase.penalty(found, step / phase.steps).item() == pytest.approx(weight)
+
+
+def test_the_orientation_loss_is_a_mean_over_the_rays_that_hit(monkeypatch):
+    plan = replace(presets.NERF_PREVIEW, samples=32)
+    phase, c2w = replace(plan.phases[0], orient=(1.0, 1.0)), CAMERAS.numpy()
+    found = {}
+    for over in ("rays", "hits"):
+        scene = RadianceScene(plan, replace(phase, orient_over=over), "cpu")
+        occupied = scene.empty.occupied
+        # empty space but for a ball: most rays hit nothing
+        scene.empty.occupied = lambda points: occupied(points) & (points.norm(dim=-1) < 0.2)
+        maps = scene.render(c2w, math.radians(45), 12, torch.Generator().manual_seed(0))
+        found[over] = scene.penalties()["orient"]
+    hit = int((maps["ccm"][:, 3] > -1).sum())
+    assert 0 < hit < 2 * 144 / 3
+    # Σ / rays · rays · views / hits
+    assert found["hits"].item() == pytest.approx(found["rays"].item() * 2 * 144 * 2 / hit, rel=1e-4)
 
 
 def test_radiance_fields_are_shown_as_albedo():
@@ -113,4 +142,7 @@ def test_what_the_other_presets_do_is_as_it_was():
     for name in ("tiny-cpu", "preview"):
         for plans in presets.PRESETS.values():
             for phase in plans[name].phases:
-                assert replace(phase, t_until=0.7, turns="step") == phase
+                assert (
+                    replace(phase, t_until=0.7, turns="step", orient_until=1.0, orient_over="rays")
+                    == phase
+                )

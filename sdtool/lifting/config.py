@@ -23,8 +23,8 @@ class Phase:
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
     normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
     base sees: of all views about +Y (turns "step"), or of each view about +X and then +Y ("view").
-    lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead alone at first.
-    scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
+    lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead
+    alone at first. scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
     end, as a share of the schedule, falling linearly over the share t_until of the phase. smooth: weight
     of the scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
 
@@ -32,7 +32,9 @@ class Phase:
     textureless (DreamFusion, section 3.1). light_spread: how far the light strays at random, as a share
     of its distance. backdrop: share of the steps that show it before its own background, for a base that
     takes no coverage; the others show grey. orient, sparse, opaque: weights of its penalties
-    (`RadianceScene.penalties`), orient at the phase's start and end.
+    (`RadianceScene.penalties`), orient at the phase's start and from the share orient_until on.
+    orient_over: "rays", its mean over all rays; or "hits", the mean over those that hit something, times
+    the views, as score distillation is summed over views.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Phase:
     light_spread: float = 0.0
     backdrop: float = 0.5
     orient: tuple[float, float] = (0.0, 0.0)
+    orient_until: float = 1.0
+    orient_over: str = "rays"
     sparse: float = 0.0
     opaque: float = 0.0
 
@@ -65,7 +69,7 @@ class Phase:
         """The weighted sum of a scene's penalties, at a share of the phase; found: name → scalar."""
         weights = {
             "smooth": self.smooth,
-            "orient": schedules.linear(*self.orient)(progress),
+            "orient": schedules.linear(*self.orient, end=self.orient_until)(progress),
             "sparse": self.sparse,
             "opaque": self.opaque,
         }
@@ -103,6 +107,7 @@ CHOICES = {
     "sees": ("normal", "normal_latent", "rgb"),
     "weighting": tuple(WEIGHTINGS),
     "turns": ("step", "view"),
+    "orient_over": ("rays", "hits"),
 }
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
@@ -168,8 +173,9 @@ def _what_is_wrong(holder: Any) -> str:
         return "of the three kinds of shading one must have a share above 0"
     if not holder.t_low <= min(holder.t_high) <= max(holder.t_high) <= 1:
         return f"noise levels go from t_low, {holder.t_low}, up to at most 1"
-    if not 0 < holder.t_until <= 1:
-        return "t_until is a share of the phase, above 0 and at most 1"
+    for name in ("t_until", "orient_until"):
+        if not 0 < getattr(holder, name) <= 1:
+            return f"{name} is a share of the phase, above 0 and at most 1"
     return ""
 
 

@@ -173,7 +173,9 @@ NERF_PAPER = LiftPlan(
             t_high=(0.98, 0.5),
             t_until=5 / 6,  # authors' stage 1: by step 5001 of 6000
             shading=(1.0, 0.0, 0.0),  # authors' stage 1: material no-material, the albedo alone
-            orient=(10.0, 1000.0),
+            orient=(10.0, 1000.0),  # authors' stage 1, lambda_orient: over 5000 of 6000 steps
+            orient_until=5 / 6,
+            orient_over="hits",  # authors' sweetdreamer.py divides by the rays of opacity above 0
         ),
         Phase(
             "fine",
@@ -189,7 +191,9 @@ NERF_PAPER = LiftPlan(
             t_high=(0.98, 0.5),
             t_until=0.4,  # authors' stage 2: by step 4001 of 10000
             shading=(1.0, 0.0, 0.0),
-            orient=(1000.0, 1000.0),
+            orient=(10.0, 1000.0),  # authors' stage 2 begins anew: over 4000 of 10000 steps
+            orient_until=0.4,
+            orient_over="hits",
         ),
     ),
     tet_resolution=128,
