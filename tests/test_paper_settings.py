@@ -37,6 +37,7 @@ def asked(monkeypatch, priors, phase, progress):
     monkeypatch.setattr(sds, "sample_t", lambda n, r, *_: ranges.append(r) or torch.full((n,), 500))
 
     def loss(prior, x, t, noise, text, empty, scale, **more):
+        assert more["rescale"] == (phase.rescale if prior is priors[0] else 0.0)
         found.append((prior, ranges[-1], scale, more["weighting"]))
         return x.sum() * 0
 
@@ -123,15 +124,19 @@ def test_the_orientation_loss_is_a_mean_over_the_rays_that_hit(monkeypatch):
     found = {}
     for over in ("rays", "hits"):
         scene = RadianceScene(plan, replace(phase, orient_over=over), "cpu")
-        occupied = scene.empty.occupied
         # empty space but for a ball: most rays hit nothing
-        scene.empty.occupied = lambda points: occupied(points) & (points.norm(dim=-1) < 0.2)
+        monkeypatch.setattr(scene.empty, "occupied", lambda points: points.norm(dim=-1) < 0.2)
         maps = scene.render(c2w, math.radians(45), 12, torch.Generator().manual_seed(0))
         found[over] = scene.penalties()["orient"]
     hit = int((maps["ccm"][:, 3] > -1).sum())
     assert 0 < hit < 2 * 144 / 3
     # Σ / rays · rays · views / hits
     assert found["hits"].item() == pytest.approx(found["rays"].item() * 2 * 144 * 2 / hit, rel=1e-4)
+
+
+def test_guidance_is_rescaled_for_the_base_alone(monkeypatch, priors):
+    assert NERF_COARSE.rescale == NERF_FINE.rescale == 0.5
+    asked(monkeypatch, priors, NERF_FINE, 0.5)  # which looks at it
 
 
 def test_radiance_fields_are_shown_as_albedo():

@@ -24,7 +24,8 @@ class Phase:
     normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
     base sees: of all views about +Y (turns "step"), or of each view about +X and then +Y ("view").
     lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead
-    alone at first. scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
+    alone at first. scale_*: classifier-free guidance. rescale: how far the base's guided noise is brought
+    back to the spread of the unguided one. t_high: upper end of the noise level at the phase's start and
     end, as a share of the schedule, falling linearly over the share t_until of the phase. smooth: weight
     of the scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
 
@@ -48,6 +49,7 @@ class Phase:
     lambda_align: tuple[float, float] = (1.0, 1.0)
     scale_ori: float = 10.0
     scale_align: float = 10.0
+    rescale: float = 0.0
     t_low: float = 0.02
     t_high: tuple[float, float] = (0.98, 0.5)
     t_until: float = 0.7
@@ -173,6 +175,8 @@ def _what_is_wrong(holder: Any) -> str:
         return "of the three kinds of shading one must have a share above 0"
     if not holder.t_low <= min(holder.t_high) <= max(holder.t_high) <= 1:
         return f"noise levels go from t_low, {holder.t_low}, up to at most 1"
+    if holder.rescale > 1:
+        return "rescale is a share, at most 1"
     for name in ("t_until", "orient_until"):
         if not 0 < getattr(holder, name) <= 1:
             return f"{name} is a share of the phase, above 0 and at most 1"

@@ -82,8 +82,18 @@ class Guidance:
         t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
         text, empty, c2w = prompts.at(c2w), prompts.empty, c2w.to(x.device)
+        rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
         return sds.sds_loss(
-            prior, x, t, noise, text, empty, scale, c2w=c2w, weighting=phase.weighting
+            prior,
+            x,
+            t,
+            noise,
+            text,
+            empty,
+            scale,
+            c2w=c2w,
+            weighting=phase.weighting,
+            rescale=rescale,
         )
 
     def _base_image(
