@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sdtool.geometry.cameras import orbit
-from sdtool.lifting import presets, sds
+from sdtool.lifting import loop, presets, sds
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.radiance import RadianceScene
 from sdtool.priors.agp import fresh_agp
@@ -132,6 +132,32 @@ def test_the_orientation_loss_is_a_mean_over_the_rays_that_hit(monkeypatch):
     assert 0 < hit < 2 * 144 / 3
     # Σ / rays · rays · views / hits
     assert found["hits"].item() == pytest.approx(found["rays"].item() * 2 * 144 * 2 / hit, rel=1e-4)
+
+
+def test_networks_learn_at_a_tenth_of_the_encodings_rate_with_decay():
+    plan = replace(presets.NERF_PREVIEW, log2_table=8)
+    scene = RadianceScene(plan, NERF_COARSE, "cpu")
+    optimiser = loop.new_optimiser(scene, NERF_COARSE)
+    assert isinstance(optimiser, torch.optim.AdamW)
+    encoding, networks = optimiser.param_groups
+    assert (encoding["lr"], networks["lr"], encoding["weight_decay"]) == (0.01, 0.001, 0.01)
+    assert [p.data_ptr() for p in encoding["params"]] == [scene.field.field.grid.table.data_ptr()]
+    count = sum(p.numel() for p in scene.parameters())
+    assert sum(p.numel() for p in encoding["params"] + networks["params"]) == count
+    background = {p.data_ptr() for p in scene.background.parameters()}
+    assert background < {p.data_ptr() for p in networks["params"]}
+    # a step without a gradient: w ← w (1 − lr · decay)
+    before = [p.detach().clone() for p in (encoding["params"][0], networks["params"][0])]
+    for p in scene.parameters():
+        p.grad = torch.zeros_like(p)
+    optimiser.step()
+    for p, old, rate in zip(
+        (encoding["params"][0], networks["params"][0]), before, (0.01, 0.001), strict=True
+    ):
+        assert torch.allclose(p, old * (1 - rate * 0.01), rtol=1e-6, atol=0)
+    plain = loop.new_optimiser(scene, presets.NERF_TINY_CPU.phases[0])
+    assert type(plain) is torch.optim.Adam and len(plain.param_groups) == 1
+    assert [id(p) for p in plain.param_groups[0]["params"]] == [id(p) for p in scene.parameters()]
 
 
 def test_guidance_is_rescaled_for_the_base_alone(monkeypatch, priors):

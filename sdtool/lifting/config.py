@@ -17,6 +17,7 @@ from sdtool.lifting.sds import WEIGHTINGS
 class Phase:
     """One phase: what is optimised, for how long, and how strongly each prior pulls.
 
+    lr: learning rate; lr_network: that of perceptrons, if above 0. decay: AdamW's weight decay.
     scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
     "material" (physically based); "radiance" (NeRF).
     views: cameras a step, spread evenly in azimuth. size: rendered pixels a side, averaged down to
@@ -44,6 +45,8 @@ class Phase:
     lr: float
     views: int = 4
     size: int = 64
+    lr_network: float = 0.0
+    decay: float = 0.0
     sees: str = "normal"
     lambda_ori: tuple[float, float] = (1.0, 1.0)
     lambda_align: tuple[float, float] = (1.0, 1.0)

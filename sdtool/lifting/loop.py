@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,8 +72,9 @@ def optimise(
     halves the guidance, once; SdtoolError the second time. adam, strength: the optimiser's state and
     the factor on the guidance to continue with. on_step(step, loss) is called after each step.
     """
-    parameters = [p for p in scene.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=phase.lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
+    optimiser = new_optimiser(scene, phase)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     if adam:
         optimiser.load_state_dict(
             {"state": adam, "param_groups": optimiser.state_dict()["param_groups"]}
@@ -110,8 +112,8 @@ def optimise(
             strength = 0.5
             append_jsonl(out / "log.jsonl", {"phase": phase.name, "rollback": str(error)})
             continue
-        for group in optimiser.param_groups:
-            group["lr"] = phase.lr * SETTLE(step / phase.steps)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * SETTLE(step / phase.steps)
         optimiser.step()
         clock.add("backward", now)
         step += 1
@@ -120,6 +122,21 @@ def optimise(
         line = {"phase": phase.name, "step": step, "seconds": seconds, **sizes}
         append_jsonl(out / "log.jsonl", line)
     return clock
+
+
+def new_optimiser(scene: Scene, phase: Phase) -> torch.optim.Optimizer:
+    """Adam over what a scene optimises, AdamW with a weight decay; perceptrons may have their own rate."""
+    named = [(name, p) for name, p in scene.named_parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": [p for _, p in named], "lr": phase.lr}]
+    if phase.lr_network:
+        networks = [p for name, p in named if ".mlp." in f".{name}"]
+        others = [p for name, p in named if ".mlp." not in f".{name}"]
+        groups = [{"params": others, "lr": phase.lr}, {"params": networks, "lr": phase.lr_network}]
+        groups = [group for group in groups if group["params"]]
+    options: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15, "fused": True}
+    if phase.decay:
+        return torch.optim.AdamW(groups, weight_decay=phase.decay, **options)
+    return torch.optim.Adam(groups, **options)
 
 
 def _copy(scene: Scene, optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:

@@ -163,7 +163,9 @@ NERF_PAPER = LiftPlan(
             "coarse",
             "radiance",
             steps=6000,
-            lr=0.01,
+            lr=0.01,  # authors' optimizer: AdamW with torch's decay; encoding 0.01, networks 0.001
+            lr_network=0.001,
+            decay=0.01,
             views=8,
             sees="rgb",
             lambda_ori=(0.0, 1.0),
@@ -182,7 +184,9 @@ NERF_PAPER = LiftPlan(
             "fine",
             "radiance",
             steps=10000,
-            lr=0.01,
+            lr=0.01,  # authors' optimizer: AdamW with torch's decay; encoding 0.01, networks 0.001
+            lr_network=0.001,
+            decay=0.01,
             views=2,
             size=512,
             sees="rgb",

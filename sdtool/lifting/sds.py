@@ -82,9 +82,9 @@ def sds_loss(
     """A scalar whose gradient with respect to x is w(t)·(ε̂ − ε).
 
     x: (N, C, h, w) in the prior's own space, clean, with gradient. t: (N,) int64. noise: like x.
-    weighting: a name of `WEIGHTINGS`. rescale: of the guidance, see `guided_noise`. The loss is ½‖x − target‖², summed over the batch, with the
-    target x − w·(ε̂ − ε) held fixed: its value is half the squared size of that gradient. The
-    Jacobian of the UNet is left out, as in DreamFusion.
+    weighting: a name of `WEIGHTINGS`. rescale: of the guidance, see `guided_noise`. The loss is
+    ½‖x − target‖², summed over the batch, with the target x − w·(ε̂ − ε) held fixed: its value is half
+    the squared size of that gradient. The Jacobian of the UNet is left out, as in DreamFusion.
     """
     t, noise = t.to(x.device), noise.to(x.device)
     x_t = prior.add_noise(x.detach(), noise, t)
