@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -71,6 +72,39 @@ def test_both_priors_are_guided_as_strongly_in_the_second_stage(monkeypatch, pri
     found = asked(monkeypatch, priors, NERF_FINE, 0.5)
     assert [prior for prior, *_ in found] == [priors[1], priors[0]]
     assert [scale for _, _, scale, _ in found] == [100.0, 100.0]
+
+
+# Cameras
+
+
+def test_cameras_stray_sideways_and_keep_their_direction():
+    c2w, generator = CAMERAS.numpy().repeat(200, axis=0), torch.Generator().manual_seed(0)
+    moved, fov = loop.strayed(c2w, 0.7, MATERIAL, generator)
+    assert np.array_equal(moved[:, :3, :3], c2w[:, :3, :3])
+    local = np.einsum("nji,nj->ni", c2w[:, :3, :3], moved[:, :3, 3] - c2w[:, :3, 3])
+    bound = 2 * 0.2 / 3  # cameras at distance 2
+    assert abs(local[:, 2]).max() < 1e-6  # neither nearer nor farther
+    assert 0.95 * bound < abs(local[:, :2]).max() <= bound * (1 + 1e-6)
+    assert abs(local[:, :2].mean(axis=0)).max() < 0.1 * bound
+    assert math.radians(25.71) <= fov <= math.radians(45)
+
+
+def test_fields_of_view_are_drawn_for_a_step_in_the_authors_range():
+    generator, c2w = torch.Generator().manual_seed(0), CAMERAS.numpy()
+    for phase, low, high in ((NERF_COARSE, 35, 45), (NERF_FINE, 44, 46)):
+        drawn = [loop.strayed(c2w, 0.7, phase, generator) for _ in range(200)]
+        assert all(same is c2w for same, _ in drawn)
+        found = np.degrees([fov for _, fov in drawn])
+        assert low <= found.min() < low + 0.1 * (high - low)
+        assert high - 0.1 * (high - low) < found.max() <= high
+
+
+def test_a_phase_without_a_range_keeps_the_cameras_and_draws_nothing():
+    generator, c2w = torch.Generator().manual_seed(0), CAMERAS.numpy()
+    before = generator.get_state()
+    same, fov = loop.strayed(c2w, 0.7, COARSE, generator)
+    assert same is c2w and fov == 0.7
+    assert torch.equal(generator.get_state(), before)
 
 
 # Normals

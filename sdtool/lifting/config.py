@@ -20,7 +20,9 @@ class Phase:
     lr: learning rate; lr_network: that of perceptrons, if above 0. decay: AdamW's weight decay.
     scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
     "material" (physically based); "radiance" (NeRF).
-    views: cameras a step, spread evenly in azimuth. size: rendered pixels a side, averaged down to
+    views: cameras a step, spread evenly in azimuth. fov: degrees between which a step's field of view is
+    drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
+    share of its distance. size: rendered pixels a side, averaged down to
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
     normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
     base sees: of all views about +Y (turns "step"), or of each view about +X and then +Y ("view").
@@ -44,6 +46,8 @@ class Phase:
     steps: int
     lr: float
     views: int = 4
+    fov: tuple[float, float] = (0.0, 0.0)
+    shift: float = 0.0
     size: int = 64
     lr_network: float = 0.0
     decay: float = 0.0
@@ -178,6 +182,8 @@ def _what_is_wrong(holder: Any) -> str:
         return "of the three kinds of shading one must have a share above 0"
     if not holder.t_low <= min(holder.t_high) <= max(holder.t_high) <= 1:
         return f"noise levels go from t_low, {holder.t_low}, up to at most 1"
+    if holder.fov != (0.0, 0.0) and not 1 <= min(holder.fov) <= max(holder.fov) < 179:
+        return "fov is a range of degrees from 1 to 179, or 0, 0 for the AGP's own"
     if holder.rescale > 1:
         return "rescale is a share, at most 1"
     for name in ("t_until", "orient_until"):

@@ -52,6 +52,25 @@ def step_views(
     return c2w, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
+def strayed(
+    c2w: np.ndarray, fov: float, phase: Phase, generator: torch.Generator
+) -> tuple[np.ndarray, float]:
+    """Cameras (N, 4, 4) and their field of view in radians, moved and drawn as the phase says.
+
+    A camera is moved along its own x and y axes without being turned, so that the object stands
+    elsewhere in the picture (Fantasia3D's camera_random_jitter).
+    """
+    if phase.shift:
+        share = (2 * torch.rand((len(c2w), 2), generator=generator) - 1).numpy() * phase.shift
+        distance = np.linalg.norm(c2w[:, :3, 3], axis=1, keepdims=True)
+        c2w = c2w.copy()
+        c2w[:, :3, 3] += np.einsum("nij,nj->ni", c2w[:, :3, :2], share * distance)
+    if phase.fov != (0.0, 0.0):
+        low, high = phase.fov
+        fov = float(np.radians(low + (high - low) * torch.rand((), generator=generator).item()))
+    return c2w, fov
+
+
 def optimise(
     scene: Scene,
     guidance: Guidance,
@@ -79,7 +98,7 @@ def optimise(
         optimiser.load_state_dict(
             {"state": adam, "param_groups": optimiser.state_dict()["param_groups"]}
         )
-    fov, clock = float(np.radians(view_range.fov)), Clock()
+    own_fov, clock = float(np.radians(view_range.fov)), Clock()
     good, step = (start, _copy(scene, optimiser)), start
     while step < phase.steps:
         if step % GOOD_EVERY == 0:
@@ -88,6 +107,7 @@ def optimise(
             save(out, scene, optimiser, number, step, strength)
         began = now = time.perf_counter()
         c2w, generator = step_views(view_range, phase.views, seed, number, step)
+        c2w, fov = strayed(c2w, own_fov, phase, generator)
         optimiser.zero_grad(set_to_none=True)
         try:
             maps = scene.render(c2w, fov, phase.size, generator)

@@ -97,6 +97,10 @@ PAPER = LiftPlan(
             size=512,
             sees="rgb",
             lambda_align=(0.0, 0.0),
+            # Fantasia3D, fovy_range; camera_random_jitter 0.2 at distance 3. Where the AGP looks on,
+            # cameras stay as it was trained (SweetDreamer's camera_perturb is 0 too).
+            fov=(25.71, 45.0),
+            shift=0.2 / 3,
             scale_ori=50.0,  # Fantasia3D's appearance on one GPU; it uses 100 on eight
             # Fantasia3D, early_time_step_range and late_time_step_range: up to 0.98 for 300 of 2000
             # steps, then 0.5. It jumps there; ours falls to it. Beyond, colours over-saturate.
@@ -167,6 +171,10 @@ NERF_PAPER = LiftPlan(
             lr_network=0.001,
             decay=0.01,
             views=8,
+            fov=(
+                35.0,
+                45.0,
+            ),  # authors' stage 1, fovy_range (theirs for each view, ours for a step)
             sees="rgb",
             lambda_ori=(0.0, 1.0),
             lambda_align=(20.0, 1.0),
@@ -188,6 +196,7 @@ NERF_PAPER = LiftPlan(
             lr_network=0.001,
             decay=0.01,
             views=2,
+            fov=(44.0, 46.0),  # authors' stage 2
             size=512,
             sees="rgb",
             lambda_align=(0.5, 0.5),
