@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from sdtool.geometry.cameras import orbit
 from sdtool.lifting import loop, presets, sds
-from sdtool.lifting.guidance import Guidance
+from sdtool.lifting.guidance import NOT_WANTED, Guidance
 from sdtool.lifting.radiance import RadianceScene
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
@@ -72,6 +73,32 @@ def test_both_priors_are_guided_as_strongly_in_the_second_stage(monkeypatch, pri
     found = asked(monkeypatch, priors, NERF_FINE, 0.5)
     assert [prior for prior, *_ in found] == [priors[1], priors[0]]
     assert [scale for _, _, scale, _ in found] == [100.0, 100.0]
+
+
+# What is not wanted
+
+
+def test_bases_of_an_open_vocabulary_are_told_what_is_not_wanted(priors):
+    base, agp = priors
+    told = []
+
+    def telling(prior, name):
+        spy = SimpleNamespace(device=prior.device, normal_prompt=prior.normal_prompt)
+        spy.encode_text = lambda texts: told.append((name, texts)) or prior.encode_text(texts)
+        return spy
+
+    def negatives(**options):
+        told.clear()
+        Guidance(telling(base, "base"), telling(agp, "agp"), "a red corgi", **options)
+        return [(name, texts[0]) for name, texts in told[::2]]  # of each, the negative comes first
+
+    normal, color = NOT_WANTED["normal"], NOT_WANTED["rgb"]
+    assert "monochrome" in color and "monochrome" not in normal
+    assert negatives(open_words=True) == [("base", normal), ("base", color), ("agp", "")]
+    assert negatives() == [("base", ""), ("base", ""), ("agp", "")]
+    for words in (True, False):
+        found = negatives(negative="ugly", open_words=words)
+        assert found == [("base", "ugly"), ("base", "ugly"), ("agp", "ugly")]
 
 
 # Cameras

@@ -9,6 +9,16 @@ from sdtool.lifting.config import Phase
 from sdtool.lifting.prompts import Prompts
 from sdtool.priors.prior import resized
 
+# SweetDreamer's authors tell the base a list of such words in both stages, and the AGP none in the second;
+# Fantasia3D tells it none. These are our own words.
+_POOR = (
+    "low quality, blurry, noisy, cropped, out of frame, text, watermark, duplicate, deformed, ugly"
+)
+NOT_WANTED = {
+    "normal": _POOR,
+    "rgb": f"{_POOR}, monochrome, oversaturated, harsh shadows, sketch",
+}
+
 
 class Guidance:
     """Text embeddings and score distillation of a base prior and an AGP for one prompt.
@@ -16,7 +26,8 @@ class Guidance:
     base, agp: objects with `encode_text`, `encode_image`, `predict_noise`, `add_noise`,
     `alphas_cumprod` (a `sdtool.priors` Prior). lambda_ori, lambda_align multiply the phases' weights;
     0 leaves a prior out. scale multiplies the phases' guidance scales. by_view: tell both priors the
-    side that is seen. negative: what is not wanted.
+    side that is seen. negative: what is not wanted, told to both priors. Without one, a base of an open
+    vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
     """
 
     def __init__(
@@ -29,11 +40,13 @@ class Guidance:
         scale: float = 1.0,
         by_view: bool = False,
         negative: str = "",
+        open_words: bool = False,
     ):
         self.base, self.agp, self.scale = base, agp, scale
         self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
-        normal = Prompts(base, prompt, by_view, negative, base.normal_prompt)
-        color = Prompts(base, prompt, by_view, negative)
+        told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
+        normal = Prompts(base, prompt, by_view, told["normal"], base.normal_prompt)
+        color = Prompts(base, prompt, by_view, told["rgb"])
         self.prompts = {"rgb": color, "normal": normal, "normal_latent": normal}
         self.prompts_agp = Prompts(agp, prompt, by_view, negative)
 
