@@ -50,7 +50,8 @@ def fake(monkeypatch):
 
 def ranges_of(counts):
     """(N, 2) int32: where each image's faces begin, and how many they are."""
-    return torch.tensor([[k, count] for k, count in enumerate(counts)], dtype=torch.int32)
+    rows = [[k, count] for k, count in enumerate(counts)]
+    return torch.tensor(rows, dtype=torch.int32).reshape(-1, 2)
 
 
 def draw(counts, side=8):
@@ -159,11 +160,10 @@ def test_values_stay_inside_their_face_though_its_vertices_were_snapped(monkeypa
     assert ((loose < -0.05) | (loose > 1.05)).any(1).float().mean() > 0.01
 
 
-def test_exact_visibility_is_left_as_it_is():
+def test_exact_visibility_is_left_as_it_is(monkeypatch):
     pos, faces = fine_sphere()
-    plain = raster.rasterize(pos, faces, (32, 32))
-    again = raster.rasterize(pos.requires_grad_(True), faces, (32, 32)).detach()
-    assert torch.equal(again[..., 3], plain[..., 3]) and torch.allclose(again, plain, atol=1e-3)
+    monkeypatch.setattr(raster, "_inside", lambda weight: pytest.fail("numba's were clamped"))
+    assert (raster.rasterize(pos.requires_grad_(True), faces, (32, 32))[..., 3] > 0).any()
 
 
 # Ids beyond 2²⁴

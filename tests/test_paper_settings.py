@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sdtool.geometry.cameras import orbit
+from sdtool.geometry.cameras import ViewRange, orbit
 from sdtool.lifting import loop, presets, sds
 from sdtool.lifting.guidance import NOT_WANTED, Guidance
 from sdtool.lifting.radiance import RadianceScene
+from sdtool.lifting.scenes import DensityScene
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
 
@@ -124,6 +125,27 @@ def test_fields_of_view_are_drawn_for_a_step_in_the_authors_range():
         found = np.degrees([fov for _, fov in drawn])
         assert low <= found.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < found.max() <= high
+
+
+def test_a_lift_renders_from_the_cameras_that_strayed(tmp_path, monkeypatch, priors):
+    phase = replace(
+        presets.TINY_CPU.phases[0], steps=3, size=8, views=1, fov=(20.0, 30.0), shift=0.3
+    )
+    scene, seen = DensityScene(0.6, 8), []
+    render = scene.render
+
+    def spy(c2w, fov, size, generator=None):
+        seen.append((c2w, fov))
+        return render(c2w, fov, size, generator)
+
+    monkeypatch.setattr(scene, "render", spy)
+    told = {"number": 0, "seed": 0, "start": 0, "out": tmp_path}
+    guidance = Guidance(*priors, "a red corgi")
+    loop.optimise(scene, guidance, phase, ViewRange(), on_step=lambda step, loss: None, **told)
+    assert all(math.radians(20) <= fov <= math.radians(30) for _, fov in seen)
+    for step, (c2w, _) in enumerate(seen):
+        plain, _ = loop.step_views(ViewRange(), 1, 0, 0, step)
+        assert np.array_equal(c2w[:, :3, :3], plain[:, :3, :3]) and not np.array_equal(c2w, plain)
 
 
 def test_a_phase_without_a_range_keeps_the_cameras_and_draws_nothing():

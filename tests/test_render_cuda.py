@@ -97,6 +97,7 @@ def test_an_object_of_which_nothing_is_seen_gives_empty_maps():
             assert (maps[name] == [0, 0, 0, -1]).all() == (seen is away), name
 
 
+@pytest.mark.slow
 def test_an_object_of_ten_million_triangles_goes_view_by_view():
     brick = to_canonical(box([0, 0, 0], [1, 2, 3]))
     faces = np.zeros((10_000_000, 3), np.int32)  # without an area, but for the last ones

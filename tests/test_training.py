@@ -445,7 +445,7 @@ def test_train_base_says_what_a_grid_costs_and_can_leave_it_out(views, tmp_path,
     assert not (tmp_path / "none" / "samples").exists()
     assert "samples" not in read_json(tmp_path / "none" / "stage.json")["outputs"]
     assert run([*command, *SHORT, "--out", str(tmp_path / "grid")]) == 0
-    assert "2 prompts × 8 pictures × 20 steps × 2" in (said := capsys.readouterr().err), said
+    assert "4 prompts × 8 pictures × 20 steps × 2" in (said := capsys.readouterr().err), said
     assert [p.name for p in (tmp_path / "grid" / "samples").iterdir()] == ["step-000002.png"]
 
 
