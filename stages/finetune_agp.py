@@ -30,8 +30,9 @@ how often does the true camera predict the noise best; of ten categories, how of
 (with `--objects`); and the loss by noise level. `--exam-on` adds maps of anything else, for example of
 categories that are not in CCM at all. All of it goes into agp.json and the model card, README.md.
 
-**Watch** the progress line, log.jsonl, samples/ (a grid of eight views every `--sample-every` steps), or
-TensorBoard.
+**Watch** the progress line, log.jsonl, samples/ (a grid of eight views every `--sample-every` steps and at
+the end; none with 0), or TensorBoard. What a grid and the exam cost is said before the training starts, in
+passes of one map through the UNet; a step of training is about three for each map of its batch.
 
 **Examples**
 
@@ -224,7 +225,8 @@ def finetune_agp(
     facts = params | agp.facts | {"data": [stage_record.digest(folder) for folder in ccm]}
     named = stored_base(base, out)
     outputs = save_agp(agp.prior.cpu(), out, base=named, facts=facts, exams=agp.exams, fp16=fp16)
-    outputs += ["log.jsonl", "samples", *(["tensorboard"] if tensorboard else [])]
+    outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
+    outputs += ["tensorboard"] if tensorboard else []
     _clear(out)
     counts = {"ok": agp.facts["objects"], "failed": 0, "maps": agp.facts["maps"]}
     result = record.finish(counts=counts, outputs=outputs)

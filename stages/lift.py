@@ -121,7 +121,12 @@ def lift(
             show_default=False,
         ),
     ] = None,
-    negative: Annotated[str, typer.Option(help="Prompt of what is not wanted.")] = "",
+    negative: Annotated[
+        str,
+        typer.Option(
+            help="What is not wanted; a base of an open vocabulary has a default of its own."
+        ),
+    ] = "",
     seed: Seed = 0,
     device: Device = "auto",
     precision: Annotated[

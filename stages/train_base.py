@@ -115,7 +115,7 @@ def train_base(
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.data import PromptTable, Views
     from sdtool.training.finetune import finetune
-    from sdtool.training.samples import base_rows, sample_prompts
+    from sdtool.training.samples import base_rows, grid_cost, sample_prompts
     from sdtool.training.vae import FACTOR, LatentViews
 
     prompts_of = read_captions(captions)
@@ -134,6 +134,8 @@ def train_base(
     prior = prior.to(processes.device)
     said = f"{len(data)} maps of {len(data.uids)} objects, {len(prompts.table)} prompts"
     processes.say(f"{said}, {data.size}×{data.size}, on {prior.device}")
+    if shown and sample_every:
+        processes.say(f"each sample grid is {grid_cost(len(shown))[1]}")
     record.clear()
     latents = None
     if codec:
@@ -154,5 +156,6 @@ def train_base(
     outputs = save_base(prior.cpu(), out, facts=facts, fp16=fp16)
     clear_checkpoints(out)
     (out / LATENTS).unlink(missing_ok=True)
+    outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
     counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
-    return record.finish(counts=counts, outputs=[*outputs, "log.jsonl", "samples"])
+    return record.finish(counts=counts, outputs=outputs)

@@ -125,5 +125,6 @@ def train_vae(
     print(f"reconstruction: {quality:.1f} dB", file=sys.stderr)
     outputs = save_vae(vae.cpu(), out, facts)
     clear_checkpoints(out)
+    outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
     counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
-    return record.finish(counts=counts, outputs=[*outputs, "log.jsonl", "samples"])
+    return record.finish(counts=counts, outputs=outputs)

@@ -22,8 +22,10 @@ from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.training.data import Views
-from sdtool.training.exam import draw_exam, read_categories
+from sdtool.training.distributed import Processes
+from sdtool.training.exam import Exam, draw_exam, read_categories, take_exam
 from sdtool.training.identification import band_losses, text_identification, turntable_cameras
+from sdtool.training.samples import agp_rows, grid_cost
 
 CAPTIONS = ["a red disc", "a blue square"]
 SHORT = ["--steps", "2", "--batch", "4", "--exam", "6", "--device", "cpu"]
@@ -189,6 +191,66 @@ def test_exams_on_other_collections_and_what_is_shown(views, base, tmp_path, cap
     assert results["held-out objects", "view identification"] == held["view_identification"]
     assert len(results) == 4 and hub.data.base_model is None  # the base is a folder, not an id
     assert "| decay | constant |" in hub.text and card["data"][0] in hub.text
+
+
+# What looking at it costs
+
+
+class CountingPrior(WordPrior):
+    """Counts the pictures that pass through it."""
+
+    passes = 0
+
+    def predict_noise(self, x, t, text, c2w=None):
+        self.passes += len(x)
+        return super().predict_noise(x, t, text[:, 0, 0], c2w)
+
+    predict = predict_noise
+
+    def decode_image(self, x):
+        return x[:, :3]
+
+
+def numbers(texts):
+    return torch.tensor([float(len(text)) for text in texts]).view(-1, 1, 1)
+
+
+def test_the_exam_costs_as_many_passes_as_it_says():
+    captions = ["a disc", "a square", "a red disc"]
+    categories = {0: ["a disc", "a square", "a dog"], 2: ["a disc", "a dog", "a cat"]}
+    exam = Exam(torch.zeros(3, 4, 4, 4), turntable_cameras(3), captions, categories, 2)
+    prior = CountingPrior()
+    take_exam(prior, exam, numbers, torch.Generator().manual_seed(0))
+    assert exam.passes == prior.passes == 4 * (3 * 8 + 2 * 3) + 3 * 5 * 2
+
+
+def test_a_sample_grid_costs_as_many_passes_as_it_says(views):
+    camera = Views([views], ("ccm",), read_captions(views)).camera
+    prior, processes = CountingPrior(), Processes("cpu", "no")
+    agp_rows(prior, ["a disc", "a dog", "x"], numbers, camera, seed=0, processes=processes)
+    passes, said = grid_cost(3)
+    assert passes == prior.passes == 3 * 8 * 20 * 2 and "960 passes of the UNet" in said
+
+
+@pytest.mark.slow
+def test_the_cost_is_said_before_the_training_and_grids_can_be_left_out(
+    views, base, tmp_path, capsys
+):
+    command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(base), *SHORT]
+    grids, none = tmp_path / "grids", tmp_path / "none"
+    assert run([*command, "--out", str(grids), "--sample-prompt", "a disc"]) == 0
+    said = capsys.readouterr().err
+    cost = "1 prompt × 8 pictures × 20 steps × 2 for guidance: 320 passes of the UNet; the exam"
+    exam = 4 * 8 * 4 + 4 * 10  # of the six maps asked for, four of one held-out object are there
+    assert f"{cost} at the end: {exam} passes\n" in said
+    assert said.index(cost) < said.index("view identification")
+    assert run([*command, "--out", str(none), "--sample-every", "0"]) == 0
+    assert f"no sample grids; the exam at the end: {exam} passes\n" in capsys.readouterr().err
+    assert (grids / "samples").is_dir() and not (none / "samples").exists()
+    outputs = read_json(none / "stage.json")["outputs"]
+    assert "samples" not in outputs and all((none / name).exists() for name in outputs)
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    assert (grids / weights).read_bytes() == (none / weights).read_bytes()
 
 
 # The camera

@@ -1,14 +1,20 @@
 """The batched path of `--backend nvdiffrast`: with this project's rasteriser in the place of
 nvdiffrast's here, and with nvdiffrast itself where there is a GPU."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from raster_samples import SETTINGS, by_numba, expected, samples
+from shape_samples import box
 
 from sdtool.cli import run
 from sdtool.errors import ObjectError
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import Mesh
 from sdtool.rendering import cuda, nvdiffrast_backend
+from sdtool.rendering.maps import MAPS
 
 
 def test_a_batch_gives_what_the_cpu_gives():
@@ -46,8 +52,53 @@ def test_an_object_larger_than_a_batch_goes_a_few_views_at_a_time(monkeypatch):
         assert abs(maps[name] - image).max() < 1e-4, name
 
 
+def test_an_object_of_which_nothing_is_seen_gives_empty_maps():
+    mesh, c2w = samples()[0]
+    away = c2w.copy()
+    away[:, :3, 3] *= -1  # the cameras look outward
+    for seen in (away, c2w):
+        (maps,) = cuda.render_batch(by_numba, [(mesh, seen)], SETTINGS, "cpu")
+        for name in MAPS:
+            assert maps[name].shape == (3, 16, 16, 4)
+            assert (maps[name] == [0, 0, 0, -1]).all() == (seen is away), name
+
+
+@pytest.mark.slow
+def test_an_object_of_ten_million_triangles_goes_view_by_view():
+    brick = to_canonical(box([0, 0, 0], [1, 2, 3]))
+    faces = np.zeros((10_000_000, 3), np.int32)  # without an area, but for the last ones
+    faces[-len(brick.t_pos_idx) :] = brick.t_pos_idx
+    settings = replace(SETTINGS, maps=("ccm",), views=2, size=4)
+    c2w, shown = samples()[0][1][:2], []
+
+    def rasterize(pos, faces, ranges, side):
+        shown.append(ranges.tolist())
+        return by_numba(pos, faces, ranges, side)
+
+    loaded = [("a", (Mesh(brick.v_pos, faces), c2w)), ("b", (brick, c2w))]
+    found = dict(cuda.render_batches(rasterize, loaded, settings, "cpu"))
+    assert shown == [[[0, 10_000_000]], [[0, 10_000_000]], [[0, 12], [12, 12]]]
+    assert np.array_equal(found["a"][0]["ccm"], found["b"][0]["ccm"])
+
+
+def test_an_object_beyond_the_rasteriser_is_a_failure_of_its_own():
+    def rasterize(pos, faces, ranges, side):
+        if ranges[0, 1] > 100:
+            raise ObjectError("too-large", "more triangles than it draws")
+        return by_numba(pos, faces, ranges, side)
+
+    sphere, brick, _ = samples()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "TRIANGLES", 100)
+        loaded = [("a", brick), ("b", sphere), ("c", brick)]
+        found = dict(cuda.render_batches(rasterize, loaded, SETTINGS, "cpu"))
+    assert isinstance(found["b"], ObjectError) and found["b"].reason == "too-large"
+    assert isinstance(found["a"], tuple) and isinstance(found["c"], tuple)
+
+
 def test_a_missing_nvdiffrast_is_one_sentence(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(__import__("sys").modules, "nvdiffrast", None)
+    monkeypatch.setattr(nvdiffrast_backend, "_CONTEXTS", {})
     (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     command = [
         "render-ccm",

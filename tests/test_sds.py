@@ -50,6 +50,21 @@ def test_descent_pulls_to_the_mean_of_the_prior():
     assert sum(tail) / len(tail) == pytest.approx(0.7, abs=0.05)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_rescaled_guidance_has_the_spread_of_the_conditional_noise(share):
+    prior, generator = GaussianPrior(spread=0.5), torch.Generator().manual_seed(0)
+    x = torch.randn(3, 2, 4, 4, generator=generator, dtype=torch.float64)
+    text = torch.randn(3, 2, 4, 4, generator=generator, dtype=torch.float64)  # a mean each pixel
+    prior.predict_noise = lambda x, t, both, c2w=None: x + both.view(x.shape)
+    t, flat = torch.tensor([400, 10, 900]), text.reshape(3, 1, -1)
+    plain = sds.guided_noise(prior, x, t, flat, 0 * flat, 7.0)
+    found = sds.guided_noise(prior, x, t, flat, 0 * flat, 7.0, rescale=share)
+    spread = [one.std(dim=(1, 2, 3)) for one in (found, x + text, plain)]
+    assert torch.allclose(spread[0], share * spread[1] + (1 - share) * spread[2])
+    assert torch.allclose(found / found.norm(), plain / plain.norm()) == (share == 0.0)
+    assert torch.allclose(found[1] / found[1].norm(), plain[1] / plain[1].norm())
+
+
 def test_guidance_moves_the_fixed_point_beyond_the_conditional_mean():
     # N(0, σ²) without text, N(1, σ²) with it: ε̂ is linear in the mean, so s acts like N(s, σ²)
     prior = GaussianPrior(spread=0.5)

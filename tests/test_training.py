@@ -438,6 +438,17 @@ def test_train_base_writes_a_diffusers_folder_once(base, views, capsys):
     assert "steps: 4 there, 5 now" in capsys.readouterr().err
 
 
+def test_train_base_says_what_a_grid_costs_and_can_leave_it_out(views, tmp_path, capsys):
+    command = ["train-base", str(views), "--captions", str(views), "--steps", "2", "--width", "8"]
+    assert run([*command, *SHORT, "--sample-every", "0", "--out", str(tmp_path / "none")]) == 0
+    assert "passes of the UNet" not in capsys.readouterr().err
+    assert not (tmp_path / "none" / "samples").exists()
+    assert "samples" not in read_json(tmp_path / "none" / "stage.json")["outputs"]
+    assert run([*command, *SHORT, "--out", str(tmp_path / "grid")]) == 0
+    assert "4 prompts × 8 pictures × 20 steps × 2" in (said := capsys.readouterr().err), said
+    assert [p.name for p in (tmp_path / "grid" / "samples").iterdir()] == ["step-000002.png"]
+
+
 def test_overwrite_spares_the_result_until_the_inputs_are_read(base, views, tmp_path, capsys):
     out = shutil.copytree(base, tmp_path / "base")
     before = sorted(out.rglob("*"))

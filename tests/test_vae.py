@@ -91,6 +91,13 @@ def test_a_finished_training_is_not_repeated_and_its_size_is_checked(vae, views,
     assert not (tmp_path / "vae" / "config.json").exists()
 
 
+def test_no_pictures_are_drawn_when_none_are_asked_for(views, tmp_path):
+    command = ["train-vae", str(views), "--out", str(tmp_path), "--steps", "2", *QUICK]
+    assert run([*command, "--sample-every", "0"]) == 0
+    assert not (tmp_path / "samples").exists()
+    assert "samples" not in read_json(tmp_path / "stage.json")["outputs"]
+
+
 def test_cached_latents_are_what_the_vae_says(vae, views, tmp_path):
     data, codec = Views([views], ("rgb", "normal")), load_vae(vae)
     cached = LatentViews(data, codec, tmp_path / "latents.npy", batch=10)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sdtool.rendering import kernels
+from sdtool.rendering.face_ids import from_array
 
 
 class Texels:
@@ -17,7 +18,7 @@ class Texels:
         self.size, self.faces = size, faces
         self.row, self.column = np.nonzero(rast[..., 3])
         picked = rast[self.row, self.column]
-        self.face = picked[:, 3].astype(np.int64) - 1
+        self.face = from_array(picked[:, 3], len(faces)) - 1
         u, v = picked[:, 0], picked[:, 1]
         self.weights = np.stack([u, v, 1 - u - v], axis=1)
 

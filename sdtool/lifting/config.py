@@ -17,22 +17,28 @@ from sdtool.lifting.sds import WEIGHTINGS
 class Phase:
     """One phase: what is optimised, for how long, and how strongly each prior pulls.
 
+    lr: learning rate; lr_network: that of perceptrons, if above 0. decay: AdamW's weight decay.
     scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
     "material" (physically based); "radiance" (NeRF).
-    views: cameras a step, spread evenly in azimuth. size: rendered pixels a side, averaged down to
+    views: cameras a step, spread evenly in azimuth. fov: degrees between which a step's field of view is
+    drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
+    share of its distance. size: rendered pixels a side, averaged down to
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
-    normals and mask without the VAE. normal_turn: largest turn about +Y, in degrees, that each step
-    gives the normals which the base sees. lambda_*: weights of
-    the two score-distillation terms, as (first quarter, rest): the AGP may lead alone at first.
-    scale_*: classifier-free guidance. t_high: upper end of the noise level at the phase's start and
-    end, as a share of the schedule, falling linearly over the first 70%. smooth: weight of the
-    scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
+    normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
+    base sees: of all views about +Y (turns "step"), or of each view about +X and then +Y ("view").
+    lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead
+    alone at first. scale_*: classifier-free guidance. rescale: how far the base's guided noise is brought
+    back to the spread of the unguided one. t_high: upper end of the noise level at the phase's start and
+    end, as a share of the schedule, falling linearly over the share t_until of the phase. smooth: weight
+    of the scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
 
     For a radiance field: shading: shares of the steps that show it as albedo, Lambertian and
     textureless (DreamFusion, section 3.1). light_spread: how far the light strays at random, as a share
     of its distance. backdrop: share of the steps that show it before its own background, for a base that
     takes no coverage; the others show grey. orient, sparse, opaque: weights of its penalties
-    (`RadianceScene.penalties`), orient at the phase's start and end.
+    (`RadianceScene.penalties`), orient at the phase's start and from the share orient_until on.
+    orient_over: "rays", its mean over all rays; or "hits", the mean over those that hit something, times
+    the views, as score distillation is summed over views.
     """
 
     name: str
@@ -40,22 +46,31 @@ class Phase:
     steps: int
     lr: float
     views: int = 4
+    fov: tuple[float, float] = (0.0, 0.0)
+    shift: float = 0.0
     size: int = 64
+    lr_network: float = 0.0
+    decay: float = 0.0
     sees: str = "normal"
     lambda_ori: tuple[float, float] = (1.0, 1.0)
     lambda_align: tuple[float, float] = (1.0, 1.0)
     scale_ori: float = 10.0
     scale_align: float = 10.0
+    rescale: float = 0.0
     t_low: float = 0.02
     t_high: tuple[float, float] = (0.98, 0.5)
+    t_until: float = 0.7
     weighting: str = "one_minus_alpha"
     smooth: float = 0.0
     subdivide: int = 0
     normal_turn: float = 0.0
+    turns: str = "step"
     shading: tuple[float, float, float] = (0.0, 1.0, 0.0)
     light_spread: float = 0.0
     backdrop: float = 0.5
     orient: tuple[float, float] = (0.0, 0.0)
+    orient_until: float = 1.0
+    orient_over: str = "rays"
     sparse: float = 0.0
     opaque: float = 0.0
 
@@ -63,7 +78,7 @@ class Phase:
         """The weighted sum of a scene's penalties, at a share of the phase; found: name → scalar."""
         weights = {
             "smooth": self.smooth,
-            "orient": schedules.linear(*self.orient)(progress),
+            "orient": schedules.linear(*self.orient, end=self.orient_until)(progress),
             "sparse": self.sparse,
             "opaque": self.opaque,
         }
@@ -97,7 +112,12 @@ class LiftPlan:
     detail: float = 0.0
 
 
-CHOICES = {"sees": ("normal", "normal_latent", "rgb"), "weighting": tuple(WEIGHTINGS)}
+CHOICES = {
+    "sees": ("normal", "normal_latent", "rgb"),
+    "weighting": tuple(WEIGHTINGS),
+    "turns": ("step", "view"),
+    "orient_over": ("rays", "hits"),
+}
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 
@@ -162,6 +182,13 @@ def _what_is_wrong(holder: Any) -> str:
         return "of the three kinds of shading one must have a share above 0"
     if not holder.t_low <= min(holder.t_high) <= max(holder.t_high) <= 1:
         return f"noise levels go from t_low, {holder.t_low}, up to at most 1"
+    if holder.fov != (0.0, 0.0) and not 1 <= min(holder.fov) <= max(holder.fov) < 179:
+        return "fov is a range of degrees from 1 to 179, or 0, 0 for the AGP's own"
+    if holder.rescale > 1:
+        return "rescale is a share, at most 1"
+    for name in ("t_until", "orient_until"):
+        if not 0 < getattr(holder, name) <= 1:
+            return f"{name} is a share of the phase, above 0 and at most 1"
     return ""
 
 

@@ -9,6 +9,16 @@ from sdtool.lifting.config import Phase
 from sdtool.lifting.prompts import Prompts
 from sdtool.priors.prior import resized
 
+# SweetDreamer's authors tell the base a list of such words in both stages, and the AGP none in the second;
+# Fantasia3D tells it none. These are our own words.
+_POOR = (
+    "low quality, blurry, noisy, cropped, out of frame, text, watermark, duplicate, deformed, ugly"
+)
+NOT_WANTED = {
+    "normal": _POOR,
+    "rgb": f"{_POOR}, monochrome, oversaturated, harsh shadows, sketch",
+}
+
 
 class Guidance:
     """Text embeddings and score distillation of a base prior and an AGP for one prompt.
@@ -16,7 +26,8 @@ class Guidance:
     base, agp: objects with `encode_text`, `encode_image`, `predict_noise`, `add_noise`,
     `alphas_cumprod` (a `sdtool.priors` Prior). lambda_ori, lambda_align multiply the phases' weights;
     0 leaves a prior out. scale multiplies the phases' guidance scales. by_view: tell both priors the
-    side that is seen. negative: what is not wanted.
+    side that is seen. negative: what is not wanted, told to both priors. Without one, a base of an open
+    vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
     """
 
     def __init__(
@@ -29,11 +40,13 @@ class Guidance:
         scale: float = 1.0,
         by_view: bool = False,
         negative: str = "",
+        open_words: bool = False,
     ):
         self.base, self.agp, self.scale = base, agp, scale
         self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
-        normal = Prompts(base, prompt, by_view, negative, base.normal_prompt)
-        color = Prompts(base, prompt, by_view, negative)
+        told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
+        normal = Prompts(base, prompt, by_view, told["normal"], base.normal_prompt)
+        color = Prompts(base, prompt, by_view, told["rgb"])
         self.prompts = {"rgb": color, "normal": normal, "normal_latent": normal}
         self.prompts_agp = Prompts(agp, prompt, by_view, negative)
 
@@ -56,7 +69,7 @@ class Guidance:
         maps: name → (N, 4, H, W). c2w: (N, 4, 4). progress: share of the phase that is done.
         strength: factor on the guidance scales (lowered after a rollback).
         """
-        upper = schedules.linear(*phase.t_high, end=0.7)(progress)
+        upper = schedules.linear(*phase.t_high, end=phase.t_until)(progress)
         total, sizes = torch.zeros(()), {}
         weight = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
         if weight > 0:
@@ -82,8 +95,18 @@ class Guidance:
         t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
         text, empty, c2w = prompts.at(c2w), prompts.empty, c2w.to(x.device)
+        rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
         return sds.sds_loss(
-            prior, x, t, noise, text, empty, scale, c2w=c2w, weighting=phase.weighting
+            prior,
+            x,
+            t,
+            noise,
+            text,
+            empty,
+            scale,
+            c2w=c2w,
+            weighting=phase.weighting,
+            rescale=rescale,
         )
 
     def _base_image(
@@ -97,9 +120,13 @@ class Guidance:
         """
         image = maps["rgb" if phase.sees == "rgb" else "normal"]
         if phase.sees != "rgb" and phase.normal_turn:
-            turn = (2 * torch.rand((), generator=generator) - 1) * math.radians(phase.normal_turn)
-            image = torch.cat([_turned(image[:, :3], turn), image[:, 3:]], dim=1)
+            each = (2, len(image)) if phase.turns == "view" else ()
+            turn = (2 * torch.rand(each, generator=generator) - 1) * math.radians(phase.normal_turn)
+            tilt, turn = turn if phase.turns == "view" else (None, turn)
+            image = torch.cat([_turned(image[:, :3], turn, tilt), image[:, 3:]], dim=1)
         if phase.sees == "normal_latent":
+            if not self.base.takes_maps:  # Fantasia3D: to Stable Diffusion the mask is 0 and 1
+                image = torch.cat([image[:, :3], (image[:, 3:] + 1) / 2], dim=1)
             return self.base.encode_map(resized(image, self.base.sample_size))
         if not self.base.takes_maps:
             behind = (2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1).to(
@@ -111,8 +138,18 @@ class Guidance:
         return self.base.encode_image(image)
 
 
-def _turned(normals: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-    """World normals (N, 3, H, W), all turned about +Y by `angle` radians."""
+def _turned(
+    normals: torch.Tensor, angle: torch.Tensor, tilt: torch.Tensor | None = None
+) -> torch.Tensor:
+    """World normals (N, 3, H, W), turned about +X by `tilt`, then about +Y by `angle`, in radians: () for
+    all views, or (N,)."""
+    angle = angle.to(normals.device)[..., None, None]
     c, s = torch.cos(angle), torch.sin(angle)
     x, y, z = normals.unbind(dim=1)
+    if tilt is not None:
+        tilt = tilt.to(normals.device)[..., None, None]
+        y, z = (
+            torch.cos(tilt) * y - torch.sin(tilt) * z,
+            torch.sin(tilt) * y + torch.cos(tilt) * z,
+        )
     return torch.stack([c * x + s * z, y, c * z - s * x], dim=1)

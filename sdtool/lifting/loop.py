@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,6 +52,25 @@ def step_views(
     return c2w, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
+def strayed(
+    c2w: np.ndarray, fov: float, phase: Phase, generator: torch.Generator
+) -> tuple[np.ndarray, float]:
+    """Cameras (N, 4, 4) and their field of view in radians, moved and drawn as the phase says.
+
+    A camera is moved along its own x and y axes without being turned, so that the object stands
+    elsewhere in the picture (Fantasia3D's camera_random_jitter).
+    """
+    if phase.shift:
+        share = (2 * torch.rand((len(c2w), 2), generator=generator) - 1).numpy() * phase.shift
+        distance = np.linalg.norm(c2w[:, :3, 3], axis=1, keepdims=True)
+        c2w = c2w.copy()
+        c2w[:, :3, 3] += np.einsum("nij,nj->ni", c2w[:, :3, :2], share * distance)
+    if phase.fov != (0.0, 0.0):
+        low, high = phase.fov
+        fov = float(np.radians(low + (high - low) * torch.rand((), generator=generator).item()))
+    return c2w, fov
+
+
 def optimise(
     scene: Scene,
     guidance: Guidance,
@@ -71,13 +91,14 @@ def optimise(
     halves the guidance, once; SdtoolError the second time. adam, strength: the optimiser's state and
     the factor on the guidance to continue with. on_step(step, loss) is called after each step.
     """
-    parameters = [p for p in scene.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=phase.lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
+    optimiser = new_optimiser(scene, phase)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     if adam:
         optimiser.load_state_dict(
             {"state": adam, "param_groups": optimiser.state_dict()["param_groups"]}
         )
-    fov, clock = float(np.radians(view_range.fov)), Clock()
+    own_fov, clock = float(np.radians(view_range.fov)), Clock()
     good, step = (start, _copy(scene, optimiser)), start
     while step < phase.steps:
         if step % GOOD_EVERY == 0:
@@ -86,6 +107,7 @@ def optimise(
             save(out, scene, optimiser, number, step, strength)
         began = now = time.perf_counter()
         c2w, generator = step_views(view_range, phase.views, seed, number, step)
+        c2w, fov = strayed(c2w, own_fov, phase, generator)
         optimiser.zero_grad(set_to_none=True)
         try:
             maps = scene.render(c2w, fov, phase.size, generator)
@@ -110,8 +132,8 @@ def optimise(
             strength = 0.5
             append_jsonl(out / "log.jsonl", {"phase": phase.name, "rollback": str(error)})
             continue
-        for group in optimiser.param_groups:
-            group["lr"] = phase.lr * SETTLE(step / phase.steps)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * SETTLE(step / phase.steps)
         optimiser.step()
         clock.add("backward", now)
         step += 1
@@ -120,6 +142,21 @@ def optimise(
         line = {"phase": phase.name, "step": step, "seconds": seconds, **sizes}
         append_jsonl(out / "log.jsonl", line)
     return clock
+
+
+def new_optimiser(scene: Scene, phase: Phase) -> torch.optim.Optimizer:
+    """Adam over what a scene optimises, AdamW with a weight decay; perceptrons may have their own rate."""
+    named = [(name, p) for name, p in scene.named_parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": [p for _, p in named], "lr": phase.lr}]
+    if phase.lr_network:
+        networks = [p for name, p in named if ".mlp." in f".{name}"]
+        others = [p for name, p in named if ".mlp." not in f".{name}"]
+        groups = [{"params": others, "lr": phase.lr}, {"params": networks, "lr": phase.lr_network}]
+        groups = [group for group in groups if group["params"]]
+    options: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15, "fused": True}
+    if phase.decay:
+        return torch.optim.AdamW(groups, weight_decay=phase.decay, **options)
+    return torch.optim.Adam(groups, **options)
 
 
 def _copy(scene: Scene, optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:

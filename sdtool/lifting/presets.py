@@ -68,6 +68,9 @@ PAPER = LiftPlan(
             lr=0.001,
             size=512,
             sees="normal_latent",
+            # Fantasia3D, dataset_mesh.py: every view's normals, about x and then y, until coarse_iter
+            normal_turn=180.0,
+            turns="view",
             lambda_ori=(0.0, 1.0),
             scale_ori=100.0,
             scale_align=50.0,
@@ -94,8 +97,16 @@ PAPER = LiftPlan(
             size=512,
             sees="rgb",
             lambda_align=(0.0, 0.0),
-            scale_ori=100.0,
-            t_high=(0.98, 0.98),
+            # Fantasia3D, fovy_range; camera_random_jitter 0.2 at distance 3. Where the AGP looks on,
+            # cameras stay as it was trained (SweetDreamer's camera_perturb is 0 too).
+            fov=(25.71, 45.0),
+            shift=0.2 / 3,
+            scale_ori=50.0,  # Fantasia3D's appearance on one GPU; it uses 100 on eight
+            # Fantasia3D, early_time_step_range and late_time_step_range: up to 0.98 for 300 of 2000
+            # steps, then 0.5. It jumps there; ours falls to it. Beyond, colours over-saturate.
+            t_high=(0.98, 0.5),
+            t_until=0.15,
+            weighting="sqrt_alpha",  # Fantasia3D, sds_weight_strategy 0: √ᾱ(1 − ᾱ)
         ),
     ),
     init="ellipsoid",
@@ -156,33 +167,48 @@ NERF_PAPER = LiftPlan(
             "coarse",
             "radiance",
             steps=6000,
-            lr=0.01,
+            lr=0.01,  # authors' optimizer: AdamW with torch's decay; encoding 0.01, networks 0.001
+            lr_network=0.001,
+            decay=0.01,
             views=8,
+            fov=(
+                35.0,
+                45.0,
+            ),  # authors' stage 1, fovy_range (theirs for each view, ours for a step)
             sees="rgb",
             lambda_ori=(0.0, 1.0),
             lambda_align=(20.0, 1.0),
             scale_ori=20.0,
             scale_align=20.0,
+            rescale=0.5,  # authors' guidance files, of the base alone
             t_high=(0.98, 0.5),
-            shading=(0.25, 0.375, 0.375),
-            light_spread=1.0,
-            orient=(10.0, 1000.0),
+            t_until=5 / 6,  # authors' stage 1: by step 5001 of 6000
+            shading=(1.0, 0.0, 0.0),  # authors' stage 1: material no-material, the albedo alone
+            orient=(10.0, 1000.0),  # authors' stage 1, lambda_orient: over 5000 of 6000 steps
+            orient_until=5 / 6,
+            orient_over="hits",  # authors' sweetdreamer.py divides by the rays of opacity above 0
         ),
         Phase(
             "fine",
             "radiance",
             steps=10000,
-            lr=0.01,
+            lr=0.01,  # authors' optimizer: AdamW with torch's decay; encoding 0.01, networks 0.001
+            lr_network=0.001,
+            decay=0.01,
             views=2,
+            fov=(44.0, 46.0),  # authors' stage 2
             size=512,
             sees="rgb",
             lambda_align=(0.5, 0.5),
-            scale_ori=100.0,
-            scale_align=50.0,
+            scale_ori=100.0,  # authors' stage 2, guidance_scale, for both priors
+            scale_align=100.0,
+            rescale=0.5,  # authors' guidance files, of the base alone
             t_high=(0.98, 0.5),
-            shading=(0.25, 0.375, 0.375),
-            light_spread=1.0,
-            orient=(1000.0, 1000.0),
+            t_until=0.4,  # authors' stage 2: by step 4001 of 10000
+            shading=(1.0, 0.0, 0.0),
+            orient=(10.0, 1000.0),  # authors' stage 2 begins anew: over 4000 of 10000 steps
+            orient_until=0.4,
+            orient_over="hits",
         ),
     ),
     tet_resolution=128,

@@ -59,7 +59,12 @@ class RadianceScene(Scene):
             self.seen = {}
             if normal is not None:
                 facing = (normal * towards[samples.ray]).sum(-1)
-                self.seen["orient"] = (weight.detach() * facing.clamp(min=0).square()).sum() / count
+                away = (weight.detach() * facing.clamp(min=0).square()).sum()
+                self.seen["orient"] = away / count
+                if self.phase.orient_over == "hits":
+                    hit = torch.zeros(count, dtype=torch.bool, device=device)
+                    hit[samples.ray[weight.detach() > 0]] = True
+                    self.seen["orient"] = away * len(c2w) / hit.sum().clamp(min=1)
         if shading != "albedo":
             light = _light(c2w, self.phase.light_spread, generator).to(device)
             color = torch.ones_like(color) if shading == "textureless" else color
@@ -83,7 +88,8 @@ class RadianceScene(Scene):
         return {name: v.reshape(*shape, -1).movedim(-1, 1) for name, v in maps.items()}
 
     def penalties(self) -> dict[str, torch.Tensor]:
-        """Of the last step's render: "orient", visible normals that face away (Ref-NeRF, equation 11);
+        """Of the last step's render: "orient", visible normals that face away (Ref-NeRF, equation 11),
+        over all rays or those that hit something;
         "sparse", √(coverage² + 0.01) (DreamFusion); "opaque", the entropy of the coverage."""
         coverage = self.seen["coverage"]
         inner = coverage.clamp(1e-3, 1 - 1e-3)

@@ -134,6 +134,7 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
         lifting.scale,
         prior.vocabulary is None if lifting.by_view is None else lifting.by_view,
         lifting.negative,
+        prior.vocabulary is None,
     )
     number, step, strength, scene, adam = 0, 0, 1.0, None, None
     if saved := loop.load(out):

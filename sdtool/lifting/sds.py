@@ -44,8 +44,12 @@ def guided_noise(
     empty: torch.Tensor,
     scale: float,
     c2w: torch.Tensor | None = None,
+    rescale: float = 0.0,
 ) -> torch.Tensor:
     """Classifier-free guidance (Ho & Salimans 2022) in its standard form: ε_u + s·(ε_c − ε_u).
+
+    rescale: φ, which multiplies it by φ·std(ε_c)/std(ε) + 1 − φ, with the deviation within each sample
+    (Lin et al. 2024, equations 15 and 16).
 
     x_t: (N, C, h, w). t: (N,). text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4), given
     to both halves. One call of the prior on a batch of 2N. Returns (N, C, h, w), without gradient.
@@ -55,7 +59,11 @@ def guided_noise(
     cameras = None if c2w is None else torch.cat([c2w, c2w])
     guess = prior.predict_noise(torch.cat([x_t, x_t]), torch.cat([t, t]), both, cameras)
     without, with_text = guess.chunk(2)
-    return without + scale * (with_text - without)
+    guided = without + scale * (with_text - without)
+    if not rescale:
+        return guided
+    spread, wider = (one.std(dim=(1, 2, 3), keepdim=True) for one in (with_text, guided))
+    return guided * (rescale * spread / wider.clamp(min=1e-8) + 1 - rescale)
 
 
 def sds_loss(
@@ -69,17 +77,18 @@ def sds_loss(
     *,
     c2w: torch.Tensor | None = None,
     weighting: str = "one_minus_alpha",
+    rescale: float = 0.0,
 ) -> torch.Tensor:
     """A scalar whose gradient with respect to x is w(t)·(ε̂ − ε).
 
     x: (N, C, h, w) in the prior's own space, clean, with gradient. t: (N,) int64. noise: like x.
-    weighting: a name of `WEIGHTINGS`. The loss is ½‖x − target‖², summed over the batch, with the
-    target x − w·(ε̂ − ε) held fixed: its value is half the squared size of that gradient. The
-    Jacobian of the UNet is left out, as in DreamFusion.
+    weighting: a name of `WEIGHTINGS`. rescale: of the guidance, see `guided_noise`. The loss is
+    ½‖x − target‖², summed over the batch, with the target x − w·(ε̂ − ε) held fixed: its value is half
+    the squared size of that gradient. The Jacobian of the UNet is left out, as in DreamFusion.
     """
     t, noise = t.to(x.device), noise.to(x.device)
     x_t = prior.add_noise(x.detach(), noise, t)
-    guess = guided_noise(prior, x_t, t, text, empty, scale, c2w)
+    guess = guided_noise(prior, x_t, t, text, empty, scale, c2w, rescale)
     weight = WEIGHTINGS[weighting](prior.alphas_cumprod[t]).view(-1, 1, 1, 1)
     target = (x - weight * (guess - noise)).detach()
     return 0.5 * (x - target).square().sum()

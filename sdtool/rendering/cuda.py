@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from sdtool.errors import SdtoolError
+from sdtool.errors import ObjectError, SdtoolError
 from sdtool.geometry import ccm
 from sdtool.geometry.cameras import world_to_clip
 from sdtool.geometry.meshes import Mesh
+from sdtool.rendering.face_ids import EXACT, from_tensor
 from sdtool.rendering.maps import visible_maps
 from sdtool.rendering.views import ViewSettings
 
 TRIANGLES, SAMPLES = 8_000_000, 1 << 25  # of one batch, over all views; what bounds its memory
+assert TRIANGLES <= EXACT  # a batch of many views numbers its faces exactly
 
 Rasterize = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
 
@@ -64,7 +66,8 @@ def _coordinate_maps(
     """(N, S, S, 4) rasterised samples → (N, size, size, 4) maps in the form of `sdtool.geometry.ccm`."""
     hit = rast[..., 3] > 0
     u, v, _, face = rast[hit].unbind(-1)
-    a, b, c = (corners[tri[face.long() - 1, k].long()] for k in range(3))
+    number = from_tensor(face, len(tri)) - 1
+    a, b, c = (corners[tri[number, k].long()] for k in range(3))
     value = c + u[:, None] * (a - c) + v[:, None] * (b - c)
     image = torch.zeros(*rast.shape[:3], 4, device=rast.device)
     image[hit] = torch.cat([2 * value - 1, torch.ones_like(value[:, :1])], dim=1)
@@ -88,7 +91,7 @@ def render_batches(
         if not isinstance(outcome, tuple):
             yield job, outcome
             continue
-        more = len(outcome[0].t_pos_idx) * settings.views
+        more = _triangles(outcome[0]) * settings.views
         if batch and (faces + more > TRIANGLES or (len(batch) + 1) * samples > SAMPLES):
             yield from _rendered(rasterize, jobs, batch, settings, device)
             jobs, batch, faces = [], [], 0
@@ -99,12 +102,19 @@ def render_batches(
         yield from _rendered(rasterize, jobs, batch, settings, device)
 
 
+def _triangles(mesh: Mesh) -> int:
+    """What a view of a mesh weighs: its triangles, or a third of its vertices if there are more."""
+    return max(len(mesh.t_pos_idx), len(mesh.v_pos) // 3)
+
+
 def _rendered(
     rasterize: Rasterize, jobs: list, batch: list, settings: ViewSettings, device: str
 ) -> Iterator[tuple[Any, Any]]:
     """Render a batch; an object that is too large for one goes a few views at a time."""
-    largest = max(len(mesh.t_pos_idx) for mesh, _ in batch)
-    step = max(1, TRIANGLES // largest) if len(batch) == 1 else settings.views
+    step = settings.views
+    if len(batch) == 1:
+        samples = (settings.size * settings.supersample) ** 2
+        step = max(1, min(TRIANGLES // max(1, _triangles(batch[0][0])), SAMPLES // samples))
     try:
         pieces = [
             render_batch(
@@ -112,6 +122,9 @@ def _rendered(
             )
             for k in range(0, settings.views, step)
         ]
+    except ObjectError as error:  # of an object that is too large for the rasteriser, alone here
+        yield from ((job, error) for job in jobs)
+        return
     except RuntimeError as error:  # torch's and the rasteriser's: no memory, too many triangles
         raise SdtoolError(
             f"the rasteriser on {device} cannot render {jobs[0]} ({error}); try --backend numba"

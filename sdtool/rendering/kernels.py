@@ -8,6 +8,8 @@ vertices and 0 in empty pixels. All loops release the GIL.
 import numpy as np
 from numba import njit
 
+from sdtool.rendering.face_ids import restored, stored
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _project(clip, screen, height, width):
@@ -140,7 +142,7 @@ def _rasterize(pos, screen, faces, chosen, rast, depth):
                 rast[row, column, 0] = e0 / total
                 rast[row, column, 1] = e1 / total
                 rast[row, column, 2] = z
-                rast[row, column, 3] = f + 1
+                rast[row, column, 3] = stored(f + 1)
 
 
 @njit(cache=True, nogil=True)
@@ -205,7 +207,7 @@ def render_map(attributes, v_pos, faces, matrices, size, factor):
         # Every sample that shows a face adds its share of the premultiplied map 2 · value − 1
         for row in range(side):
             for column in range(side):
-                f = int(rast[row, column, 3]) - 1
+                f = restored(rast[row, column, 3]) - 1
                 if f < 0:
                     continue
                 u, v = rast[row, column, 0], rast[row, column, 1]
@@ -252,7 +254,7 @@ def interpolate(attributes, faces, rast):
     for i in range(n):
         for row in range(h):
             for column in range(w):
-                f = int(rast[i, row, column, 3]) - 1
+                f = restored(rast[i, row, column, 3]) - 1
                 if f < 0:
                     continue
                 u, v = rast[i, row, column, 0], rast[i, row, column, 1]
@@ -375,7 +377,7 @@ def silhouette_pairs(pos, faces, across, rast, max_steps):
                 row2, column2 = row + axis, column + 1 - axis
                 if row2 >= h or column2 >= w:
                     continue
-                here, there = int(rast[row, column, 3]), int(rast[row2, column2, 3])
+                here, there = restored(rast[row, column, 3]), restored(rast[row2, column2, 3])
                 if here == there:
                     continue
                 # The nearer surface is the one that may end between them

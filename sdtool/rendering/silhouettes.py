@@ -7,6 +7,8 @@ whose faces are smaller than a pixel.
 
 import torch
 
+from sdtool.rendering.face_ids import from_tensor
+
 
 def neighbours(faces: torch.Tensor, vertices: int) -> torch.Tensor:
     """(F, 3) int64: the face across edge k (from vertex k to k + 1), or −1 at a border.
@@ -49,7 +51,7 @@ def silhouette_pairs(
     size = torch.tensor([width, height], dtype=torch.float64).to(pos.device)
     screen = (pos[..., :2].double() / torch.where(w > 1e-8, w, 1.0) + 1) * 0.5 * size - 0.5
     across, faces = neighbours(faces, pos.shape[1]), faces.long()
-    ids, depth = rast[..., 3].long(), rast[..., 2]
+    ids, depth = from_tensor(rast[..., 3], len(faces)), rast[..., 2]
     found = []
     for axis, dim in ((0, 2), (1, 1)):
         # pairs of pixels along the axis that show different faces

@@ -4,6 +4,7 @@ import numpy as np
 
 from sdtool.geometry.meshes import Mesh
 from sdtool.rendering import kernels
+from sdtool.rendering.face_ids import from_array
 
 
 class Visible:
@@ -14,7 +15,7 @@ class Visible:
         self.mesh, self.shape = mesh, rast.shape[:3]
         self.view, self.row, self.column = np.nonzero(rast[..., 3])
         picked = rast[self.view, self.row, self.column]
-        self.face = picked[:, 3].astype(np.int64) - 1
+        self.face = from_array(picked[:, 3], len(mesh.t_pos_idx)) - 1
         u, v = picked[:, 0], picked[:, 1]
         self.weights = np.stack([u, v, 1 - u - v], axis=1)
 

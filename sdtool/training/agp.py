@@ -13,7 +13,7 @@ from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
 from sdtool.training.finetune import finetune
-from sdtool.training.samples import Row, agp_rows, sample_prompts
+from sdtool.training.samples import Row, agp_rows, grid_cost, sample_prompts
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import encode_texts
 
@@ -111,15 +111,16 @@ def train_agp(
     """Train an AGP of `base` on the CCMs in `folders`, and examine it in the main process.
 
     captions: uid → prompts. shown: prompts of the sample grids; captions of held-out objects if there
-    are none. text_cache: GB of disk for encoded texts. ready: called when all inputs have been read,
-    before anything is written.
+    are none; unused where the settings draw no grid. text_cache: GB of disk for encoded texts. ready:
+    called when all inputs have been read, before anything is written.
     """
     ask = torch.Generator().manual_seed(seed)
     data = read_agp_data(folders, captions, base, exams, ask)
     prompts = PromptTable(data.views, captions, ("",))
     if unknown := {word for text in shown for word in base.unknown_words(text)}:
         processes.say(f"the base has never met: {', '.join(sorted(unknown))}")
-    shown = shown or sample_prompts(captions, data.held_out.uids)
+    draws = settings.sample_every > 0
+    shown = (shown or sample_prompts(captions, data.held_out.uids)) if draws else []
     prior = fresh_agp(base, torch.Generator().manual_seed(seed))
     del base  # its UNet is not needed any more
     ready()
@@ -136,6 +137,7 @@ def train_agp(
     said = "{maps} maps of {objects} objects, {prompts} prompts; {held_out} objects held out"
     said = said.format(**data.facts, prompts=len(prompts.table)) + f"; on {processes.device.type}"
     processes.say(said + (f" × {processes.size}" if processes.size > 1 else ""))
+    processes.say(_cost(len(shown), list(data.exams.values())))
 
     def rows() -> list[Row]:
         return agp_rows(prior, shown, encoded, data.camera, seed=seed, processes=processes)
@@ -158,3 +160,10 @@ def train_agp(
         processes.say(f"{name}: {in_words(measured[name])}")
     facts = data.facts | {"loss": round(loss, 5), "camera": data.camera}
     return TrainedAgp(prior, facts, measured)
+
+
+def _cost(shown: int, exams: list[Exam]) -> str:
+    """What looking at the result costs, in passes of one map through the UNet."""
+    grid = f"each sample grid is {grid_cost(shown)[1]}" if shown else "no sample grids"
+    passes = sum(exam.passes for exam in exams)
+    return f"{grid}; the exam{'s' if len(exams) > 1 else ''} at the end: {passes:,} passes"

@@ -11,7 +11,15 @@ from sdtool.errors import InputError
 from sdtool.io.objects import read_lvis
 from sdtool.priors.prior import Prior
 from sdtool.training.data import Views
-from sdtool.training.identification import band_losses, text_identification, view_identification
+from sdtool.training.identification import (
+    AZIMUTHS,
+    BANDS,
+    HALVES,
+    TIMES,
+    band_losses,
+    text_identification,
+    view_identification,
+)
 from sdtool.training.text_cache import EncodedTexts
 
 CHOICES = 10
@@ -33,6 +41,16 @@ class Exam:
     def prompts(self) -> list[str]:
         """Every text that it needs."""
         return [*self.captions, *(text for row in self.categories.values() for text in row)]
+
+    @property
+    def passes(self) -> int:
+        """What it costs: passes of one map through the UNet (`take_exam`).
+
+        Each map with every camera, each that has a category with every text of its row, both at all
+        `TIMES`; and each map at two times of every band.
+        """
+        candidates = AZIMUTHS * len(self.maps) + sum(map(len, self.categories.values()))
+        return candidates * len(TIMES) + BANDS * HALVES * len(self.maps)
 
 
 def read_categories(listings: list[Path], in_words: Callable[[str], str]) -> dict[str, str]:

@@ -12,6 +12,9 @@ AZIMUTHS = 8
 TIMES = (0.3, 0.5, 0.7, 0.85)
 """Noise levels, as shares of the schedule, at which candidates are compared."""
 
+BANDS, HALVES = 5, 2
+"""The loss is measured in so many bands of the schedule, at a time of each half of a band."""
+
 
 def turntable_cameras(
     count: int = AZIMUTHS, elevation: float = 15.0, view_range: ViewRange | None = None
@@ -123,7 +126,7 @@ def band_losses(
     text: torch.Tensor,
     *,
     generator: torch.Generator,
-    bands: int = 5,
+    bands: int = BANDS,
     batch: int = 64,
 ) -> dict[str, float]:
     """The training loss on unseen maps, for each band of the schedule: {"0-199": loss, …}.
@@ -137,8 +140,8 @@ def band_losses(
     for band in range(bands):
         low, high = band * last // bands, (band + 1) * last // bands
         errors = []
-        for half in range(2):
-            share = (half + torch.rand(len(clean), generator=generator)) / 2
+        for half in range(HALVES):
+            share = (half + torch.rand(len(clean), generator=generator)) / HALVES
             times = low + (share * (high - low)).long()
             noise = torch.randn(clean.shape, generator=generator).to(device)
             for part in torch.arange(len(clean)).split(batch):

@@ -120,8 +120,9 @@ def fit(
     draw: draws the rows of whole batches, alike in every process. share: what the objective takes,
     of a process's rows; `step` counts from 0. At the end the modules hold the averaged (EMA) weights.
     sample(step) is called in the main process, with the averaged weights in place, every
-    `settings.sample_every` steps and at the end. Writes log.jsonl and checkpoints into `out`, and
-    continues from the last whole one found there. Returns the mean loss of the last logged stretch.
+    `settings.sample_every` steps and at the end, unless that is 0. Writes log.jsonl and checkpoints into
+    `out`, and continues from the last whole one found there. Returns the mean loss of the last logged
+    stretch.
     """
     settings.check(processes.size)
     parameters = {
@@ -142,6 +143,7 @@ def fit(
     log = Log(out, start, settings.steps, settings.batch, **facts)
     objective = processes.prepare(objective)
     size = settings.batch // (processes.size * settings.accumulate)
+    samples = settings.sample_every > 0 and processes.is_main
     with progress("training", settings.steps, "steps", done=start, shown=processes.is_main) as bar:
         for done in range(start + 1, settings.steps + 1):
             rows = draw(generator, settings.batch)
@@ -176,7 +178,7 @@ def fit(
                 sums.zero_()
             if saves and not is_last and processes.is_main:
                 save_checkpoint(out, done, state, settings.keep_checkpoints)
-            if done % settings.sample_every == 0 and not is_last and processes.is_main:
+            if samples and done % settings.sample_every == 0 and not is_last:
                 swap(parameters, average)
                 sample(done)
                 swap(parameters, average)
@@ -185,7 +187,7 @@ def fit(
     swap(parameters, average)
     for value in values:
         value.requires_grad_(False)
-    if processes.is_main:
+    if samples:
         sample(settings.steps)
     return log.loss
 

@@ -92,7 +92,12 @@ GradientCheckpointing = Annotated[
 ]
 
 SampleEvery = Annotated[
-    int, typer.Option(min=1, help="Steps between sample grids.", rich_help_panel=WATCHING)
+    int,
+    typer.Option(
+        min=0,
+        help="Steps between sample grids; 0 draws none, not at the end either.",
+        rich_help_panel=WATCHING,
+    ),
 ]
 Tensorboard = Annotated[
     bool,

@@ -11,6 +11,8 @@ from sdtool.training.text_cache import EncodedTexts
 
 STEPS = 20  # of the sampler
 
+PICTURES = 8  # in a row
+
 # label, (8, 3, H, W) pictures in [0, 1]
 Row = tuple[str, torch.Tensor]
 
@@ -19,6 +21,16 @@ def sample_prompts(captions: dict[str, list[str]], uids: list[str], count: int =
     """The first captions of these objects, `count` of them or fewer, evenly from the sorted list."""
     known = sorted({captions[uid][0] for uid in uids})
     return [known[k * len(known) // count] for k in range(min(count, len(known)))]
+
+
+def grid_cost(prompts: int, steps: int = STEPS) -> tuple[int, str]:
+    """What a grid of so many prompts costs: passes of one picture through the UNet, and in words.
+
+    A row has eight pictures, and guidance takes each step twice, with the prompt and without.
+    """
+    passes = prompts * PICTURES * steps * 2
+    rows = f"{prompts} prompt{'s' if prompts != 1 else ''} × {PICTURES} pictures"
+    return passes, f"{rows} × {steps} steps × 2 for guidance: {passes:,} passes of the UNet"
 
 
 def agp_rows(
@@ -34,7 +46,7 @@ def agp_rows(
 
     camera: how the training's cameras were drawn (`Views.camera`).
     """
-    cameras, rows = turntable_cameras(view_range=view_range(camera)).to(prior.device), []
+    cameras, rows = turntable_cameras(PICTURES, view_range=view_range(camera)).to(prior.device), []
     for prompt in prompts:
         text, empty = encoded([prompt, ""]).split(1)
         text, generator = text.expand(len(cameras), -1, -1), torch.Generator().manual_seed(seed)
@@ -47,9 +59,9 @@ def agp_rows(
 @torch.no_grad()
 def base_rows(prior: Prior, prompts: list[str], *, seed: int) -> list[Row]:
     """A row for each prompt: four pictures and four maps of normals."""
-    empty, rows = prior.encode_text([""]), []
+    half, empty, rows = PICTURES // 2, prior.encode_text([""]), []
     for prompt in prompts:
-        text = prior.encode_text([prompt] * 4 + [prompt + prior.normal_suffix] * 4)
+        text = prior.encode_text([prompt] * half + [prompt + prior.normal_suffix] * half)
         generator = torch.Generator().manual_seed(seed)
         x = ddim(prior, text, empty, generator=generator, steps=STEPS)
         rows.append((prompt, prior.decode_image(x)))

@@ -22,7 +22,8 @@ class TrainingSettings:
     camera_jitter: degrees (standard deviation) by which the camera that is told is wrong.
     half_resolution: the first share of the steps, which run at half resolution. logit_normal: share
     of the samples whose noise is of middling strength (see `loop.draw_times`), instead of uniform.
-    gradient_checkpointing: of the UNet. keep_checkpoints: how many of them stay.
+    gradient_checkpointing: of the UNet. keep_checkpoints: how many of them stay. sample_every: steps
+    between sample grids; 0 for none.
     """
 
     steps: int
