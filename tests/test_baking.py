@@ -67,6 +67,7 @@ def test_the_closest_point_is_what_trying_all_faces_finds(mesh):
     np.testing.assert_allclose(distance, brute_force(mesh, points), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_on_a_thin_sheet_the_side_counts():
     sheet = box([0, 0, 0], [1, 0.02, 1])
     rng = np.random.default_rng(0)

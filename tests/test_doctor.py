@@ -46,6 +46,7 @@ def hide(monkeypatch, *modules):
     )
 
 
+@pytest.mark.slow
 def test_everything_is_tried_and_what_nobody_asked_for_may_be_missing(capsys, monkeypatch):
     hide(monkeypatch, "ray", "DracoPy", "nvdiffrast")
     code, stdout, stderr = doctor(capsys, "--json")
@@ -65,6 +66,7 @@ def test_everything_is_tried_and_what_nobody_asked_for_may_be_missing(capsys, mo
     assert around["disk_free"] > 0 and around["numba_cache"]["bytes"] > 0
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_part_and_fits_80_columns(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -82,6 +84,7 @@ def test_the_table_has_a_row_for_each_part_and_fits_80_columns(capsys, monkeypat
     assert max(map(len, stdout.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_a_broken_part_is_a_row_and_the_exit_code(capsys, monkeypatch):
     def broken(*arguments, **options):
         raise RuntimeError("the disk is\nmade of cheese")
@@ -100,6 +103,7 @@ def test_a_broken_part_is_a_row_and_the_exit_code(capsys, monkeypatch):
     assert stderr == f"sdtool: {json.loads(stdout)['error']}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "target, name",
     [

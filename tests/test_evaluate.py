@@ -20,6 +20,8 @@ from sdtool.toyverse import janus
 from sdtool.toyverse.designs import Design
 from sdtool.toyverse.toys import build
 
+pytestmark = pytest.mark.slow
+
 
 def toy(category, flaw="", seed=0):
     rng = np.random.default_rng(seed)

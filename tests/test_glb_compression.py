@@ -143,6 +143,7 @@ def test_a_draco_stream_that_declares_billions_is_not_begun(tmp_path, method, me
     assert refused(small, limits=Limits(triangles=3))[0] == "too-large"
 
 
+@pytest.mark.slow
 def test_a_draco_stream_whose_attributes_would_take_gigabytes_is_stopped(tmp_path):
     """Few bytes, but an attribute of many components: the growth of the process is bounded."""
     DracoPy = pytest.importorskip("DracoPy")

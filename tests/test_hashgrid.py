@@ -480,6 +480,7 @@ def test_a_field_learns_a_sphere_and_its_normals():
     assert torch.cosine_similarity(gradient, points).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_the_bench_compares_equal_values(tmp_path):
     table = encoding(tmp_path, points=300, rounds=1)
     cells = {column.header: list(column.cells) for column in table.columns}

@@ -119,6 +119,7 @@ def test_sideways_tells_a_turned_thing():
     assert abs(measure(ball())["sideways"]) < 0.01
 
 
+@pytest.mark.slow
 def test_sideways_has_the_rates_that_the_rules_claim():
     from sdtool.toyverse.toys import generate
 
@@ -165,6 +166,7 @@ def write_points(path):
     sample.save(path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ASSETS.is_dir(), reason=f"no real objects at {ASSETS}")
 def test_real_objects_agree_with_trimesh():
     for path in sorted(ASSETS.rglob("*.glb")):
@@ -257,6 +259,7 @@ def test_without_inspect_nothing_is_opened(collection, tmp_path, capsys):
     assert len(lines(tmp_path / "f/objects.jsonl")) == len(FILES) - 1
 
 
+@pytest.mark.slow
 def test_measures_can_be_filtered_again(collection, tmp_path, capsys):
     command(capsys, collection, "--out", tmp_path / "f", "--inspect")
     rules = tmp_path / "rules.toml"
@@ -274,6 +277,7 @@ def test_measures_can_be_filtered_again(collection, tmp_path, capsys):
     assert not (tmp_path / "h/inspected.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_required_measure_waits_for_inspect(collection, tmp_path, capsys):
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rule]]\nname = "closed"\neffect = "require"\nwatertight = true\n')
@@ -293,6 +297,7 @@ def test_explain_can_look_at_the_file(collection, capsys):
     assert "is kept" in stderr and "judged with --inspect" in stderr
 
 
+@pytest.mark.slow
 def test_a_file_that_takes_too_long_is_not_readable(collection, tmp_path, capsys):
     arguments = ("--inspect", "--workers", 2, "--timeout", 0.0001)
     assert command(capsys, collection, "--out", tmp_path / "f", *arguments)[0] == 0

@@ -32,6 +32,7 @@ def test_a_sound_corgi_has_one_front():
     assert facts["legs"] == 4 and facts["ears_in_front"] > 0.95 and facts["mirror_z"] < 0.4
 
 
+@pytest.mark.slow
 def test_a_second_head_stands_at_the_back():
     facts = corgi_facts(solid(spoiled("second-head")))
     assert facts["legs"] == 4

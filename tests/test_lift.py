@@ -301,6 +301,7 @@ def test_the_preset_paper_has_surfaces_of_two_resolutions_and_a_material(tmp_pat
     assert (surface.metallic == 0).all() and surface.detail is None
 
 
+@pytest.mark.slow
 def test_an_environment_that_is_missing_is_named(tmp_path, capsys):
     command = ["lift", "a corgi", "--init", "sphere", "--appearance", "pbr", *QUICK]
     command += ["--environment", str(tmp_path / "no.hdr"), "--out", str(tmp_path / "run")]

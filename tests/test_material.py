@@ -307,6 +307,7 @@ def test_the_state_is_the_fields():
     assert all(name.startswith("field.") for name in material.state_dict())
 
 
+@pytest.mark.slow
 def test_a_material_is_found_from_pictures():
     """A ball, half red metal and half rough blue, lit: colours and metal come back by descent."""
     normal, view = sphere(turntable(8, ViewRange(), 20.0), 24)

@@ -362,6 +362,7 @@ def test_a_prior_that_ignores_the_camera_identifies_by_chance(tiny):
     assert share == pytest.approx(1 / 8)
 
 
+@pytest.mark.slow
 def test_a_long_prompt_keeps_its_normal_suffix():
     prior = load_base("tiny")
     assert prior.normal_prompt("a red chair") == "a red chair, normal map"

@@ -69,6 +69,7 @@ def contents(folder):
 # What it writes
 
 
+@pytest.mark.slow
 def test_a_folder_with_defaults_as_the_readme_writes_it(capsys):
     write_objects("objs")
     assert render("./objs", "--out", "ccm/", quick=False) == 0
@@ -202,6 +203,7 @@ def test_the_seed_changes_every_view():
     assert (abs(one - other).max(axis=(1, 2)) > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_bytes_as_one():
     write_objects("objs")
     assert render("objs", "--out", "one", "--shard-size", 1) == 0

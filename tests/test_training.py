@@ -323,6 +323,7 @@ def predictions(prior):
     return prior.predict(x, torch.arange(6) * 190, text, cameras)
 
 
+@pytest.mark.slow
 def test_a_batch_taken_in_parts_or_recomputed_gives_the_same(views, captions, tmp_path):
     before, results = predictions(start(views, captions)[0][0]), []
     for k, more in enumerate(({}, {"accumulate": 4}, {"gradient_checkpointing": True})):
@@ -418,6 +419,7 @@ def base(views, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_train_base_writes_a_diffusers_folder_once(base, views, capsys):
     prior = load_base(base)
     assert (prior.sample_size, prior.channels, prior.is_latent) == (16, 4, False)
@@ -449,6 +451,7 @@ def test_train_base_says_what_a_grid_costs_and_can_leave_it_out(views, tmp_path,
     assert [p.name for p in (tmp_path / "grid" / "samples").iterdir()] == ["step-000002.png"]
 
 
+@pytest.mark.slow
 def test_overwrite_spares_the_result_until_the_inputs_are_read(base, views, tmp_path, capsys):
     out = shutil.copytree(base, tmp_path / "base")
     before = sorted(out.rglob("*"))
@@ -478,6 +481,7 @@ def split_in_two(views, captions, out):
     return out / "views", out / "captions"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["train-base", "finetune-agp"])
 def test_training_reads_what_many_ranks_wrote(stage, base, views, captions, tmp_path, capsys):
     many, listings = split_in_two(views, captions, tmp_path)
@@ -491,6 +495,7 @@ def test_training_reads_what_many_ranks_wrote(stage, base, views, captions, tmp_
     assert "its input captions has changed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
     out, look = tmp_path / "agp", tmp_path / "look"
     command = ["finetune-agp", str(views), "--captions", str(views / "captions.jsonl")]

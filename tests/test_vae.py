@@ -53,6 +53,7 @@ def test_it_learns_to_give_pictures_back(vae, views):
         assert picture.size == (16 * 34 - 2, 2 * 34 - 2)
 
 
+@pytest.mark.slow
 def test_latents_resemble_the_maps_at_a_quarter_of_their_size(vae, views):
     maps = Views([views], ("rgb", "normal")).maps(np.arange(64))
     small = torch.nn.functional.avg_pool2d(maps, 4)
