@@ -2,7 +2,7 @@
 
 Two priors pull on renders of the shape: the base prior on its normals and colours, the aligned
 geometric prior (AGP) on its canonical coordinates, so that it has one front and one back. With no
-options it uses the bundled tiny prior and a CPU.
+options it uses the bundled tiny prior, on an accelerator where there is one.
 
 `--rep nerf` makes a radiance field instead, rendered by volume (DreamFusion with Instant-NGP); its
 surface is found at the end. A surface may start from such a lift: `--init runs/other`.

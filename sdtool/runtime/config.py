@@ -136,9 +136,10 @@ class Config:
             near = difflib.get_close_matches(key, self.stages, 1)
             hint = f"; do you mean [{near[0]}]?" if near else ""
             return f"the table [{key}] is named after no stage of sdtool{hint}"
-        near = difflib.get_close_matches(key, keys, 1, cutoff=0)
+        near = difflib.get_close_matches(key, keys, 1)
+        hint = f"the nearest is {near[0]}" if near else "--print-config shows those that it has"
         return (
-            f"{self.stage} has no option {key}; the nearest is {near[0]} (options of another stage go "
+            f"{self.stage} has no option {key}; {hint} (options of another stage go "
             f"into a table named after it, such as [{next(iter(self.stages))}])"
         )
 
