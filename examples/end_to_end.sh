@@ -20,10 +20,11 @@ EXAM=${EXAM:-32}           # held-out maps in the AGP's test
 BASE=${BASE:-tiny}         # base prior: a folder, or tiny
 AGP=${AGP:-}               # AGP to lift with; empty: the one that is trained here
 PRESET=${PRESET:-tiny-cpu} # how thoroughly to lift: tiny-cpu or preview
+CONFIG=${CONFIG:-}         # TOML file with further options of each stage
 
 # A stage ends with 3 where some objects failed; the objects that went well are enough here.
 stage() {
-    sdtool "$@" || [ $? -eq 3 ]
+    sdtool "$@" ${CONFIG:+--config "$CONFIG"} || [ $? -eq 3 ]
 }
 
 objects=$(stage toyverse --out "$OUT/objects" --count "$COUNT")

@@ -17,6 +17,7 @@ VAE_STEPS=${VAE_STEPS:-3500}                  # training steps of the VAE
 BASE_STEPS=${BASE_STEPS:-8000}                # training steps of the base prior
 AGP_STEPS=${AGP_STEPS:-8000}                  # training steps of the AGP
 EXAM=${EXAM:-256}                             # held-out maps by which the AGP is measured
+CONFIG=${CONFIG:+$(realpath "$CONFIG")}       # TOML file with further options of each stage
 
 mkdir -p "$BUILD" "$BUNDLE"
 BUNDLE=$(cd "$BUNDLE" && pwd)
@@ -24,7 +25,7 @@ cd "$BUILD"
 
 # A stage ends with 3 where some objects failed; the objects that went well are enough here.
 stage() {
-    sdtool "$@" || [ $? -eq 3 ]
+    sdtool "$@" ${CONFIG:+--config "$CONFIG"} || [ $? -eq 3 ]
 }
 
 # Two toy worlds: one to learn from, and one of what the first leaves out, for the exam.

@@ -90,6 +90,7 @@ steps = 1
 batch = 2
 exam = 2
 sample-prompt = ["a corgi"]
+sample-every = 0
 device = "cpu"
 [lift]
 preset = "preview"
@@ -98,7 +99,7 @@ device = "cpu"
 tet_resolution = 16
 samples = 16
 [lift.set.coarse]
-steps = 25
+steps = 8
 views = 1
 [lift.set.geometry]
 steps = 1

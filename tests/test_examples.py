@@ -32,8 +32,30 @@ def asset(path):
     return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])["asset"]
 
 
+SMALL = """
+[filter-objaverse]
+workers = 1
+[caption]
+workers = 1
+[render-ccm]
+workers = 1
+[train-base]
+sample-every = 0
+[finetune-agp]
+sample-every = 0
+[lift.set]
+tet_resolution = 32
+samples = 16
+coarse = { steps = 10, views = 1 }
+geometry = { steps = 2, views = 1 }
+color = { steps = 2, views = 1 }
+"""
+
+
 def test_end_to_end(tmp_path):
+    (tmp_path / "small.toml").write_text(SMALL)
     size = {
+        "CONFIG": "small.toml",
         "COUNT": "24",
         "VIEWS": "3",
         "STEPS": "2",
@@ -63,7 +85,8 @@ def test_end_to_end(tmp_path):
 
 def test_tiny_prior(tmp_path):
     size = {"COUNT": "24", "UNSEEN": "6", "EXAM": "2", "BUILD": "build"}
-    size |= {"VAE_STEPS": "2", "BASE_STEPS": "2", "AGP_STEPS": "2"}
+    (tmp_path / "small.toml").write_text(SMALL)
+    size |= {"CONFIG": "small.toml", "VAE_STEPS": "2", "BASE_STEPS": "2", "AGP_STEPS": "2"}
     old = tmp_path / "bundle" / "agp" / "old"
     old.mkdir(parents=True)
     finished = run("tiny_prior.sh", tmp_path, BUNDLE="bundle", **size)

@@ -43,8 +43,8 @@ SMALLER = {
     "caption": "--workers 1 --views 2 --size 32 --device cpu --precision fp32 --overwrite",
     "render-ccm": "--workers 1 --views 2 --supersample 1 --overwrite",
     "train-vae": "--steps 1 --batch 2 --channels 8 --overwrite",
-    "train-base": "--steps 1 --batch 2 --width 8 --overwrite",
-    "finetune-agp": "--steps 1 --batch 2 --exam 2 --sample-every 9 --overwrite",
+    "train-base": "--steps 1 --batch 2 --width 8 --sample-every 0 --overwrite",
+    "finetune-agp": "--steps 1 --batch 2 --exam 2 --sample-every 0 --overwrite",
     "sample-prior": "--steps 1 --overwrite",
     "export": "--texture-size 256 --overwrite",
     "evaluate": "--workers 1 --overwrite",
@@ -71,7 +71,7 @@ def smaller(stage, arguments):
     if stage == "lift":
         phases = ("coarse", "fine") if "nerf" in arguments else ("coarse", "geometry", "color")
         for phase in phases:
-            steps = 25 if phase == "coarse" else 1
+            steps = 8 if phase == "coarse" else 1
             added += ["--set", f"{phase}.steps={steps}", "--set", f"{phase}.views=1"]
     if "--print-config" in arguments or "--print-rules" in arguments:
         added = []

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -13,6 +14,7 @@ from killed import kill_at
 from prior_samples import write_views
 from safetensors.torch import load_file
 
+from sdtool import cli
 from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.fresh import fresh_base, save_base
@@ -47,16 +49,26 @@ def inputs(tmp_path_factory):
     return ["finetune-agp", str(views), *options, "--half-resolution", "0.5", "--device", "cpu"]
 
 
-def sdtool(arguments, out, *options, launched=False, cwd):
-    """Run the command in processes of its own."""
-    command = [sys.executable, "-m", *(LAUNCH if launched else []), "sdtool.cli", *arguments]
-    return subprocess.run(
-        [*command, "--out", str(out), *options],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+class Finished(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def sdtool(tmp_path, monkeypatch, capsys):
+    """A function that runs the command in `tmp_path`: here, or `launched` in two processes."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(arguments, out, *options, launched=False):
+        words = [*arguments, "--out", out, *options]
+        if launched:
+            command = [sys.executable, "-m", *LAUNCH, "sdtool.cli", *words]
+            return subprocess.run(command, capture_output=True, text=True, timeout=1800)
+        capsys.readouterr()
+        return Finished(cli.run(words), *capsys.readouterr())
+
+    return run
 
 
 def guess(folder: Path) -> torch.Tensor:
@@ -72,17 +84,17 @@ def files(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
-def test_two_processes_train_what_one_does(inputs, tmp_path):
-    plain = sdtool(inputs, "one", "--steps", "10", cwd=tmp_path)
+def test_two_processes_train_what_one_does(inputs, sdtool, tmp_path):
+    plain = sdtool(inputs, "one", "--steps", "10")
     assert plain.returncode == 0, plain.stderr
-    both = sdtool(inputs, "two", "--steps", "10", "--accumulate", "2", launched=True, cwd=tmp_path)
+    both = sdtool(inputs, "two", "--steps", "10", "--accumulate", "2", launched=True)
     assert both.returncode == 0, both.stderr
     assert (plain.stdout, both.stdout) == ("one\n", "two\n")  # one process speaks
     assert both.stderr.count("objects held out; on cpu × 2") == 1
     assert files(tmp_path / "two") == files(tmp_path / "one")
     one, two = guess(tmp_path / "one"), guess(tmp_path / "two")
     assert torch.allclose(one, two, atol=2e-3)
-    fresh = sdtool(inputs, "short", "--steps", "1", cwd=tmp_path)
+    fresh = sdtool(inputs, "short", "--steps", "1")
     assert fresh.returncode == 0 and (one - guess(tmp_path / "short")).abs().mean() > 0.02
     logs = [list(read_jsonl(tmp_path / name / "log.jsonl"))[-1] for name in ("one", "two")]
     assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=1e-3)
@@ -94,8 +106,8 @@ def test_two_processes_train_what_one_does(inputs, tmp_path):
         )
 
 
-def test_an_error_is_told_once_and_ends_both(inputs, tmp_path):
-    odd = sdtool(inputs, "odd", "--accumulate", "8", launched=True, cwd=tmp_path)
+def test_an_error_is_told_once_and_ends_both(inputs, sdtool, tmp_path):
+    odd = sdtool(inputs, "odd", "--accumulate", "8", launched=True)
     assert odd.returncode != 0
     assert odd.stderr.count("cannot be shared by 2 processes with --accumulate 8") == 1
     assert not (tmp_path / "odd").exists()
@@ -114,13 +126,13 @@ def kill_at_the_first_checkpoint(command, cwd):
     assert not (cwd / "out" / "agp.json").exists()
 
 
-def test_a_run_killed_by_force_ends_with_the_same_bits(inputs, tmp_path):
+def test_a_run_killed_by_force_ends_with_the_same_bits(inputs, sdtool, tmp_path):
     more = ["--steps", "24", "--accumulate", "2", "--camera-jitter", "3", "--decay", "cosine"]
     kill_at([*inputs, *more, "--out", "out"], "training", 6, cwd=tmp_path)
     assert list(tmp_path.glob("out/checkpoint-*.safetensors"))
-    rest = sdtool(inputs, "out", *more, cwd=tmp_path)
+    rest = sdtool(inputs, "out", *more)
     assert rest.returncode == 0 and "continuing after step" in rest.stderr, rest.stderr
-    whole = sdtool(inputs, "whole", *more, cwd=tmp_path)
+    whole = sdtool(inputs, "whole", *more)
     assert whole.returncode == 0, whole.stderr
     weights = "unet/diffusion_pytorch_model.safetensors"
     one, two = (load_file(tmp_path / name / weights) for name in ("out", "whole"))
@@ -129,14 +141,14 @@ def test_a_run_killed_by_force_ends_with_the_same_bits(inputs, tmp_path):
     assert cards[0] == cards[1]  # the measures too
 
 
-def test_what_two_processes_began_one_ends(inputs, tmp_path):
+def test_what_two_processes_began_one_ends(inputs, sdtool, tmp_path):
     command = [sys.executable, "-m", *LAUNCH, "sdtool.cli", *inputs, "--steps", "60"]
     kill_at_the_first_checkpoint(command, tmp_path)
-    rest = sdtool(inputs, "out", "--steps", "60", cwd=tmp_path)
+    rest = sdtool(inputs, "out", "--steps", "60")
     assert rest.returncode == 0 and "continuing after step" in rest.stderr, rest.stderr
     lines = list(read_jsonl(tmp_path / "out" / "log.jsonl"))
     assert [line["step"] for line in lines] == [50, 60]
     assert not list(tmp_path.glob("out/*.cache")) and not list(tmp_path.glob("out/.*"))
-    again = sdtool(inputs, "out", "--steps", "60", launched=True, cwd=tmp_path)
+    again = sdtool(inputs, "out", "--steps", "60", launched=True)
     assert (again.returncode, again.stdout) == (0, "out\n")
     assert again.stderr.count("already done") == 1
