@@ -27,8 +27,13 @@ def modules():
     return found
 
 
+@cache
 def imports(tree):
-    """Yield (imported dotted name, is inside a function) of every import that is ever executed."""
+    """(imported dotted name, is inside a function) of every import that is ever executed."""
+    return list(_imports(tree))
+
+
+def _imports(tree):
     for_types_only = {
         id(node)
         for block in ast.walk(tree)

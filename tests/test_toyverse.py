@@ -87,9 +87,10 @@ def overlap(mesh: Mesh, signs: tuple[int, int, int]) -> float:
     low, high = mesh.bounds()
     points = (points - (low + high) / 2) / (high - low).max()
     one, other = (
-        set(map(tuple, np.floor(p * 16).astype(int))) for p in (points, points * np.array(signs))
+        np.unique(np.floor(p * 16).astype(int) @ (10_000, 100, 1))  # a number for each voxel
+        for p in (points, points * np.array(signs))
     )
-    return len(one & other) / len(one | other)
+    return len(np.intersect1d(one, other)) / len(np.union1d(one, other))
 
 
 def pieces_at(mesh: Mesh, share: float) -> int:
@@ -119,8 +120,8 @@ def is_closed(mesh: Mesh) -> bool:
     """Every edge is run through once in each direction."""
     f = mesh.t_pos_idx
     edges = np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]])
-    key, back = (set(map(tuple, e)) for e in (edges, edges[:, ::-1]))
-    return len(key) == len(edges) and key == back
+    key, back = (np.unique(e.astype(np.int64) @ (2**31, 1)) for e in (edges, edges[:, ::-1]))
+    return len(key) == len(edges) and np.array_equal(key, back)
 
 
 # Primitives against closed forms

@@ -440,6 +440,7 @@ def test_train_base_writes_a_diffusers_folder_once(base, views, capsys):
     assert "steps: 4 there, 5 now" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_train_base_says_what_a_grid_costs_and_can_leave_it_out(views, tmp_path, capsys):
     command = ["train-base", str(views), "--captions", str(views), "--steps", "2", "--width", "8"]
     assert run([*command, *SHORT, "--sample-every", "0", "--out", str(tmp_path / "none")]) == 0

@@ -219,6 +219,7 @@ def test_an_accelerator_gets_nvdiffrast_else_warp_else_numba(monkeypatch):
 # Warp itself
 
 
+@pytest.mark.slow
 def test_every_kernel_compiles_for_gpus_without_one(tmp_path):
     """PTX for compute capability 8.0 and 9.0: that of A100 and H100."""
     wp = warp_module.warp()
