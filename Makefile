@@ -57,7 +57,7 @@ judge: $(READY) ## Train and calibrate the bundled judge of consistency again (a
 	$(BIN)/python -m sdtool.evaluating.calibrating --out sdtool/tiny/judge
 
 clean: ## Remove .venv and caches; results stay.
-	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find sdtool stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

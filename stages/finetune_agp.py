@@ -34,7 +34,7 @@ categories that are not in CCM at all. All of it goes into agp.json and the mode
 the end; none with 0), or TensorBoard. What a grid and the exam cost is said before the training starts, in
 passes of one map through the UNet; a step of training is about three for each map of its batch.
 
-**Examples**
+Examples:
 
     sdtool finetune-agp ccm/ --captions captions/ --base tiny --out agp/ --steps 1000
 

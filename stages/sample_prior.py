@@ -5,7 +5,7 @@ grows toward +X, green up, blue to the front), and samples of the base prior. If
 not show one consistent object, lifting will not either: try another wording or seed. Several prompts
 get a row each: eight views from the AGP, four pictures and four normal maps from the base.
 
-**Examples**
+Examples:
 
     sdtool sample-prior "a corgi"
 
@@ -20,6 +20,7 @@ from typing import Annotated
 
 import typer
 
+from sdtool.errors import UsageError
 from sdtool.io import stage_record
 from sdtool.runtime.options import Agp, Device, Out, Overwrite, Seed
 
@@ -34,11 +35,13 @@ def sample_prior(
         str, typer.Option(help="Base prior: a folder, tiny, or a hub id. Default: the AGP's own.")
     ] = "",
     steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 30,
-    scale: Annotated[float, typer.Option(help="Strength of the text guidance.")] = 5.0,
+    scale: Annotated[float, typer.Option(min=0, help="Strength of the text guidance.")] = 5.0,
     device: Device = "auto",
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    if not all(prompt.strip() for prompt in prompts):
+        raise UsageError('a prompt is empty; try: sdtool sample-prior "a corgi"', "PROMPT…")
     params = {"prompts": prompts, "agp": agp, "base": base, "steps": steps, "scale": scale}
     params |= {"seed": seed}
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}

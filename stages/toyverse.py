@@ -22,7 +22,7 @@ Object number i depends on the seed and i only (and on `--categories`, `--bad-sh
 longer collection begins with the shorter one, and `--leave-out` changes only the objects that it
 forbids. An interrupted run continues when the command is repeated.
 
-**Examples**
+Examples:
 
     sdtool toyverse --out objs --count 1000
 

@@ -8,7 +8,7 @@ The result is a folder in diffusers' layout. With `--vae`, a folder that `sdtool
 works on latents, a quarter of the pictures' size; without, in pixel space. Pictures have coverage as
 their fourth channel. Either way 32×32 trains on one CPU core in about an hour.
 
-**Examples**
+Examples:
 
     sdtool render-ccm objs/ --out views/ --maps rgb,normal --size 32
 

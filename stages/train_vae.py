@@ -4,7 +4,7 @@ VIEWS are outputs of `sdtool render-ccm` that hold the maps `rgb` and `normal`; 
 Its pictures have coverage as their fourth channel. The result is a diffusers folder (AutoencoderTiny)
 for `sdtool train-base --vae`. Look at `samples/`: originals above, what comes out again below.
 
-**Examples**
+Examples:
 
     sdtool render-ccm objs/ --out views-128/ --maps rgb,normal --random-yaw --size 128 --supersample 2
 

@@ -83,6 +83,8 @@ def test_failure_is_one_sentence_on_stderr(tmp_path, capsys):
         (["caption", "x", "--out", "y", "--method", "guess"], "offline"),
         (["fly"], "fly"),
         (["filter-objaverse"], "SOURCE"),
+        (["sample-prior", " "], "a prompt is empty; try"),
+        (["sample-prior", "a corgi", "--scale", "-3"], "--scale"),
     ],
 )
 def test_wrong_usage_is_named(arguments, complaint, capsys):

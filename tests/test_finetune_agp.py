@@ -297,6 +297,8 @@ def test_tensorboard_is_an_extra(views, base, tmp_path, capsys, monkeypatch):
         (["--accumulate", "3"], "choose a multiple of 3"),
         (["--mixed-precision", "fp8"], "'fp8' is not one of 'no', 'bf16'"),
         (["--device", "abacus"], "try cpu"),
+        (["--lr", "0"], "with --lr 0 nothing is learned"),
+        (["--max-grad-norm", "0"], "with --max-grad-norm 0 nothing is learned"),
     ],
 )
 def test_wrong_options_are_named_before_anything_is_written(views, tmp_path, capsys, option, said):

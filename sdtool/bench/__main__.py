@@ -1,4 +1,4 @@
-"""`make bench`: the figures that the README claims, each beside a baseline of the same run.
+"""`make bench`: the figures that docs/performance.md claims, each beside a baseline of the same run.
 
     python -m sdtool.bench [PART] [OPTIONS]
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sdtool.errors import UsageError
 from sdtool.runtime.options import RUNNING
 from sdtool.training import settings
 
@@ -26,8 +27,19 @@ Accumulate = Annotated[
         min=1, help="Parts that a share of a batch is taken in.", rich_help_panel=TRAINING
     ),
 ]
+
+
+def _above_zero(option: typer.CallbackParam, value: float) -> float:
+    """The value, or a UsageError where it is 0: nothing would be learned."""
+    if value == 0:
+        name = option.opts[0]
+        raise UsageError(f"with {name} 0 nothing is learned; give a number above 0", name)
+    return value
+
+
 LearningRate = Annotated[
-    float, typer.Option(min=0, help="Learning rate.", rich_help_panel=TRAINING)
+    float,
+    typer.Option(min=0, help="Learning rate.", callback=_above_zero, rich_help_panel=TRAINING),
 ]
 Warmup = Annotated[
     int,
@@ -47,7 +59,10 @@ Optimizer = Annotated[
     typer.Option(help="adafactor needs less memory.", rich_help_panel=TRAINING),
 ]
 MaxGradNorm = Annotated[
-    float, typer.Option(min=0, help="Largest norm of a gradient.", rich_help_panel=TRAINING)
+    float,
+    typer.Option(
+        min=0, help="Largest norm of a gradient.", callback=_above_zero, rich_help_panel=TRAINING
+    ),
 ]
 Ema = Annotated[
     float,
