@@ -63,20 +63,20 @@ class Guidance:
         progress: float,
         strength: float,
         generator: torch.Generator,
-    ) -> tuple[torch.Tensor, dict[str, float]]:
-        """A scalar whose gradient is the weighted sum of both SDS gradients, and each one's size.
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """A scalar whose gradient is the weighted sum of both SDS gradients, and each one's size, a scalar.
 
         maps: name → (N, 4, H, W). c2w: (N, 4, 4). progress: share of the phase that is done.
         strength: factor on the guidance scales (lowered after a rollback).
         """
         upper = schedules.linear(*phase.t_high, end=phase.t_until)(progress)
-        total, sizes = torch.zeros(()), {}
+        total, sizes = torch.zeros(()), dict[str, torch.Tensor]()
         weight = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
         if weight > 0:
             x = self.agp.encode_map(resized(maps["ccm"], self.agp.sample_size))
             scale = phase.scale_align * self.scale * strength
             term = self._term(self.agp, x, self.prompts_agp, scale, phase, upper, generator, c2w)
-            sizes["align"] = term.detach().item()
+            sizes["align"] = term.detach()
             total = total + weight * term
         weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
         if self.lambda_align == 0 and phase.scene != "color":
@@ -86,7 +86,7 @@ class Guidance:
             scale = phase.scale_ori * self.scale * strength
             text = self.prompts[phase.sees]
             term = self._term(self.base, x, text, scale, phase, upper, generator, c2w)
-            sizes["ori"] = term.detach().item()
+            sizes["ori"] = term.detach()
             total = total + weight * term
         return total, sizes
 
@@ -94,7 +94,8 @@ class Guidance:
         """One prior's SDS loss on x (N, C, h, w); a base ignores the cameras."""
         t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
-        text, empty, c2w = prompts.at(c2w), prompts.empty, c2w.to(x.device)
+        text, empty = prompts.at(c2w), prompts.empty
+        c2w = c2w.to(x.device, non_blocking=True)
         rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
         return sds.sds_loss(
             prior,
@@ -129,9 +130,8 @@ class Guidance:
                 image = torch.cat([image[:, :3], (image[:, 3:] + 1) / 2], dim=1)
             return self.base.encode_map(resized(image, self.base.sample_size))
         if not self.base.takes_maps:
-            behind = (2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1).to(
-                image.device
-            )
+            behind = 2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1
+            behind = behind.to(image.device, non_blocking=True)
             if "backdrop" in maps and torch.rand((), generator=generator) < phase.backdrop:
                 behind = maps["backdrop"]
             image = image[:, :3] + behind * (1 - image[:, 3:]) / 2
@@ -143,11 +143,11 @@ def _turned(
 ) -> torch.Tensor:
     """World normals (N, 3, H, W), turned about +X by `tilt`, then about +Y by `angle`, in radians: () for
     all views, or (N,)."""
-    angle = angle.to(normals.device)[..., None, None]
+    angle = angle.to(normals.device, non_blocking=True)[..., None, None]
     c, s = torch.cos(angle), torch.sin(angle)
     x, y, z = normals.unbind(dim=1)
     if tilt is not None:
-        tilt = tilt.to(normals.device)[..., None, None]
+        tilt = tilt.to(normals.device, non_blocking=True)[..., None, None]
         y, z = (
             torch.cos(tilt) * y - torch.sin(tilt) * z,
             torch.sin(tilt) * y + torch.cos(tilt) * z,

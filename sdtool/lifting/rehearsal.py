@@ -3,14 +3,13 @@
 import re
 from types import ModuleType
 
-import numpy as np
 import torch
 
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange
 from sdtool.lifting.config import LiftPlan
 from sdtool.lifting.guidance import Guidance
-from sdtool.lifting.loop import step_views
+from sdtool.lifting.loop import nearest_view, step_views
 
 
 def rehearse(
@@ -26,7 +25,8 @@ def rehearse(
         try:
             scene = rep.rehearsal_scene(scene, phase, plan, guidance.device)
             c2w, generator = step_views(view_range, phase.views, 0, number, 0)
-            maps = scene.render(c2w, float(np.radians(view_range.fov)), phase.size, generator)
+            fov = nearest_view(phase, view_range.fov)
+            maps = scene.render(c2w, fov, phase.size, generator)
             loss, _ = guidance.loss(maps, torch.from_numpy(c2w), phase, 0.9, 1.0, generator)
             (loss + phase.penalty(scene.penalties(), 0.9)).backward()
         except (MemoryError, RuntimeError) as error:  # torch has both, and says it in words

@@ -157,8 +157,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
 
             bar.message(f"{phase.name}: {phase.steps - step} steps")
 
-            def show(done: int, loss: float, scene=scene, phase=phase) -> None:
-                bar.advance(1, note=f"{phase.name}, loss {loss:.1f}")
+            def show(done: int, loss: float | None, scene=scene, phase=phase) -> None:
+                said = "" if loss is None else f", loss {loss:.1f}"
+                bar.advance(1, note=f"{phase.name}{said}")
                 if done % 50 == 0 or done == phase.steps:
                     path = out / "previews" / f"{phase.name}-{done:04d}.png"
                     pictures.preview(scene, view_range, path, f"{prompt}, {phase.name} {done}")

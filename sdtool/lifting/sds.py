@@ -86,7 +86,7 @@ def sds_loss(
     ½‖x − target‖², summed over the batch, with the target x − w·(ε̂ − ε) held fixed: its value is half
     the squared size of that gradient. The Jacobian of the UNet is left out, as in DreamFusion.
     """
-    t, noise = t.to(x.device), noise.to(x.device)
+    t, noise = (given.to(x.device, non_blocking=True) for given in (t, noise))
     x_t = prior.add_noise(x.detach(), noise, t)
     guess = guided_noise(prior, x_t, t, text, empty, scale, c2w, rescale)
     weight = WEIGHTINGS[weighting](prior.alphas_cumprod[t]).view(-1, 1, 1, 1)
