@@ -4,8 +4,10 @@ import math
 
 import torch
 
+from sdtool.errors import UsageError
 from sdtool.lifting import schedules, sds
 from sdtool.lifting.config import Phase
+from sdtool.lifting.perp_neg import embeddings
 from sdtool.lifting.prompts import Prompts
 from sdtool.priors.prior import resized
 
@@ -24,9 +26,10 @@ class Guidance:
     """Text embeddings and score distillation of a base prior and an AGP for one prompt.
 
     base, agp: objects with `encode_text`, `encode_image`, `predict_noise`, `add_noise`,
-    `alphas_cumprod` (a `sdtool.priors` Prior). lambda_ori, lambda_align multiply the phases' weights;
-    0 leaves a prior out. scale multiplies the phases' guidance scales. by_view: tell both priors the
-    side that is seen. negative: what is not wanted, told to both priors. Without one, a base of an open
+    `alphas_cumprod` (a `sdtool.priors` Prior); texts are encoded at once, and never again. lambda_ori,
+    lambda_align multiply the phases' weights; 0 leaves a prior out. scale multiplies the phases' guidance
+    scales. by_view: tell both priors the side that is seen. perp_neg: tell the base by Perp-Neg, which
+    needs by_view. negative: what is not wanted, told to both priors. Without one, a base of an open
     vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
     """
 
@@ -41,8 +44,15 @@ class Guidance:
         by_view: bool = False,
         negative: str = "",
         open_words: bool = False,
+        perp_neg: bool = False,
     ):
-        self.base, self.agp, self.scale = base, agp, scale
+        if perp_neg and not by_view:
+            raise UsageError(
+                "--perp-neg works on the words for views, which a small base is not told by itself; add "
+                "--view-prompts",
+                "--perp-neg",
+            )
+        self.base, self.agp, self.scale, self.perp_neg = base, agp, scale, perp_neg
         self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
         told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
         normal = Prompts(base, prompt, by_view, told["normal"], base.normal_prompt)
@@ -94,7 +104,11 @@ class Guidance:
         """One prior's SDS loss on x (N, C, h, w); a base ignores the cameras."""
         t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
-        text, empty = prompts.at(c2w), prompts.empty
+        empty, against = prompts.empty, None
+        if self.perp_neg and prior is self.base:
+            text, against = embeddings(prompts, c2w)
+        else:
+            text = prompts.at(c2w)
         c2w = c2w.to(x.device, non_blocking=True)
         rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
         return sds.sds_loss(
@@ -108,6 +122,7 @@ class Guidance:
             c2w=c2w,
             weighting=phase.weighting,
             rescale=rescale,
+            against=against,
         )
 
     def _base_image(
