@@ -295,7 +295,20 @@ def test_the_preset_paper_has_surfaces_of_two_resolutions_and_a_material(tmp_pat
     for phase, size in (("coarse", 32), ("fine", 32), ("material", 48)):
         command += [part for name, value in (("steps", 1), ("views", 1), ("size", size))
                     for part in ("--set", f"{phase}.{name}={value}")]  # fmt: skip
-    assert cli.run([*command, "--set", "tet_resolution=12", "--set", "log2_table=12"]) == 0
+    assert (
+        cli.run(
+            [
+                *command,
+                "--set",
+                "tet_resolution=12",
+                "--set",
+                "log2_table=12",
+                "--set",
+                "sdf_table=12",
+            ]
+        )
+        == 0
+    )
     lifted = read_lift(tmp_path / "run")
     length = lifted.mesh.v_pos.max(axis=0) - lifted.mesh.v_pos.min(axis=0)
     np.testing.assert_allclose(length, [0.5, 0.6, 0.8], atol=0.06)  # the ellipsoid
