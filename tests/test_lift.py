@@ -119,6 +119,8 @@ def test_settings_change_a_phase_or_the_plan():
     assert [phase.steps for phase in plan.phases] == [7, 150, 200] and plan.tet_resolution == 32
     assert plan.phases[2].t_high == (0.9, 0.5) and plan.phases[1].sees == "rgb"
     assert config.override(plan, []) == plan != presets.TINY_CPU
+    off = config.override(presets.PAPER, ["sdf_table=0", "fine.subdivide=0"])
+    assert (off.sdf_table, off.phases[1].subdivide) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +162,12 @@ QUICK += [part for name, steps in (("coarse", 25), ("geometry", 1), ("color", 1)
 # What a lift starts from
 
 
+@pytest.mark.parametrize("log2_table", [0, 14])
 @pytest.mark.parametrize("name", ["sphere", "ellipsoid"])
-def test_a_surface_starts_as_a_ball(name):
+def test_a_surface_starts_as_a_ball(name, log2_table):
+    """Of direct values, and of a hash grid, which begins as nothing that is added to it."""
     sdf = initial_sdf(name, 48, 0.6)
-    v_pos, faces = DMTetShape(sdf, 0.6).surface()
+    v_pos, faces = DMTetShape(sdf, 0.6, log2_table=log2_table).surface()
     axes = torch.tensor(AXES[name])
     assert torch.allclose((v_pos / axes).norm(dim=-1), torch.ones(len(v_pos)), atol=0.02)
     assert sdf.dtype == torch.float32 and sdf[24, 24, 24] < -0.2 and sdf[0, 0, 0] > 0.3
