@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,8 +20,8 @@ class Phase:
     lr: learning rate; lr_network: that of perceptrons, if above 0. decay: AdamW's weight decay.
     scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
     "material" (physically based); "radiance" (NeRF).
-    views: cameras a step, spread evenly in azimuth. fov: degrees between which a step's field of view is
-    drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
+    views: cameras a step, spread evenly in azimuth. fov: degrees between which each view's field of view
+    is drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
     share of its distance. size: rendered pixels a side, averaged down to
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
     normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
@@ -74,15 +74,24 @@ class Phase:
     sparse: float = 0.0
     opaque: float = 0.0
 
-    def penalty(self, found: dict[str, torch.Tensor], progress: float) -> torch.Tensor:
-        """The weighted sum of a scene's penalties, at a share of the phase; found: name → scalar."""
+    def penalty(
+        self, found: Mapping[str, torch.Tensor | Callable[[], torch.Tensor]], progress: float
+    ) -> torch.Tensor:
+        """The weighted sum of a scene's penalties, at a share of the phase.
+
+        found: name → scalar, or a function for it, which is called if it has a weight.
+        """
         weights = {
             "smooth": self.smooth,
             "orient": schedules.linear(*self.orient, end=self.orient_until)(progress),
             "sparse": self.sparse,
             "opaque": self.opaque,
         }
-        parts = [weights[name] * value for name, value in found.items() if weights[name]]
+        parts = [
+            weights[name] * (value() if callable(value) else value)
+            for name, value in found.items()
+            if weights[name]
+        ]
         return sum(parts, torch.zeros(()))
 
 
@@ -92,10 +101,10 @@ class LiftPlan:
 
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
     of. tet_resolution: cells a side of the tetrahedral grid. sdf_table: 0 for direct values at its
-    corners, else the size of a hash grid, 2^sdf_table, that gives them. samples: along a ray of the density.
-    half_extent: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
-    light on a material; log2_table: size of its hash grid, or a radiance field's; finest: corners a side
-    of the latter's finest level; metallic, detail: the most metal and
+    corners, else the size of a hash grid, 2^sdf_table, that with a perceptron gives them. samples: along
+    a ray of the density. half_extent: half a side of the cube that holds the shape. environment:
+    "neutral" or an .hdr file, the light on a material; log2_table: size of its hash grid, or a radiance
+    field's; finest: corners a side of the latter's finest level; metallic, detail: the most metal and
     relief that it may have.
     """
 
@@ -118,6 +127,9 @@ CHOICES = {
     "turns": ("step", "view"),
     "orient_over": ("rays", "hits"),
 }
+
+MAY_BE_0 = ("sdf_table", "subdivide")
+"""Whole numbers of which 0 turns something off, where the preset has it too."""
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 
@@ -158,7 +170,8 @@ def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
     wanted = old if isinstance(old, tuple) else (old,)
     given = tuple(value) if isinstance(value, list) else (value,)
     if len(given) == len(wanted) and isinstance(value, list) == isinstance(old, tuple):
-        kept = [_number_like(one, like) for one, like in zip(given, wanted, strict=True)]
+        likes = (0,) if name in MAY_BE_0 else wanted
+        kept = [_number_like(one, like) for one, like in zip(given, likes, strict=True)]
         if None not in kept:
             new = replace(holder, **{name: tuple(kept) if isinstance(old, tuple) else kept[0]})
             if wrong := _what_is_wrong(new):

@@ -111,6 +111,7 @@ PAPER = LiftPlan(
     ),
     init="ellipsoid",
     tet_resolution=64,
+    sdf_table=19,  # Fantasia3D, dmtet_network.py: log2_hashmap_size, as of the material
     log2_table=19,
     metallic=0.0,
 )
@@ -171,10 +172,7 @@ NERF_PAPER = LiftPlan(
             lr_network=0.001,
             decay=0.01,
             views=8,
-            fov=(
-                35.0,
-                45.0,
-            ),  # authors' stage 1, fovy_range (theirs for each view, ours for a step)
+            fov=(35.0, 45.0),  # authors' stage 1, fovy_range
             sees="rgb",
             lambda_ori=(0.0, 1.0),
             lambda_align=(20.0, 1.0),

@@ -73,7 +73,8 @@ class OccupancyGrid(nn.Module):
         z, y, x = torch.meshgrid(line, line, line, indexing="ij")
         corner = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
         within = torch.rand(n**3, 3, generator=generator, device=generator.device)
-        return (corner + within.to(corner.device)) * self.width - self.half_extent
+        within = within.to(corner.device, non_blocking=True)
+        return (corner + within) * self.width - self.half_extent
 
 
 def dilated(cells: torch.Tensor) -> torch.Tensor:

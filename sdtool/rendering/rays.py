@@ -74,7 +74,7 @@ def march(
     jitter: torch.Tensor | float = 0.5
     if generator is not None:
         drawn = torch.rand(len(ray), generator=generator, device=generator.device)
-        jitter = drawn.to(begin)
+        jitter = drawn.to(begin, non_blocking=True)
     depth = begin + jitter * spacing
     points = torch.addcmul(origins[ray], directions[ray], depth[:, None])
     if occupied is None:
