@@ -213,6 +213,9 @@ NERF_PAPER = LiftPlan(
     ),
     tet_resolution=128,
     samples=512,
+    samples_budget=1 << 21,  # at most 2.6 GB of them (docs/gpu.md)
+    least_transmittance=1e-4,  # nerfacc's early_stop_eps, which the authors leave as it is
+    least_alpha=0.01,  # authors' nerf_volume_renderer.py, prune_alpha_threshold
     log2_table=19,
 )
 
