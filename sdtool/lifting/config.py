@@ -38,7 +38,10 @@ class Phase:
     takes no coverage; the others show grey. orient, sparse, opaque: weights of its penalties
     (`RadianceScene.penalties`), orient at the phase's start and from the share orient_until on.
     orient_over: "rays", its mean over all rays; or "hits", the mean over those that hit something, times
-    the views, as score distillation is summed over views.
+    the views, as score distillation is summed over views. samples_budget: samples of a step that are rendered
+    together; more are rendered in parts, which are computed again in the backward pass; 0 for no bound, and
+    for random numbers that the step's generator draws. With a budget, samples are left out that less than the
+    share least_transmittance of the light reaches, or that stop less than the share least_alpha of it.
     """
 
     name: str
@@ -73,6 +76,9 @@ class Phase:
     orient_over: str = "rays"
     sparse: float = 0.0
     opaque: float = 0.0
+    samples_budget: int = 0
+    least_transmittance: float = 1e-4
+    least_alpha: float = 0.01
 
     def penalty(self, found: dict[str, torch.Tensor], progress: float) -> torch.Tensor:
         """The weighted sum of a scene's penalties, at a share of the phase; found: name → scalar."""
@@ -93,10 +99,6 @@ class LiftPlan:
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
     of. tet_resolution: cells a side of the tetrahedral grid. sdf_table: 0 for direct values at its
     corners, else the size of a hash grid, 2^sdf_table, that gives them. samples: along a ray of the density.
-    Of a radiance field: samples_budget: samples of a step that are rendered together; more are rendered in
-    parts, which are computed again in the backward pass; 0 for no bound, and for random numbers that the
-    step's generator draws. With a budget, samples that less than the share least_transmittance of the light
-    reaches are left out, and those that stop less than the share least_alpha of it.
     half_extent: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
     light on a material; log2_table: size of its hash grid, or a radiance field's; finest: corners a side
     of the latter's finest level; metallic, detail: the most metal and
@@ -108,9 +110,6 @@ class LiftPlan:
     tet_resolution: int = 48
     sdf_table: int = 0
     samples: int = 48
-    samples_budget: int = 0
-    least_transmittance: float = 1e-4
-    least_alpha: float = 0.01
     half_extent: float = 0.6
     environment: str = "neutral"
     log2_table: int = 14
@@ -181,8 +180,6 @@ def _refused(setting: str, why: str) -> UsageError:
 def _what_is_wrong(holder: Any) -> str:
     """The first thing in a plan or phase that cannot work, in words; empty if there is none."""
     if isinstance(holder, LiftPlan):
-        if max(holder.least_transmittance, holder.least_alpha) >= 1:
-            return "it is a share below 1"
         return "" if holder.half_extent > 0 else "half_extent must be above 0"
     for name, known in CHOICES.items():
         if getattr(holder, name) not in known:
@@ -195,6 +192,9 @@ def _what_is_wrong(holder: Any) -> str:
         return "fov is a range of degrees from 1 to 179, or 0, 0 for the AGP's own"
     if holder.rescale > 1:
         return "rescale is a share, at most 1"
+    for name in ("least_transmittance", "least_alpha"):
+        if getattr(holder, name) >= 1:
+            return f"{name} is a share below 1"
     for name in ("t_until", "orient_until"):
         if not 0 < getattr(holder, name) <= 1:
             return f"{name} is a share of the phase, above 0 and at most 1"

@@ -48,9 +48,7 @@ class RadianceScene(Scene):
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         device, count = self.device, len(c2w) * size * size
         self._look_again(generator)
-        eyes, towards = (torch.from_numpy(a).to(device) for a in pixel_rays(c2w, fov, size))
-        towards = towards.reshape(-1, 3)
-        eyes = eyes.repeat_interleave(size * size, dim=0)
+        eyes, towards = self._rays(c2w, fov, size)
         samples = self._march(eyes, towards, generator)
         shading = _draw(self.phase.shading, generator)
         light = None
@@ -87,7 +85,7 @@ class RadianceScene(Scene):
 
     def _look_again(self, generator: torch.Generator | None) -> None:
         """Every few steps of training, find out where there is something."""
-        budget = self.plan.samples_budget
+        budget = self.phase.samples_budget
         begins = 0 if budget else OCCUPANCY_FROM
         if generator is not None and self.box.age >= begins:
             if self.box.age % OCCUPANCY_EVERY == 0:
@@ -95,28 +93,35 @@ class RadianceScene(Scene):
                     self.field.density, drawn_seed(generator) if budget else generator
                 )
 
-    def density(self, points: torch.Tensor) -> torch.Tensor:
-        """What decides what is seen: (M, 3) → (M,) absorption per world unit."""
-        return self.field.density(points)
+    def _rays(self, c2w, fov, size) -> tuple[torch.Tensor, torch.Tensor]:
+        """Origins and unit directions (R, 3) of all pixels, view by view and row by row."""
+        eyes, towards = (torch.from_numpy(a).to(self.device) for a in pixel_rays(c2w, fov, size))
+        return eyes.repeat_interleave(size * size, dim=0), towards.reshape(-1, 3)
 
     def _march(self, eyes, towards, generator) -> Samples | Steps:
         """All samples, or with a budget those that can be seen."""
-        plan, extent = self.plan, self.field.half_extent
-        if not plan.samples_budget:
-            found = march(eyes, towards, extent, self.samples, self.empty.occupied, generator)
-            self.load = (len(found.ray), 1)
-            return found
-        seed = None if generator is None else drawn_seed(generator)
+        if self.phase.samples_budget:
+            return self._visible(
+                eyes, towards, None if generator is None else drawn_seed(generator)
+            )
+        extent = self.field.half_extent
+        found = march(eyes, towards, extent, self.samples, self.empty.occupied, generator)
+        self.load = (len(found.ray), 1)
+        return found
+
+    def _visible(self, eyes, towards, seed, empty=None, density=None) -> Steps:
+        """What can be seen of a field of this density, by default its own."""
+        phase, extent = self.phase, self.field.half_extent
         return march_visible(
-            eyes, towards, extent, self.samples, self.empty, seed, self.density,
-            transmittance=plan.least_transmittance, alpha=plan.least_alpha,
-            at_once=min(AT_ONCE, plan.samples_budget),
+            eyes, towards, extent, self.samples, empty or self.empty, seed, density or self.field.density,
+            transmittance=phase.least_transmittance, alpha=phase.least_alpha,
+            at_once=min(AT_ONCE, phase.samples_budget),
         )  # fmt: skip
 
     def _in_parts(self, show, steps: Steps, eyes, towards) -> tuple:
         """`_show` of all rays: at once, or in parts within the budget, which are computed again in the
         backward pass."""
-        borders = parts_within(steps.ray, len(eyes), self.plan.samples_budget)
+        borders = parts_within(steps.ray, len(eyes), self.phase.samples_budget)
         self.load = (len(steps.ray), len(borders) - 1)
         if len(borders) == 2:
             return show(placed(steps, eyes, towards), towards)

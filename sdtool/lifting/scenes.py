@@ -49,6 +49,11 @@ class Scene(nn.Module, ABC):
     def penalties(self) -> dict[str, torch.Tensor]:
         """Scalars that a phase may weigh in."""
 
+    def foresee(self, c2w: np.ndarray, fov: float, size: int, generator: torch.Generator) -> str:
+        """What a step of a finished object needs, tried and told in words, of a scene made for a rehearsal;
+        "" where the scene itself shows it."""
+        return ""
+
 
 class RunningBox(nn.Module):
     """The box that normalises CCMs while the shape drifts: an average, refreshed every few steps."""
