@@ -66,13 +66,13 @@ def march_visible(
     [0, 2^32), or None for the steps' middles. density: points (M, 3) → absorption per world unit (M,);
     at most `at_once` points in a call.
 
-    A sample is left out where less than `transmittance` of the light still arrives, or if it stops less than
-    `alpha` of it; as in nerfacc, no more than the mean of that over the grid's cells, so that a field that
-    is thin everywhere is not left out whole.
+    A sample is left out where less than `transmittance` of the light still arrives, or if it stops less
+    than `alpha` of it; or less than half of what a step in the grid's cells stops on average, if that is
+    even less, so that a field that is thin everywhere is not left out whole (nerfacc takes the whole average).
     """
     by: Marcher = march_warp if (backend or backend_for(origins.device)) == "warp" else _Torch()
     way = course(origins, directions, half_extent, samples)
-    least = -torch.log1p(-(grid.density.mean() * way.step).clamp(0, alpha))
+    least = (0.5 * way.step * grid.density.mean()).clamp(max=-math.log1p(-alpha))
     limit = -math.log(transmittance) if transmittance > 0 else math.inf
     together, begun, parts = max(1, at_once // WINDOW), -1 if seed is None else begin(seed), []
     for first in range(0, len(origins), together):
