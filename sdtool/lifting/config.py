@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,8 +20,8 @@ class Phase:
     lr: learning rate; lr_network: that of perceptrons, if above 0. decay: AdamW's weight decay.
     scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
     "material" (physically based); "radiance" (NeRF).
-    views: cameras a step, spread evenly in azimuth. fov: degrees between which a step's field of view is
-    drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
+    views: cameras a step, spread evenly in azimuth. fov: degrees between which each view's field of view
+    is drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
     share of its distance. size: rendered pixels a side, averaged down to
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
     normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
@@ -80,15 +80,24 @@ class Phase:
     least_transmittance: float = 1e-4
     least_alpha: float = 0.01
 
-    def penalty(self, found: dict[str, torch.Tensor], progress: float) -> torch.Tensor:
-        """The weighted sum of a scene's penalties, at a share of the phase; found: name → scalar."""
+    def penalty(
+        self, found: Mapping[str, torch.Tensor | Callable[[], torch.Tensor]], progress: float
+    ) -> torch.Tensor:
+        """The weighted sum of a scene's penalties, at a share of the phase.
+
+        found: name → scalar, or a function for it, which is called if it has a weight.
+        """
         weights = {
             "smooth": self.smooth,
             "orient": schedules.linear(*self.orient, end=self.orient_until)(progress),
             "sparse": self.sparse,
             "opaque": self.opaque,
         }
-        parts = [weights[name] * value for name, value in found.items() if weights[name]]
+        parts = [
+            weights[name] * (value() if callable(value) else value)
+            for name, value in found.items()
+            if weights[name]
+        ]
         return sum(parts, torch.zeros(()))
 
 

@@ -171,10 +171,7 @@ NERF_PAPER = LiftPlan(
             lr_network=0.001,
             decay=0.01,
             views=8,
-            fov=(
-                35.0,
-                45.0,
-            ),  # authors' stage 1, fovy_range (theirs for each view, ours for a step)
+            fov=(35.0, 45.0),  # authors' stage 1, fovy_range
             sees="rgb",
             lambda_ori=(0.0, 1.0),
             lambda_align=(20.0, 1.0),

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sdtool.geometry.cameras import pixel_rays
+from sdtool.geometry.cameras import rays_on
 from sdtool.lifting.config import LiftPlan, Phase
-from sdtool.lifting.scenes import RunningBox, Scene, VanishedError
+from sdtool.lifting.scenes import CURE, Penalty, RunningBox, Scene, VanishedError
 from sdtool.rendering.marching import march_visible
 from sdtool.rendering.occupancy import OccupancyGrid
 from sdtool.rendering.randomness import drawn_seed
@@ -53,7 +53,7 @@ class RadianceScene(Scene):
         shading = _draw(self.phase.shading, generator)
         light = None
         if shading != "albedo":
-            light = _light(c2w, self.phase.light_spread, generator).to(device)
+            light = _light(c2w, self.phase.light_spread, generator).to(device, non_blocking=True)
         show = partial(self._show, shading=shading, light=light, per_view=size * size)
         if isinstance(samples, Samples):
             image, away, hits, weight = show(samples, towards)
@@ -87,15 +87,15 @@ class RadianceScene(Scene):
         """Every few steps of training, find out where there is something."""
         budget = self.phase.samples_budget
         begins = 0 if budget else OCCUPANCY_FROM
-        if generator is not None and self.box.age >= begins:
-            if self.box.age % OCCUPANCY_EVERY == 0:
+        if generator is not None and self.box.steps >= begins:
+            if self.box.steps % OCCUPANCY_EVERY == 0:
                 self.empty.update(
                     self.field.density, drawn_seed(generator) if budget else generator
                 )
 
     def _rays(self, c2w, fov, size) -> tuple[torch.Tensor, torch.Tensor]:
         """Origins and unit directions (R, 3) of all pixels, view by view and row by row."""
-        eyes, towards = (torch.from_numpy(a).to(self.device) for a in pixel_rays(c2w, fov, size))
+        eyes, towards = rays_on(self.device, c2w, fov, size)
         return eyes.repeat_interleave(size * size, dim=0), towards.reshape(-1, 3)
 
     def _march(self, eyes, towards, generator) -> Samples | Steps:
@@ -162,14 +162,18 @@ class RadianceScene(Scene):
         image = accumulate(weight, torch.cat(parts, dim=1), samples.ray, len(towards))
         return image, away, hits, weight.detach()
 
-    def penalties(self) -> dict[str, torch.Tensor]:
+    def extent(self) -> torch.Tensor | None:
+        return self.box.corners.sum()
+
+    def penalties(self) -> dict[str, Penalty]:
         """Of the last step's render: "orient", visible normals that face away (Ref-NeRF, equation 11),
         over all rays or those that hit something;
         "sparse", √(coverage² + 0.01) (DreamFusion); "opaque", the entropy of the coverage."""
         coverage = self.seen["coverage"]
         inner = coverage.clamp(1e-3, 1 - 1e-3)
         entropy = -(inner * inner.log() + (1 - inner) * (1 - inner).log())
-        found = {"sparse": (coverage.square() + 0.01).sqrt().mean(), "opaque": entropy.mean()}
+        found: dict[str, Penalty] = {}
+        found |= {"sparse": (coverage.square() + 0.01).sqrt().mean(), "opaque": entropy.mean()}
         return found | {name: self.seen[name] for name in {"orient"} & set(self.seen)}
 
 
@@ -194,14 +198,14 @@ def _light(c2w: np.ndarray, spread: float, generator: torch.Generator | None) ->
 
 def _extent(points: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """(2, 3) corners of the box of what is seen: samples at points (M, 3) with weights (M,)."""
-    if len(weight) == 0 or float(weight.sum()) < 1:
-        raise VanishedError(
-            "the density has vanished; lower --scale or try another --seed with --overwrite"
-        )
+    if len(weight) == 0:
+        raise VanishedError(f"the density has vanished; {CURE}")
     corners = []
     for axis in range(3):
         line, order = points[:, axis].sort()
         share = weight[order].double().cumsum(0)
-        ends = torch.tensor([TAIL, 1 - TAIL], dtype=torch.float64).to(share.device) * share[-1]
+        ends = torch.tensor([TAIL, 1 - TAIL], dtype=torch.float64)
+        ends = ends.to(share.device, non_blocking=True) * share[-1]
         corners.append(line[torch.searchsorted(share, ends).clamp(max=len(line) - 1)])
-    return torch.stack(corners, dim=1)
+    # less than a pixel is seen: not a number, which the loop finds when it next looks
+    return torch.where(weight.sum() < 1, torch.nan, torch.stack(corners, dim=1))

@@ -4,42 +4,51 @@ import re
 import sys
 from types import ModuleType
 
-import numpy as np
 import torch
 
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
-from sdtool.lifting.loop import step_views
+from sdtool.lifting.loop import nearest_view, step_views
+from sdtool.lifting.scenes import Scene
 
 
 def rehearse(
     rep: ModuleType, plan: LiftPlan, guidance: Guidance, view_range: ViewRange, smallest: LiftPlan
-) -> None:
+) -> str:
     """Compute one step of every phase on a heavy shape; nothing is kept.
 
+    Returns the name of the first phase whose losses or gradients are not finite, or nothing.
     rep: the representation's module. smallest: a plan that needs little memory. What a scene foresees is
     told on stderr, and the peak of an accelerator's memory. SdtoolError names the phase that needs more
     memory than there is, and what needs less.
     """
-    scene, device = None, guidance.device
+    scene, overflow, device = None, "", guidance.device
     for number, phase in enumerate(plan.phases):
         try:
             _forget_peak(device)
             scene = rep.rehearsal_scene(scene, phase, plan, device)
             c2w, generator = step_views(view_range, phase.views, 0, number, 0)
-            fov = float(np.radians(view_range.fov))
+            fov = nearest_view(phase, view_range.fov)
             said = scene.foresee(c2w, fov, phase.size, generator)
             maps = scene.render(c2w, fov, phase.size, generator)
             loss, _ = guidance.loss(maps, torch.from_numpy(c2w), phase, 0.9, 1.0, generator)
             (loss + phase.penalty(scene.penalties(), 0.9)).backward()
+            overflow = overflow or ("" if _finite(scene, loss) else phase.name)
             if told := ", ".join(part for part in (said, _peak(device)) if part):
                 print(f"rehearsed {phase.name}: {told}", file=sys.stderr)
         except (MemoryError, RuntimeError) as error:  # torch has both, and says it in words
             if isinstance(error, RuntimeError) and not re.search("out of memory|alloc", str(error)):
                 raise
             raise SdtoolError(_advice(plan, phase, smallest)) from None
+    return overflow
+
+
+def _finite(scene: Scene, loss: torch.Tensor) -> bool:
+    """Whether a loss and the gradients that it has left in a scene are numbers."""
+    found = [p.grad for p in scene.parameters() if p.grad is not None]
+    return bool(torch.isfinite(torch.nn.utils.get_total_norm([loss.detach(), *found])))
 
 
 def _forget_peak(device: torch.device) -> None:

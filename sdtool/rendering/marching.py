@@ -68,7 +68,7 @@ def march_visible(
 
     A sample is left out where less than `transmittance` of the light still arrives, or if it stops less
     than `alpha` of it; or less than half of what a step in the grid's cells stops on average, if that is
-    even less, so that a field that is thin everywhere is not left out whole (nerfacc takes the whole average).
+    even less, so that a field that is thin everywhere is not left out (nerfacc takes the whole average).
     """
     by: Marcher = march_warp if (backend or backend_for(origins.device)) == "warp" else _Torch()
     way = course(origins, directions, half_extent, samples)

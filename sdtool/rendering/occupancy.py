@@ -80,7 +80,8 @@ class OccupancyGrid(nn.Module):
             within = uniform(begin(generator), cell, torch.arange(3, device=line.device))
         else:
             within = torch.rand(n**3, 3, generator=generator, device=generator.device)
-        return (corner + within.to(corner.device)) * self.width - self.half_extent
+            within = within.to(corner.device, non_blocking=True)
+        return (corner + within) * self.width - self.half_extent
 
 
 def dilated(cells: torch.Tensor) -> torch.Tensor:

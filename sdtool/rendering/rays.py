@@ -109,7 +109,7 @@ def _marched(origins, directions, way: Course, begin: int, end: int, occupied, g
     jitter: torch.Tensor | float = 0.5
     if generator is not None:
         drawn = torch.rand(len(ray), generator=generator, device=generator.device)
-        jitter = drawn.to(start)
+        jitter = drawn.to(start, non_blocking=True)
     depth = start + jitter * spacing
     points = torch.addcmul(origins[ray], directions[ray], depth[:, None])
     if occupied is None:
