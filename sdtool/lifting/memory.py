@@ -12,8 +12,8 @@ from sdtool.shapes.hashgrid_layout import layout
 HELD, PEAK = {False: 388, True: 759}, {False: 524, True: 836}
 """Bytes a sample, without and with normals: from the render to the backward pass, and at most."""
 
-LISTED, PIXEL = 12, 332
-"""Bytes a sample that is listed only, as in parts; bytes a ray, of the pictures' graph."""
+LISTED, PIXEL = 12, {False: 284, True: 332}
+"""Bytes a sample that is listed only, as in parts; bytes a ray, of the pictures' graph, as above."""
 
 TABLES = 9
 """The hash table, its two moments, a copy of all three in case of a rollback, and three gradients."""
@@ -66,7 +66,7 @@ def render_bytes(phase: Phase, samples: float, at_once: float = 0) -> tuple[floa
     at_once: samples of the largest part, if they are rendered in parts.
     """
     normals, rays = with_normals(phase), phase.views * phase.size**2
-    pixels = PIXEL * rays
+    pixels = PIXEL[normals] * rays
     if at_once:
         listed = LISTED * samples + pixels
         return listed, listed + PEAK[normals] * at_once
