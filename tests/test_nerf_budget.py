@@ -3,10 +3,12 @@ model of a step's memory against what lives."""
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from live_bytes import LiveBytes
+from other_device import DEVICE, Elsewheres
 from test_nerf_lift import FRONT_AND_RIGHT, LOOK, Nothing
 
 from sdtool.errors import SdtoolError, UsageError
@@ -35,7 +37,7 @@ def rendered(scene, size=16, generator=0):
     """Maps, penalties and the gradients of a sum of both."""
     maps = scene.render(FRONT_AND_RIGHT, 0.8, size, torch.Generator().manual_seed(generator))
     found = scene.penalties()
-    total = sum((value * (1 + torch.arange(value.shape[1])).view(-1, 1, 1)).sum()
+    total = sum((value * (1 + torch.arange(value.shape[1], device=value.device)).view(-1, 1, 1)).sum()
                 for value in maps.values())  # fmt: skip
     (total + sum(found.values())).backward()
     gradients = {name: p.grad for name, p in scene.named_parameters()}
@@ -100,6 +102,18 @@ def test_what_is_recomputed_may_ask_for_gradients_itself():
     assert calls == [False, True]
     assert a.grad.tolist() == [9.0, 144.0] and x.grad.tolist() == [72.0, 36 * 8 * 3]
     assert still.grad is None
+
+
+def test_parts_stay_on_their_device():
+    """A pretended one; they are what they are on the CPU."""
+    here, _ = rendered(scene_of(300))
+    with Elsewheres():
+        scene = RadianceScene(PLAN, replace(PLAN.phases[0], samples_budget=300), DEVICE)
+        maps, gradients = rendered(scene)
+        assert scene.load[1] > 2
+        assert all(g is not None and g.device == DEVICE for g in gradients.values())
+        for name in set(here) - {"backdrop"}:  # a list as an index has no values on a pretended device
+            assert torch.allclose(maps[name].cpu(), here[name], atol=1e-4), name
 
 
 @pytest.mark.slow
@@ -290,6 +304,12 @@ def test_a_step_of_paper_stays_below_24_gb():
         usual, worst = (memory.cost(NERF_PAPER, phase, samples=n) for n in (None, 7e7))
         assert budget.parts == 1 and worst.parts > 10
         assert max(usual.peak, worst.peak, budget.peak) < 24e9
+
+
+def test_the_documented_table_is_the_models():
+    page = (Path(__file__).parent.parent / "docs" / "gpu.md").read_text(encoding="utf-8")
+    for line in memory.table(NERF_PAPER):
+        assert line in page.splitlines(), line
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ LISTED, PIXEL = 12, {False: 284, True: 332}
 TABLES = 9
 """The hash table, its two moments, a copy of all three in case of a rollback, and three gradients."""
 
-UNET, VAE, TEXT = 865.9e6, 83.7e6, 340.4e6
-"""Weights of Stable Diffusion 2.1: two bytes each."""
+UNET, VAE = 865.9e6, 83.7e6
+"""Weights of Stable Diffusion 2.1, two bytes each; the text encoder has gone before the first step."""
 
 PICTURE, LATENT = 1.73e9, 68e6
 """Bytes a picture of 512×512 that is encoded with gradients, and a latent in the UNet, without them."""
@@ -29,6 +29,9 @@ PICTURE_WORK, LATENT_WORK = 2.27e12, 0.804e12
 
 SAMPLE_TRAFFIC, STEP_TRAFFIC = 7e3, 16
 """Bytes read and written for a sample, forward and backward, and for a step that is looked at: estimates."""
+
+OPERATIONS, BANDWIDTH = 4e14, 1.7e12
+"""A second, of an H100 that reaches 40% of its operations in half precision and half of its bandwidth."""
 
 HIT, DEEP, WITHIN = 0.3, 0.083, 0.55
 """Of a finished object: share of the rays that meet it; share of the steps of the cube's diagonal which
@@ -50,7 +53,7 @@ class Cost(NamedTuple):
     work: float
     traffic: float
 
-    def seconds(self, operations: float, bandwidth: float) -> float:
+    def seconds(self, operations: float = OPERATIONS, bandwidth: float = BANDWIDTH) -> float:
         """With so many operations and bytes a second."""
         return self.work / operations + self.traffic / bandwidth
 
@@ -91,7 +94,7 @@ def cost(plan: LiftPlan, phase: Phase, samples: float | None = None) -> Cost:
     budget = phase.samples_budget or samples
     parts = max(1, -int(-samples // budget))
     held, most = render_bytes(phase, samples, budget if parts > 1 else 0)
-    weights, shape = 2 * (2 * UNET + VAE + 2 * TEXT), shape_bytes(plan)
+    weights, shape = 2 * (2 * UNET + VAE), shape_bytes(plan)
     priors = views * PICTURE + 2 * views * LATENT
     peak = weights + shape + max(held + priors, most)
     again = 1.4 if parts > 1 else 1.0
@@ -106,3 +109,24 @@ def cost(plan: LiftPlan, phase: Phase, samples: float | None = None) -> Cost:
         2 * 2 * views * LATENT_WORK + views * PICTURE_WORK,
         again * samples * SAMPLE_TRAFFIC + looked * STEP_TRAFFIC,
     )
+
+
+def table(plan: LiftPlan) -> list[str]:
+    """Lines of Markdown: each phase with a finished object, a full budget, and every step of all rays."""
+    lines = [
+        "| phase | samples a step | parts | samples | VAE, UNets | peak | seconds a step | hours |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for phase in plan.phases:
+        every = phase.views * phase.size**2 * plan.samples * WITHIN
+        cases = {"a finished object": None, "a full budget": phase.samples_budget, "fog": every}
+        for name, samples in cases.items():
+            one = cost(plan, phase, samples)
+            numbers = (one.render, one.priors, one.peak)
+            hours = f"{one.seconds() * phase.steps / 3600:.2f}" if samples is None else ""
+            lines.append(
+                f"| {phase.name}, {name} | {one.samples / 1e6:.1f} million | {one.parts} | "
+                + " | ".join(f"{number / 1e9:.1f} GB" for number in numbers)
+                + f" | {one.seconds():.2f} | {hours} |"
+            )
+    return lines

@@ -125,7 +125,7 @@ class RadianceScene(Scene):
         self.load = (len(steps.ray), len(borders) - 1)
         if len(borders) == 2:
             return show(placed(steps, eyes, towards), towards)
-        ends = torch.searchsorted(steps.ray, torch.tensor(borders).to(steps.ray)).tolist()
+        ends = torch.searchsorted(steps.ray, torch.tensor(borders).to(steps.ray)).cpu().tolist()
         parameters, shown = list(self.field.parameters()), []
         for k, first in enumerate(borders[:-1]):
             ours, part = slice(first, borders[k + 1]), slice(ends[k], ends[k + 1])
