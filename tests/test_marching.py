@@ -163,16 +163,17 @@ def test_a_field_that_is_thin_everywhere_is_not_left_out():
     assert len(march_visible(*rays(), HALF, 512, grid, None, fog).ray) == 0
 
 
-def test_a_ray_that_meets_nothing_has_no_sample():
+@pytest.mark.parametrize("backend", ["torch", pytest.param("warp", marks=by_warp)])
+def test_a_ray_that_meets_nothing_has_no_sample(backend):
     origins = torch.tensor([[0, 0, 1.5], [0, 2, 1.5]])
     directions = torch.tensor([[0, 0, -1.0]] * 2)
-    found = march_visible(origins, directions, HALF, 32, OccupancyGrid(4, HALF), 1, ball)
+    full, grid = OccupancyGrid(4, HALF), OccupancyGrid(4, HALF)
+    found = march_visible(origins, directions, HALF, 32, full, 1, ball, backend=backend)
     assert found.ray.unique().tolist() == [0]
-    grid = OccupancyGrid(4, HALF)
     grid.cells.zero_()
     for nothing in (
-        march_visible(origins, directions, HALF, 32, grid, 1, ball),
-        march_visible(origins[:0], directions[:0], HALF, 32, grid, 1, ball),
+        march_visible(origins, directions, HALF, 32, grid, 1, ball, backend=backend),
+        march_visible(origins[:0], directions[:0], HALF, 32, full, 1, ball, backend=backend),
     ):
         assert [len(part) for part in nothing] == [0, 0, 0]
         assert nothing.ray.dtype == torch.int32

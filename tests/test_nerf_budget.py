@@ -112,7 +112,9 @@ def test_parts_stay_on_their_device():
         maps, gradients = rendered(scene)
         assert scene.load[1] > 2
         assert all(g is not None and g.device == DEVICE for g in gradients.values())
-        for name in set(here) - {"backdrop"}:  # a list as an index has no values on a pretended device
+        for name in set(here) - {
+            "backdrop"
+        }:  # a list as an index has no values on a pretended device
             assert torch.allclose(maps[name].cpu(), here[name], atol=1e-4), name
 
 

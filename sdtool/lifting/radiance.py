@@ -12,7 +12,7 @@ from sdtool.lifting.scenes import CURE, Penalty, RunningBox, Scene, VanishedErro
 from sdtool.rendering.marching import march_visible
 from sdtool.rendering.occupancy import OccupancyGrid
 from sdtool.rendering.randomness import drawn_seed
-from sdtool.rendering.rays import AT_ONCE, Samples, accumulate, march, weights
+from sdtool.rendering.rays import Samples, accumulate, march, weights
 from sdtool.rendering.recomputed import recomputed
 from sdtool.rendering.shading import headlight, shade
 from sdtool.rendering.steps import Steps, parts_within, placed
@@ -115,7 +115,7 @@ class RadianceScene(Scene):
         return march_visible(
             eyes, towards, extent, self.samples, empty or self.empty, seed, density or self.field.density,
             transmittance=phase.least_transmittance, alpha=phase.least_alpha,
-            at_once=min(AT_ONCE, phase.samples_budget),
+            at_once=phase.samples_budget,
         )  # fmt: skip
 
     def _in_parts(self, show, steps: Steps, eyes, towards) -> tuple:

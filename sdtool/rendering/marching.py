@@ -22,7 +22,7 @@ from sdtool.rendering.steps import Rays, Steps, placed
 from sdtool.runtime import warp_module
 
 WINDOW = 32
-"""So many samples a ray takes in a round."""
+"""So many samples a ray takes in its first round, twice as many in each next one if there is room."""
 
 BACKENDS = ("torch", "warp")
 
@@ -88,18 +88,19 @@ def march_visible(
             first,
             begun,
         )
-        parts += _block(by, rays, density, limit, least)
+        parts += _block(by, rays, density, limit, least, at_once)
     if not parts:
         empty = origins.new_empty(0)
         return Steps(empty.to(torch.int32), empty, empty)
     return Steps(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _block(by: Marcher, rays: Rays, density, limit: float, least: torch.Tensor) -> list[Steps]:
+def _block(by: Marcher, rays: Rays, density, limit, least, at_once: int) -> list[Steps]:
     """What is seen of a block's rays, in order."""
-    alive, parts = torch.nonzero(rays.way.steps > 0)[:, 0], []
+    alive, parts, window = torch.nonzero(rays.way.steps > 0)[:, 0], [], WINDOW
     while len(alive):
-        steps = by.candidates(rays, alive, WINDOW)
+        steps = by.candidates(rays, alive, max(1, min(window, at_once // len(alive))))
+        window *= 2
         if len(steps.ray):
             points = placed(steps, rays.origins, rays.directions).points
             absorbed = (density(points) * steps.spacing).clamp(max=OPAQUE)
