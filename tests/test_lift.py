@@ -119,6 +119,8 @@ def test_settings_change_a_phase_or_the_plan():
     assert [phase.steps for phase in plan.phases] == [7, 150, 200] and plan.tet_resolution == 32
     assert plan.phases[2].t_high == (0.9, 0.5) and plan.phases[1].sees == "rgb"
     assert config.override(plan, []) == plan != presets.TINY_CPU
+    off = config.override(presets.PAPER, ["sdf_table=0", "fine.subdivide=0"])
+    assert (off.sdf_table, off.phases[1].subdivide) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +162,12 @@ QUICK += [part for name, steps in (("coarse", 25), ("geometry", 1), ("color", 1)
 # What a lift starts from
 
 
+@pytest.mark.parametrize("log2_table", [0, 14])
 @pytest.mark.parametrize("name", ["sphere", "ellipsoid"])
-def test_a_surface_starts_as_a_ball(name):
+def test_a_surface_starts_as_a_ball(name, log2_table):
+    """Of direct values, and of a hash grid, which begins as nothing that is added to it."""
     sdf = initial_sdf(name, 48, 0.6)
-    v_pos, faces = DMTetShape(sdf, 0.6).surface()
+    v_pos, faces = DMTetShape(sdf, 0.6, log2_table=log2_table).surface()
     axes = torch.tensor(AXES[name])
     assert torch.allclose((v_pos / axes).norm(dim=-1), torch.ones(len(v_pos)), atol=0.02)
     assert sdf.dtype == torch.float32 and sdf[24, 24, 24] < -0.2 and sdf[0, 0, 0] > 0.3
@@ -295,7 +299,20 @@ def test_the_preset_paper_has_surfaces_of_two_resolutions_and_a_material(tmp_pat
     for phase, size in (("coarse", 32), ("fine", 32), ("material", 48)):
         command += [part for name, value in (("steps", 1), ("views", 1), ("size", size))
                     for part in ("--set", f"{phase}.{name}={value}")]  # fmt: skip
-    assert cli.run([*command, "--set", "tet_resolution=12", "--set", "log2_table=12"]) == 0
+    assert (
+        cli.run(
+            [
+                *command,
+                "--set",
+                "tet_resolution=12",
+                "--set",
+                "log2_table=12",
+                "--set",
+                "sdf_table=12",
+            ]
+        )
+        == 0
+    )
     lifted = read_lift(tmp_path / "run")
     length = lifted.mesh.v_pos.max(axis=0) - lifted.mesh.v_pos.min(axis=0)
     np.testing.assert_allclose(length, [0.5, 0.6, 0.8], atol=0.06)  # the ellipsoid

@@ -107,10 +107,10 @@ class LiftPlan:
 
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
     of. tet_resolution: cells a side of the tetrahedral grid. sdf_table: 0 for direct values at its
-    corners, else the size of a hash grid, 2^sdf_table, that gives them. samples: along a ray of the density.
-    half_extent: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
-    light on a material; log2_table: size of its hash grid, or a radiance field's; finest: corners a side
-    of the latter's finest level; metallic, detail: the most metal and
+    corners, else the size of a hash grid, 2^sdf_table, that with a perceptron gives them. samples: along
+    a ray of the density. half_extent: half a side of the cube that holds the shape. environment:
+    "neutral" or an .hdr file, the light on a material; log2_table: size of its hash grid, or a radiance
+    field's; finest: corners a side of the latter's finest level; metallic, detail: the most metal and
     relief that it may have.
     """
 
@@ -133,6 +133,9 @@ CHOICES = {
     "turns": ("step", "view"),
     "orient_over": ("rays", "hits"),
 }
+
+MAY_BE_0 = ("sdf_table", "subdivide")
+"""Whole numbers of which 0 turns something off, where the preset has it too."""
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 
@@ -173,7 +176,8 @@ def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
     wanted = old if isinstance(old, tuple) else (old,)
     given = tuple(value) if isinstance(value, list) else (value,)
     if len(given) == len(wanted) and isinstance(value, list) == isinstance(old, tuple):
-        kept = [_number_like(one, like) for one, like in zip(given, wanted, strict=True)]
+        likes = (0,) if name in MAY_BE_0 else wanted
+        kept = [_number_like(one, like) for one, like in zip(given, likes, strict=True)]
         if None not in kept:
             new = replace(holder, **{name: tuple(kept) if isinstance(old, tuple) else kept[0]})
             if wrong := _what_is_wrong(new):

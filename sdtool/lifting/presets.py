@@ -111,6 +111,7 @@ PAPER = LiftPlan(
     ),
     init="ellipsoid",
     tet_resolution=64,
+    sdf_table=19,  # Fantasia3D, dmtet_network.py: log2_hashmap_size, as of the material
     log2_table=19,
     metallic=0.0,
 )
