@@ -24,8 +24,6 @@ from sdtool.runtime import warp_module
 WINDOW = 32
 """So many samples a ray takes in its first round, twice as many in each next one if there is room."""
 
-BACKENDS = ("torch", "warp")
-
 
 class Marcher(Protocol):
     """What a backend does in a round, for the rays `alive` (A,) of a block, int64 and ascending."""
