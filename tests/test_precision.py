@@ -1,13 +1,14 @@
 """Half precision of frozen priors: how far the guidance errs in either kind, and what overflows."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from prior_samples import write_stable_diffusion
 from safetensors.torch import load_file, save_file
 
-from sdtool.errors import UsageError
+from sdtool.errors import SdtoolError, UsageError
 from sdtool.lifting import run
 from sdtool.lifting.config import override
 from sdtool.lifting.presets import PRESETS, starting_from
@@ -64,7 +65,23 @@ def priors(tmp_path_factory):
     return folder
 
 
-def lift_of(priors, base: str, precision: str) -> Lift:
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", HALF])
+def test_priors_of_broken_weights_are_named_before_the_first_step(precision, priors, tmp_path):
+    broken = shutil.copytree(priors / "fine", tmp_path / "broken")
+    path = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    weights["conv_out.bias"][0] = torch.nan
+    save_file(weights, path, metadata={"format": "pt"})
+    last = precision.replace(HALF, "bf16")
+    with pytest.raises(
+        SdtoolError, match=f"coarse phase .* not finite, in {last}; check the weights"
+    ):
+        lift_of(tmp_path, "broken", precision, agp=priors / "agp")(("a corgi", tmp_path / "run"))
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def lift_of(priors, base: str, precision: str, agp=None) -> Lift:
     plan = starting_from(PRESETS["dmtet"]["preview"], "ellipsoid")
     few = [
         f"{name}.{what}=1"
@@ -74,7 +91,7 @@ def lift_of(priors, base: str, precision: str) -> Lift:
     plan = override(plan, [*few, "tet_resolution=8", "coarse.size=16", "geometry.size=16"])
     options = {"lambda_ori": 1.0, "lambda_align": 1.0, "scale": 1.0, "by_view": False}
     return Lift(
-        "dmtet", str(priors / "agp"), str(priors / base), "preview", plan, **options, negative="",
+        "dmtet", str(agp or priors / "agp"), str(priors / base), "preview", plan, **options, negative="",
         seed=0, overwrite=False, precision=precision,
     )  # fmt: skip
 

@@ -173,6 +173,9 @@ def optimise(
                 numbers["extent"] = extent
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * SETTLE(step / phase.steps)
+            if every > 1:  # else a number that is none would reach indices before the next look
+                for gradient in (p.grad for p in parameters if p.grad is not None):
+                    gradient.nan_to_num_(0.0, 0.0, 0.0)
             optimiser.step()
             clock.add("backward", now)
             step += 1

@@ -152,8 +152,13 @@ def _first_precision(lifting: Lift, base: str) -> str:
     return "bf16" if (base, lifting.agp) in _overflowing else "fp16"
 
 
-def _overflows(lifting: Lift, base: str, phase: str) -> None:
-    """Say that fp16 overflows in a phase, and forget the priors; UsageError if fp16 was asked for."""
+def _overflows(lifting: Lift, base: str, phase: str, precision: str) -> None:
+    """Say that fp16 overflows in a phase, and forget the priors; an error where bf16 would not help."""
+    if precision != "fp16":
+        raise SdtoolError(
+            f"in the {phase} phase the priors give numbers that are not finite, in {precision}; check the "
+            f"weights of the base {base} and the AGP {lifting.agp}"
+        )
     if lifting.precision != HALF:
         raise UsageError(
             f"with --precision fp16 the priors overflow in the {phase} phase; use --precision bf16",
@@ -179,13 +184,14 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     record.clear()
     saved = loop.load(out)
     undecided = lifting.precision == HALF and precision == "fp16"
-    if saved is None or undecided:
-        smallest = PRESETS[lifting.rep]["preview"]
-        phase_name = rehearse(rep, plan, guidance, view_range, smallest)
-        if phase_name and precision == "fp16":
-            del guidance  # its priors go before the next ones take memory
-            _overflows(lifting, base, phase_name)
-            guidance = _guidance(lifting, base, prompt, precision := "bf16")
+    smallest = PRESETS[lifting.rep]["preview"]
+    while saved is None or undecided:
+        overflow = rehearse(rep, plan, guidance, view_range, smallest)
+        if not overflow:
+            break
+        del guidance  # its priors go before the next ones take memory
+        _overflows(lifting, base, overflow, precision)
+        guidance = _guidance(lifting, base, prompt, precision := "bf16")
     record.head["precision"], device = precision, guidance.device
     number, step, strength, adam = 0, 0, 1.0, None
     if saved:
