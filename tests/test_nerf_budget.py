@@ -104,12 +104,13 @@ def test_what_is_recomputed_may_ask_for_gradients_itself():
     assert still.grad is None
 
 
+@pytest.mark.slow
 def test_parts_stay_on_their_device():
     """A pretended one; they are what they are on the CPU."""
-    here, _ = rendered(scene_of(300))
+    here, _ = rendered(scene_of(60), size=8)
     with Elsewheres():
-        scene = RadianceScene(PLAN, replace(PLAN.phases[0], samples_budget=300), DEVICE)
-        maps, gradients = rendered(scene)
+        scene = RadianceScene(PLAN, replace(PLAN.phases[0], samples_budget=60), DEVICE)
+        maps, gradients = rendered(scene, size=8)
         assert scene.load[1] > 2
         assert all(g is not None and g.device == DEVICE for g in gradients.values())
         for name in set(here) - {
