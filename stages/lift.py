@@ -156,6 +156,7 @@ def lift(
     if not prompts and not prompt.strip():
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
     from sdtool.lifting.run import HALF, Lift
+    from sdtool.rendering import marching
     from sdtool.rendering.raster import backend_for
     from sdtool.runtime.devices import choose_device, visible_gpus
     from sdtool.shapes import hashgrid
@@ -163,6 +164,7 @@ def lift(
     place = choose_device(device)
     if place.type != "cpu":
         said = f"rasteriser: {backend_for(place)}, hash grid: {hashgrid.backend_for(place)}"
+        said += f", ray march: {marching.backend_for(place)}" if rep == "nerf" else ""
         print(said, file=sys.stderr)
     weights: str = precision
     if precision == "auto":

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from sdtool.bench.nerf import nerf
 from sdtool.geometry.harmonics import ORTHONORMAL, spherical_harmonics
+from sdtool.runtime import warp_module
 from sdtool.shapes.density import SHARPNESS
 from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.nerf import (
@@ -238,6 +239,8 @@ def test_a_background_learns_a_sky():
 def test_the_bench_skips_and_compares(tmp_path):
     table = nerf(tmp_path, size=8, samples=16, points=300, rounds=1)
     work, points, *_ = (list(column.cells) for column in table.columns)
-    assert len(work) == 6 and points[0] == points[1] == "300"
+    marches = ["torch", "warp"] if warp_module.is_installed() else ["torch"]
+    assert [name.split()[-1] for name in work[6:]] == marches and len(set(points[6:])) == 1
+    assert points[0] == points[1] == "300"
     dense, occupied = (int(points[k]) for k in (2, 4))
     assert points[2] == points[3] and points[4] == points[5] and 0 < occupied < dense / 2

@@ -1,6 +1,7 @@
 """NVIDIA Warp: its rasteriser and its walk against numba's on the CPU, and what it compiles for GPUs."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -25,7 +26,7 @@ from sdtool.cli import run
 from sdtool.geometry.cameras import orbit, world_to_clip
 from sdtool.io.shards import open_shard
 from sdtool.meshfiles import write_glb
-from sdtool.rendering import cuda, kernels, raster, warp_backend, warp_kernels
+from sdtool.rendering import cuda, kernels, march_warp_kernels, raster, warp_backend, warp_kernels
 from sdtool.rendering.face_ids import EXACT, from_array, from_tensor, stored
 from sdtool.runtime import warp_module
 from sdtool.shapes import hashgrid_warp_kernels
@@ -251,6 +252,8 @@ def test_every_kernel_compiles_for_gpus_without_one(tmp_path):
     for dtype in (torch.float32, torch.float64):
         own = hashgrid_warp_kernels.kernels(dtype)
         names[hashgrid_warp_kernels.module_name(dtype)] = set(vars(own))
+    names[march_warp_kernels.MODULE] = set(vars(march_warp_kernels.kernels()))
+    unfused = (warp_kernels.MODULE, march_warp_kernels.MODULE)
     for module, own in names.items():
         for arch in (80, 90):
             folder = tmp_path / f"{module}-{arch}"
@@ -259,8 +262,10 @@ def test_every_kernel_compiles_for_gpus_without_one(tmp_path):
             (path,) = folder.glob("*.ptx")
             text = path.read_text(encoding="utf-8")
             assert f".target sm_{arch}" in text
-            fused = "fma.rn.f64" in text  # would turn edges and walks into others than the CPU's
-            assert not fused or module != warp_kernels.MODULE
+            fused = re.search(
+                r"fma\.rn\.f(32|64)", text
+            )  # other edges, walks and depths than the CPU's
+            assert not fused or module not in unfused
             entries = [line for line in text.splitlines() if ".entry" in line]
             for name in own:
                 assert any(name in line for line in entries), (module, name, entries)

@@ -1,5 +1,7 @@
-"""One step of NeRF lifting, forward and backward: all samples or the occupied ones, torch or numba."""
+"""One step of NeRF lifting, forward and backward: all samples or the occupied ones, torch or numba; and the
+march to what can be seen, torch or Warp."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +11,16 @@ import torch
 from rich.table import Table
 
 from sdtool.geometry.cameras import ViewRange, pixel_rays, random_views
+from sdtool.rendering.marching import march_visible
 from sdtool.rendering.occupancy import OccupancyGrid
 from sdtool.rendering.rays import accumulate, march, weights
+from sdtool.runtime import warp_module
 from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.nerf import RadianceField
 
 HALF, SIZE, SAMPLES, POINTS, ROUNDS = 0.6, 64, 64, 65_536, 5
+MARCHED = 512
+"""Steps in the cube's diagonal of the march, as in the preset paper."""
 
 
 def nerf(
@@ -39,6 +45,11 @@ def nerf(
         steps[f"a view, occupied samples, {name}"] = lambda f=field: _view(
             f, rays, samples, grid.occupied
         )
+    density = fields["numba"].density
+    for name in ("torch", "warp") if warp_module.is_installed() else ("torch",):
+        steps[f"a march of {MARCHED} steps to what is seen, {name}"] = lambda by=name: len(
+            march_visible(*rays, HALF, MARCHED, grid, 4, density, backend=by).ray
+        )
     best: dict[str, float] = {}
     counts: dict[str, int] = {}
     for turn in range(rounds + 1):
@@ -56,7 +67,7 @@ def nerf(
     for heading in ("points", "ms", "against torch", "against all samples"):
         table.add_column(heading, justify="right")
     for name, spent in best.items():
-        slow = best[name.replace("numba", "torch")]
+        slow = best[re.sub("numba|warp", "torch", name)]
         dense = best.get(name.replace("occupied", "all"), spent)
         ratios = f"{slow / spent:.1f}×", f"{dense / spent:.1f}×" if dense != spent else "–"
         table.add_row(name, f"{counts[name]:,}", f"{1000 * spent:.0f}", *ratios)

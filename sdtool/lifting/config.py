@@ -38,7 +38,10 @@ class Phase:
     takes no coverage; the others show grey. orient, sparse, opaque: weights of its penalties
     (`RadianceScene.penalties`), orient at the phase's start and from the share orient_until on.
     orient_over: "rays", its mean over all rays; or "hits", the mean over those that hit something, times
-    the views, as score distillation is summed over views.
+    the views, as score distillation is summed over views. samples_budget: samples of a step that are rendered
+    together; more are rendered in parts, which are computed again in the backward pass; 0 for no bound, and
+    for random numbers that the step's generator draws. With a budget, samples are left out that less than the
+    share least_transmittance of the light reaches, or that stop less than the share least_alpha of it.
     """
 
     name: str
@@ -73,6 +76,9 @@ class Phase:
     orient_over: str = "rays"
     sparse: float = 0.0
     opaque: float = 0.0
+    samples_budget: int = 0
+    least_transmittance: float = 1e-4
+    least_alpha: float = 0.01
 
     def penalty(
         self, found: Mapping[str, torch.Tensor | Callable[[], torch.Tensor]], progress: float
@@ -199,6 +205,9 @@ def _what_is_wrong(holder: Any) -> str:
         return "fov is a range of degrees from 1 to 179, or 0, 0 for the AGP's own"
     if holder.rescale > 1:
         return "rescale is a share, at most 1"
+    for name in ("least_transmittance", "least_alpha"):
+        if getattr(holder, name) >= 1:
+            return f"{name} is a share below 1"
     for name in ("t_until", "orient_until"):
         if not 0 < getattr(holder, name) <= 1:
             return f"{name} is a share of the phase, above 0 and at most 1"

@@ -11,6 +11,7 @@ from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.lift_files import write_lift
 from sdtool.lifting.lift_materials import stored_radiance
 from sdtool.lifting.radiance import RadianceScene
+from sdtool.lifting.radiance_rehearsal import RehearsedScene
 from sdtool.lifting.scenes import CURE, Scene, VanishedError, without_crumbs
 from sdtool.rendering.rays import march, surface_density, weights
 from sdtool.shapes.grids import grid_points
@@ -45,8 +46,8 @@ def restored_scene(
 def rehearsal_scene(
     previous: Scene | None, phase: Phase, plan: LiftPlan, device: torch.device
 ) -> RadianceScene:
-    """A scene as heavy as `phase` may become: nothing is known to be empty."""
-    return RadianceScene(plan, phase, device)
+    """A scene as heavy as `phase` may become."""
+    return RehearsedScene(plan, phase, device)
 
 
 @torch.no_grad()

@@ -63,6 +63,11 @@ class Scene(nn.Module, ABC):
         """A scalar on the device that is not finite once the shape has vanished, if there is one."""
         return None
 
+    def foresee(self, c2w: np.ndarray, fov: float, size: int, generator: torch.Generator) -> str:
+        """What a step of a finished object needs, tried and told in words, of a scene made for a rehearsal;
+        "" where the scene itself shows it."""
+        return ""
+
 
 class RunningBox(nn.Module):
     """The box that normalises CCMs while the shape drifts: an average, refreshed every few steps.
