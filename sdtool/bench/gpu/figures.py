@@ -56,6 +56,11 @@ class Sheet:
         """A value that must not be smaller; goal: should not."""
         self._judged(name, value, unit, f"≥ {short(bound)}", value >= bound, goal)
 
+    def within(self, name: str, value: float, low: float, high: float) -> None:
+        """A value that must lie between two."""
+        wanted = short(low) if low == high else f"{short(low)} to {short(high)}"
+        self._judged(name, value, "", wanted, low <= value <= high, False)
+
     def _judged(
         self, name: str, value: float, unit: str, wanted: str, holds: bool, goal: bool
     ) -> None:
