@@ -113,6 +113,11 @@ def _priors(base: str, agp: str, device: str, precision: str) -> tuple:
     return load_base(base, device, dtype), load_agp(agp, device, dtype)
 
 
+def forget_priors() -> None:
+    """Let go of the priors that were kept for the next prompt."""
+    _priors.cache_clear()
+
+
 def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage_record.Result:
     """Load the priors, run the phases, write shape, material and pictures."""
     began = time.monotonic()

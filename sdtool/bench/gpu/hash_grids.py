@@ -56,7 +56,7 @@ def derivatives(
     generator = torch.Generator().manual_seed(0)
     grid = HashGrid(**options, backend=backend, generator=generator)  # type: ignore[arg-type]
     with torch.no_grad():
-        grid.table *= 1e4  # to ±1
+        grid.table.mul_(1e4)  # to ±1
     grid = grid.to(place)
     points = torch.rand(count, 3, generator=generator).to(place).requires_grad_()
     pull = torch.randn(count, grid.channels, generator=generator).to(place).requires_grad_()

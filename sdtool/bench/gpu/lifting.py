@@ -5,7 +5,7 @@ from pathlib import Path
 from sdtool.bench.gpu.setup import Setup
 from sdtool.lifting.config import override
 from sdtool.lifting.presets import PRESETS
-from sdtool.lifting.run import Lift
+from sdtool.lifting.run import Lift, forget_priors
 
 PROMPT = "a corgi"
 
@@ -42,4 +42,7 @@ def lift(
         device=setup.device,
         precision=precision(setup),
     )
-    return lifting((PROMPT, out)).summary
+    try:
+        return lifting((PROMPT, out)).summary
+    finally:
+        forget_priors()

@@ -76,7 +76,8 @@ def _driver() -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return (done.stdout.split() or [None])[0]
+    found = done.stdout.split()
+    return found[0] if found else None
 
 
 def _cpu_name() -> str:

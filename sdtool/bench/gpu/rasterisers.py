@@ -132,8 +132,8 @@ def _silhouettes(
     if warp_module.runs_on(place):
         walks["warp"] = warp_backend.silhouette_pairs
     for walk, pairs_of in walks.items():
-        given = [tensor.to(place) for tensor in (clip, faces, rast)]
-        pairs = torch.stack(list(pairs_of(*given, STEPS)), dim=1).cpu().tolist()
+        found = pairs_of(clip.to(place), faces.to(place), rast.to(place), STEPS)
+        pairs = torch.stack(list(found), dim=1).cpu().tolist()
         differ = len(expected ^ set(map(tuple, pairs))) / max(1, len(expected))
         sheet.at_most(f"{name}, walk by {walk}: silhouettes that differ", differ, 1e-3)
 
