@@ -22,7 +22,7 @@ def compare(setup: Setup, sheet: Sheet) -> None:
     found = backends(place)
     sheet.note("backends", ", ".join(found))
     sheet.note("taken by auto", hashgrid.backend_for(place))
-    points = 3000 if setup.small else 200_000
+    points = 3000 if setup.small else 100_000
     for kind, (coarse, fine, *bounds) in GRIDS.items():
         options = {
             "levels": 16,

@@ -17,8 +17,8 @@ PACKAGES = ("torch", "warp-lang", "nvdiffrast", "tinycudann", "diffusers", "tran
 def describe(setup: Setup) -> dict[str, Any]:
     """The device's name, driver, memory in bytes and capability as far as known, and versions.
 
-    UsageError if there is no accelerator, or not the one that is asked for. Sets what sounds the same
-    for all checks: libraries that are silent.
+    UsageError if there is no accelerator, or not the one that is asked for. Makes this process ready for
+    checks: the device is torch's current one, and libraries are silent.
     """
     import torch
     from diffusers.utils import logging
@@ -32,6 +32,8 @@ def describe(setup: Setup) -> dict[str, Any]:
         found["name"] = _cpu_name()
     else:
         module = torch.get_device_module(place)
+        if place.index is not None:
+            module.set_device(place)
         found["name"] = module.get_device_name(place)
         if hasattr(module, "get_device_capability"):
             found["capability"] = "{}.{}".format(*module.get_device_capability(place))

@@ -59,8 +59,14 @@ def _about(machine: dict[str, Any]) -> str:
 
 
 def _summary(outcomes: list[Outcome]) -> str:
-    """A table of all checks."""
-    lines = ["| check | outcome | seconds |", "|---|---|---:|"]
+    """What became of it all, in a sentence and in a table."""
+    unsound = [outcome.check.title for outcome in outcomes if not outcome.is_sound]
+    figures = [figure for outcome in outcomes for figure in outcome.figures]
+    goals = [figure.verdict for figure in figures if figure.verdict in ("reached", "missed")]
+    said = "Everything is as it must be." if not unsound else f"Not in order: {'; '.join(unsound)}."
+    if goals:
+        said += f" {goals.count('reached')} of {len(goals)} goals are reached."
+    lines = [said, "", "| check | outcome | seconds |", "|---|---|---:|"]
     for outcome in outcomes:
         lines.append(f"| {outcome.check.title} | {_state(outcome)} | {outcome.seconds:.0f} |")
     return "\n".join(lines)
@@ -83,7 +89,7 @@ def _section(outcome: Outcome) -> str:
     if outcome.error:
         parts.append(f"{outcome.state.capitalize()}: {outcome.error}.")
     if outcome.figures:
-        lines = ["| figure | value | wanted | |", "|---|---:|---:|---|"]
+        lines = ["| figure | value | wanted | verdict |", "|---|---:|---:|---|"]
         parts.append("\n".join([*lines, *map(_row, outcome.figures)]))
     return "\n\n".join(parts)
 

@@ -89,7 +89,7 @@ def _whole(
     reset_peak(device)
     summary = lift(setup, rep, "paper", settings, out, agp=str(agp), base=str(base))
     sheet.note("precision of the priors", precision(setup))
-    sheet.note("a lift of a few steps", summary["seconds"]["total"], "s")
+    sheet.note("a lift of a few steps took", summary["seconds"]["total"], "s")
     if not setup.is_cpu:
         most = peak(device) / 2**30
         held = torch.get_device_module(device).max_memory_reserved() / 2**30

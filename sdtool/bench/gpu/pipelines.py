@@ -31,9 +31,9 @@ def make(setup: Setup, sheet: Sheet) -> None:
     began = time.perf_counter()
     folders = pipelines(setup)
     seconds = time.perf_counter() - began
-    for name, folder in zip((BASE, AGP), folders, strict=True):
+    for name, folder in zip(("base", "AGP"), folders, strict=True):
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        sheet.note(f"the {name}'s files", size / 2**30, "GB")
+        sheet.note(f"files of the {name}", size / 2**30, "GB")
     sheet.note("made and written in", seconds, "s")
 
 
@@ -50,12 +50,12 @@ def pipelines(setup: Setup) -> tuple[Path, Path]:
 
 def _write(folder: Path, setup: Setup) -> None:
     channels, latent, layers = (64, 8, 2) if setup.small else (320, 64, 23)
+    scheduler = DDPMScheduler(**SCHEDULE)
     torch.manual_seed(0)  # the libraries initialise from the global generator only
     with torch.device(setup.device):
         unet = sd21_unet(channels, latent).half()
         vae = sd_vae(channels).half()
         text = _text_encoder(unet.config["cross_attention_dim"], layers)
-        scheduler = DDPMScheduler(**SCHEDULE)
         prior = Prior(unet, text, scheduler.alphas_cumprod, vae=vae, name="random weights")
         generator = torch.Generator(setup.device).manual_seed(0)
         agp = fresh_agp(prior, generator)

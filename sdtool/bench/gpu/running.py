@@ -68,7 +68,7 @@ def run_checks(
 ) -> list[Outcome]:
     """The outcome of every check, in order.
 
-    describe: what the machine is, found in that process too; its SdtoolError ends it all. seconds: for
+    describe: what the machine is, found first in each such process; its SdtoolError ends it all. seconds: for
     all checks together. log: takes what they print, and what went wrong in full. on_change: called with
     the machine and the outcomes so far, after every figure and every end.
     """
@@ -88,6 +88,7 @@ def run_checks(
                 continue
             if worker.is_gone:
                 worker = _Worker(setup, log)
+                list(worker.messages(describe, left))  # makes the process ready
             for kind, content in worker.messages(check, min(left, check.share * seconds)):
                 outcome.seconds = time.monotonic() - began
                 if kind == "figure":

@@ -27,7 +27,7 @@ def lift_corgi(setup: Setup, sheet: Sheet, rep: str) -> None:
     summary = lift(setup, rep, preset, settings, out)
     sheet.note("preset", preset)
     sheet.note("steps", summary["counts"]["steps"])
-    sheet.note("seconds, loading and pictures included", summary["seconds"]["total"], "s")
+    sheet.note("it took, loading and pictures included", summary["seconds"]["total"], "s")
     if not setup.is_cpu:
         sheet.note("peak memory", peak(device) / 2**30, "GB")
     mesh = read_lift(out).mesh  # whole and finite, or it raises
