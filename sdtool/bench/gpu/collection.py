@@ -23,9 +23,11 @@ from sdtool.runtime.ranks import Ranks
 
 FILES = 8  # of different meshes, listed again and again under other uids: with other cameras
 
-# The largest share of pixels whose coverage differs, and difference in what both cover: of maps in float16.
-# nvdiffrast moves vertices to a grid of 1/16 pixel.
-BOUNDS = {"warp": (1e-4, 2e-3), "nvdiffrast": (0.02, 0.05)}
+# The largest shares of pixels whose coverage differs, and of covered ones whose coordinates do, by `FAR`: as
+# where one of 16 samples shows what lies behind. Of 42 million pixels of 640 balls, drawn by Warp on a CPU,
+# 19 had another coverage. nvdiffrast moves vertices to a grid of 1/16 pixel.
+BOUNDS = {"warp": (1e-4, 1e-4), "nvdiffrast": (0.02, 0.01)}
+FAR = 4e-3  # of the object's box
 
 
 def compare(setup: Setup, sheet: Sheet) -> None:
@@ -33,7 +35,7 @@ def compare(setup: Setup, sheet: Sheet) -> None:
     import torch
 
     subdivisions, objects, first, views, size = (
-        (2, 6, 2, 4, 16) if setup.small else (5, 640, 128, 16, 64)
+        (2, 6, 2, 4, 16) if setup.small else (5, 384, 96, 16, 64)
     )
     listing = _collection(setup.work, subdivisions, objects)
     settings = ViewSettings(views, size, 4, ViewRange(), ("ccm",), False, 0, Limits())
@@ -63,19 +65,19 @@ def compare(setup: Setup, sheet: Sheet) -> None:
         return open_shard(job.paths()[0]).maps["ccm"][:].astype(np.float32), rate
 
     expected, base = rendered("numba", "numba")
-    sheet.note(
-        f"numba, {workers or 'all'} cores" if workers != 1 else "numba, 1 core", base, "objects/s"
-    )
+    sheet.note("numba, 1 core" if setup.small else "numba, all cores", base, "objects/s")
     for backend in backends(torch.device(setup.device)):
         maps, rate = rendered(backend, backend)
         sheet.note(backend, rate, "objects/s")
         sheet.note(f"{backend}, against numba", rate / base, "×")
-        most, furthest = BOUNDS[backend]
+        most_coverage, most_coordinates = BOUNDS[backend]
         other = float((np.abs(maps[:, 3] - expected[:, 3]) > 1e-3).mean())
         both = (maps[:, 3] == 1) & (expected[:, 3] == 1)
         far = np.abs(maps - expected)[:, :3].max(axis=1)[both] / 2
-        sheet.at_most(f"{backend}: pixels of other coverage", other, most)
-        sheet.at_most(f"{backend}: largest difference in coordinates", float(far.max()), furthest)
+        sheet.at_most(f"{backend}: pixels of other coverage", other, most_coverage)
+        share = float((far > FAR).mean())
+        sheet.at_most(f"{backend}: pixels of other coordinates", share, most_coordinates)
+        sheet.note(f"{backend}: largest difference in coordinates", float(far.max()))
 
 
 def _collection(folder: Path, subdivisions: int, objects: int) -> Path:
