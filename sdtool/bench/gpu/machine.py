@@ -40,7 +40,7 @@ def describe(setup: Setup) -> dict[str, Any]:
         if hasattr(module, "mem_get_info"):
             found["memory"] = module.mem_get_info(place)[1]
         found["driver"] = _driver()
-        found["cuda"] = torch.version.cuda
+        found["torch_cuda"] = torch.version.cuda
     found["python"], found["sdtool"] = platform.python_version(), __version__
     return found | {"versions": {name: _version(name) for name in PACKAGES}}
 

@@ -44,7 +44,7 @@ def _about(machine: dict[str, Any]) -> str:
         "memory": f"{machine['memory'] / 2**30:.0f} GB" if machine.get("memory") else None,
         "compute capability": machine.get("capability"),
         "driver": machine.get("driver"),
-        "CUDA of torch": machine.get("cuda"),
+        "CUDA of torch": machine.get("torch_cuda"),
         "sdtool": machine.get("sdtool"),
         "Python": machine.get("python"),
         **machine.get("versions", {}),
