@@ -73,7 +73,7 @@ CHECKS: dict[str, Check] = {
         "Rasterisers against the CPU",
         "Each backend that is here finds what is visible and where silhouettes lie, in triangle soups "
         "and on fine surfaces, beside numba. Gradients are of the three primitives together.",
-        0.12,
+        0.15,
         _rasterisers,
     ),
     "hash-grids": Check(
@@ -81,7 +81,7 @@ CHECKS: dict[str, Check] = {
         "Hash grids against the CPU",
         "Values, gradients, and the gradients of a loss on the gradient in the points, beside numba, "
         "with the same table. Differences are shares of the length of what numba gives.",
-        0.12,
+        0.15,
         _hash_grids,
     ),
     "render-ccm": Check(
