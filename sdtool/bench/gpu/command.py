@@ -37,7 +37,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
     parser.add_argument("--device", default="auto", help="auto, cuda, cuda:1, cpu")
     parser.add_argument("--small", action="store_true", help="at reduced size, to try the checks")
-    parser.add_argument("--only", action="append", default=[], choices=list(CHECKS))
+    parser.add_argument(
+        "--only", action="append", default=[], choices=list(CHECKS), help="repeatable"
+    )
     parser.add_argument(
         "--minutes", type=float, default=MINUTES, help="for all checks [default: 8]"
     )
@@ -51,7 +53,7 @@ def gpu_check(arguments: Sequence[str]) -> int:
         raise UsageError("--device cpu takes hours at full size; add --small", "--device")
     device = device_for(given.device)
     given.out.mkdir(parents=True, exist_ok=True)
-    checks = [CHECKS[name] for name in given.only] or list(CHECKS.values())
+    checks = [check for name, check in CHECKS.items() if not given.only or name in given.only]
     work = Path(tempfile.mkdtemp(prefix="gpu-check-", dir=given.out)).resolve()
     (given.out / LOG).unlink(missing_ok=True)
     try:

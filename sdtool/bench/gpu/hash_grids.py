@@ -11,7 +11,10 @@ from sdtool.shapes.hashgrid import HashGrid
 # Coarsest and finest corners a side, and the largest difference of values, of gradients and of second
 # ones. A backend that rounds a point's place in another order puts some into the next cell, where
 # gradients are others: in place of float32, float64 changes those of fields by up to 1.5% and 3.6%.
-GRIDS = {"of fields": (16, 4096, 5e-4, 0.05, 0.1), "of surfaces": (8, 256, 5e-5, 1e-3, 1e-3)}
+GRIDS: dict[str, tuple[int, int, float, float, float]] = {
+    "of fields": (16, 4096, 5e-4, 0.05, 0.1),
+    "of surfaces": (8, 256, 5e-5, 1e-3, 1e-3),
+}
 PARTS = ("values", "gradient in the points", "gradient in the table")
 SECOND = ("second, in the points", "second, in the table", "second, in what pulls")
 
@@ -23,20 +26,30 @@ def compare(setup: Setup, sheet: Sheet) -> None:
     sheet.note("backends", ", ".join(found))
     sheet.note("taken by auto", hashgrid.backend_for(place))
     points = 3000 if setup.small else 100_000
-    for kind, (coarse, fine, *bounds) in GRIDS.items():
-        options = {
-            "levels": 16,
-            "log2_table": 14 if setup.small else 19,
-            "base_resolution": coarse,
-            "per_level_scale": (fine / coarse) ** (1 / 15),
-        }
-        expected = derivatives("numba", torch.device("cpu"), points, options)
-        for backend in found:
-            mine = derivatives(backend, place, points, options)
+    expected = {
+        kind: derivatives("numba", torch.device("cpu"), points, _options(kind, setup.small))
+        for kind in GRIDS
+    }
+    for backend in found:
+        for kind, (_, _, *bounds) in GRIDS.items():
+            mine = derivatives(backend, place, points, _options(kind, setup.small))
             for name, value in mine.items():
                 bound = bounds[0 if name == "values" else 2 if name in SECOND else 1]
-                differ = float((value - expected[name]).norm() / expected[name].norm())
+                differ = float((value - expected[kind][name]).norm() / expected[kind][name].norm())
                 sheet.at_most(f"{kind}, {backend}: {name}", differ, bound)
+
+
+def _options(kind: str, small: bool) -> dict[str, int | float]:
+    """Arguments of a grid of `GRIDS`."""
+    coarse, fine, *_ = GRIDS[kind]
+    scale = (fine / coarse) ** (1 / 15)
+    table = 14 if small else 19
+    return {
+        "levels": 16,
+        "log2_table": table,
+        "base_resolution": coarse,
+        "per_level_scale": scale,
+    }
 
 
 def backends(place: torch.device) -> list[str]:

@@ -39,27 +39,29 @@ BOUNDS = {
 
 def compare(setup: Setup, sheet: Sheet) -> None:
     """Coverage, depth, silhouettes, and the gradient of a picture."""
-    place = torch.device(setup.device)
+    place, side = torch.device(setup.device), 96 if setup.small else 512
     found = backends(place)
     sheet.note("backends", ", ".join(found) or "none")
     sheet.note("taken by auto", raster.backend_for(place))
-    for name, (clip, faces) in _scenes(setup.small):
-        side = 96 if setup.small else 512
-        expected = _numba(clip, faces, side)
-        for backend, rasterize in found.items():
+    if warp_module.is_installed():
+        sheet.holds("Warp can use this device", warp_module.runs_on(place))
+    scenes = [(name, *given, _numba(*given, side)) for name, given in _scenes(setup.small)]
+    for scene in scenes:
+        _silhouettes(sheet, *scene, place)
+    for backend, rasterize in found.items():
+        for name, clip, faces, expected in scenes:
             seen = rasterize(clip.to(place), faces.to(place), (side, side)).cpu()
             _visibility(sheet, f"{name}, {backend}", seen, expected, BOUNDS[backend])
-        _silhouettes(sheet, name, clip, faces, expected, place)
     _gradient(sheet, setup, place)
 
 
 def backends(place: torch.device) -> dict[str, Rasterize]:
     """Name → rasterize, of the ones beside numba that can work on a device."""
     found: dict[str, Rasterize] = {}
-    if place.type != "cpu" and nvdiffrast_backend.is_installed():
-        found["nvdiffrast"] = nvdiffrast_backend.rasterize
     if warp_module.runs_on(place):
         found["warp"] = warp_backend.rasterize
+    if place.type != "cpu" and nvdiffrast_backend.is_installed():
+        found["nvdiffrast"] = nvdiffrast_backend.rasterize
     return found
 
 
