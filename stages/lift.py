@@ -121,6 +121,13 @@ def lift(
             show_default=False,
         ),
     ] = None,
+    perp_neg: Annotated[
+        bool,
+        typer.Option(
+            "--perp-neg",
+            help="Mix these words by azimuth and hold the base off wrong sides; twice its passes.",
+        ),
+    ] = False,
     negative: Annotated[
         str,
         typer.Option(
@@ -132,7 +139,8 @@ def lift(
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         typer.Option(
-            help="Of the priors' weights; auto: fp32 on a CPU, else bf16.", rich_help_panel=RUNNING
+            help="Of the priors' weights; auto: fp32 on a CPU, else fp16, or bf16 if that overflows.",
+            rich_help_panel=RUNNING,
         ),
     ] = "auto",
     engine: EngineName = "local",
@@ -147,7 +155,8 @@ def lift(
         raise UsageError("give a prompt or --prompts, not both", "PROMPT", "--prompts")
     if not prompts and not prompt.strip():
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
-    from sdtool.lifting.run import Lift
+    from sdtool.lifting.run import HALF, Lift
+    from sdtool.rendering import marching
     from sdtool.rendering.raster import backend_for
     from sdtool.runtime.devices import choose_device, visible_gpus
     from sdtool.shapes import hashgrid
@@ -155,9 +164,11 @@ def lift(
     place = choose_device(device)
     if place.type != "cpu":
         said = f"rasteriser: {backend_for(place)}, hash grid: {hashgrid.backend_for(place)}"
+        said += f", ray march: {marching.backend_for(place)}" if rep == "nerf" else ""
         print(said, file=sys.stderr)
+    weights: str = precision
     if precision == "auto":
-        precision = "fp32" if place.type == "cpu" else "bf16"
+        weights = "fp32" if place.type == "cpu" else HALF
     lifting = Lift(
         rep=rep,
         agp=agp,
@@ -172,7 +183,8 @@ def lift(
         seed=seed,
         overwrite=overwrite,
         device=str(place),
-        precision=precision,
+        precision=weights,
+        perp_neg=perp_neg,
     )
     if not prompts:
         return lifting((prompt, out or Path("runs") / _slug(prompt)))

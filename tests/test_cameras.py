@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sdtool.geometry.cameras import (
     REFERENCE_DISTANCE,
@@ -11,6 +12,7 @@ from sdtool.geometry.cameras import (
     pixel_rays,
     projection,
     random_views,
+    rays_on,
     rotate_y,
     turntable,
     world_to_clip,
@@ -78,6 +80,19 @@ def test_a_point_on_the_ray_of_a_pixel_projects_back_to_it(size):
         distance = rng.uniform(0.5, 5, (size * size, 1))
         points = origins[n] + distance * directions[n].reshape(-1, 3)
         assert np.allclose(to_pixels(points, c2w[n], size), pixels, atol=1e-4)
+
+
+def test_rays_in_torch_are_the_same_and_may_have_a_field_of_view_each():
+    c2w = random_views(np.random.default_rng(0), 3, ViewRange())
+    for ours, theirs in zip(rays_on("cpu", c2w, FOV, 33), pixel_rays(c2w, FOV, 33), strict=True):
+        assert ours.dtype == torch.float32 and np.array_equal(ours.numpy(), theirs)
+    fov = np.radians([20.0, 45.0, 60.0])
+    origins, directions = rays_on("cpu", c2w, fov, 8)
+    clip = world_to_clip(c2w, fov)
+    for n in range(3):
+        alone = slice(n, n + 1)
+        assert np.array_equal(directions[n], pixel_rays(c2w[alone], fov[n], 8)[1][0])
+        assert np.array_equal(clip[n], world_to_clip(c2w[alone], fov[n])[0])
 
 
 def test_rays_do_not_share_memory_with_the_cameras():

@@ -4,16 +4,22 @@ there is one."""
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from other_device import DEVICE, Elsewheres
+from other_device import DEVICE, WAITS, Elsewhere, Elsewheres
+from prior_samples import write_deepfloyd
 from safetensors.torch import load_file
 
-from sdtool.lifting import nerf, run
+from sdtool.geometry.cameras import ViewRange
+from sdtool.lifting import dmtet, loop, nerf, radiance, run, scenes
 from sdtool.lifting.config import override
+from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.presets import PRESETS, painted_as, starting_from
 from sdtool.lifting.run import Lift
+from sdtool.priors.agp import fresh_agp
 from sdtool.priors.loading import load_agp, load_base
+from sdtool.rendering import kernels, raster
 from sdtool.runtime.devices import visible_gpus
 
 SHORT = [
@@ -86,6 +92,74 @@ def test_a_lift_on_a_gpu_goes_the_same_way(kind, tmp_path):
     device = str(torch.accelerator.current_accelerator())
     replace(lifting, device=device)(("a corgi", tmp_path / "gpu"))
     assert_same_lift(tmp_path / "cpu", tmp_path / "gpu", 0.05)
+
+
+def on_its_own(pos, faces, size):
+    """What is visible, by numba but as if the device had found it, as nvdiffrast and Warp do."""
+    clip, triangles = pos.detach().inner.numpy(), faces.inner.numpy()
+    return Elsewhere(
+        torch.from_numpy(np.stack([kernels.rasterize(view, triangles, *size) for view in clip]))
+    )
+
+
+WHOLE = {"steps": 6, "views": 2, "size": 16, "lambda_ori": (1.0, 1.0), "normal_turn": 180.0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_step_waits_for_its_device(kind, tmp_path, monkeypatch):
+    """Between looks at the numbers nothing is copied to the CPU, and no copy to the device is waited for.
+
+    With a base that takes pictures, Perp-Neg, cameras that stray, and updates of the box and of empty space.
+    """
+    assert loop.LOOK_EVERY == 10
+    for module, name, value in (
+        (loop, "LOOK_EVERY", 4), (scenes, "BOX_EVERY", 2), (radiance, "OCCUPANCY_FROM", 2),
+        (radiance, "OCCUPANCY_EVERY", 3), (raster, "_visible", on_its_own),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    plan, rep = short_lift(kind).plan, nerf if kind == "radiance field" else dmtet
+    monkeypatch.setattr(loop, "save", lambda *_: None)  # of every 50th step
+    adam = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda *a, fused, **k: adam(*a, **k, foreach=False))
+    base = load_base(write_deepfloyd(tmp_path / "base"))
+    agp = fresh_agp(base, torch.Generator().manual_seed(0))
+    with Elsewheres():
+        priors = base.to(DEVICE), agp.to(DEVICE)
+        guidance = Guidance(*priors, "a corgi", by_view=True, perp_neg=True)
+        scene = rep.first_scene(plan, DEVICE)
+        for number, phase in enumerate(plan.phases):
+            scene = rep.next_scene(scene, phase, plan) if number else scene
+            phase = replace(phase, **WHOLE, turns="view", fov=(35.0, 45.0), shift=0.05)
+            counted = []
+            WAITS.clear()
+
+            def count(step, loss, counted=counted):
+                counted.append((step, WAITS["fetched"], WAITS["sent"], loss))
+                WAITS.clear()
+
+            loop.optimise(
+                scene, guidance, phase, ViewRange(), number=number, seed=0, start=0, out=tmp_path,
+                on_step=count,
+            )  # fmt: skip
+            steps, fetched, sent, losses = zip(*counted, strict=True)
+            assert steps == (1, 2, 3, 4, 5, 6) and not any(sent), (phase.name, sent)
+            assert fetched == (0, 0, 0, 1, 0, 1), (phase.name, fetched)
+            assert losses[:3] == (None,) * 3 and losses[3] is not None
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6] * len(plan.phases)
+    assert all(line.get("ori", 0.0) > 0 for line in lines)
+
+
+def test_what_would_wait_is_counted():
+    with Elsewheres():
+        there = torch.arange(4.0).to(DEVICE, non_blocking=True)
+        WAITS.clear()
+        there + torch.ones(()), there.mul_(2), torch.zeros(4, device=DEVICE)
+        assert not sum(WAITS.values())
+        assert there.sum().item() == 12 and bool(there[0] == 0)
+        there.cpu(), torch.ones(2).to(DEVICE), torch.nonzero(there), there[there > 1]
+        assert WAITS == {"fetched": 3, "sent": 1, "sized": 2}
 
 
 def test_mixing_devices_is_refused_by_the_pretended_one():

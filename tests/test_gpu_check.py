@@ -23,6 +23,7 @@ from pretended_checks import (
 from sdtool.bench.gpu import (
     command,
     hash_grids,
+    marches,
     page,
     paper_lifts,
     rasterisers,
@@ -40,6 +41,7 @@ from sdtool.geometry.cameras import ViewRange
 from sdtool.lifting import loop
 from sdtool.lifting.config import Phase
 from sdtool.lifting.scenes import DensityScene
+from sdtool.rendering.steps import Steps
 
 
 def sheet(goals=True):
@@ -227,6 +229,25 @@ def test_another_gradient_is_found_wrong(monkeypatch, tmp_path):
     hash_grids.compare(Setup("cpu", True, tmp_path), on)
     wrong = [figure.name for figure in found if figure.verdict == "wrong"]
     assert wrong == [f"{kind}, warp: second, in the table" for kind in hash_grids.GRIDS]
+
+
+def test_other_samples_of_a_ray_are_found_wrong(monkeypatch, tmp_path):
+    right = marches.march_visible
+
+    def march_visible(*given, backend):
+        found = right(*given, backend="torch")
+        if backend == "torch":
+            return found
+        return (
+            found._replace(depth=found.depth + 1e-3) if shifted else Steps(*(c[9:] for c in found))
+        )
+
+    monkeypatch.setattr(marches, "march_visible", march_visible)
+    monkeypatch.setattr(marches, "backends", lambda place: ["torch", "warp"])
+    for shifted, expected in ((True, ["right", "wrong"]), (False, ["wrong", "right"])):
+        on, found = sheet()
+        marches.compare(Setup("cpu", True, tmp_path), on)
+        assert verdicts(found) == ["right", "right", *expected]
 
 
 class Towards:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,12 +19,13 @@ from sdtool.evaluating.solids import corgi_facts, corgi_faults
 from sdtool.geometry.cameras import ViewRange, orbit
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
-from sdtool.lifting import config, loop, presets
+from sdtool.lifting import config, dmtet, loop, presets
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import AXES, initial_sdf
 from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.painting import ColorScene
+from sdtool.lifting.rehearsal import rehearse
 from sdtool.lifting.scenes import (
     DensityScene,
     RunningBox,
@@ -73,7 +75,7 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path, monkeypatch, capsys
     assert whole.stdout == f"{tmp_path / 'a'}\n"
     log = tmp_path / "b" / "log.jsonl"
     kill_at([*SMALL_LIFT, tmp_path / "b"], 'lifting "a corgi"', 13, code=SMALL + CODE)
-    assert len(log.read_text().splitlines()) == 12  # the bar moves before the log
+    assert len(log.read_text().splitlines()) == 13  # the log before the bar
     assert not (tmp_path / "b" / "stage.json").exists()
     rest = subprocess.run(lift_small(tmp_path / "b"), capture_output=True, text=True)
     assert rest.returncode == 0 and "continuing at the coarse phase" in rest.stderr
@@ -117,6 +119,8 @@ def test_settings_change_a_phase_or_the_plan():
     assert [phase.steps for phase in plan.phases] == [7, 150, 200] and plan.tet_resolution == 32
     assert plan.phases[2].t_high == (0.9, 0.5) and plan.phases[1].sees == "rgb"
     assert config.override(plan, []) == plan != presets.TINY_CPU
+    off = config.override(presets.PAPER, ["sdf_table=0", "fine.subdivide=0"])
+    assert (off.sdf_table, off.phases[1].subdivide) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +162,12 @@ QUICK += [part for name, steps in (("coarse", 25), ("geometry", 1), ("color", 1)
 # What a lift starts from
 
 
+@pytest.mark.parametrize("log2_table", [0, 14])
 @pytest.mark.parametrize("name", ["sphere", "ellipsoid"])
-def test_a_surface_starts_as_a_ball(name):
+def test_a_surface_starts_as_a_ball(name, log2_table):
+    """Of direct values, and of a hash grid, which begins as nothing that is added to it."""
     sdf = initial_sdf(name, 48, 0.6)
-    v_pos, faces = DMTetShape(sdf, 0.6).surface()
+    v_pos, faces = DMTetShape(sdf, 0.6, log2_table=log2_table).surface()
     axes = torch.tensor(AXES[name])
     assert torch.allclose((v_pos / axes).norm(dim=-1), torch.ones(len(v_pos)), atol=0.02)
     assert sdf.dtype == torch.float32 and sdf[24, 24, 24] < -0.2 and sdf[0, 0, 0] > 0.3
@@ -293,7 +299,20 @@ def test_the_preset_paper_has_surfaces_of_two_resolutions_and_a_material(tmp_pat
     for phase, size in (("coarse", 32), ("fine", 32), ("material", 48)):
         command += [part for name, value in (("steps", 1), ("views", 1), ("size", size))
                     for part in ("--set", f"{phase}.{name}={value}")]  # fmt: skip
-    assert cli.run([*command, "--set", "tet_resolution=12", "--set", "log2_table=12"]) == 0
+    assert (
+        cli.run(
+            [
+                *command,
+                "--set",
+                "tet_resolution=12",
+                "--set",
+                "log2_table=12",
+                "--set",
+                "sdf_table=12",
+            ]
+        )
+        == 0
+    )
     lifted = read_lift(tmp_path / "run")
     length = lifted.mesh.v_pos.max(axis=0) - lifted.mesh.v_pos.min(axis=0)
     np.testing.assert_allclose(length, [0.5, 0.6, 0.8], atol=0.06)  # the ellipsoid
@@ -341,7 +360,7 @@ def test_running_box_averages_every_tenth_step():
 class BrokenPrior:
     """A prior whose answers are not numbers while `broken` lasts."""
 
-    sample_size, channels, takes_maps = 8, 4, True
+    sample_size, channels, takes_maps, device = 8, 4, True, torch.device("cpu")
     alphas_cumprod = torch.linspace(0.99, 0.01, 100)
 
     def __init__(self, broken: range):
@@ -397,6 +416,55 @@ def test_nothing_left_is_an_error_and_not_a_result():
         density_to_sdf(empty, 16)
     with pytest.raises(VanishedError):
         SurfaceScene(DMTetShape(torch.ones(9, 9, 9), 0.6)).render(orbit(0, 0, 1.8), 0.8, 16)
+
+
+def test_what_is_looked_at_every_tenth_step_ends_with_the_same_bits(tmp_path, monkeypatch):
+    """As on an accelerator, with a failure in the fourth step after a look."""
+    scenes, logs = [], []
+    for every in (1, 10):
+        monkeypatch.setattr(loop, "look_every", lambda device, every=every: every)
+        broken = range(24, 25)
+        (tmp_path / str(every)).mkdir()
+        scene, log = run_guarded(broken, tmp_path / str(every), steps=27)
+        scenes.append(scene.state_dict())
+        logs.append([line | {"seconds": 0} for line in log])
+    assert logs[0] == logs[1] and any("rollback" in line for line in logs[0])
+    assert all(torch.equal(scenes[0][name], scenes[1][name]) for name in scenes[0])
+
+
+def test_a_shape_of_which_nothing_is_seen_is_found_when_it_is_looked_at(tmp_path):
+    unread = loop.Unread(tmp_path / "log.jsonl")
+    one = torch.ones(())
+    for step, extent in ((1, one), (2, one * torch.nan), (3, one)):
+        unread.add({"step": step}, {"norm": one, "loss": step * one, "ori": one, "extent": extent})
+    assert unread.read() == (1.0, 1, "nothing is seen of the shape any more")
+    assert (tmp_path / "log.jsonl").read_text() == '{"step": 1, "ori": 1.0}\n'
+    assert unread.read() == (None, 0, "")
+
+
+def test_a_box_that_is_read_again_goes_on_counting():
+    box, other = RunningBox(), RunningBox()
+    for _ in range(7):
+        box.update(lambda: torch.ones(2, 3))
+    other.load_state_dict(box.state_dict())
+    assert other.steps == 7 and int(other.age) == 7
+
+
+def test_a_rehearsal_looks_through_the_narrowest_of_the_fields_of_view(monkeypatch):
+    """There a shape covers most pixels, and most rays meet it."""
+    plan, seen = replace(SMALL_PLAN, phases=SMALL_PLAN.phases[:1] * 2), []
+    wide = replace(plan.phases[0], fov=(20.0, 60.0))
+    plan = replace(plan, phases=(plan.phases[0], wide))
+    render = DensityScene.render
+    monkeypatch.setattr(
+        DensityScene,
+        "render",
+        lambda self, c2w, fov, *rest: seen.append(fov) or render(self, c2w, fov, *rest),
+    )
+    prior = BrokenPrior(range(0))
+    guidance = Guidance(prior, prior, "a corgi", lambda_ori=0.0)
+    rehearse(dmtet, plan, guidance, ViewRange(fov=45.0), SMALL_PLAN)
+    assert np.degrees(seen) == pytest.approx([45.0, 20.0])
 
 
 # From phase to phase

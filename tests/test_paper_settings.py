@@ -114,15 +114,18 @@ def test_cameras_stray_sideways_and_keep_their_direction():
     assert abs(local[:, 2]).max() < 1e-6  # neither nearer nor farther
     assert 0.95 * bound < abs(local[:, :2]).max() <= bound * (1 + 1e-6)
     assert abs(local[:, :2].mean(axis=0)).max() < 0.1 * bound
-    assert math.radians(25.71) <= fov <= math.radians(45)
+    found, low, high = np.degrees(fov), 25.71, 45.0  # of 400 views
+    assert found.shape == (400,) and low <= found.min() < low + 0.2
+    assert high - 0.2 < found.max() <= high
 
 
-def test_fields_of_view_are_drawn_for_a_step_in_the_authors_range():
+def test_fields_of_view_are_drawn_for_each_view_in_the_authors_range():
     generator, c2w = torch.Generator().manual_seed(0), CAMERAS.numpy()
     for phase, low, high in ((NERF_COARSE, 35, 45), (NERF_FINE, 44, 46)):
-        drawn = [loop.strayed(c2w, 0.7, phase, generator) for _ in range(200)]
+        drawn = [loop.strayed(c2w, 0.7, phase, generator) for _ in range(100)]
         assert all(same is c2w for same, _ in drawn)
-        found = np.degrees([fov for _, fov in drawn])
+        found = np.degrees([fov for _, fov in drawn])  # (100, 2)
+        assert abs(np.corrcoef(found.T)[0, 1]) < 0.3
         assert low <= found.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < found.max() <= high
 
@@ -142,7 +145,7 @@ def test_a_lift_renders_from_the_cameras_that_strayed(tmp_path, monkeypatch, pri
     told = {"number": 0, "seed": 0, "start": 0, "out": tmp_path}
     guidance = Guidance(*priors, "a red corgi")
     loop.optimise(scene, guidance, phase, ViewRange(), on_step=lambda step, loss: None, **told)
-    assert all(math.radians(20) <= fov <= math.radians(30) for _, fov in seen)
+    assert all(math.radians(20) <= fov <= math.radians(30) for _, (fov,) in seen)
     for step, (c2w, _) in enumerate(seen):
         plain, _ = loop.step_views(ViewRange(), 1, 0, 0, step)
         assert np.array_equal(c2w[:, :3, :3], plain[:, :3, :3]) and not np.array_equal(c2w, plain)

@@ -324,6 +324,10 @@ def test_a_hash_grid_may_give_the_values():
     ball = sphere(grid_points(13, HALF))
     shape, direct = DMTetShape(ball, HALF, log2_table=10), DMTetShape(ball, HALF)
     assert measured(shape) == pytest.approx(measured(direct), rel=1e-3)
+    assert (shape.sdf() - ball.reshape(-1)).abs().max() < 1e-3
+    resolutions = [level.resolution for level in shape.field.field.grid.levels]
+    assert (len(resolutions), resolutions[0], resolutions[-1]) == (16, 16, 4096)  # Fantasia3D's
+    assert [w.shape for w in shape.field.field.mlp.weights] == [(32, 32), (32, 32), (4, 32)]
     v_pos, _ = shape.surface()
     v_pos.square().sum().backward()
     for name, parameter in shape.named_parameters():

@@ -1,6 +1,7 @@
 """NVIDIA Warp: its rasteriser and its walk against numba's on the CPU, and what it compiles for GPUs."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -25,17 +26,18 @@ from sdtool.cli import run
 from sdtool.geometry.cameras import orbit, world_to_clip
 from sdtool.io.shards import open_shard
 from sdtool.meshfiles import write_glb
-from sdtool.rendering import cuda, kernels, raster, warp_backend, warp_kernels
+from sdtool.rendering import cuda, kernels, march_warp_kernels, raster, warp_backend, warp_kernels
+from sdtool.rendering.face_ids import EXACT, from_array, from_tensor, stored
 from sdtool.runtime import warp_module
 from sdtool.shapes import hashgrid_warp_kernels
 
 pytestmark = pytest.mark.skipif(not warp_module.is_installed(), reason="warp is not installed")
 STEP = 2.0**-30  # of a depth in the z-buffer
+FIRST = EXACT - 2
 
 
 def numba(pos, faces, size):
-    """By float64, as `render-ccm` does; given float32, numba rounds some of its products to that."""
-    views = [kernels.rasterize(view, faces.numpy(), *size) for view in pos.double().numpy()]
+    views = [kernels.rasterize(view, faces.numpy(), *size) for view in pos.numpy()]
     return torch.from_numpy(np.stack(views))
 
 
@@ -82,13 +84,8 @@ def test_shapes_with_silhouettes_of_many_kinds_are_as_numba_sees_them(shape, giv
 
 
 def test_float32_positions_are_as_numba_sees_them():
-    """Its depths are not compared: it rounds some products to float32, Warp does not."""
     v_pos, faces = tensors(icosphere(5, radius=0.45))
-    pos = clip_of(v_pos, FRONT.float())
-    ours = warp_backend.rasterize(pos, faces, (256, 256))[0]
-    theirs = torch.from_numpy(kernels.rasterize(pos[0].numpy(), faces.numpy(), 256, 256))
-    assert torch.equal(ours[..., 3] > 0, theirs[..., 3] > 0)
-    assert int((ours[..., 3] != theirs[..., 3]).sum()) <= 5  # of 29,660
+    assert_same(clip_of(v_pos, FRONT.float()), faces, (256, 256), ties=5)  # of 29,660
 
 
 def test_of_two_faces_in_one_place_the_first_is_seen():
@@ -129,6 +126,34 @@ def test_ranges_are_images_of_their_own():
     ours = warp_backend.rasterize_ranges(pos[0].float(), faces, ranges, 32)
     theirs = by_numba(pos[0].float().double(), faces, ranges, 32)
     assert torch.equal(ours, theirs) and not ours[1].any() and ours[2, ..., 3].max() > 10
+
+
+def test_ids_beyond_what_float32_counts_are_exact():
+    """Faces 2^24 − 2 … 2^24 + 5 of a list whose others are never looked at; seen, then walked over."""
+    last = FIRST + 8
+    own, eight = soup(3, 8)
+    faces = torch.zeros(last, 3, dtype=torch.int32)
+    faces[FIRST:] = eight
+    ranges = torch.tensor([[FIRST, 8]], dtype=torch.int32)
+    found = warp_backend.rasterize_ranges(own[0], faces, ranges, 48)
+    plain = warp_backend.rasterize_ranges(own[0], eight, ranges * torch.tensor([[0, 1]]), 48)
+    seen = from_tensor(found[..., 3], last)
+    assert torch.equal(seen, torch.where(plain[..., 3] > 0, plain[..., 3].long() + FIRST, 0))
+    assert len(seen.unique()) > 5 and seen.max() > EXACT + 2
+
+
+def test_the_walk_reads_ids_beyond_what_float32_counts(monkeypatch):
+    own, eight = soup(3, 8)
+    faces = torch.zeros(FIRST + 8, 3, dtype=torch.int32)
+    faces[FIRST:] = eight
+    rast = warp_backend.rasterize(own, eight, (48, 48))
+    expected = warp_backend.silhouette_pairs(own, eight, rast, 64)
+    # borders everywhere: to sort the edges of so many faces would take a minute
+    monkeypatch.setattr(warp_backend, "neighbours", lambda f, _: torch.full_like(f, -1))
+    moved = from_array(rast[..., 3].numpy(), 8)
+    rast[..., 3] = torch.from_numpy(np.vectorize(stored)(np.where(moved > 0, moved + FIRST, 0)))
+    found = warp_backend.silhouette_pairs(own, faces, rast, 64)
+    assert len(found[0]) > 10 and all(map(torch.equal, found, expected))
 
 
 def test_a_batch_gives_what_the_cpu_gives():
@@ -226,6 +251,8 @@ def test_every_kernel_compiles_for_gpus_without_one(tmp_path):
     for dtype in (torch.float32, torch.float64):
         own = hashgrid_warp_kernels.kernels(dtype)
         names[hashgrid_warp_kernels.module_name(dtype)] = set(vars(own))
+    names[march_warp_kernels.MODULE] = set(vars(march_warp_kernels.kernels()))
+    unfused = (warp_kernels.MODULE, march_warp_kernels.MODULE)
     for module, own in names.items():
         for arch in (80, 90):
             folder = tmp_path / f"{module}-{arch}"
@@ -234,8 +261,10 @@ def test_every_kernel_compiles_for_gpus_without_one(tmp_path):
             (path,) = folder.glob("*.ptx")
             text = path.read_text(encoding="utf-8")
             assert f".target sm_{arch}" in text
-            fused = "fma.rn.f64" in text  # would turn edges and walks into others than the CPU's
-            assert not fused or module != warp_kernels.MODULE
+            fused = re.search(
+                r"fma\.rn\.f(32|64)", text
+            )  # other edges, walks and depths than the CPU's
+            assert not fused or module not in unfused
             entries = [line for line in text.splitlines() if ".entry" in line]
             for name in own:
                 assert any(name in line for line in entries), (module, name, entries)
@@ -266,8 +295,20 @@ def test_it_says_nothing_on_stdout_and_needs_no_home(tmp_path):
         tmp_path / "home",
         tmp_path / "file",
     ):  # one that can be written, and one that cannot
-        stdout, _ = fresh(POINT, HOME=str(home), XDG_CACHE_HOME="")
+        stdout, stderr = fresh(POINT, HOME=str(home), XDG_CACHE_HOME="")
         assert stdout.count("\n") == 1, stdout
+        assert "driver" not in stderr  # on a machine without one
         inside = stdout.startswith(str(tmp_path / "home" / ".cache" / "warp"))
         assert inside == (home.name == "home")
         assert "sdtool-warp-" in stdout or inside
+
+
+def test_of_stderr_only_the_lines_in_question_are_withheld(capfd):
+    with warp_module._without(b"Warp CUDA warning: Could not"):
+        os.write(2, b"Warp CUDA warning: Could not find it.\nWarp CUDA error: it is broken\n")
+    os.write(2, b"and after\n")
+    assert capfd.readouterr().err == "Warp CUDA error: it is broken\nand after\n"
+    with pytest.raises(OSError), warp_module._without(b"no"):
+        os.write(2, b"what was said\n")
+        raise OSError
+    assert capfd.readouterr().err == "what was said\n"

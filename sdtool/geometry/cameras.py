@@ -2,13 +2,16 @@
 
 Conventions: glTF axes (right-handed, +Y up, objects face +Z); OpenGL cameras that look down −Z.
 Azimuth 0 sees the object's front (camera on +Z) and grows toward +X; elevation grows upward. Angles
-are radians here and degrees at the command line. All arrays are numpy float32.
+are radians here and degrees at the command line. All arrays are numpy float32; rays may also be torch's.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 REFERENCE_DISTANCE = 1.5
 """Where a sphere of diameter 1 nearly fills a 45° view; the paper's factors 0.9–1.1 multiply it."""
@@ -67,26 +70,28 @@ def azimuth_elevation(c2w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arctan2(eye[:, 0], eye[:, 2]), np.arctan2(eye[:, 1], np.hypot(eye[:, 0], eye[:, 2]))
 
 
-def projection(fov: float, near: float = 0.1, far: float = 100.0) -> np.ndarray:
+def projection(fov: float | np.ndarray, near: float = 0.1, far: float = 100.0) -> np.ndarray:
     """(4, 4) float32 perspective matrix for a square image; `fov` is the full angle in radians.
 
-    The y row is negated so that row 0 of a rasterised image is its top (rasterisers put
-    y_clip = −1 into row 0).
+    (N, 4, 4) for fields of view (N,). The y row is negated so that row 0 of a rasterised image is its
+    top (rasterisers put y_clip = −1 into row 0).
     """
-    scale = 1.0 / np.tan(0.5 * fov)
-    return np.array(
-        [
-            [scale, 0, 0, 0],
-            [0, -scale, 0, 0],
-            [0, 0, -(far + near) / (far - near), -2 * far * near / (far - near)],
-            [0, 0, -1, 0],
-        ],
-        np.float32,
+    scale = 1.0 / np.tan(0.5 * np.asarray(fov))
+    matrix = np.zeros((*scale.shape, 4, 4), np.float32)
+    matrix[..., 0, 0], matrix[..., 1, 1] = scale, -scale
+    matrix[..., 2, 2], matrix[..., 2, 3] = (
+        -(far + near) / (far - near),
+        -2 * far * near / (far - near),
     )
+    matrix[..., 3, 2] = -1
+    return matrix
 
 
-def world_to_clip(c2w: np.ndarray, fov: float) -> np.ndarray:
-    """(N, 4, 4) float32 matrices M with clip = M @ (x, y, z, 1), for `c2w` (N, 4, 4), fov radians."""
+def world_to_clip(c2w: np.ndarray, fov: float | np.ndarray) -> np.ndarray:
+    """(N, 4, 4) float32 matrices M with clip = M @ (x, y, z, 1), for `c2w` (N, 4, 4).
+
+    fov: radians, of all views or (N,).
+    """
     rotation, eye = c2w[:, :3, :3], c2w[:, :3, 3]
     w2c = np.zeros_like(c2w)
     w2c[:, :3, :3] = rotation.transpose(0, 2, 1)
@@ -104,6 +109,28 @@ def pixel_rays(c2w: np.ndarray, fov: float, size: int) -> tuple[np.ndarray, np.n
     local /= np.linalg.norm(local, axis=-1, keepdims=True)
     directions = np.einsum("nij,hwj->nhwi", c2w[:, :3, :3], local)
     return c2w[:, :3, 3].copy(), directions.astype(np.float32)
+
+
+def rays_on(
+    device: "torch.device | str", c2w: np.ndarray, fov: float | np.ndarray, size: int
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """`pixel_rays` as torch tensors, computed on `device`, which nothing waits for: only the cameras are
+    copied. fov: radians, of all views or (N,)."""
+    import torch
+
+    numbers = np.concatenate([c2w[:, :3].reshape(-1, 12), np.zeros((len(c2w), 1))], axis=1)
+    numbers[:, 12] = np.tan(0.5 * np.asarray(fov))
+    given = torch.from_numpy(numbers).to(device, non_blocking=True)  # (N, 13) float64
+    pose, tangent = given[:, :12].view(-1, 3, 4, 1, 1), given[:, 12:, None]
+    step = (torch.arange(size, dtype=torch.float64, device=device) + 0.5) / size * 2 - 1
+    x, y = step[None] * tangent, -step[:, None] * tangent  # (N, 1, size), (N, size, 1)
+    length = (x * x + y * y + 1).sqrt()
+    local = x / length, y / length, -1 / length
+    directions = [
+        pose[:, i, 0] * local[0] + pose[:, i, 1] * local[1] + pose[:, i, 2] * local[2]
+        for i in range(3)
+    ]
+    return pose[:, :, 3, 0, 0].float(), torch.stack(directions, dim=-1).float()
 
 
 def random_views(rng: np.random.Generator, count: int, views: ViewRange) -> np.ndarray:

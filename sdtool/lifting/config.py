@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,8 +20,8 @@ class Phase:
     lr: learning rate; lr_network: that of perceptrons, if above 0. decay: AdamW's weight decay.
     scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
     "material" (physically based); "radiance" (NeRF).
-    views: cameras a step, spread evenly in azimuth. fov: degrees between which a step's field of view is
-    drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
+    views: cameras a step, spread evenly in azimuth. fov: degrees between which each view's field of view
+    is drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
     share of its distance. size: rendered pixels a side, averaged down to
     the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
     normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
@@ -38,7 +38,10 @@ class Phase:
     takes no coverage; the others show grey. orient, sparse, opaque: weights of its penalties
     (`RadianceScene.penalties`), orient at the phase's start and from the share orient_until on.
     orient_over: "rays", its mean over all rays; or "hits", the mean over those that hit something, times
-    the views, as score distillation is summed over views.
+    the views, as score distillation is summed over views. samples_budget: samples of a step that are rendered
+    together; more are rendered in parts, which are computed again in the backward pass; 0 for no bound, and
+    for random numbers that the step's generator draws. With a budget, samples are left out that less than the
+    share least_transmittance of the light reaches, or that stop less than the share least_alpha of it.
     """
 
     name: str
@@ -73,16 +76,28 @@ class Phase:
     orient_over: str = "rays"
     sparse: float = 0.0
     opaque: float = 0.0
+    samples_budget: int = 0
+    least_transmittance: float = 1e-4
+    least_alpha: float = 0.01
 
-    def penalty(self, found: dict[str, torch.Tensor], progress: float) -> torch.Tensor:
-        """The weighted sum of a scene's penalties, at a share of the phase; found: name → scalar."""
+    def penalty(
+        self, found: Mapping[str, torch.Tensor | Callable[[], torch.Tensor]], progress: float
+    ) -> torch.Tensor:
+        """The weighted sum of a scene's penalties, at a share of the phase.
+
+        found: name → scalar, or a function for it, which is called if it has a weight.
+        """
         weights = {
             "smooth": self.smooth,
             "orient": schedules.linear(*self.orient, end=self.orient_until)(progress),
             "sparse": self.sparse,
             "opaque": self.opaque,
         }
-        parts = [weights[name] * value for name, value in found.items() if weights[name]]
+        parts = [
+            weights[name] * (value() if callable(value) else value)
+            for name, value in found.items()
+            if weights[name]
+        ]
         return sum(parts, torch.zeros(()))
 
 
@@ -92,10 +107,10 @@ class LiftPlan:
 
     init: what it starts from: "density", a soft blob, or what `sdtool.lifting.initial` makes a surface
     of. tet_resolution: cells a side of the tetrahedral grid. sdf_table: 0 for direct values at its
-    corners, else the size of a hash grid, 2^sdf_table, that gives them. samples: along a ray of the density.
-    half_extent: half a side of the cube that holds the shape. environment: "neutral" or an .hdr file, the
-    light on a material; log2_table: size of its hash grid, or a radiance field's; finest: corners a side
-    of the latter's finest level; metallic, detail: the most metal and
+    corners, else the size of a hash grid, 2^sdf_table, that with a perceptron gives them. samples: along
+    a ray of the density. half_extent: half a side of the cube that holds the shape. environment:
+    "neutral" or an .hdr file, the light on a material; log2_table: size of its hash grid, or a radiance
+    field's; finest: corners a side of the latter's finest level; metallic, detail: the most metal and
     relief that it may have.
     """
 
@@ -118,6 +133,9 @@ CHOICES = {
     "turns": ("step", "view"),
     "orient_over": ("rays", "hits"),
 }
+
+MAY_BE_0 = ("sdf_table", "subdivide")
+"""Whole numbers of which 0 turns something off, where the preset has it too."""
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 
@@ -158,7 +176,8 @@ def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
     wanted = old if isinstance(old, tuple) else (old,)
     given = tuple(value) if isinstance(value, list) else (value,)
     if len(given) == len(wanted) and isinstance(value, list) == isinstance(old, tuple):
-        kept = [_number_like(one, like) for one, like in zip(given, wanted, strict=True)]
+        likes = (0,) if name in MAY_BE_0 else wanted
+        kept = [_number_like(one, like) for one, like in zip(given, likes, strict=True)]
         if None not in kept:
             new = replace(holder, **{name: tuple(kept) if isinstance(old, tuple) else kept[0]})
             if wrong := _what_is_wrong(new):
@@ -186,6 +205,9 @@ def _what_is_wrong(holder: Any) -> str:
         return "fov is a range of degrees from 1 to 179, or 0, 0 for the AGP's own"
     if holder.rescale > 1:
         return "rescale is a share, at most 1"
+    for name in ("least_transmittance", "least_alpha"):
+        if getattr(holder, name) >= 1:
+            return f"{name} is a share below 1"
     for name in ("t_until", "orient_until"):
         if not 0 < getattr(holder, name) <= 1:
             return f"{name} is a share of the phase, above 0 and at most 1"

@@ -4,8 +4,10 @@ import math
 
 import torch
 
+from sdtool.errors import UsageError
 from sdtool.lifting import schedules, sds
 from sdtool.lifting.config import Phase
+from sdtool.lifting.perp_neg import embeddings
 from sdtool.lifting.prompts import Prompts
 from sdtool.priors.prior import resized
 
@@ -24,9 +26,10 @@ class Guidance:
     """Text embeddings and score distillation of a base prior and an AGP for one prompt.
 
     base, agp: objects with `encode_text`, `encode_image`, `predict_noise`, `add_noise`,
-    `alphas_cumprod` (a `sdtool.priors` Prior). lambda_ori, lambda_align multiply the phases' weights;
-    0 leaves a prior out. scale multiplies the phases' guidance scales. by_view: tell both priors the
-    side that is seen. negative: what is not wanted, told to both priors. Without one, a base of an open
+    `alphas_cumprod` (a `sdtool.priors` Prior); texts are encoded at once, and never again. lambda_ori,
+    lambda_align multiply the phases' weights; 0 leaves a prior out. scale multiplies the phases' guidance
+    scales. by_view: tell both priors the side that is seen. perp_neg: tell the base by Perp-Neg, which
+    needs by_view. negative: what is not wanted, told to both priors. Without one, a base of an open
     vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
     """
 
@@ -41,8 +44,15 @@ class Guidance:
         by_view: bool = False,
         negative: str = "",
         open_words: bool = False,
+        perp_neg: bool = False,
     ):
-        self.base, self.agp, self.scale = base, agp, scale
+        if perp_neg and not by_view:
+            raise UsageError(
+                "--perp-neg works on the words for views, which a small base is not told by itself; add "
+                "--view-prompts",
+                "--perp-neg",
+            )
+        self.base, self.agp, self.scale, self.perp_neg = base, agp, scale, perp_neg
         self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
         told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
         normal = Prompts(base, prompt, by_view, told["normal"], base.normal_prompt)
@@ -63,20 +73,20 @@ class Guidance:
         progress: float,
         strength: float,
         generator: torch.Generator,
-    ) -> tuple[torch.Tensor, dict[str, float]]:
-        """A scalar whose gradient is the weighted sum of both SDS gradients, and each one's size.
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """A scalar whose gradient is the weighted sum of both SDS gradients, and each one's size, a scalar.
 
         maps: name → (N, 4, H, W). c2w: (N, 4, 4). progress: share of the phase that is done.
         strength: factor on the guidance scales (lowered after a rollback).
         """
         upper = schedules.linear(*phase.t_high, end=phase.t_until)(progress)
-        total, sizes = torch.zeros(()), {}
+        total, sizes = torch.zeros(()), dict[str, torch.Tensor]()
         weight = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
         if weight > 0:
             x = self.agp.encode_map(resized(maps["ccm"], self.agp.sample_size))
             scale = phase.scale_align * self.scale * strength
             term = self._term(self.agp, x, self.prompts_agp, scale, phase, upper, generator, c2w)
-            sizes["align"] = term.detach().item()
+            sizes["align"] = term.detach()
             total = total + weight * term
         weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
         if self.lambda_align == 0 and phase.scene != "color":
@@ -86,7 +96,7 @@ class Guidance:
             scale = phase.scale_ori * self.scale * strength
             text = self.prompts[phase.sees]
             term = self._term(self.base, x, text, scale, phase, upper, generator, c2w)
-            sizes["ori"] = term.detach().item()
+            sizes["ori"] = term.detach()
             total = total + weight * term
         return total, sizes
 
@@ -94,7 +104,12 @@ class Guidance:
         """One prior's SDS loss on x (N, C, h, w); a base ignores the cameras."""
         t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
-        text, empty, c2w = prompts.at(c2w), prompts.empty, c2w.to(x.device)
+        empty, against = prompts.empty, None
+        if self.perp_neg and prior is self.base:
+            text, against = embeddings(prompts, c2w)
+        else:
+            text = prompts.at(c2w)
+        c2w = c2w.to(x.device, non_blocking=True)
         rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
         return sds.sds_loss(
             prior,
@@ -107,6 +122,7 @@ class Guidance:
             c2w=c2w,
             weighting=phase.weighting,
             rescale=rescale,
+            against=against,
         )
 
     def _base_image(
@@ -129,9 +145,8 @@ class Guidance:
                 image = torch.cat([image[:, :3], (image[:, 3:] + 1) / 2], dim=1)
             return self.base.encode_map(resized(image, self.base.sample_size))
         if not self.base.takes_maps:
-            behind = (2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1).to(
-                image.device
-            )
+            behind = 2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1
+            behind = behind.to(image.device, non_blocking=True)
             if "backdrop" in maps and torch.rand((), generator=generator) < phase.backdrop:
                 behind = maps["backdrop"]
             image = image[:, :3] + behind * (1 - image[:, 3:]) / 2
@@ -143,11 +158,11 @@ def _turned(
 ) -> torch.Tensor:
     """World normals (N, 3, H, W), turned about +X by `tilt`, then about +Y by `angle`, in radians: () for
     all views, or (N,)."""
-    angle = angle.to(normals.device)[..., None, None]
+    angle = angle.to(normals.device, non_blocking=True)[..., None, None]
     c, s = torch.cos(angle), torch.sin(angle)
     x, y, z = normals.unbind(dim=1)
     if tilt is not None:
-        tilt = tilt.to(normals.device)[..., None, None]
+        tilt = tilt.to(normals.device, non_blocking=True)[..., None, None]
         y, z = (
             torch.cos(tilt) * y - torch.sin(tilt) * z,
             torch.sin(tilt) * y + torch.cos(tilt) * z,

@@ -1,10 +1,13 @@
 """The one optimisation loop of every phase, with its checkpoints and its guard.
 
+An accelerator is never waited for in a step: losses and norms stay on it, to be read together every tenth
+step. What was not finite is found then, and the shape goes back to the last state that had been looked at.
 All randomness of a step comes from (seed, phase, step), so a continued run needs no generator state
 and ends with the same bits as an uninterrupted one.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +26,7 @@ from sdtool.lifting.config import Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import Scene, VanishedError
 
-CHECKPOINT_EVERY, GOOD_EVERY = 50, 20
+CHECKPOINT_EVERY, GOOD_EVERY, LOOK_EVERY = 50, 20, 10
 SETTLE = schedules.linear(1.0, 0.1, begin=0.6)
 """Factor on the learning rate over a phase: the last steps average out the noise of the score."""
 
@@ -41,6 +44,40 @@ class Clock:
         return now
 
 
+class Unread:
+    """Numbers of the last steps that lie on the device still, and their lines for log.jsonl."""
+
+    def __init__(self, path: Path):
+        self.path, self.lines = path, list[dict[str, Any]]()
+        self.numbers: list[dict[str, torch.Tensor]] = []
+
+    def add(self, line: dict[str, Any], numbers: dict[str, torch.Tensor]) -> None:
+        """A step: its line, and scalars; those named "align" and "ori" go into the line."""
+        self.lines.append(line)
+        self.numbers.append(numbers)
+
+    def read(self) -> tuple[float | None, int, str]:
+        """Write the lines, waiting once for all numbers: (last loss, steps that were in order, what then).
+
+        The last is empty if all were in order.
+        """
+        values = [value.double() for numbers in self.numbers for value in numbers.values()]
+        found = iter(torch.stack(values).cpu().tolist() if values else [])
+        lines, read = self.lines, [{name: next(found) for name in n} for n in self.numbers]
+        self.lines, self.numbers, loss, wrong = [], [], None, ""
+        for done, (line, numbers) in enumerate(zip(lines, read, strict=True)):
+            if not math.isfinite(numbers["norm"]):
+                wrong = f"the gradient became {numbers['norm']}"
+            elif not math.isfinite(numbers.get("extent", 0.0)):
+                wrong = "nothing is seen of the shape any more"
+            if wrong:
+                return loss, done, wrong
+            line |= {name: numbers[name] for name in ("align", "ori") if name in numbers}
+            append_jsonl(self.path, line)
+            loss = numbers["loss"]
+        return loss, len(lines), ""
+
+
 def step_views(
     view_range: ViewRange, views: int, seed: int, phase: int, step: int
 ) -> tuple[np.ndarray, torch.Generator]:
@@ -54,8 +91,8 @@ def step_views(
 
 def strayed(
     c2w: np.ndarray, fov: float, phase: Phase, generator: torch.Generator
-) -> tuple[np.ndarray, float]:
-    """Cameras (N, 4, 4) and their field of view in radians, moved and drawn as the phase says.
+) -> tuple[np.ndarray, float | np.ndarray]:
+    """Cameras (N, 4, 4), moved, and their field of view in radians, drawn for each (N,), as the phase says.
 
     A camera is moved along its own x and y axes without being turned, so that the object stands
     elsewhere in the picture (Fantasia3D's camera_random_jitter).
@@ -67,8 +104,15 @@ def strayed(
         c2w[:, :3, 3] += np.einsum("nij,nj->ni", c2w[:, :3, :2], share * distance)
     if phase.fov != (0.0, 0.0):
         low, high = phase.fov
-        fov = float(np.radians(low + (high - low) * torch.rand((), generator=generator).item()))
+        drawn = torch.rand(len(c2w), generator=generator, dtype=torch.float64).numpy()
+        return c2w, np.radians(low + (high - low) * drawn)
     return c2w, fov
+
+
+def nearest_view(phase: Phase, own: float) -> float:
+    """The field of view in radians, of those that a phase draws, in which a shape is largest; own: the
+    AGP's, in degrees."""
+    return float(np.radians(own if phase.fov == (0.0, 0.0) else min(phase.fov)))
 
 
 def optimise(
@@ -83,13 +127,14 @@ def optimise(
     adam: dict | None = None,
     strength: float = 1.0,
     out: Path,
-    on_step: Callable[[int, float], None],
+    on_step: Callable[[int, float | None], None],
 ) -> Clock:
     """Run a phase from step `start`; the scene is changed in place. Returns where the time went.
 
     A non-finite loss or gradient, or a vanished shape, rolls back to the last good state and
     halves the guidance, once; SdtoolError the second time. adam, strength: the optimiser's state and
-    the factor on the guidance to continue with. on_step(step, loss) is called after each step.
+    the factor on the guidance to continue with. on_step(step, loss) is called after each step, with the
+    last loss that was read.
     """
     optimiser = new_optimiser(scene, phase)
     rates = [group["lr"] for group in optimiser.param_groups]
@@ -98,8 +143,9 @@ def optimise(
         optimiser.load_state_dict(
             {"state": adam, "param_groups": optimiser.state_dict()["param_groups"]}
         )
-    own_fov, clock = float(np.radians(view_range.fov)), Clock()
-    good, step = (start, _copy(scene, optimiser)), start
+    own_fov, clock, every = float(np.radians(view_range.fov)), Clock(), look_every(guidance.device)
+    good, step, shown = (start, _copy(scene, optimiser)), start, None
+    unread, wrong = Unread(out / "log.jsonl"), ""
     while step < phase.steps:
         if step % GOOD_EVERY == 0:
             good = (step, _copy(scene, optimiser))
@@ -118,30 +164,44 @@ def optimise(
             now = clock.add("priors", now)
             total = loss + phase.penalty(scene.penalties(), step / phase.steps)
             total.backward()
-            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-            if not torch.isfinite(norm):
-                raise VanishedError(f"the gradient became {norm.item()}")
         except VanishedError as error:
-            if strength < 1:
-                raise SdtoolError(
-                    f"the {phase.name} phase failed twice at step {step} ({error}); nothing was "
-                    "written as a result; try another --seed or a lower --scale, with --overwrite"
-                ) from None
-            step, state = good
-            _restore(scene, optimiser, state)
-            strength = 0.5
-            append_jsonl(out / "log.jsonl", {"phase": phase.name, "rollback": str(error)})
-            continue
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * SETTLE(step / phase.steps)
-        optimiser.step()
-        clock.add("backward", now)
-        step += 1
-        on_step(step, loss.item())
-        seconds = round(time.perf_counter() - began, 4)
-        line = {"phase": phase.name, "step": step, "seconds": seconds, **sizes}
-        append_jsonl(out / "log.jsonl", line)
+            wrong = str(error)
+        else:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            numbers = {"norm": norm, "loss": loss.detach(), **sizes}
+            if (extent := scene.extent()) is not None:
+                numbers["extent"] = extent
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * SETTLE(step / phase.steps)
+            optimiser.step()
+            clock.add("backward", now)
+            step += 1
+            seconds = round(time.perf_counter() - began, 4)
+            unread.add({"phase": phase.name, "step": step, "seconds": seconds}, numbers)
+        due = (every, GOOD_EVERY, CHECKPOINT_EVERY)
+        if wrong or step == phase.steps or any(step % often == 0 for often in due):
+            first = step - len(unread.lines)
+            loss_read, done, found = unread.read()
+            shown = shown if loss_read is None else loss_read
+            if wrong := found or wrong:
+                if strength < 1:
+                    raise SdtoolError(
+                        f"the {phase.name} phase failed twice at step {first + done} ({wrong}); nothing "
+                        "was written as a result; try another --seed or a lower --scale, with "
+                        "--overwrite"
+                    )
+                append_jsonl(out / "log.jsonl", {"phase": phase.name, "rollback": wrong})
+                step, state = good
+                _restore(scene, optimiser, state)
+                strength, wrong = 0.5, ""
+                continue
+        on_step(step, shown)
     return clock
+
+
+def look_every(device: torch.device) -> int:
+    """Steps between two looks at the numbers of steps on `device`: where nothing is waited for, one."""
+    return 1 if device.type == "cpu" else LOOK_EVERY
 
 
 def new_optimiser(scene: Scene, phase: Phase) -> torch.optim.Optimizer:

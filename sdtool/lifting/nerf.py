@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sdtool.geometry.cameras import ViewRange, orbit, pixel_rays
+from sdtool.geometry.cameras import ViewRange, orbit, rays_on
 from sdtool.geometry.meshes import Mesh
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.lift_files import write_lift
 from sdtool.lifting.lift_materials import stored_radiance
 from sdtool.lifting.radiance import RadianceScene
+from sdtool.lifting.radiance_rehearsal import RehearsedScene
 from sdtool.lifting.scenes import CURE, Scene, VanishedError, without_crumbs
 from sdtool.rendering.rays import march, surface_density, weights
 from sdtool.shapes.grids import grid_points
@@ -45,8 +46,8 @@ def restored_scene(
 def rehearsal_scene(
     previous: Scene | None, phase: Phase, plan: LiftPlan, device: torch.device
 ) -> RadianceScene:
-    """A scene as heavy as `phase` may become: nothing is known to be empty."""
-    return RadianceScene(plan, phase, device)
+    """A scene as heavy as `phase` may become."""
+    return RehearsedScene(plan, phase, device)
 
 
 @torch.no_grad()
@@ -67,8 +68,7 @@ def seen_density(scene: RadianceScene, view_range: ViewRange) -> float:
     azimuth = np.arange(VIEWS) * (2 * np.pi / VIEWS)
     elevation = np.radians(np.resize(view_range.elevation, VIEWS))
     c2w = orbit(azimuth, elevation, np.asarray(view_range.distance))
-    rays = pixel_rays(c2w, float(np.radians(view_range.fov)), SIDE)
-    eyes, towards = (torch.from_numpy(a).to(scene.device) for a in rays)
+    eyes, towards = rays_on(scene.device, c2w, float(np.radians(view_range.fov)), SIDE)
     eyes, towards = eyes.repeat_interleave(SIDE * SIDE, dim=0), towards.reshape(-1, 3)
     samples = march(eyes, towards, field.half_extent, STEPS, scene.empty.occupied)
     density = torch.cat([field.density(part) for part in samples.points.split(1 << 17)])

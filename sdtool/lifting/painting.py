@@ -8,7 +8,7 @@ import torch
 from sdtool.geometry.cameras import world_to_clip
 from sdtool.geometry.ccm import encode_map
 from sdtool.lifting.lift_materials import Stored, stored_color_field, stored_pbr
-from sdtool.lifting.scenes import Scene
+from sdtool.lifting.scenes import Penalty, Scene
 from sdtool.rendering.environment import Environment
 from sdtool.rendering.pbr import perturbed_normal, shade_pbr, tone
 from sdtool.rendering.raster import interpolate, rasterize
@@ -32,17 +32,18 @@ class PaintedScene(Scene):
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         """The map "rgb" (N, 4, size, size) from cameras c2w (N, 4, 4)."""
-        matrix = torch.from_numpy(world_to_clip(c2w, fov)).to(self.v_pos.device)
+        matrix = torch.from_numpy(world_to_clip(c2w, fov))
+        matrix = matrix.to(self.v_pos.device, non_blocking=True)
         ones = torch.ones_like(self.v_pos[:, :1])
         clip = torch.cat([self.v_pos, ones], dim=1) @ matrix.transpose(1, 2)
         rast = rasterize(clip, self.t_pos_idx, (size, size))
         attributes = torch.cat([self.v_pos, normals(self.v_pos, self.t_pos_idx)], dim=1)
         position, normal = interpolate(attributes, rast, self.t_pos_idx).split(3, dim=-1)
         seen = rast[..., 3] > 0
-        unit = torch.nn.functional.normalize(normal[seen], dim=-1)
-        view = torch.nonzero(seen, as_tuple=True)[0]
-        lit = self.lit(position[seen], unit, view, c2w, generator)
-        color = torch.zeros_like(position).index_put(torch.nonzero(seen, as_tuple=True), lit)
+        where = torch.nonzero(seen, as_tuple=True)
+        unit = torch.nn.functional.normalize(normal[where], dim=-1)
+        lit = self.lit(position[where], unit, where[0], c2w, generator)
+        color = torch.zeros_like(position).index_put(where, lit)
         return {"rgb": encode_map(color, seen[..., None].to(color.dtype)).movedim(-1, 1)}
 
     @abstractmethod
@@ -58,7 +59,7 @@ class PaintedScene(Scene):
     def stored(self) -> Stored:
         """Tensors and metadata of what covers the mesh."""
 
-    def penalties(self) -> dict[str, torch.Tensor]:
+    def penalties(self) -> dict[str, Penalty]:
         """Scalars that a phase may weigh in."""
         return {}
 
@@ -73,7 +74,7 @@ class ColorScene(PaintedScene):
         self.field = GridPyramid(self.LEVELS, 3, half_extent)
 
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
-        light = torch.from_numpy(headlight(c2w)).to(points.device)[view]
+        light = torch.from_numpy(headlight(c2w)).to(points.device, non_blocking=True)[view]
         return shade(self.color_at(points), normal, light)
 
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
@@ -82,9 +83,9 @@ class ColorScene(PaintedScene):
     def stored(self) -> Stored:
         return stored_color_field(self.field.grids, self.half_extent)
 
-    def penalties(self) -> dict[str, torch.Tensor]:
+    def penalties(self) -> dict[str, Penalty]:
         """ "smooth": mean squared difference of neighbouring cells."""
-        return {"smooth": total_variation(self.field.composed())}
+        return {"smooth": lambda: total_variation(self.field.composed())}
 
 
 class MaterialScene(PaintedScene):
@@ -105,7 +106,8 @@ class MaterialScene(PaintedScene):
 
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
         made = self.material(points)
-        eye = torch.from_numpy(np.ascontiguousarray(c2w[:, :3, 3])).to(points.device)[view]
+        eyes = torch.from_numpy(np.ascontiguousarray(c2w[:, :3, 3]))
+        eye = eyes.to(points.device, non_blocking=True)[view]
         away = torch.nn.functional.normalize(eye - points, dim=-1)
         light = self.environment
         if generator is not None:

@@ -111,6 +111,7 @@ PAPER = LiftPlan(
     ),
     init="ellipsoid",
     tet_resolution=64,
+    sdf_table=19,  # Fantasia3D, dmtet_network.py: log2_hashmap_size, as of the material
     log2_table=19,
     metallic=0.0,
 )
@@ -171,10 +172,7 @@ NERF_PAPER = LiftPlan(
             lr_network=0.001,
             decay=0.01,
             views=8,
-            fov=(
-                35.0,
-                45.0,
-            ),  # authors' stage 1, fovy_range (theirs for each view, ours for a step)
+            fov=(35.0, 45.0),  # authors' stage 1, fovy_range
             sees="rgb",
             lambda_ori=(0.0, 1.0),
             lambda_align=(20.0, 1.0),
@@ -187,6 +185,9 @@ NERF_PAPER = LiftPlan(
             orient=(10.0, 1000.0),  # authors' stage 1, lambda_orient: over 5000 of 6000 steps
             orient_until=5 / 6,
             orient_over="hits",  # authors' sweetdreamer.py divides by the rays of opacity above 0
+            samples_budget=1 << 21,  # 1.8 GB beside eight pictures in the VAE (docs/gpu.md)
+            least_transmittance=1e-4,  # nerfacc's early_stop_eps, which the authors leave as it is
+            least_alpha=0.01,  # authors' nerf_volume_renderer.py, prune_alpha_threshold
         ),
         Phase(
             "fine",
@@ -209,6 +210,9 @@ NERF_PAPER = LiftPlan(
             orient=(10.0, 1000.0),  # authors' stage 2 begins anew: over 4000 of 10000 steps
             orient_until=0.4,
             orient_over="hits",
+            samples_budget=1 << 22,  # 3.5 GB beside two pictures
+            least_transmittance=1e-4,
+            least_alpha=0.01,
         ),
     ),
     tet_resolution=128,

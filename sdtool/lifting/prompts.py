@@ -24,13 +24,15 @@ class Prompts:
 
     def at(self, c2w: torch.Tensor) -> torch.Tensor:
         """(N, L, C) embeddings for cameras (N, 4, 4); (1, L, C) if the view does not matter."""
-        return self.text if len(self.text) == 1 else self.text[side_of(c2w).to(self.text.device)]
+        if len(self.text) == 1:
+            return self.text
+        return self.text[side_of(c2w).to(self.text.device, non_blocking=True)]
 
 
 def side_of(c2w: torch.Tensor) -> torch.Tensor:
-    """(N,) int64 index into `SIDES` of what cameras (N, 4, 4) see: the front is within 45° of +Z, the
-    back within 45° of −Z; overhead is from 60° up."""
-    azimuth, elevation = azimuth_elevation(c2w.cpu().numpy())
+    """(N,) int64 index into `SIDES` of what cameras (N, 4, 4) see, on the CPU: the front is within 45° of
+    +Z, the back within 45° of −Z; overhead is from 60° up."""
+    azimuth, elevation = azimuth_elevation(c2w.numpy())
     turn = np.abs(azimuth)
     side = np.where(turn < FRONT, 0, np.where(turn > np.pi - FRONT, 2, 1))
     return torch.from_numpy(np.where(elevation > OVERHEAD, 3, side))

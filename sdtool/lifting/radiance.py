@@ -1,15 +1,21 @@
 """The scene of a NeRF lift: a radiance field, seen by volume rendering (DreamFusion; Instant-NGP)."""
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sdtool.geometry.cameras import pixel_rays
+from sdtool.geometry.cameras import rays_on
 from sdtool.lifting.config import LiftPlan, Phase
-from sdtool.lifting.scenes import RunningBox, Scene, VanishedError
+from sdtool.lifting.scenes import CURE, Penalty, RunningBox, Scene, VanishedError
+from sdtool.rendering.marching import march_visible
 from sdtool.rendering.occupancy import OccupancyGrid
-from sdtool.rendering.rays import accumulate, march, weights
+from sdtool.rendering.randomness import drawn_seed
+from sdtool.rendering.rays import Samples, accumulate, march, weights
+from sdtool.rendering.recomputed import recomputed
 from sdtool.rendering.shading import headlight, shade
+from sdtool.rendering.steps import Steps, parts_within, placed
 from sdtool.shapes.nerf import Background, hash_radiance
 
 OCCUPANCY_EVERY, OCCUPANCY_FROM = 16, 32
@@ -33,6 +39,7 @@ class RadianceScene(Scene):
         self.empty = OccupancyGrid(32, plan.half_extent).to(device)
         self.box = RunningBox().to(device)
         self.seen: dict[str, torch.Tensor] = {}
+        self.load = (0, 0)  # samples of the last render, and parts that it was made in
 
     @property
     def device(self) -> torch.device:
@@ -40,42 +47,31 @@ class RadianceScene(Scene):
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         device, count = self.device, len(c2w) * size * size
-        if generator is not None and self.box.age >= OCCUPANCY_FROM:
-            if self.box.age % OCCUPANCY_EVERY == 0:
-                self.empty.update(self.field.density, generator)
-        eyes, towards = (torch.from_numpy(a).to(device) for a in pixel_rays(c2w, fov, size))
-        towards = towards.reshape(-1, 3)
-        eyes = eyes.repeat_interleave(size * size, dim=0)
-        samples = march(
-            eyes, towards, self.field.half_extent, self.samples, self.empty.occupied, generator
-        )
+        self._look_again(generator)
+        eyes, towards = self._rays(c2w, fov, size)
+        samples = self._march(eyes, towards, generator)
         shading = _draw(self.phase.shading, generator)
-        if shading != "albedo" or self.phase.orient != (0.0, 0.0):
-            density, color, normal = self.field.with_normal(samples.points)
+        light = None
+        if shading != "albedo":
+            light = _light(c2w, self.phase.light_spread, generator).to(device, non_blocking=True)
+        show = partial(self._show, shading=shading, light=light, per_view=size * size)
+        if isinstance(samples, Samples):
+            image, away, hits, weight = show(samples, towards)
+            points = lambda: samples.points  # noqa: E731
         else:
-            (density, color), normal = self.field(samples.points), None
-        weight = weights(density, samples, count)
+            image, away, hits, weight = self._in_parts(show, samples, eyes, towards)
+            points = lambda: placed(samples, eyes, towards).points  # noqa: E731
         if generator is not None:
             self.seen = {}
-            if normal is not None:
-                facing = (normal * towards[samples.ray]).sum(-1)
-                away = (weight.detach() * facing.clamp(min=0).square()).sum()
+            if away is not None:
                 self.seen["orient"] = away / count
                 if self.phase.orient_over == "hits":
-                    hit = torch.zeros(count, dtype=torch.bool, device=device)
-                    hit[samples.ray[weight.detach() > 0]] = True
-                    self.seen["orient"] = away * len(c2w) / hit.sum().clamp(min=1)
-        if shading != "albedo":
-            light = _light(c2w, self.phase.light_spread, generator).to(device)
-            color = torch.ones_like(color) if shading == "textureless" else color
-            color = shade(color, normal, light[samples.ray // (size * size)])
-        parts = [torch.ones_like(weight[:, None]), samples.points, color]
-        parts += [] if normal is None else [normal]
-        image = accumulate(weight, torch.cat(parts, dim=1), samples.ray, count)
-        coverage, position, color, *normal = image.split([1, 3, 3] + [3] * (len(parts) - 3), dim=1)
+                    self.seen["orient"] = away * len(c2w) / hits.clamp(min=1)
+        channels = image.shape[1] - 7
+        coverage, position, color, *normal = image.split([1, 3, 3] + [3] * (channels // 3), dim=1)
         if generator is not None:
             self.seen["coverage"] = coverage
-            low, high = self.box.update(lambda: _extent(samples.points, weight.detach()))
+            low, high = self.box.update(lambda: _extent(points(), weight.detach()))
         else:
             low, high = self.box.corners
         ccm = 2 * (position - low * coverage) / (high - low).clamp(min=0.05) - coverage
@@ -87,14 +83,97 @@ class RadianceScene(Scene):
         shape = (len(c2w), size, size)
         return {name: v.reshape(*shape, -1).movedim(-1, 1) for name, v in maps.items()}
 
-    def penalties(self) -> dict[str, torch.Tensor]:
+    def _look_again(self, generator: torch.Generator | None) -> None:
+        """Every few steps of training, find out where there is something."""
+        budget = self.phase.samples_budget
+        begins = 0 if budget else OCCUPANCY_FROM
+        if generator is not None and self.box.steps >= begins:
+            if self.box.steps % OCCUPANCY_EVERY == 0:
+                self.empty.update(
+                    self.field.density, drawn_seed(generator) if budget else generator
+                )
+
+    def _rays(self, c2w, fov, size) -> tuple[torch.Tensor, torch.Tensor]:
+        """Origins and unit directions (R, 3) of all pixels, view by view and row by row."""
+        eyes, towards = rays_on(self.device, c2w, fov, size)
+        return eyes.repeat_interleave(size * size, dim=0), towards.reshape(-1, 3)
+
+    def _march(self, eyes, towards, generator) -> Samples | Steps:
+        """All samples, or with a budget those that can be seen."""
+        if self.phase.samples_budget:
+            return self._visible(
+                eyes, towards, None if generator is None else drawn_seed(generator)
+            )
+        extent = self.field.half_extent
+        found = march(eyes, towards, extent, self.samples, self.empty.occupied, generator)
+        self.load = (len(found.ray), 1)
+        return found
+
+    def _visible(self, eyes, towards, seed, empty=None, density=None) -> Steps:
+        """What can be seen of a field of this density, by default its own."""
+        phase, extent = self.phase, self.field.half_extent
+        return march_visible(
+            eyes, towards, extent, self.samples, empty or self.empty, seed, density or self.field.density,
+            transmittance=phase.least_transmittance, alpha=phase.least_alpha,
+            at_once=phase.samples_budget,
+        )  # fmt: skip
+
+    def _in_parts(self, show, steps: Steps, eyes, towards) -> tuple:
+        """`_show` of all rays: at once, or in parts within the budget, which are computed again in the
+        backward pass."""
+        borders = parts_within(steps.ray, len(eyes), self.phase.samples_budget)
+        self.load = (len(steps.ray), len(borders) - 1)
+        if len(borders) == 2:
+            return show(placed(steps, eyes, towards), towards)
+        ends = torch.searchsorted(steps.ray, torch.tensor(borders).to(steps.ray)).cpu().tolist()
+        parameters, shown = list(self.field.parameters()), []
+        for k, first in enumerate(borders[:-1]):
+            ours, part = slice(first, borders[k + 1]), slice(ends[k], ends[k + 1])
+
+            def run(first=first, ours=ours, part=part):
+                rays = eyes[ours], towards[ours]
+                samples = placed(Steps(*(column[part] for column in steps)), *rays, first)
+                return show(samples, rays[1], first=first)
+
+            shown.append(recomputed(run, parameters))
+        image, away, hits, weight = zip(*shown, strict=True)
+        summed = (None, None) if away[0] is None else (sum(away), sum(hits))
+        return torch.cat(image), *summed, torch.cat(weight)
+
+    def _show(self, samples: Samples, towards, shading, light, per_view, first=0) -> tuple:
+        """Of some rays, from number `first` on: their image (R, 7 or 10), premultiplied; the sum of what
+        faces away, and how many rays hit something, or None, None without normals; and weights (M,)."""
+        if shading != "albedo" or self.phase.orient != (0.0, 0.0):
+            density, color, normal = self.field.with_normal(samples.points)
+        else:
+            (density, color), normal = self.field(samples.points), None
+        weight, away, hits = weights(density, samples, len(towards)), None, None
+        if normal is not None:
+            facing = (normal * towards[samples.ray]).sum(-1)
+            away = (weight.detach() * facing.clamp(min=0).square()).sum()
+            hit = torch.zeros(len(towards), dtype=torch.bool, device=weight.device)
+            hit[samples.ray[weight.detach() > 0]] = True
+            hits = hit.sum()
+        if shading != "albedo":
+            color = torch.ones_like(color) if shading == "textureless" else color
+            color = shade(color, normal, light[(samples.ray + first) // per_view])
+        parts = [torch.ones_like(weight[:, None]), samples.points, color]
+        parts += [] if normal is None else [normal]
+        image = accumulate(weight, torch.cat(parts, dim=1), samples.ray, len(towards))
+        return image, away, hits, weight.detach()
+
+    def extent(self) -> torch.Tensor | None:
+        return self.box.corners.sum()
+
+    def penalties(self) -> dict[str, Penalty]:
         """Of the last step's render: "orient", visible normals that face away (Ref-NeRF, equation 11),
         over all rays or those that hit something;
         "sparse", √(coverage² + 0.01) (DreamFusion); "opaque", the entropy of the coverage."""
         coverage = self.seen["coverage"]
         inner = coverage.clamp(1e-3, 1 - 1e-3)
         entropy = -(inner * inner.log() + (1 - inner) * (1 - inner).log())
-        found = {"sparse": (coverage.square() + 0.01).sqrt().mean(), "opaque": entropy.mean()}
+        found: dict[str, Penalty] = {}
+        found |= {"sparse": (coverage.square() + 0.01).sqrt().mean(), "opaque": entropy.mean()}
         return found | {name: self.seen[name] for name in {"orient"} & set(self.seen)}
 
 
@@ -119,14 +198,14 @@ def _light(c2w: np.ndarray, spread: float, generator: torch.Generator | None) ->
 
 def _extent(points: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """(2, 3) corners of the box of what is seen: samples at points (M, 3) with weights (M,)."""
-    if len(weight) == 0 or float(weight.sum()) < 1:
-        raise VanishedError(
-            "the density has vanished; lower --scale or try another --seed with --overwrite"
-        )
+    if len(weight) == 0:
+        raise VanishedError(f"the density has vanished; {CURE}")
     corners = []
     for axis in range(3):
         line, order = points[:, axis].sort()
         share = weight[order].double().cumsum(0)
-        ends = torch.tensor([TAIL, 1 - TAIL], dtype=torch.float64).to(share.device) * share[-1]
+        ends = torch.tensor([TAIL, 1 - TAIL], dtype=torch.float64)
+        ends = ends.to(share.device, non_blocking=True) * share[-1]
         corners.append(line[torch.searchsorted(share, ends).clamp(max=len(line) - 1)])
-    return torch.stack(corners, dim=1)
+    # less than a pixel is seen: not a number, which the loop finds when it next looks
+    return torch.where(weight.sum() < 1, torch.nan, torch.stack(corners, dim=1))

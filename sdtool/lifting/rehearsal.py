@@ -1,43 +1,77 @@
 """One step of every phase before the first real one: what does not fit into memory fails at once."""
 
 import re
+import sys
 from types import ModuleType
 
-import numpy as np
 import torch
 
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange
-from sdtool.lifting.config import LiftPlan
+from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
-from sdtool.lifting.loop import step_views
+from sdtool.lifting.loop import nearest_view, step_views
+from sdtool.lifting.scenes import Scene
 
 
 def rehearse(
     rep: ModuleType, plan: LiftPlan, guidance: Guidance, view_range: ViewRange, smallest: LiftPlan
-) -> None:
+) -> str:
     """Compute one step of every phase on a heavy shape; nothing is kept.
 
-    rep: the representation's module. smallest: a plan that needs little memory. SdtoolError names the
-    phase that needs more memory than there is, and what needs less.
+    Returns the name of the first phase whose losses or gradients are not finite, or nothing.
+    rep: the representation's module. smallest: a plan that needs little memory. What a scene foresees is
+    told on stderr, and the peak of an accelerator's memory. SdtoolError names the phase that needs more
+    memory than there is, and what needs less.
     """
-    scene = None
+    scene, overflow, device = None, "", guidance.device
     for number, phase in enumerate(plan.phases):
         try:
-            scene = rep.rehearsal_scene(scene, phase, plan, guidance.device)
+            _forget_peak(device)
+            scene = rep.rehearsal_scene(scene, phase, plan, device)
             c2w, generator = step_views(view_range, phase.views, 0, number, 0)
-            maps = scene.render(c2w, float(np.radians(view_range.fov)), phase.size, generator)
+            fov = nearest_view(phase, view_range.fov)
+            said = scene.foresee(c2w, fov, phase.size, generator)
+            maps = scene.render(c2w, fov, phase.size, generator)
             loss, _ = guidance.loss(maps, torch.from_numpy(c2w), phase, 0.9, 1.0, generator)
             (loss + phase.penalty(scene.penalties(), 0.9)).backward()
+            overflow = overflow or ("" if _finite(scene, loss) else phase.name)
+            if told := ", ".join(part for part in (said, _peak(device)) if part):
+                print(f"rehearsed {phase.name}: {told}", file=sys.stderr)
         except (MemoryError, RuntimeError) as error:  # torch has both, and says it in words
             if isinstance(error, RuntimeError) and not re.search("out of memory|alloc", str(error)):
                 raise
-            raise SdtoolError(_advice(plan, phase.name, smallest)) from None
+            raise SdtoolError(_advice(plan, phase, smallest)) from None
+    return overflow
 
 
-def _advice(plan: LiftPlan, name: str, smallest: LiftPlan) -> str:
-    """What to do when the phase `name` does not fit."""
-    cure = f"lower tet_resolution, samples, {name}.size or {name}.views with --set"
+def _finite(scene: Scene, loss: torch.Tensor) -> bool:
+    """Whether a loss and the gradients that it has left in a scene are numbers."""
+    found = [p.grad for p in scene.parameters() if p.grad is not None]
+    return bool(torch.isfinite(torch.nn.utils.get_total_norm([loss.detach(), *found])))
+
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type != "cpu" and torch.accelerator.is_available():
+        torch.accelerator.reset_peak_memory_stats(device)
+
+
+def _peak(device: torch.device) -> str:
+    """The most memory of an accelerator since `_forget_peak`, in words; of a CPU nothing is known."""
+    if device.type == "cpu" or not torch.accelerator.is_available():
+        return ""
+    return f"peak memory {torch.accelerator.max_memory_allocated(device) / 1e9:.1f} GB"
+
+
+def _advice(plan: LiftPlan, phase: Phase, smallest: LiftPlan) -> str:
+    """What to do when a phase does not fit."""
+    name = phase.name
+    what = ["samples", f"{name}.views", f"{name}.size"]
+    if phase.scene == "radiance":
+        what[0] = f"{name}.samples_budget" if phase.samples_budget else "samples"
+    elif phase.scene != "density":
+        what[0] = "tet_resolution"
+    cure = f"lower {', '.join(what[:-1])} or {what[-1]} with --set, or take --precision fp16"
     if plan.tet_resolution > smallest.tet_resolution:
         cure = f"try --preset preview ({smallest.tet_resolution} cells a side), or {cure}"
     return f"the {name} phase needs more memory than this machine has; {cure}"

@@ -10,7 +10,13 @@ from typing import Any
 
 import torch
 
-from sdtool.errors import InputError, MissingDependencyError, ObjectError, SdtoolError
+from sdtool.errors import (
+    InputError,
+    MissingDependencyError,
+    ObjectError,
+    SdtoolError,
+    UsageError,
+)
 from sdtool.io import files, stage_record
 from sdtool.lifting import dmtet, loop, nerf, pictures
 from sdtool.lifting.config import LiftPlan
@@ -20,10 +26,16 @@ from sdtool.lifting.lift_files import SHAPE
 from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import rehearse
-from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
+from sdtool.priors.loading import base_of, camera_of
+from sdtool.priors.pairs import load_pair, text_encoders
 from sdtool.runtime.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+HALF = "half"
+"""fp16, whose guidance errs less, or bf16 where the rehearsal shows that fp16 overflows."""
+_overflowing: set[tuple[str, str]] = set()
+"""Bases and AGPs for which this process has found that out."""
+
 REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
 OUTPUTS = (SHAPE, MATERIAL, "views.png", "turntable.webp")
 
@@ -34,8 +46,8 @@ class Lift:
 
     agp: a folder, or tiny. base: likewise, or a hub id; "" for the AGP's own. lambda_ori,
     lambda_align, scale: factors on the weights and the guidance scales of the plan. by_view: name the
-    side in the prompt; None for bases of an open vocabulary only. device: where everything is
-    computed. precision: of the priors' weights, a name of `PRECISIONS`.
+    side in the prompt; None for bases of an open vocabulary only. perp_neg: by Perp-Neg. device: where
+    everything is computed. precision: of the priors' weights, a name of `PRECISIONS`, or `HALF`.
     """
 
     rep: str
@@ -52,6 +64,7 @@ class Lift:
     overwrite: bool
     device: str = "cpu"
     precision: str = "fp32"
+    perp_neg: bool = False
 
     def __call__(self, job: tuple[str, Path]) -> stage_record.Result:
         """Lift a prompt into a directory; `job` is both."""
@@ -85,6 +98,7 @@ class Lift:
             "lambda_align": self.lambda_align,
             "by_view": self.by_view,
             "negative": self.negative,
+            "perp_neg": self.perp_neg,
             "seed": self.seed,
         }
 
@@ -109,8 +123,45 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
 @lru_cache(1)
 def _priors(base: str, agp: str, device: str, precision: str) -> tuple:
     """The two priors; those of the last call are kept for the next prompt."""
-    dtype = PRECISIONS[precision]
-    return load_base(base, device, dtype), load_agp(agp, device, dtype)
+    return load_pair(base, agp, device, PRECISIONS[precision])
+
+
+def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance:
+    """The priors with the prompt's embeddings; their text encoders are gone again."""
+    prior, geometric = _priors(base, lifting.agp, lifting.device, precision)
+    open_words = prior.vocabulary is None
+    with text_encoders(prior, geometric):
+        return Guidance(
+            prior,
+            geometric,
+            prompt,
+            lifting.lambda_ori,
+            lifting.lambda_align,
+            lifting.scale,
+            open_words if lifting.by_view is None else lifting.by_view,
+            lifting.negative,
+            open_words,
+            lifting.perp_neg,
+        )
+
+
+def _first_precision(lifting: Lift, base: str) -> str:
+    """The precision to begin with: `HALF` is fp16 as long as nothing speaks against it."""
+    if lifting.precision != HALF:
+        return lifting.precision
+    return "bf16" if (base, lifting.agp) in _overflowing else "fp16"
+
+
+def _overflows(lifting: Lift, base: str, phase: str) -> None:
+    """Say that fp16 overflows in a phase, and forget the priors; UsageError if fp16 was asked for."""
+    if lifting.precision != HALF:
+        raise UsageError(
+            f"with --precision fp16 the priors overflow in the {phase} phase; use --precision bf16",
+            "--precision",
+        )
+    print(f"fp16 overflows in the {phase} phase: the priors are bf16", file=sys.stderr)
+    _overflowing.add((base, lifting.agp))
+    _priors.cache_clear()
 
 
 def forget_priors() -> None:
@@ -123,34 +174,33 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     began = time.monotonic()
     out, plan, rep = record.out, lifting.plan, REPRESENTATIONS[lifting.rep]
     base = lifting.base or base_of(lifting.agp)
-    prior, geometric = _priors(base, lifting.agp, lifting.device, lifting.precision)
+    precision = _first_precision(lifting, base)
+    guidance = _guidance(lifting, base, prompt, precision)
     record.head["priors"] = {"agp": lifting.agp, "base": base}
-    record.head["device"], record.head["precision"] = str(prior.device), lifting.precision
-    if unknown := prior.unknown_words(prompt):
+    record.head["device"] = str(guidance.device)
+    if unknown := guidance.base.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
     view_range = camera_of(lifting.agp)
     record.clear()
-    guidance = Guidance(
-        prior,
-        geometric,
-        prompt,
-        lifting.lambda_ori,
-        lifting.lambda_align,
-        lifting.scale,
-        prior.vocabulary is None if lifting.by_view is None else lifting.by_view,
-        lifting.negative,
-        prior.vocabulary is None,
-    )
-    number, step, strength, scene, adam = 0, 0, 1.0, None, None
-    if saved := loop.load(out):
+    saved = loop.load(out)
+    undecided = lifting.precision == HALF and precision == "fp16"
+    if saved is None or undecided:
+        smallest = PRESETS[lifting.rep]["preview"]
+        phase_name = rehearse(rep, plan, guidance, view_range, smallest)
+        if phase_name and precision == "fp16":
+            del guidance  # its priors go before the next ones take memory
+            _overflows(lifting, base, phase_name)
+            guidance = _guidance(lifting, base, prompt, precision := "bf16")
+    record.head["precision"], device = precision, guidance.device
+    number, step, strength, adam = 0, 0, 1.0, None
+    if saved:
         place, tensors, adam = saved
         number, step, strength = place["phase"], place["step"], place["strength"]
-        scene = rep.restored_scene(number, tensors, plan, prior.device)
+        scene = rep.restored_scene(number, tensors, plan, device)
         _trim_log(out / "log.jsonl", plan, number, step)
         print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
     else:
-        rehearse(rep, plan, guidance, view_range, PRESETS[lifting.rep]["preview"])
-        scene = rep.first_scene(plan, prior.device)
+        scene = rep.first_scene(plan, device)
     spent: dict[str, float] = {}
     total = sum(phase.steps for phase in plan.phases)
     ready = sum(phase.steps for phase in plan.phases[:number]) + step
@@ -162,8 +212,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
 
             bar.message(f"{phase.name}: {phase.steps - step} steps")
 
-            def show(done: int, loss: float, scene=scene, phase=phase) -> None:
-                bar.advance(1, note=f"{phase.name}, loss {loss:.1f}")
+            def show(done: int, loss: float | None, scene=scene, phase=phase) -> None:
+                said = "" if loss is None else f", loss {loss:.1f}"
+                bar.advance(1, note=f"{phase.name}{said}")
                 if done % 50 == 0 or done == phase.steps:
                     path = out / "previews" / f"{phase.name}-{done:04d}.png"
                     pictures.preview(scene, view_range, path, f"{prompt}, {phase.name} {done}")

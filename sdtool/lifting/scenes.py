@@ -2,18 +2,20 @@
 
 `render(c2w, fov, size, generator)` returns maps (N, 4, size, size) in the form of `sdtool.geometry.ccm`:
 "ccm" and "normal" from the geometry scenes here, "rgb" from those of `sdtool.lifting.painting`, all of
-them from `sdtool.lifting.radiance`. `penalties()` are scalars of the last render, which a phase may
-weigh in, by its fields' names. A scene is a torch module whose `state_dict` is its whole state.
+them from `sdtool.lifting.radiance`. It reads no value of a tensor, so that nothing waits for the device, but
+for the lengths of lists that the shape decides. `penalties()` are scalars of the last render, which a phase
+may weigh in, by its fields' names. A scene is a torch module whose `state_dict` is its whole state.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import nn
 
 from sdtool.errors import SdtoolError
-from sdtool.geometry.cameras import pixel_rays, world_to_clip
+from sdtool.geometry.cameras import rays_on, world_to_clip
 from sdtool.geometry.ccm import canonical_coordinates
 from sdtool.geometry.meshes import Mesh
 from sdtool.geometry.parts import largest_parts
@@ -32,6 +34,9 @@ NOISE = 0.02
 foot may meet only where no camera looks."""
 
 
+Penalty = torch.Tensor | Callable[[], torch.Tensor]
+
+
 class VanishedError(SdtoolError):
     """The shape has become empty."""
 
@@ -41,17 +46,34 @@ class Scene(nn.Module, ABC):
 
     @abstractmethod
     def render(
-        self, c2w: np.ndarray, fov: float, size: int, generator: torch.Generator | None = None
+        self,
+        c2w: np.ndarray,
+        fov: float | np.ndarray,
+        size: int,
+        generator: torch.Generator | None = None,
     ) -> dict[str, torch.Tensor]:
-        """The maps by name, from cameras c2w (N, 4, 4); fov in radians. generator: in training only."""
+        """The maps by name, from cameras c2w (N, 4, 4). fov: radians, of all views or (N,). generator: in
+        training only."""
 
     @abstractmethod
-    def penalties(self) -> dict[str, torch.Tensor]:
-        """Scalars that a phase may weigh in."""
+    def penalties(self) -> dict[str, Penalty]:
+        """Scalars that a phase may weigh in, or functions that compute them."""
+
+    def extent(self) -> torch.Tensor | None:
+        """A scalar on the device that is not finite once the shape has vanished, if there is one."""
+        return None
+
+    def foresee(self, c2w: np.ndarray, fov: float, size: int, generator: torch.Generator) -> str:
+        """What a step of a finished object needs, tried and told in words, of a scene made for a rehearsal;
+        "" where the scene itself shows it."""
+        return ""
 
 
 class RunningBox(nn.Module):
-    """The box that normalises CCMs while the shape drifts: an average, refreshed every few steps."""
+    """The box that normalises CCMs while the shape drifts: an average, refreshed every few steps.
+
+    steps: how many it has counted; `age` is the same, for checkpoints.
+    """
 
     corners: torch.Tensor
     age: torch.Tensor
@@ -60,14 +82,20 @@ class RunningBox(nn.Module):
         super().__init__()
         self.register_buffer("corners", torch.zeros(2, 3))
         self.register_buffer("age", torch.zeros((), dtype=torch.int64))
+        self.steps = 0
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        self.steps = int(self.age)
 
     def update(self, measure) -> torch.Tensor:
         """Count one step; every tenth, mix in `measure()` (2, 3). Returns the corners (2, 3)."""
-        if self.age == 0:
+        if self.steps == 0:
             self.corners.copy_(measure())
-        elif self.age % BOX_EVERY == 0:
+        elif self.steps % BOX_EVERY == 0:
             self.corners.lerp_(measure(), 1 - BOX_MEMORY)
         self.age += 1
+        self.steps += 1
         return self.corners
 
 
@@ -83,8 +111,7 @@ class DensityScene(Scene):
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         low, high = self.box.update(self.shape.bounds) if generator else self.box.corners
         grid = self.shape.maps_grid()
-        rays = pixel_rays(c2w, fov, size)
-        origins, directions = (torch.from_numpy(a).to(grid.device) for a in rays)
+        origins, directions = rays_on(grid.device, c2w, fov, size)
         coverage, position, slope = render_grid(
             grid, self.shape.half_extent, origins, directions, self.samples, generator
         )
@@ -95,8 +122,11 @@ class DensityScene(Scene):
             "normal": _channels_first(torch.cat([normal, 2 * coverage - 1], dim=-1)),
         }
 
-    def penalties(self) -> dict[str, torch.Tensor]:
-        return {"smooth": self.shape.total_variation()}
+    def penalties(self) -> dict[str, Penalty]:
+        return {"smooth": self.shape.total_variation}
+
+    def extent(self) -> torch.Tensor | None:
+        return self.box.corners.sum()
 
 
 class SurfaceScene(Scene):
@@ -116,7 +146,7 @@ class SurfaceScene(Scene):
         used = v_pos.detach()
         measured = torch.stack([used.amin(0), used.amax(0)])
         low, high = self.box.update(lambda: measured) if generator else self.box.corners
-        matrix = torch.from_numpy(world_to_clip(c2w, fov)).to(v_pos.device)
+        matrix = torch.from_numpy(world_to_clip(c2w, fov)).to(v_pos.device, non_blocking=True)
         clip = torch.cat([v_pos, torch.ones_like(v_pos[:, :1])], dim=1) @ matrix.transpose(1, 2)
         rast = rasterize(clip, faces, (size, size))
         mask = (rast[..., 3:] > 0).to(v_pos.dtype)
@@ -127,8 +157,8 @@ class SurfaceScene(Scene):
         ccm, normal = image[:, :3], image[:, 3:]
         return {"ccm": torch.cat([ccm, normal[:, 3:]], dim=1), "normal": normal}
 
-    def penalties(self) -> dict[str, torch.Tensor]:
-        return {"smooth": self.shape.roughness()}
+    def penalties(self) -> dict[str, Penalty]:
+        return {"smooth": self.shape.roughness}
 
 
 def _channels_first(image: torch.Tensor) -> torch.Tensor:

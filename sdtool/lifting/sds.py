@@ -17,6 +17,9 @@ def sqrt_alpha(alpha_bar: torch.Tensor) -> torch.Tensor:
     return alpha_bar.sqrt() * (1 - alpha_bar)
 
 
+Against = tuple[torch.Tensor, torch.Tensor]
+"""Embeddings (N, K, L, D) of what each sample is held off, and weights (N, K)."""
+
 WEIGHTINGS = {"one_minus_alpha": one_minus_alpha, "sqrt_alpha": sqrt_alpha}
 
 
@@ -45,25 +48,45 @@ def guided_noise(
     scale: float,
     c2w: torch.Tensor | None = None,
     rescale: float = 0.0,
+    against: Against | None = None,
 ) -> torch.Tensor:
     """Classifier-free guidance (Ho & Salimans 2022) in its standard form: ε_u + s·(ε_c − ε_u).
 
     rescale: φ, which multiplies it by φ·std(ε_c)/std(ε) + 1 − φ, with the deviation within each sample
-    (Lin et al. 2024, equations 15 and 16).
+    (Lin et al. 2024, equations 15 and 16). against: negative prompts by Perp-Neg (Armandpour et al. 2023,
+    section 3): with δ = ε_c − ε_u, and δ_k likewise of each, δ gives way to δ − Σ w_k · δ_k⊥, where δ_k⊥
+    is the component of δ_k perpendicular to δ.
 
     x_t: (N, C, h, w). t: (N,). text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4), given
-    to both halves. One call of the prior on a batch of 2N. Returns (N, C, h, w), without gradient.
+    to each part. One call of the prior on a batch of (2 + K) · N. Returns (N, C, h, w), without gradient.
     """
     n = len(x_t)
-    both = torch.cat([empty.expand(n, -1, -1), text.expand(n, -1, -1)])
-    cameras = None if c2w is None else torch.cat([c2w, c2w])
-    guess = prior.predict_noise(torch.cat([x_t, x_t]), torch.cat([t, t]), both, cameras)
-    without, with_text = guess.chunk(2)
-    guided = without + scale * (with_text - without)
+    texts = [empty.expand(n, -1, -1), text.expand(n, -1, -1)]
+    if against is not None:
+        texts += against[0].unbind(1)
+    parts = len(texts)
+    cameras = None if c2w is None else torch.cat([c2w] * parts)
+    guess = prior.predict_noise(
+        torch.cat([x_t] * parts), torch.cat([t] * parts), torch.cat(texts), cameras
+    )
+    without, with_text, *others = guess.chunk(parts)
+    toward = with_text - without
+    for k, other in enumerate(others):
+        assert against is not None
+        away = perpendicular(other - without, with_text - without)
+        toward = toward - against[1][:, k].view(-1, 1, 1, 1) * away
+    guided = without + scale * toward
     if not rescale:
         return guided
     spread, wider = (one.std(dim=(1, 2, 3), keepdim=True) for one in (with_text, guided))
     return guided * (rescale * spread / wider.clamp(min=1e-8) + 1 - rescale)
+
+
+def perpendicular(part: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
+    """The component of `part` (N, ...) that is perpendicular to `to` (N, ...), within each sample."""
+    dims = tuple(range(1, part.dim()))
+    along = (part * to).sum(dims, keepdim=True)
+    return part - along / to.square().sum(dims, keepdim=True).clamp(min=1e-12) * to
 
 
 def sds_loss(
@@ -78,17 +101,18 @@ def sds_loss(
     c2w: torch.Tensor | None = None,
     weighting: str = "one_minus_alpha",
     rescale: float = 0.0,
+    against: Against | None = None,
 ) -> torch.Tensor:
     """A scalar whose gradient with respect to x is w(t)·(ε̂ − ε).
 
     x: (N, C, h, w) in the prior's own space, clean, with gradient. t: (N,) int64. noise: like x.
-    weighting: a name of `WEIGHTINGS`. rescale: of the guidance, see `guided_noise`. The loss is
+    weighting: a name of `WEIGHTINGS`. rescale, against: of the guidance, see `guided_noise`. The loss is
     ½‖x − target‖², summed over the batch, with the target x − w·(ε̂ − ε) held fixed: its value is half
     the squared size of that gradient. The Jacobian of the UNet is left out, as in DreamFusion.
     """
-    t, noise = t.to(x.device), noise.to(x.device)
+    t, noise = (given.to(x.device, non_blocking=True) for given in (t, noise))
     x_t = prior.add_noise(x.detach(), noise, t)
-    guess = guided_noise(prior, x_t, t, text, empty, scale, c2w, rescale)
+    guess = guided_noise(prior, x_t, t, text, empty, scale, c2w, rescale, against)
     weight = WEIGHTINGS[weighting](prior.alphas_cumprod[t]).view(-1, 1, 1, 1)
     target = (x - weight * (guess - noise)).detach()
     return 0.5 * (x - target).square().sum()

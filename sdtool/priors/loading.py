@@ -35,16 +35,21 @@ VAES: dict[str, type[AutoencoderKL] | type[AutoencoderTiny]] = {
 
 
 def load_base(
-    path_or_id: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    path_or_id: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    with_text: bool = True,
 ) -> Prior:
     """A base prior from a diffusers folder, "tiny", or a hub id such as `SD21_BASE`.
 
-    dtype: of the weights; `Prior` takes and gives float32 all the same.
+    dtype: of the weights; `Prior` takes and gives float32 all the same. with_text: load its text encoder
+    (else `sdtool.priors.pairs.text_encoders` can).
     """
     folder = base_folder(path_or_id)
     with _naming(folder):
         vae = load_vae(folder / "vae", dtype) if (folder / "vae").is_dir() else None
-        prior = _assemble(folder / "unet", folder, dtype, vae=vae, name=f"the base {path_or_id}")
+        name = f"the base {path_or_id}"
+        prior = _assemble(folder / "unet", folder, dtype, with_text, vae=vae, name=name)
     if prior.has_camera:
         raise InputError(f"{path_or_id} is an AGP, not a base prior; name its base instead")
     return prior.to(device)
@@ -66,6 +71,7 @@ def load_agp(
     path: str | Path,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    with_text: bool = True,
 ) -> Prior:
     """An aligned geometric prior: a folder that `sdtool finetune-agp` wrote, or "tiny".
 
@@ -75,7 +81,7 @@ def load_agp(
     folder = agp_folder(path)
     source = base_folder(base_of(path))
     with _naming(folder):
-        prior = _assemble(folder / "unet", source, dtype, name=f"the AGP {path}")
+        prior = _assemble(folder / "unet", source, dtype, with_text, name=f"the AGP {path}")
     if not prior.has_camera:
         raise InputError(f"{folder} is not an AGP: its UNet takes no camera")
     return prior.to(device)
@@ -167,6 +173,7 @@ def _assemble(
     unet: Path,
     base: Path,
     dtype: torch.dtype,
+    with_text: bool,
     *,
     name: str,
     vae: AutoencoderKL | AutoencoderTiny | None = None,
@@ -177,13 +184,14 @@ def _assemble(
     card = read_json(base / CARD) if (base / CARD).is_file() else {}
     return Prior(
         model.to(memory_format=torch.channels_last),
-        load_text_encoder(base, dtype),
+        load_text_encoder(base, dtype) if with_text else None,
         scheduler.alphas_cumprod,
         prediction=scheduler.config["prediction_type"],
         vae=vae,
         normal_suffix=card.get("normal_suffix", ""),
         vocabulary=card.get("vocabulary"),
         name=name,
+        text_folder=base,
     )
 
 

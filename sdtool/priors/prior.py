@@ -7,6 +7,7 @@ camera. `sdtool.priors.loading` makes them from folders and hub ids.
 
 import re
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,7 +27,8 @@ class Prior(nn.Module):
     """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
     alphas_cumprod: (T,) float32. prediction: what the UNet predicts: "epsilon", "v_prediction" or
-    "sample". Everything is frozen until a trainer thaws it.
+    "sample". text_folder: where its text encoder can be read again. Everything is frozen until a trainer
+    thaws it.
     """
 
     alphas_cumprod: torch.Tensor
@@ -42,11 +44,12 @@ class Prior(nn.Module):
         normal_suffix: str = "",
         vocabulary: Collection[str] | None = None,
         name: str = "",
+        text_folder: Path | None = None,
     ):
         super().__init__()
         self.unet, self.text, self.vae = unet, text, vae
         self.register_buffer("alphas_cumprod", alphas_cumprod.float(), persistent=False)
-        self.prediction, self.name = prediction, name
+        self.prediction, self.name, self.text_folder = prediction, name, text_folder
         self.normal_suffix = normal_suffix
         self.vocabulary = None if vocabulary is None else frozenset(vocabulary)
         self.requires_grad_(False).eval()

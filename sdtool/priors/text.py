@@ -1,5 +1,6 @@
 """Text encoders: the one file that knows transformers' classes (imported inside the functions)."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +74,48 @@ def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
     tokenizer = tokenizer_class.from_pretrained(folder / "tokenizer")
     length = tokenizer.model_max_length if kind == "CLIPTextModel" else 77  # IF was trained on 77
     return TextEncoder(model, tokenizer, length, masked=kind == "T5EncoderModel")
+
+
+def same_text_encoder(one: Path, other: Path) -> bool:
+    """Whether two folders give the same embeddings: they are one, or their files hold the same.
+
+    Where a configuration comes from, and which version wrote it, does not count.
+    """
+    if one.resolve() == other.resolve():
+        return True
+    for part in ("text_encoder", "tokenizer"):
+        ours, theirs = _contents(one / part), _contents(other / part)
+        if ours.keys() != theirs.keys():
+            return False
+        for name, (size, path) in ours.items():
+            if name in _CONFIGURATIONS:
+                if _meant(path) != _meant(theirs[name][1]):
+                    return False
+            elif size != theirs[name][0] or _digest(path) != _digest(theirs[name][1]):
+                return False
+    return True
+
+
+_CONFIGURATIONS = ("config.json", "tokenizer_config.json")
+_HISTORY = ("_name_or_path", "name_or_path", "transformers_version", "torch_dtype", "dtype")
+
+
+def _contents(folder: Path) -> dict[str, tuple[int, Path]]:
+    """Name → size and path of what a loader may read in a folder."""
+    endings = {".safetensors", ".json", ".txt", ".model"}
+    found = [path for path in folder.iterdir() if path.suffix in endings]
+    return {path.name: (path.stat().st_size, path) for path in found}
+
+
+def _meant(path: Path) -> dict:
+    """A configuration without its history."""
+    configuration = json.loads(path.read_text(encoding="utf-8"))
+    return {key: value for key, value in configuration.items() if key not in _HISTORY}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fresh_text_encoder(captions: list[str], *, width: int, layers: int, length: int) -> TextEncoder:

@@ -19,7 +19,7 @@ def _project(clip, screen, height, width):
     the integer of their pixel.
     """
     for i in range(clip.shape[0]):
-        w = clip[i, 3]
+        w = np.float64(clip[i, 3])
         x = min(max(clip[i, 0] / w, -2.0), 2.0)
         y = min(max(clip[i, 1] / w, -2.0), 2.0)
         screen[i, 0] = (x + 1) * 0.5 * width - 0.5
@@ -95,10 +95,11 @@ def _rasterize(pos, screen, faces, chosen, rast, depth):
         elif w0 <= 0 and w1 <= 0 and w2 <= 0:  # all behind the eye
             continue
         # Edge functions e_k = a_k x + b_k y + c_k in homogeneous coordinates (Olano and Greer 1997):
-        # the cross products of the two opposite vertices' (x, y, w); det: the volume of all three
-        x0, y0, z0 = float(pos[i0, 0]), float(pos[i0, 1]), float(pos[i0, 2])
-        x1, y1, z1 = float(pos[i1, 0]), float(pos[i1, 1]), float(pos[i1, 2])
-        x2, y2, z2 = float(pos[i2, 0]), float(pos[i2, 1]), float(pos[i2, 2])
+        # the cross products of the two opposite vertices' (x, y, w); det: the volume of all three.
+        # In float64 whatever `pos` is: numba's float() would leave a float32 one
+        x0, y0, z0 = np.float64(pos[i0, 0]), np.float64(pos[i0, 1]), np.float64(pos[i0, 2])
+        x1, y1, z1 = np.float64(pos[i1, 0]), np.float64(pos[i1, 1]), np.float64(pos[i1, 2])
+        x2, y2, z2 = np.float64(pos[i2, 0]), np.float64(pos[i2, 1]), np.float64(pos[i2, 2])
         a0, b0, c0 = y1 * w2 - y2 * w1, w1 * x2 - w2 * x1, x1 * y2 - x2 * y1
         a1, b1, c1 = y2 * w0 - y0 * w2, w2 * x0 - w0 * x2, x2 * y0 - x0 * y2
         a2, b2, c2 = y0 * w1 - y1 * w0, w0 * x1 - w1 * x0, x0 * y1 - x1 * y0

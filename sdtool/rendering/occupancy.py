@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sdtool.rendering.randomness import begin, uniform
+
 
 class OccupancyGrid(nn.Module):
     """Cells of the cube [−half_extent, half_extent]³ in which there may be density.
@@ -54,26 +56,32 @@ class OccupancyGrid(nn.Module):
     def update(
         self,
         density: Callable[[torch.Tensor], torch.Tensor],
-        generator: torch.Generator,
+        generator: torch.Generator | int,
         decay: float = 0.95,
     ) -> None:
         """Look at the field again: a cell keeps max(decay · what it had, density at a random point in it).
 
         density: points (P, 3) → absorption per world unit (P,); one call with P = resolution³.
+        generator: draws the points, or is a seed in [0, 2^32) from which they are made on the grid's device.
         What is not a number changes nothing.
         """
         seen = density(self._points(generator)).to(self.density).view_as(self.density)
         self.density.copy_(torch.fmax(decay * self.density, seen))
         self.cells.copy_(dilated(self.density * self.width > self.threshold))
 
-    def _points(self, generator: torch.Generator) -> torch.Tensor:
+    def _points(self, generator: torch.Generator | int) -> torch.Tensor:
         """(n³, 3) one random point in each cell."""
         n = len(self.cells)
         line = torch.arange(n, device=self.cells.device)
         z, y, x = torch.meshgrid(line, line, line, indexing="ij")
         corner = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
-        within = torch.rand(n**3, 3, generator=generator, device=generator.device)
-        return (corner + within.to(corner.device)) * self.width - self.half_extent
+        if isinstance(generator, int):
+            cell = torch.arange(n**3, device=line.device)[:, None]
+            within = uniform(begin(generator), cell, torch.arange(3, device=line.device))
+        else:
+            within = torch.rand(n**3, 3, generator=generator, device=generator.device)
+            within = within.to(corner.device, non_blocking=True)
+        return (corner + within) * self.width - self.half_extent
 
 
 def dilated(cells: torch.Tensor) -> torch.Tensor:

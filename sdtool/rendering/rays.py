@@ -19,6 +19,9 @@ NEAR = 0.01
 OPAQUE = 50.0
 """More absorption than this in one sample counts as this: exp(−50) is nothing beside 1."""
 
+AT_ONCE = 1 << 20
+"""So many steps of rays are looked at together: what is empty is never listed whole."""
+
 
 class Samples(NamedTuple):
     """M samples, sorted by ray, then by depth; constants for autograd.
@@ -48,6 +51,24 @@ def box_interval(
     return near, torch.maximum(one, other).amin(-1)
 
 
+class Course(NamedTuple):
+    """How R rays go through the cube: (R,) depths near and far, number of steps; and a step's length."""
+
+    near: torch.Tensor
+    far: torch.Tensor
+    steps: torch.Tensor
+    step: float
+
+
+def course(
+    origins: torch.Tensor, directions: torch.Tensor, half_extent: float, samples: int
+) -> Course:
+    """All rays take steps of one length, the cube's diagonal / samples, and a shorter last one."""
+    step = 2 * 3**0.5 * half_extent / samples
+    near, far = box_interval(origins, directions, half_extent)
+    return Course(near, far, ((far - near) / step).clamp(min=0).ceil().long(), step)
+
+
 @torch.no_grad()
 def march(
     origins: torch.Tensor,
@@ -56,26 +77,40 @@ def march(
     samples: int,
     occupied: Callable[[torch.Tensor], torch.Tensor] | None = None,
     generator: torch.Generator | None = None,
+    at_once: int = AT_ONCE,
 ) -> Samples:
     """Stratified samples of rays in the cube [−half_extent, half_extent]³, where `occupied` holds.
 
     origins, directions: (R, 3), unit directions. samples: steps in the cube's diagonal; all rays
     take steps of that one length from where they enter, and a shorter last one to where they
     leave. occupied: points (M, 3) → bool (M,). One sample a step, at random in it with a
-    generator and in its middle without.
+    generator and in its middle without. at_once: steps that are looked at together, which
+    changes no result. `sdtool.rendering.marching.march_visible` leaves out what is hidden, too.
     """
-    step = 2 * 3**0.5 * half_extent / samples
-    near, far = box_interval(origins, directions, half_extent)
-    count = ((far - near) / step).clamp(min=0).ceil().long()
-    ray = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
-    number = torch.arange(len(ray), device=ray.device) - (count.cumsum(0) - count)[ray]
-    begin = near[ray] + number * step
-    spacing = (far[ray] - begin).clamp(0, step)
+    way = course(origins, directions, half_extent, samples)
+    together = max(1, at_once // (samples + 1))
+    parts = [
+        _marched(origins, directions, way, first, first + together, occupied, generator)
+        for first in range(0, max(1, len(origins)), together)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return Samples(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _marched(origins, directions, way: Course, begin: int, end: int, occupied, generator):
+    """The samples of the rays `begin` to `end`."""
+    count = way.steps[begin:end]
+    own = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
+    number = torch.arange(len(own), device=own.device) - (count.cumsum(0) - count)[own]
+    ray = own + begin
+    start = way.near[ray] + number * way.step
+    spacing = (way.far[ray] - start).clamp(0, way.step)
     jitter: torch.Tensor | float = 0.5
     if generator is not None:
         drawn = torch.rand(len(ray), generator=generator, device=generator.device)
-        jitter = drawn.to(begin)
-    depth = begin + jitter * spacing
+        jitter = drawn.to(start, non_blocking=True)
+    depth = start + jitter * spacing
     points = torch.addcmul(origins[ray], directions[ray], depth[:, None])
     if occupied is None:
         return Samples(ray, depth, spacing, points)

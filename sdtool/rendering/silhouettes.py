@@ -48,7 +48,7 @@ def silhouette_pairs(
     # perspective division: pixel coordinates of the vertices that lie before the eye
     w = pos[..., 3:].double()
     valid = w[..., 0] > 1e-8
-    size = torch.tensor([width, height], dtype=torch.float64).to(pos.device)
+    size = torch.tensor([width, height], dtype=torch.float64).to(pos.device, non_blocking=True)
     screen = (pos[..., :2].double() / torch.where(w > 1e-8, w, 1.0) + 1) * 0.5 * size - 0.5
     across, faces = neighbours(faces, pos.shape[1]), faces.long()
     ids, depth = from_tensor(rast[..., 3], len(faces)), rast[..., 2]

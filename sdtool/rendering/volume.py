@@ -15,7 +15,8 @@ def sample_depths(
     step = (distance[:, None] + radius - near) / samples
     jitter: torch.Tensor | float = 0.5
     if generator is not None:
-        jitter = torch.rand(len(distance), samples, generator=generator).to(distance.device)
+        jitter = torch.rand(len(distance), samples, generator=generator)
+        jitter = jitter.to(distance.device, non_blocking=True)
     return near + (torch.arange(samples, device=distance.device) + jitter) * step
 
 

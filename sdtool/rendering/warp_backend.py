@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import torch
 
-from sdtool.rendering.face_ids import EXACT
 from sdtool.rendering.silhouettes import neighbours
 from sdtool.rendering.warp_kernels import NOTHING, kernels
 from sdtool.runtime import warp_module
@@ -65,13 +64,10 @@ def _rasterize(
         return rast
     if total > MOST:
         raise RuntimeError(f"{total} faces in one batch of images are more than {MOST}")
-    if len(faces) > EXACT:  # its kernels write ids as plain numbers
-        raise RuntimeError(
-            f"{len(faces)} faces are more than the {EXACT} that Warp's kernels number"
-        )
     pos, faces = pos.detach().double().contiguous(), faces.to(torch.int32).contiguous()
     first = torch.tensor([0, *counts]).cumsum(0)
-    table = torch.cat([first, torch.tensor(start), torch.tensor(base)]).to(torch.int32).to(device)
+    table = torch.cat([first, torch.tensor(start), torch.tensor(base)]).to(torch.int32)
+    table = table.to(device, non_blocking=True)
     begins, starts, bases = table.split([images + 1, images, images])
     nearest = torch.full((images, *size), NOTHING, dtype=torch.int64, device=device)
     queue = torch.empty(total, 2, dtype=torch.int32, device=device)

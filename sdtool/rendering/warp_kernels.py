@@ -13,6 +13,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from sdtool.rendering.face_ids import EXACT, OFFSET
 from sdtool.runtime.warp_module import warp
 
 MODULE = "sdtool.rendering"  # the name by which Warp knows them
@@ -26,8 +27,29 @@ def kernels() -> SimpleNamespace:
     wp = warp()
     module = wp.get_module(MODULE)
     wp.set_module_options({"enable_backward": False, "fuse_fp": False}, module)
-    visibility = _visibility(wp, module, _edges(wp, module))
-    return SimpleNamespace(**visibility, **_silhouettes(wp, module))
+    ids = _ids(wp, module)
+    visibility = _visibility(wp, module, _edges(wp, module), ids)
+    return SimpleNamespace(**visibility, **_silhouettes(wp, module, ids))
+
+
+def _ids(wp: Any, module: Any) -> SimpleNamespace:
+    """`stored` and `restored` of `sdtool.rendering.face_ids`."""
+    func = wp.func(module=module)
+    exact, offset = wp.constant(wp.int32(EXACT)), wp.constant(wp.int32(OFFSET))
+
+    @func
+    def stored(number: wp.int32) -> wp.float32:
+        if number <= exact:
+            return wp.float32(number)
+        return wp.cast(number + offset, wp.float32)
+
+    @func
+    def restored(value: wp.float32) -> wp.int32:
+        if value <= wp.float32(exact):
+            return wp.int32(value)
+        return wp.cast(value, wp.int32) - offset
+
+    return SimpleNamespace(stored=stored, restored=restored)
 
 
 def _edges(wp: Any, module: Any) -> SimpleNamespace:
@@ -114,8 +136,11 @@ def _edges(wp: Any, module: Any) -> SimpleNamespace:
     )
 
 
-def _visibility(wp: Any, module: Any, edges: SimpleNamespace) -> dict[str, Any]:
+def _visibility(
+    wp: Any, module: Any, edges: SimpleNamespace, ids: SimpleNamespace
+) -> dict[str, Any]:
     """The z-buffer's kernels."""
+    stored = ids.stored
     real, kernel, func = wp.float64, wp.kernel(module=module), wp.func(module=module)
     reals2, whole, whole2 = (
         wp.array2d(dtype=real),
@@ -225,13 +250,14 @@ def _visibility(wp: Any, module: Any, edges: SimpleNamespace) -> dict[str, Any]:
         rast[image, row, column, 0] = wp.float32(e0 / total)
         rast[image, row, column, 1] = wp.float32(e1 / total)
         rast[image, row, column, 2] = wp.float32((a[2] * e0 + b[2] * e1 + c[2] * e2) * inverse)
-        rast[image, row, column, 3] = wp.float32(f + 1)
+        rast[image, row, column, 3] = stored(f + 1)
 
     return {"cover_small": cover_small, "cover_large": cover_large, "resolve": resolve}
 
 
-def _silhouettes(wp: Any, module: Any) -> dict[str, Any]:
+def _silhouettes(wp: Any, module: Any, ids: SimpleNamespace) -> dict[str, Any]:
     """The walk over the surface to its silhouette, for each pair of neighbouring pixels."""
+    restored = ids.restored
     real, kernel, func = wp.float64, wp.kernel(module=module), wp.func(module=module)
     reals3, whole2 = wp.array3d(dtype=real), wp.array2d(dtype=wp.int32)
     pair2 = wp.types.vector(2, wp.int32)
@@ -310,7 +336,7 @@ def _silhouettes(wp: Any, module: Any) -> dict[str, Any]:
         row2, column2 = row + axis, column + 1 - axis
         if row2 >= height or column2 >= width:
             return
-        here, there = wp.int32(rast[n, row, column, 3]), wp.int32(rast[n, row2, column2, 3])
+        here, there = restored(rast[n, row, column, 3]), restored(rast[n, row2, column2, 3])
         if here == there:
             return
         nearer = rast[n, row, column, 2] <= rast[n, row2, column2, 2]

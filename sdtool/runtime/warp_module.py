@@ -4,8 +4,10 @@ The one file that imports it. Kernels are written in functions that take Warp's 
 """
 
 import os
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 from sdtool.errors import MissingDependencyError, SdtoolError, UsageError
 
 WARNINGS = 30  # Warp's level that says only what is wrong, and that on stderr
+NO_DRIVER = b"Warp CUDA warning: Could not find or load the NVIDIA CUDA driver"
 
 
 def is_installed() -> bool:
@@ -40,10 +43,36 @@ def warp() -> Any:
     if wp.config.kernel_cache_dir is None and "WARP_CACHE_PATH" not in os.environ:
         wp.config.kernel_cache_dir = str(_cache_folder())
     try:
-        wp.init()
+        with _without(NO_DRIVER):
+            wp.init()
     except (RuntimeError, OSError) as error:
         raise _broken(error) from None
     return wp
+
+
+@contextmanager
+def _without(unwanted: bytes) -> Iterator[None]:
+    """Withhold lines of stderr that begin so; Warp's library writes them there past Python.
+
+    Without a driver Warp works on the CPU, and whoever names a GPU is told so in an error of ours.
+    """
+    try:
+        sys.stderr.flush()
+        own = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no stderr: nothing to withhold
+        yield
+        return
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+            said.seek(0)
+            for line in said:
+                if not line.startswith(unwanted):
+                    os.write(2, line)
 
 
 def _broken(error: Exception) -> SdtoolError:

@@ -54,9 +54,8 @@ class DensityShape(nn.Module):
         for axes in ((0, 1), (0, 2), (1, 2)):  # the marginals along x, y, z
             share = opacity.sum(axes).cumsum(0)
             share = share / share[-1].clamp(min=1e-8)
-            low = line[int((share <= tail).sum().clamp(max=len(line) - 1))]
-            high = line[int((share < 1 - tail).sum().clamp(max=len(line) - 1))]
-            corners.append(torch.stack([low, high]))
+            ends = torch.stack([(share <= tail).sum(), (share < 1 - tail).sum()])
+            corners.append(line[ends.clamp(max=len(line) - 1)])
         return torch.stack(corners).T.contiguous()
 
     def total_variation(self) -> torch.Tensor:

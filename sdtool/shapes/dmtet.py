@@ -15,7 +15,8 @@ class DMTetShape(nn.Module):
     sdf0: (n, n, n) float32 signed distance at the grid's corners (z, y, x), negative inside, with
     n = resolution + 1. offset0: (n, n, n, 3) float32, zero by default. Positions are in ±half_extent.
     log2_table: 0 for grids, which are direct values; else Σ grids is a hash grid with a perceptron, as in
-    Fantasia3D, of so large a table (`CornerField`).
+    Fantasia3D, of so large a table (`CornerField`). It begins within 0.001 units of 0, so that the surface
+    begins as sdf₀ without being fitted to it.
     """
 
     sdf0: torch.Tensor

@@ -7,7 +7,7 @@ from sdtool.shapes.grids import grid_points
 from sdtool.shapes.hashgrid import HashGrid
 from sdtool.shapes.mlp import MLP
 
-BASE, LEVELS = 8, 12
+BASE, FINEST, LEVELS = 16, 4096, 16
 
 
 class Field(nn.Module):
@@ -58,8 +58,9 @@ class Field(nn.Module):
 class CornerField(nn.Module):
     """A `Field` at a grid's corners over ±half_extent: what a `GridPyramid` is, of a hash grid's parameters.
 
-    n: corners a side. channels: values at each. log2_table: size of the hash grid's table, of `LEVELS` levels
-    up to the corners' own spacing. The perceptron is Fantasia3D's, two layers of 32.
+    n: corners a side. channels: values at each. log2_table: size of the hash grid's table. Levels and
+    perceptron are Fantasia3D's: 16 levels from 16 to 4096 corners a side, whatever n is, so that the finer
+    ones give each corner values of its own; two layers of 32.
     """
 
     corners: torch.Tensor
@@ -75,7 +76,7 @@ class CornerField(nn.Module):
         generator: torch.Generator,
     ):
         super().__init__()
-        scale = max(1.0, (n / BASE) ** (1 / (LEVELS - 1)))
+        scale = (FINEST / BASE) ** (1 / (LEVELS - 1))
         grid = HashGrid(LEVELS, 2, log2_table, BASE, scale, backend=backend, generator=generator)
         self.n = n
         self.field = Field(grid, channels, half_extent, hidden=32, generator=generator)

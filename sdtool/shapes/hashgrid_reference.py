@@ -23,7 +23,7 @@ def entries(corner: torch.Tensor, level: Level) -> torch.Tensor:
 
 def encode(points: torch.Tensor, rows: torch.Tensor, levels: tuple[Level, ...]) -> torch.Tensor:
     """Trilinear values (P, levels · F) of a table `rows` (entries, F) at points (P, 3) in [0, 1]."""
-    corners = CORNERS.to(points.device)
+    corners = CORNERS.to(points.device, non_blocking=True)
     values = []
     for level in levels:
         position = points * level.scale + 0.5

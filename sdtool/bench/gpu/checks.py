@@ -19,6 +19,12 @@ def _hash_grids(setup: Setup, sheet: Sheet) -> None:
     compare(setup, sheet)
 
 
+def _marches(setup: Setup, sheet: Sheet) -> None:
+    from sdtool.bench.gpu.marches import compare
+
+    compare(setup, sheet)
+
+
 def _collection(setup: Setup, sheet: Sheet) -> None:
     from sdtool.bench.gpu.collection import compare
 
@@ -93,6 +99,13 @@ CHECKS: dict[str, Check] = {
         "with the same table. Differences are shares of the length of what numba gives.",
         0.15,
         _hash_grids,
+    ),
+    "marches": Check(
+        "marches",
+        "Ray marches against the CPU",
+        "Which samples are kept of the rays of a view of a ball, beside torch on the CPU, with one seed.",
+        0.08,
+        _marches,
     ),
     "render-ccm": Check(
         "render-ccm",

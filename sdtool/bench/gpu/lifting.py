@@ -5,14 +5,9 @@ from pathlib import Path
 from sdtool.bench.gpu.setup import Setup
 from sdtool.lifting.config import override
 from sdtool.lifting.presets import PRESETS
-from sdtool.lifting.run import Lift, forget_priors
+from sdtool.lifting.run import HALF, Lift, forget_priors
 
 PROMPT = "a corgi"
-
-
-def precision(setup: Setup) -> str:
-    """Of the priors' weights: what `sdtool lift` would take, by name."""
-    return "fp32" if setup.is_cpu else "fp16"
 
 
 def lift(
@@ -25,7 +20,7 @@ def lift(
     agp: str = "tiny",
     base: str = "",
 ) -> dict:
-    """Lift a corgi into `out`; returns the summary: counts, seconds of each part."""
+    """Lift a corgi into `out`, in the precision that the command takes by itself; returns its summary."""
     lifting = Lift(
         rep=rep,
         agp=agp,
@@ -40,7 +35,7 @@ def lift(
         seed=0,
         overwrite=False,
         device=setup.device,
-        precision=precision(setup),
+        precision="fp32" if setup.is_cpu else HALF,
     )
     try:
         return lifting((PROMPT, out)).summary

@@ -10,7 +10,7 @@ import torch
 
 from sdtool.bench.clocks import peak, reset_peak, synchronize
 from sdtool.bench.gpu.figures import Sheet
-from sdtool.bench.gpu.lifting import PROMPT, lift, precision
+from sdtool.bench.gpu.lifting import PROMPT, lift
 from sdtool.bench.gpu.pipelines import pipelines
 from sdtool.bench.gpu.setup import Setup
 from sdtool.geometry.cameras import ViewRange
@@ -21,7 +21,8 @@ from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.run import PRECISIONS, REPRESENTATIONS
 from sdtool.lifting.scenes import Scene
-from sdtool.priors.loading import camera_of, load_agp, load_base
+from sdtool.priors.loading import camera_of
+from sdtool.priors.pairs import load_pair, text_encoders
 
 GOAL_SHARE, GOAL_MEMORY = 15.0, 24.0  # % of the time outside the priors; GB
 PROGRESS = 0.5
@@ -55,10 +56,10 @@ def lift_paper(setup: Setup, sheet: Sheet, rep: str) -> None:
     base, agp = pipelines(setup)
     plan = override(PRESETS[rep]["paper"], _small(rep) if setup.small else [])
     device = torch.device(setup.device)
-    _whole(setup, sheet, rep, base, agp, device)
+    precision = _whole(setup, sheet, rep, base, agp, device)
     reset_peak(device)
     total, others = 0.0, 0.0
-    for phase, spent in measured(setup, rep, plan, base, agp):
+    for phase, spent in measured(setup, rep, plan, base, agp, precision):
         sheet.note(f"{phase.name}: a step", spent.whole, "s")
         sheet.note(f"{phase.name}: outside the priors", 100 * spent.share, "%")
         total += phase.steps * spent.whole
@@ -80,33 +81,38 @@ def _small(rep: str) -> list[str]:
 
 def _whole(
     setup: Setup, sheet: Sheet, rep: str, base: Path, agp: Path, device: torch.device
-) -> None:
-    """The command with a few steps a phase: whether it ends in a whole shape, time and peak memory."""
+) -> str:
+    """The command with a few steps a phase: whether it ends in a whole shape, time and peak memory.
+
+    Returns the precision that its priors had.
+    """
     out = setup.work / f"paper-{rep}"
     settings = _small(rep) if setup.small else []
     for phase in PRESETS[rep]["paper"].phases:
         settings.append(f"{phase.name}.steps={1 if setup.small else STEPS}")
     reset_peak(device)
     summary = lift(setup, rep, "paper", settings, out, agp=str(agp), base=str(base))
-    sheet.note("precision of the priors", precision(setup))
     sheet.note("a lift of a few steps took", summary["seconds"]["total"], "s")
     if not setup.is_cpu:
         most = peak(device) / 2**30
         held = torch.get_device_module(device).max_memory_reserved() / 2**30
         sheet.at_most("peak memory, rehearsal included", most, GOAL_MEMORY, "GB", goal=True)
         sheet.note("most that torch held", held, "GB")
-    mesh = read_lift(out).mesh  # whole and finite, or it raises
-    sheet.holds("it ends in a shape", len(mesh.t_pos_idx) > 0)
-    sheet.note("faces", len(mesh.t_pos_idx))
+    lifted = read_lift(out)  # whole and finite, or it raises
+    sheet.holds("it ends in a shape", len(lifted.mesh.t_pos_idx) > 0)
+    sheet.note("faces", len(lifted.mesh.t_pos_idx))
+    sheet.note("precision of the priors", lifted.record["precision"])
+    return lifted.record["precision"]
 
 
 def measured(
-    setup: Setup, rep: str, plan: LiftPlan, base: Path, agp: Path
+    setup: Setup, rep: str, plan: LiftPlan, base: Path, agp: Path, precision: str
 ) -> Iterator[tuple[Phase, Spent]]:
     """Each phase of a lift of its own, with what some of its steps took."""
-    dtype, device = PRECISIONS[precision(setup)], torch.device(setup.device)
-    prior, geometric = load_base(base, device, dtype), load_agp(agp, device, dtype)
-    guidance = Guidance(prior, geometric, PROMPT, by_view=True, open_words=True)
+    device = torch.device(setup.device)
+    pair = load_pair(str(base), str(agp), setup.device, PRECISIONS[precision])
+    with text_encoders(*pair):  # which are gone again afterwards
+        guidance = Guidance(*pair, PROMPT, by_view=True, open_words=True)
     module, view_range = REPRESENTATIONS[rep], camera_of(agp)
     scene: Scene | None = None
     for number, phase in enumerate(plan.phases):

@@ -1,25 +1,17 @@
 """How fast hash grid and ray march are, beside what the device's memory could give."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
 from sdtool.bench.clocks import timed
+from sdtool.bench.gpu import marches
 from sdtool.bench.gpu.figures import Sheet
 from sdtool.bench.gpu.hash_grids import backends
 from sdtool.bench.gpu.setup import Setup
-from sdtool.geometry.cameras import orbit, pixel_rays
-from sdtool.rendering.occupancy import OccupancyGrid
-from sdtool.rendering.rays import Samples, march
 from sdtool.shapes.hashgrid import HashGrid
 
-HALF, RADIUS = 0.6, 0.35
 FLOAT = 4  # bytes
-
-# Name → march(origins, directions, half_extent, samples, occupied, generator)
-MARCHES: dict[str, Callable[..., Samples]] = {"torch": march}
 
 
 def measure(setup: Setup, sheet: Sheet) -> None:
@@ -31,8 +23,7 @@ def measure(setup: Setup, sheet: Sheet) -> None:
     points = 2**12 if setup.small else 2**20
     for backend in backends(device):
         _hash_grid(sheet, backend, device, options, points, bandwidth)
-    for name, marcher in MARCHES.items():
-        _march(sheet, name, marcher, setup, device, bandwidth)
+    marches.measure(setup, sheet, device, bandwidth)
 
 
 def _copied(device: torch.device, size: int) -> float:
@@ -79,33 +70,3 @@ def _hash_grid(
         sheet.note(f"hash grid, {backend}, {name}", count / seconds / 1e6, "million points/s")
         share = count * size / seconds / bandwidth
         sheet.note(f"hash grid, {backend}, {name}: of the bandwidth", 100 * share, "%")
-
-
-def _march(
-    sheet: Sheet,
-    name: str,
-    marcher: Callable[..., Samples],
-    setup: Setup,
-    device: torch.device,
-    bandwidth: float,
-) -> None:
-    """Rays of one view of a ball in a cube that is empty round it."""
-    side, samples = (32, 64) if setup.small else (512, 512)
-    grid = OccupancyGrid(half_extent=HALF).to(device)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(3):
-        grid.update(lambda at: 50.0 * (at.norm(dim=-1) < RADIUS), generator)
-    c2w = orbit(np.array([0.5]), np.array([0.3]), np.asarray(1.8))
-    rays = pixel_rays(c2w, float(np.radians(45)), side)
-    eyes, towards = (torch.as_tensor(part).to(device).reshape(-1, 3) for part in rays)
-    eyes = eyes.expand_as(towards).contiguous()
-    given = (eyes, towards, HALF, samples, grid.occupied)
-    steps = len(marcher(*given[:4], None, None).ray)
-    kept = len(marcher(*given, generator).ray)
-    seconds, _ = timed(lambda: marcher(*given, generator), 1 if setup.small else 5, device)
-    sheet.note(f"march, {name}: steps looked at", steps / seconds / 1e6, "million/s")
-    sheet.note(f"march, {name}: samples kept", kept / seconds / 1e6, "million/s")
-    sheet.note(f"march, {name}: share that is kept", 100 * kept / steps, "%")
-    # a sample: number of its ray, depth, spacing, place; a ray: eye and direction
-    size = kept * (8 + 5 * FLOAT) + len(eyes) * 6 * FLOAT
-    sheet.note(f"march, {name}: of the bandwidth", 100 * size / seconds / bandwidth, "%")

@@ -1,0 +1,46 @@
+"""The two priors of a lift: a base and an AGP, with one text encoder for both, as long as it is needed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from sdtool.priors.loading import load_agp, load_base
+from sdtool.priors.prior import Prior
+from sdtool.priors.text import TextEncoder, load_text_encoder, same_text_encoder
+
+
+def load_pair(
+    base: str | Path, agp: str | Path, device: str | torch.device, dtype: torch.dtype
+) -> tuple[Prior, Prior]:
+    """A base prior and an AGP without text encoders; `text_encoders` lends them theirs."""
+    return (
+        load_base(base, device, dtype, with_text=False),
+        load_agp(agp, device, dtype, with_text=False),
+    )
+
+
+@contextmanager
+def text_encoders(*priors: Prior) -> Iterator[None]:
+    """While it lasts, the priors have text encoders: one for all whose files hold the same. Then none has:
+    Stable Diffusion's fills 0.7 GB in half precision, and a lift needs it for its first seconds."""
+    held: list[tuple[Path, torch.dtype, TextEncoder]] = []
+    try:
+        for prior in priors:
+            if prior.text is not None or prior.text_folder is None:
+                continue
+            folder, dtype = prior.text_folder, prior.unet.dtype
+            alike = [
+                text
+                for other, its, text in held
+                if its == dtype and same_text_encoder(other, folder)
+            ]
+            prior.text = alike[0] if alike else load_text_encoder(folder, dtype)
+            prior.text.requires_grad_(False).eval().to(prior.device)
+            if not alike:
+                held.append((folder, dtype, prior.text))
+        yield
+    finally:
+        for prior in priors:
+            prior.text = None
