@@ -162,7 +162,7 @@ def test_without_a_gpu_one_sentence_says_what_to_do(monkeypatch, tmp_path):
 def test_all_checks_together_have_a_page_and_a_code(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "CHECKS", {"good": check(good), "wrong": check(wrong)})
     monkeypatch.setattr(command, "describe", machine)
-    given = ["--out", str(tmp_path), "--device", "cpu", "--small", "--minutes", "10"]
+    given = ["--out", str(tmp_path), "--device", "cpu", "--small"]
     assert command.gpu_check([*given, "--only", "good"]) == 0
     assert command.gpu_check(given) == 1
     said = capsys.readouterr()
@@ -317,7 +317,7 @@ def test_the_largest_batch_that_fits_is_measured(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_the_command_checks_all_on_a_cpu(tmp_path):
-    arguments = ["--out", str(tmp_path), "--device", "cpu", "--small", "--minutes", "60"]
+    arguments = ["--out", str(tmp_path), "--device", "cpu", "--small"]
     done = subprocess.run(
         [sys.executable, "-m", "sdtool.bench", "gpu", *arguments], capture_output=True, text=True
     )
