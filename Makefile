@@ -9,6 +9,9 @@ CUDA ?=
 # Test files that run at a time; each may take a core and 2 GB.
 JOBS ?= 2
 
+# Where make gpu-check writes.
+CHECK ?= gpu-check
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -22,7 +25,7 @@ TORCH := $(shell grep ^torch== constraints.txt)$(CPU)
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check bench tiny-prior judge clean
+.PHONY: help setup demo test test-fast check bench gpu-check tiny-prior judge clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +51,9 @@ check: $(READY) ## Check style, format and types.
 
 bench: $(READY) ## Measure the figures that docs/performance.md claims, each beside a baseline.
 	@$(BIN)/python -m sdtool.bench
+
+gpu-check: $(READY) ## Try and measure everything on a GPU, in eight minutes (CHECK=gpu-check).
+	@$(BIN)/python -m sdtool.bench gpu --out $(CHECK)
 
 tiny-prior: $(READY) ## Train the bundled tiny prior again (hours on a CPU).
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_prior.sh

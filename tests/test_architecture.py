@@ -290,7 +290,11 @@ def test_text_is_utf8_on_every_machine():
 
 
 # torch has initialisers that draw from the global generator only; there it is seeded on the spot.
-SEEDS_GLOBALLY = {"sdtool.priors.fresh", "sdtool.evaluating.judge_training"}
+SEEDS_GLOBALLY = {
+    "sdtool.priors.fresh",
+    "sdtool.evaluating.judge_training",
+    "sdtool.bench.gpu.pipelines",
+}
 DRAWS = ("rand", "randn", "randint", "randperm", "normal", "multinomial", "bernoulli")
 NUMPY_ALLOWED = ("default_rng", "Generator", "SeedSequence", "Philox", "PCG64")
 

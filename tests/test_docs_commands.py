@@ -77,7 +77,9 @@ def check_python(line, variables):
     if module == "sdtool.bench":
         part, *arguments = arguments
         assert f'    "{part}": ' in text, f"there is no part {part}"
-        text = main.with_name(f"{part}.py").read_text(encoding="utf-8")
+        alone = main.with_name(f"{part}.py")
+        alone = alone if alone.is_file() else main.with_name(part) / "command.py"
+        text = alone.read_text(encoding="utf-8")
         if part == "lifting":  # it takes the options of `sdtool lift`
             parse("lift", ["a corgi", *arguments])
             return

@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
-from geometry import corgi_facts, overlap, pieces, slice_fill, voxels
 
 from sdtool.evaluating.roughening import filled, skin
+from sdtool.evaluating.solids import (
+    corgi_facts,
+    corgi_faults,
+    overlap,
+    pieces,
+    slice_fill,
+    voxels,
+)
 from sdtool.geometry.ccm import to_canonical
 from sdtool.toyverse import janus
 from sdtool.toyverse.catalogue import CATEGORIES
@@ -30,6 +37,7 @@ def solid(mesh):
 def test_a_sound_corgi_has_one_front():
     facts = corgi_facts(solid(corgi()))
     assert facts["legs"] == 4 and facts["ears_in_front"] > 0.95 and facts["mirror_z"] < 0.4
+    assert not corgi_faults(facts)
 
 
 @pytest.mark.slow
@@ -38,6 +46,7 @@ def test_a_second_head_stands_at_the_back():
     assert facts["legs"] == 4
     assert 0.3 < facts["ears_in_front"] < 0.7
     assert facts["mirror_z"] > 0.5
+    assert set(corgi_faults(facts)) == {"ears_in_front"}
 
 
 def test_mirrored_halves_are_their_own_mirror_image():

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from geometry import corgi_facts, pieces, slice_fill
 from killed import CODE, kill_at
 from safetensors.torch import load_file
 
 from sdtool import cli
 from sdtool.errors import InputError, SdtoolError, UsageError
+from sdtool.evaluating.solids import corgi_facts, corgi_faults
 from sdtool.geometry.cameras import ViewRange, orbit
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
@@ -537,19 +537,13 @@ def test_a_corgi_is_a_corgi(tmp_path):
     plain = ["--out", str(tmp_path / "plain.glb"), "--texture-size", "0"]
     assert cli.run(["export", str(out), *plain]) == 0
     mesh = read_glb(tmp_path / "plain.glb")
-    red, green, blue = mesh.v_color.mean(0)
-    assert red > green > blue and red > 0.5  # ginger
     assert cli.run(["export", str(out), "--out", str(tmp_path / "corgi.glb")]) == 0
     textured = read_glb(tmp_path / "corgi.glb", textures=True)
     image = textured.textures[0].image
     row, column = (textured.v_uv[:, ::-1] * len(image)).astype(int).clip(0, len(image) - 1).T
     texels = image[row, column, :3].mean(0) / 255
-    np.testing.assert_allclose(texels, [red, green, blue], atol=0.06)
-    facts = corgi_facts(mesh)
-    assert facts["largest_component"] >= 0.95
-    assert facts["legs"] == 4, pieces(slice_fill(mesh, 0.12))
-    assert facts["ears_in_front"] > 0.9
-    assert facts["mirror_x"] > facts["mirror_z"] + 0.2
+    np.testing.assert_allclose(texels, mesh.v_color.mean(0), atol=0.06)
+    assert not corgi_faults(corgi_facts(mesh))
 
 
 def test_presets_are_complete():

@@ -61,7 +61,7 @@ def test_every_package_is_listed():
 @needs_make
 def test_make_alone_explains_its_targets():
     shown = make().stdout
-    for target in ("setup", "demo", "test", "test-fast", "check", "bench", "tiny-prior", "clean"):
+    for target in ("setup", "demo", "test", "test-fast", "check", "bench", "gpu-check", "clean"):
         assert re.search(rf"^make {target} +[A-Z]\S* ", shown, re.MULTILINE), target
 
 

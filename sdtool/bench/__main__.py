@@ -4,55 +4,88 @@
 
 PART is one of PARTS; all of them run without it. OPTIONS are those of `sdtool lift`, or of the part
 `training` (`python -m sdtool.bench training --help`). Only ratios within one run mean anything.
+
+    python -m sdtool.bench gpu --out DIR
+
+is `make gpu-check`: what works on this GPU, how fast, and in how much memory.
 """
 
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
-from sdtool.bench.captions import captions
-from sdtool.bench.collections import collections
-from sdtool.bench.encoding import encoding
-from sdtool.bench.exporting import exporting
-from sdtool.bench.filtering import filtering
-from sdtool.bench.lifting import lifting
-from sdtool.bench.nerf import nerf
-from sdtool.bench.rendering import rendering
-from sdtool.bench.training import training
 from sdtool.errors import SdtoolError
 
-PARTS: dict[str, Callable[..., Table]] = {
-    "filtering": filtering,
-    "rendering": rendering,
-    "collections": collections,
-    "captions": captions,
-    "encoding": encoding,
-    "nerf": nerf,
-    "training": training,
-    "lifting": lifting,
-    "exporting": exporting,
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def parts() -> "dict[str, Callable[..., Table]]":
+    """Name → a function that measures and makes a table. Loads all that they need."""
+    from sdtool.bench.captions import captions
+    from sdtool.bench.collections import collections
+    from sdtool.bench.encoding import encoding
+    from sdtool.bench.exporting import exporting
+    from sdtool.bench.filtering import filtering
+    from sdtool.bench.lifting import lifting
+    from sdtool.bench.nerf import nerf
+    from sdtool.bench.rendering import rendering
+    from sdtool.bench.training import training
+
+    return {
+        "filtering": filtering,
+        "rendering": rendering,
+        "collections": collections,
+        "captions": captions,
+        "encoding": encoding,
+        "nerf": nerf,
+        "training": training,
+        "lifting": lifting,
+        "exporting": exporting,
+    }
+
+
+def gpu(arguments: list[str]) -> int:
+    """The part that makes a page of its own; returns the exit code."""
+    from sdtool.bench.gpu.command import gpu_check
+
+    return gpu_check(arguments)
+
+
+# Their exit codes say what they found. All parts together leave them out.
+ALONE: dict[str, Callable[[list[str]], int]] = {
+    "gpu": gpu,
 }
 
 
 def main() -> None:
     """Print a table for each part on stdout."""
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    if {"-h", "--help"} & set(sys.argv[1:2]):
-        print(f"{__doc__}\nPARTS: {', '.join(PARTS)}")
-        return
-    name, *options = sys.argv[1:] if sys.argv[1:2] and sys.argv[1] in PARTS else ["", *sys.argv[1:]]
+    given = sys.argv[1:]
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            for part in [name] if name else PARTS:
-                takes = part == (name or "lifting") and part in ("lifting", "training")
-                given = [options] if takes else []
-                console.print(PARTS[part](Path(folder), *given))
+        if given and given[0] in ALONE:
+            raise SystemExit(ALONE[given[0]](given[1:]))
+        tables(given)
     except SdtoolError as error:
-        raise SystemExit(f"bench: {error}") from None
+        print(f"bench: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+def tables(given: list[str]) -> None:
+    """The tables of the part that is named first, or of all."""
+    from rich.console import Console
+
+    found = parts()
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    if {"-h", "--help"} & set(given[:1]):
+        print(f"{__doc__}\nPARTS: {', '.join([*found, *ALONE])}")
+        return
+    name, *options = given if given and given[0] in found else ["", *given]
+    with tempfile.TemporaryDirectory() as folder:
+        for part in [name] if name else found:
+            takes = part == (name or "lifting") and part in ("lifting", "training")
+            console.print(found[part](Path(folder), *([options] if takes else [])))
 
 
 if __name__ == "__main__":

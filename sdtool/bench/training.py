@@ -9,8 +9,7 @@ Without options it is small enough for two CPU cores.
 import argparse
 import json
 import resource
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from rich.table import Table
 from safetensors.numpy import save_file
 from torch import nn
 
+from sdtool.bench.clocks import WARM, clock, peak, reset_peak, synchronize, timed
 from sdtool.bench.stable_diffusion import TOKENS, flops, random_prior, sd21_unet, sd_vae
 from sdtool.geometry.cameras import orbit
 from sdtool.priors.agp import fresh_agp
@@ -29,7 +29,9 @@ from sdtool.training.distributed import Processes
 from sdtool.training.loop import Objective, seeded_noise, train
 from sdtool.training.settings import TrainingSettings
 
-WARM = 2  # steps before the clock starts
+ALONE = "the UNet alone, forward and backward"
+OURS = "finetune-agp, the whole step"
+STOCK = "stock text-to-image loop: VAE and text in every step"
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -50,35 +52,45 @@ def training(folder: Path, arguments: Sequence[str] = ()) -> Table:
     given = options(arguments)
     logging.set_verbosity_error()
     processes = Processes(given.device, given.mixed_precision)
-    unet, width = sd21_unet(given.channels, given.latent), 1024 * given.channels // 320
+    unet = sd21_unet(given.channels, given.latent)
     prior = fresh_agp(random_prior(unet), torch.Generator().manual_seed(0)).to(processes.device)
     del unet
-    if given.gradient_checkpointing:
-        prior.unet.enable_gradient_checkpointing()
-    rows = {
-        "the UNet alone, forward and backward": unet_alone(prior, processes, given, width),
-        "finetune-agp, the whole step": our_loop(prior, processes, given, width, folder),
-        "stock text-to-image loop: VAE and text in every step": stock_loop(
-            prior, processes, given, width
-        ),
-    }
+    rows = compared(prior, processes, given, folder)
     title = (
         f"Training a UNet of {given.channels} channels at {given.latent}×{given.latent}, batch "
         f"{given.batch}, {given.mixed_precision} mixed precision, on {processes.device.type}: "
         f"{flops(given.channels, given.latent) / 1e12:.3g} TFLOP forward and backward a sample"
     )
     if processes.device.type == "cpu":
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        title += f"; CPU time of {torch.get_num_threads()} threads; peak memory {peak:.1f} GB"
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        title += f"; CPU time of {torch.get_num_threads()} threads; peak memory {most:.1f} GB"
     table = Table("loop", title=title, title_justify="left")
     for heading in ("ms a step", "samples/s", "UNet's share", "peak memory"):
         table.add_column(heading, justify="right")
-    alone = rows["the UNet alone, forward and backward"][0]
-    for name, (seconds, peak) in rows.items():
-        memory = f"{peak / 2**30:.1f} GB" if peak else "–"
+    alone = rows[ALONE][0]
+    for name, (seconds, most) in rows.items():
+        memory = f"{most / 2**30:.1f} GB" if most else "–"
         rate = f"{given.batch / seconds:.2f}"
         table.add_row(name, f"{1000 * seconds:.0f}", rate, f"{alone / seconds:.1%}", memory)
     return table
+
+
+def compared(
+    prior: Prior, processes: Processes, given: argparse.Namespace, folder: Path
+) -> dict[str, tuple[float, int]]:
+    """`ALONE`, `OURS`, `STOCK`, at an equal batch: seconds of a step, bytes at most on an accelerator.
+
+    prior: an AGP on the device of `processes`. given: as `options` gives it; its channels and latent
+    are those of the prior.
+    """
+    width = prior.unet.config["cross_attention_dim"]
+    if given.gradient_checkpointing:
+        prior.unet.enable_gradient_checkpointing()
+    return {
+        ALONE: unet_alone(prior, processes, given, width),
+        OURS: our_loop(prior, processes, given, width, folder),
+        STOCK: stock_loop(prior, processes, given, width),
+    }
 
 
 # The three loops: each returns the seconds of a step, and the peak memory on an accelerator
@@ -115,8 +127,8 @@ def our_loop(
 
     def choose(generator, count):
         if len(marks) in (WARM, WARM + given.steps):
-            _synchronize(processes.device)
-        marks.append(_clock(processes.device))
+            synchronize(processes.device)
+        marks.append(clock(processes.device))
         index = torch.randint(len(data), (count,), generator=generator)
         return index, torch.randint(len(table), (count,), generator=generator)
 
@@ -129,7 +141,7 @@ def our_loop(
         batch=given.batch,
         gradient_checkpointing=given.gradient_checkpointing,
     )
-    _reset_peak(processes.device)
+    reset_peak(processes.device)
     train(
         prior,
         {"unet": prior.unet},
@@ -142,7 +154,7 @@ def our_loop(
     )
     if given.gradient_checkpointing:
         prior.unet.enable_gradient_checkpointing()
-    return (marks[WARM + given.steps] - marks[WARM]) / given.steps, _peak(processes.device)
+    return (marks[WARM + given.steps] - marks[WARM]) / given.steps, peak(processes.device)
 
 
 def stock_loop(
@@ -208,38 +220,3 @@ def write_shard(folder: Path, latent: int, count: int = 256) -> Path:
     path = folder / "shards" / "ccm-00000.safetensors"
     save_file(tensors, path, metadata={"uids": json.dumps(["object"])})
     return path.parent
-
-
-# Clocks and memory
-
-
-def timed(step: Callable[[], None], count: int, device: torch.device) -> tuple[float, int]:
-    """Seconds of a step, after some to warm up, and the peak memory on an accelerator."""
-    _reset_peak(device)
-    for _ in range(WARM):
-        step()
-    _synchronize(device)
-    start = _clock(device)
-    for _ in range(count):
-        step()
-    _synchronize(device)
-    return (_clock(device) - start) / count, _peak(device)
-
-
-def _clock(device: torch.device) -> float:
-    """Seconds; on a CPU of its own work only, since others may share it."""
-    return time.process_time() if device.type == "cpu" else time.perf_counter()
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize()
-
-
-def _reset_peak(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.get_device_module(device).reset_peak_memory_stats()
-
-
-def _peak(device: torch.device) -> int:
-    return 0 if device.type == "cpu" else torch.get_device_module(device).max_memory_allocated()

@@ -169,6 +169,11 @@ def _overflows(lifting: Lift, base: str, phase: str, precision: str) -> None:
     _priors.cache_clear()
 
 
+def forget_priors() -> None:
+    """Let go of the priors that were kept for the next prompt."""
+    _priors.cache_clear()
+
+
 def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage_record.Result:
     """Load the priors, run the phases, write shape, material and pictures."""
     began = time.monotonic()

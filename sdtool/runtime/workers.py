@@ -48,12 +48,17 @@ def begin_worker(memory: int = 0) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """From now on this process ends when its parent does: one that is killed cannot tell its workers,
+    and they would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with_parent, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_wait_and_end, args=(parent.sentinel,), daemon=True).start()
 
 
-def _end_with_parent(sentinel: int) -> None:
-    """A parent that is killed cannot tell its workers: they would wait for work for ever."""
+def _wait_and_end(sentinel: int) -> None:
     multiprocessing.connection.wait([sentinel])
     os._exit(1)

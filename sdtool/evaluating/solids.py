@@ -1,7 +1,9 @@
-"""Facts about a mesh by geometry alone, for tests that ask whether a corgi is a corgi."""
+"""Facts about a mesh by geometry alone, and what a corgi must show: of a lift of one, on any device."""
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh
@@ -56,9 +58,6 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def largest_component_share(mesh: Mesh) -> float:
     """The share of the surface area in the largest connected component."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     faces = mesh.t_pos_idx.astype(np.int64)
     # vertices at one place are one vertex: exporters may split them
     _, place = np.unique(mesh.v_pos.round(6), axis=0, return_inverse=True)
@@ -74,15 +73,44 @@ def largest_component_share(mesh: Mesh) -> float:
 
 
 def corgi_facts(mesh: Mesh) -> dict[str, float]:
-    """What a corgi of one head, two ears and four legs shows (see the tests)."""
+    """What a corgi of one head, two ears and four legs shows; of its colours, if it has any.
+
+    largest_component: share of the area. legs: pieces of the section at 12% of the height. ears_in_front:
+    share of the topmost vertices with z > 0. mirror_x, mirror_z: overlap with its mirror image, left and
+    right, front and back; mirror_lead: by how much the first is larger. red, and what it is more than green,
+    and green than blue: means over the vertices.
+    """
     mesh = to_canonical(mesh)
     low, high = mesh.bounds()
     top = mesh.v_pos[mesh.v_pos[:, 1] > low[1] + 0.95 * (high[1] - low[1])]
     solid = voxels(mesh)
-    return {
+    facts: dict[str, float] = {
         "largest_component": largest_component_share(mesh),
         "legs": pieces(slice_fill(mesh, 0.12)),
         "ears_in_front": float((top[:, 2] > 0).mean()),
         "mirror_x": overlap(solid, solid[:, :, ::-1]),
         "mirror_z": overlap(solid, solid[:, ::-1, :]),
     }
+    facts["mirror_lead"] = facts["mirror_x"] - facts["mirror_z"]
+    if mesh.v_color is not None:
+        red, green, blue = map(float, mesh.v_color.mean(axis=0))
+        facts |= {"red": red, "red_over_green": red - green, "green_over_blue": green - blue}
+    return facts
+
+
+CORGI = {
+    "largest_component": (0.95, 1.0),
+    "legs": (4, 4),
+    "ears_in_front": (0.9, 1.0),
+    "mirror_lead": (0.2, 2.0),
+    "red": (0.5, 1.0),  # it is ginger
+    "red_over_green": (1e-3, 1.0),
+    "green_over_blue": (1e-3, 1.0),
+}
+"""Between what the facts of a lifted corgi lie."""
+
+
+def corgi_faults(facts: dict[str, float]) -> dict[str, float]:
+    """Those of `corgi_facts` that are not as `CORGI` says."""
+    known = {name: facts[name] for name in CORGI if name in facts}
+    return {k: v for k, v in known.items() if not CORGI[k][0] <= v <= CORGI[k][1]}
