@@ -92,6 +92,7 @@ def _note(function, args, kwargs, there):
     elif there and function in INDEXED:
         masks = [x for x in args[1] if x is not None and x.dtype == torch.bool]
         WAITS["sized"] += len(masks)
+        WAITS["sent"] += any(x is not None and not isinstance(x, Elsewhere) for x in args[1])
 
 
 def _inner(x):

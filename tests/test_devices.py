@@ -158,8 +158,8 @@ def test_what_would_wait_is_counted():
         there + torch.ones(()), there.mul_(2), torch.zeros(4, device=DEVICE)
         assert not sum(WAITS.values())
         assert there.sum().item() == 12 and bool(there[0] == 0)
-        there.cpu(), torch.ones(2).to(DEVICE), torch.nonzero(there), there[there > 1]
-        assert WAITS == {"fetched": 3, "sent": 1, "sized": 2}
+        there.cpu(), torch.ones(2).to(DEVICE), torch.nonzero(there), there[there > 1], there[[0, 1]]
+        assert WAITS == {"fetched": 3, "sent": 2, "sized": 2}
 
 
 def test_mixing_devices_is_refused_by_the_pretended_one():

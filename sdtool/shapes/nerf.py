@@ -115,4 +115,6 @@ class Background(nn.Module):
         self.mlp = MLP(len(HARMONICS), 3, hidden, layers=1, generator=generator)
 
     def forward(self, directions: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.mlp(spherical_harmonics(directions)[..., HARMONICS]))
+        # by columns: a list as an index is copied to an accelerator, which waits for that
+        columns = spherical_harmonics(directions).unbind(-1)
+        return torch.sigmoid(self.mlp(torch.stack([columns[k] for k in HARMONICS], dim=-1)))
