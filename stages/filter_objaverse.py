@@ -159,7 +159,7 @@ def filter_objaverse(
     files.write_text(out / "rules.toml", chosen.read_text(encoding="utf-8"))
     limits = (timeout, int(max_memory_gb * 2**30)) if inspect else None
     total = _filter(found, active, out, workers, origin, limits)
-    counts = counts_of(active, total)
+    counts = counts_of(active, total) | _unread(found)
     print_report(active, counts, inspect or total.measured)
     made = [KEPT, REJECTED, "rules.toml"]
     for name in (FAILURES, FETCHED, INSPECTED):
@@ -213,6 +213,15 @@ def _filter(
     return second_pass.filter_again(parts, count, work.matcher, out, problems, once)
 
 
+def _unread(source: "Source") -> dict[str, int]:
+    """The count of files that are of kinds which are not read, after saying so; {} if there are none."""
+    from sdtool.io.folders import say_unread
+
+    if source.unread:
+        print(say_unread(source.unread), file=sys.stderr)
+    return {"not read": source.unread.total()} if source.unread else {}
+
+
 def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> stage_record.Result:
     from sdtool.filtering.first_pass import Filter, first_pass
     from sdtool.filtering.report import counts_of, print_report
@@ -221,7 +230,7 @@ def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> stage_recor
         places = source.places(Path(folder))
         with progress("filtering", places.paths.count or None, "objects") as bar:
             _, total = first_pass(source, Filter(rules, places, None), workers, bar)
-    counts = counts_of(rules, total)
+    counts = counts_of(rules, total) | _unread(source)
     print_report(rules, counts, total.measured)
     return stage_record.Result(source.path, {"counts": counts}, total.failed)
 

@@ -1,6 +1,6 @@
 """Render canonical coordinate maps (CCMs) of objects from random views.
 
-Reads a folder of meshes (GLB, OBJ, PLY, STL, OFF) or an `objects.jsonl`, and writes shards that
+Reads a folder of meshes (GLB, glTF, OBJ, PLY, STL, OFF) or an `objects.jsonl`, and writes shards that
 `finetune-agp` trains on: per view the map and its camera; `index.jsonl` says where each object is,
 and `preview.png` shows some of them, drawn at random. An object that cannot be used, kills its
 worker or takes too long becomes a line of `failures.jsonl`, and the exit code is 3 (1 if none can
@@ -105,7 +105,8 @@ def render_ccm(
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
     from sdtool.geometry.cameras import ViewRange
-    from sdtool.io.objects import iter_objects
+    from sdtool.io.folders import say_unread
+    from sdtool.io.objects import iter_objects, unread_beside
     from sdtool.io.shards import OWNED
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering.collection import RenderJob, render_collection, render_collection_by_cuda
@@ -129,6 +130,7 @@ def render_ccm(
     settings = ViewSettings(views, size, supersample, view_range, wanted, random_yaw, seed, limits)
     yaws = read_yaw_fix(yaw_fix) if yaw_fix else {}
     total = sum(1 for _ in iter_objects(source))
+    unread = unread_beside(source) if rank == 0 else Counter()
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
     record = stage_record.begin(
         ranks.folder(out),
@@ -143,6 +145,8 @@ def render_ccm(
     if record.is_done:
         print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
         return record.result()
+    if unread:
+        print(say_unread(unread), file=sys.stderr)
     objects = partial(iter_objects, source)
     job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
     options = {
@@ -159,13 +163,21 @@ def render_ccm(
             settled = render_collection_by_cuda(job, backend, device, **options)
         for failed in settled:
             bar.advance(failed=failed)
-    return _finish(record, job.paths(), views, previews, seed)
+    return _finish(record, job.paths(), views, previews, seed, unread.total())
 
 
 def _finish(
-    record: stage_record.StageRecord, shards: list[Path], views: int, previews: int, seed: int
+    record: stage_record.StageRecord,
+    shards: list[Path],
+    views: int,
+    previews: int,
+    seed: int,
+    unread: int,
 ) -> stage_record.Result:
-    """Gather the failures, write index and preview, and mark the stage done."""
+    """Gather the failures, write index and preview, and mark the stage done.
+
+    unread: how many files of the folder are of kinds that are not read.
+    """
     from sdtool.io.failures import FAILURES, write_failures
     from sdtool.io.shards import INDEX, PARTS, open_shard, write_index
 
@@ -191,6 +203,7 @@ def _finish(
         _preview(record.out, previews, seed)
         outputs.append(PREVIEW)
     counts = {"ok": total - len(failures), "failed": len(failures)}
+    counts |= {"not read": unread} if unread else {}
     return record.finish(counts=counts, outputs=outputs)
 
 

@@ -3,6 +3,7 @@ refused with a named reason."""
 
 import base64
 import json
+import struct
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -495,3 +496,26 @@ def test_real_objects_agree_with_trimesh():
         high = np.max([p.bounds[1] for p in parts], axis=0)
         size = (high - low).max()
         np.testing.assert_allclose(mesh.bounds(), [low, high], atol=1e-6 * size)
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_chunks_that_nobody_padded(tmp_path, length):
+    sample = corner()
+    sample.tree["buffers"] = [{"byteLength": len(sample.binary)}]
+    text = json.dumps(sample.tree).encode()
+    text += b" " * (length - len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text
+    chunks += struct.pack("<I4s", len(sample.binary), b"BIN\0") + sample.binary
+    path = tmp_path / "a.glb"
+    path.write_bytes(b"glTF" + struct.pack("<II", 2, 12 + len(chunks)) + chunks)
+    np.testing.assert_array_equal(read_glb(path).v_pos, CORNER)
+
+
+def test_json_with_a_mark_before_it_zeros_behind_it_or_names_in_latin_1(tmp_path):
+    sample = corner(name="café")
+    sample.tree["buffers"] = [{"byteLength": len(sample.binary)}]
+    text = json.dumps(sample.tree, ensure_ascii=False)
+    texts = b"\xef\xbb\xbf" + text.encode(), text.encode() + b"\0" * 3, text.encode("latin-1")
+    for number, one in enumerate(texts):
+        (tmp_path / f"{number}.glb").write_bytes(container(one, sample.binary))
+        np.testing.assert_array_equal(read_glb(tmp_path / f"{number}.glb").v_pos, CORNER)

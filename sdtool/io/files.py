@@ -124,6 +124,25 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
             yield record
 
 
+def walk_files(folder: Path, hidden: bool = False) -> Iterator[Path]:
+    """Every file and every link to nowhere below `folder`, each real folder once.
+
+    A folder that is there itself is walked under its own name, not under that of a link to it.
+    hidden: also those whose names begin with a dot.
+    """
+    seen: set[str] = set()
+    links = [folder]
+    while links := sorted(link for link in links if os.path.realpath(link) not in seen):
+        for path, inner, names in os.walk(links.pop(0)):
+            if os.path.realpath(path) in seen:  # behind a link, and walked before
+                inner.clear()
+                continue
+            seen.add(os.path.realpath(path))
+            inner[:] = [name for name in inner if hidden or not name.startswith(".")]
+            links += [Path(path, n) for n in inner if os.path.islink(os.path.join(path, n))]
+            yield from (Path(path, name) for name in names if hidden or not name.startswith("."))
+
+
 def trim_jsonl(path: str | Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     """Leave only the lines of a log that `keep` wants, and no last one that a kill cut short.
 

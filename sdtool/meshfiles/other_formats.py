@@ -11,10 +11,11 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, validate
-from sdtool.io.objects import MESH_SUFFIXES
+from sdtool.io.folders import MESH_SUFFIXES
+from sdtool.meshfiles.gltf_tree import missing_file
 from sdtool.meshfiles.limits import Limits
 
-FORMATS = {*MESH_SUFFIXES} - {".glb"}
+FORMATS = {*MESH_SUFFIXES} - {".glb", ".gltf"}
 HEADER = 1 << 16  # bytes in which the header of a .ply or .off file has to end
 
 
@@ -33,7 +34,7 @@ def read_through_trimesh(path: Path, limits: Limits) -> Mesh:
             with np.errstate(all="ignore"):  # what overflows is found as non-finite
                 v_pos, faces, color = _arrays(opened, kind)
     except FileNotFoundError:
-        raise ObjectError("missing-file", f"{path} does not exist") from None
+        raise missing_file(path) from None
     except ObjectError:
         raise
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Reading meshes: GLB files by our own accessor reader, a few older formats through trimesh.
+"""Reading meshes: glTF files by our own accessor reader, a few older formats through trimesh.
 
 The reader takes geometry and base colour: it bakes node transforms, instances and skins (in the
 pose that the nodes stand in, see `skins`), applies the default weights of morph targets, keeps
@@ -13,6 +13,7 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, merge, validate
+from sdtool.io.folders import MESH_SUFFIXES
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
@@ -29,24 +30,24 @@ STEP = 1 << 13  # vertices transformed at a time: what they need fits the cache
 
 
 def load_mesh(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:
-    """Read one object: .glb, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
+    """Read one object: .glb, .gltf, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
 
     textures: whether to decode base colour textures; without, images are never touched. ObjectError
     with a named reason for anything that cannot be used, or that is beyond `limits`.
     """
     suffix = Path(path).suffix.lower()
-    if suffix == ".glb":
+    if suffix in (".glb", ".gltf"):
         return read_glb(path, limits, textures)
     if suffix in FORMATS:
         return read_through_trimesh(Path(path), limits)
     raise ObjectError(
         "unsupported-format",
-        f"{path} is not one of .glb {' '.join(sorted(FORMATS))}; convert it to .glb",
+        f"{path} is not one of {' '.join(MESH_SUFFIXES)}; convert it to .glb",
     )
 
 
 def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:
-    """Read the default scene of a GLB file as one mesh, validated.
+    """Read the default scene of a GLB or .gltf file as one mesh, validated.
 
     Colours are COLOR_0 × the material's base colour factor, sRGB-encoded; a part whose colour is in
     a texture has none unless textures are read. Vertices that no triangle uses are left out.

@@ -71,7 +71,7 @@ class TextureReader:
         """The encoded image number `source`."""
         image = self.file.entry("images", source)
         if image.get("uri") is not None:
-            return self.file.data_uri(image["uri"], f"image {source}").tobytes()
+            return self.file.at_uri(image["uri"], f"image {source}").tobytes()
         return self.file.view(image.get("bufferView")).tobytes()
 
     def _decoded(self, data: bytes, cutoff: float) -> np.ndarray | None:

@@ -171,7 +171,7 @@ class _File:
         if extras:
             tree["asset"]["extras"] = extras
         with atomic_path(path) as temporary:
-            temporary.write_bytes(_container(tree, bytes(self.data)))
+            temporary.write_bytes(container(tree, bytes(self.data)))
         return Path(path)
 
     def _accessor(self, array: np.ndarray, target: int, **accessor: Any) -> int:
@@ -187,7 +187,7 @@ class _File:
         return len(self.views) - 1
 
 
-def _container(tree: dict[str, Any], binary: bytes) -> bytes:
+def container(tree: dict[str, Any], binary: bytes) -> bytes:
     """The GLB container: header, JSON chunk padded by spaces, binary chunk padded by zeros."""
     text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 4)
