@@ -29,7 +29,11 @@ def inspect_file(path: str | Path, limits: Limits = LIMITS) -> dict[str, Any]:
     that too: see `measure`. If not, ``error``: the reason's slug.
     """
     try:
-        return {"readable": True, "surface": True, **measure(load_mesh(path, limits))}
+        return {
+            "readable": True,
+            "surface": True,
+            **measure(load_mesh(path, limits, normals=False)),
+        }
     except ObjectError as error:
         return unusable(error)
 

@@ -39,12 +39,13 @@ def write_glb(
 
     Mesh.v_color is sRGB-encoded and COLOR_0 is linear: it is converted here and stored in 16 bits,
     which keeps dark colours. `extras` becomes `asset.extras` (a JSON object: prompt, seed, …).
-    ObjectError if the mesh is not usable (see `meshes.validate`).
+    Normals are those of the mesh, which needs one at every vertex (`normals.explicit_normals`), or
+    smooth. ObjectError if the mesh is not usable (see `meshes.validate`).
     """
     _check(mesh, name)
     file = _File()
     file.vertices("POSITION", mesh.v_pos)
-    file.vertices("NORMAL", vertex_normals(mesh))
+    file.vertices("NORMAL", vertex_normals(mesh) if mesh.v_normal is None else mesh.v_normal)
     if mesh.v_color is not None:
         color = _linear_rgba16(mesh.v_color)
         file.vertices("COLOR_0", color, componentType=UINT16, normalized=True)

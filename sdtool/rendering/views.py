@@ -38,16 +38,22 @@ def canonical_object(
     """
     if path is None:
         raise ObjectError("missing-file", f"{uid} has no file in its collection")
-    mesh = load_mesh(path, settings.limits, textures="rgb" in settings.maps)
+    shaded = any(name in settings.maps for name in ("rgb", "normal"))
+    mesh = load_mesh(path, settings.limits, textures="rgb" in settings.maps, normals=shaded)
     if yaw:
-        mesh = mesh.with_positions(rotate_y(mesh.v_pos, np.radians(yaw)))
+        mesh = _turned(mesh, np.radians(yaw))
     mesh = to_canonical(mesh)
     rng = object_rng(settings.seed, uid)
     c2w = random_views(rng, settings.views, settings.camera)
     if settings.random_yaw:
-        turned = rotate_y(mesh.v_pos, rng.uniform(-np.pi, np.pi))
-        mesh = to_canonical(mesh.with_positions(turned))
+        mesh = to_canonical(_turned(mesh, rng.uniform(-np.pi, np.pi)))
     return mesh, c2w
+
+
+def _turned(mesh: Mesh, angle: float) -> Mesh:
+    """The mesh turned about +Y by `angle` radians, with its normals."""
+    normal = None if mesh.v_normal is None else rotate_y(mesh.v_normal, angle)
+    return mesh.with_positions(rotate_y(mesh.v_pos, angle), normal)
 
 
 def render_object(settings: ViewSettings, mesh: Mesh, c2w: np.ndarray) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 from sdtool.errors import ObjectError
 from sdtool.exporting.model_files import is_ours
 from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.normals import explicit_normals
 from sdtool.io.folders import model_stem
 from sdtool.io.stage_record import DONE
 from sdtool.meshfiles import load_mesh, write_glb
@@ -148,7 +149,8 @@ def _needs_rewriting(glb: GlbFile) -> str:
 
 def _plain_glb(mesh: Mesh, title: str) -> bytes:
     with TemporaryDirectory() as folder:
-        return write_glb(Path(folder) / "model.glb", mesh, name=title).read_bytes()
+        path = Path(folder) / "model.glb"
+        return write_glb(path, explicit_normals(mesh), name=title).read_bytes()
 
 
 def _subject(mesh: Mesh, data: bytes, extras: dict[str, Any], stem: str, name: str) -> Subject:
