@@ -32,6 +32,7 @@ class Mesh:
 
     v_normal: (V, 3) float32 unit normals that the mesh brings along, zero at a vertex where every face
     has its own; None: the surface is smooth, and its shape decides (see `vertex_normals`).
+    lost_images: how many images of its textures could not be read.
     """
 
     v_pos: np.ndarray
@@ -41,6 +42,7 @@ class Mesh:
     t_texture: np.ndarray | None = None
     textures: tuple[Texture, ...] = ()
     v_normal: np.ndarray | None = None
+    lost_images: int = 0
 
     def with_positions(self, v_pos: np.ndarray, v_normal: np.ndarray | None = None) -> "Mesh":
         """The same surface with other vertex positions; of its normals nothing is known any more
@@ -95,6 +97,7 @@ def merge(meshes: list[Mesh]) -> Mesh:
     textured = any(m.textures for m in meshes)
     v_color = np.full((vertices[-1], 3), 0.5, np.float32) if colored else None
     v_uv = np.zeros((vertices[-1], 2), np.float32) if textured else None
+    lost = sum(m.lost_images for m in meshes)
     normals = any(m.v_normal is not None for m in meshes)
     v_normal = np.empty((vertices[-1], 3), np.float32) if normals else None
     t_texture = np.full(faces[-1], -1, np.int32) if textured else None
@@ -112,7 +115,7 @@ def merge(meshes: list[Mesh]) -> Mesh:
             v_uv[v:v_end] = mesh.v_uv
             numbers = [textures.setdefault(t, len(textures)) for t in mesh.textures]
             t_texture[f:f_end] = np.array([*numbers, -1], np.int32)[mesh.t_texture]
-    return Mesh(v_pos, t_pos_idx, v_color, v_uv, t_texture, tuple(textures), v_normal)
+    return Mesh(v_pos, t_pos_idx, v_color, v_uv, t_texture, tuple(textures), v_normal, lost)
 
 
 def triangle_areas(v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reading meshes: glTF files by our own accessor reader, a few older formats through trimesh.
+"""Reading meshes: glTF files by our own accessor reader, and a few older formats.
 
 The reader takes geometry and base colour: it bakes node transforms, instances and skins (in the
 pose that the nodes stand in, see `skins`), applies the default weights of morph targets, keeps
@@ -6,6 +6,7 @@ triangles, strips and fans, and ignores points, lines and animation. Images are 
 textures are asked for.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, merge, validate
-from sdtool.geometry.normals import creased_normals, for_normals, usable_normals
+from sdtool.geometry.normals import for_normals, usable_normals
 from sdtool.io.folders import MESH_SUFFIXES
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
-from sdtool.meshfiles.other_formats import FORMATS, read_through_trimesh
+from sdtool.meshfiles.other_formats import FORMATS, read_other
 from sdtool.meshfiles.primitives import Part, parts_of
 from sdtool.meshfiles.scene import Placement, placements
 from sdtool.meshfiles.skins import bend, bend_normals
@@ -43,8 +44,7 @@ def load_mesh(
     if suffix in (".glb", ".gltf"):
         return read_glb(path, limits, textures, normals)
     if suffix in FORMATS:
-        mesh = read_through_trimesh(Path(path), limits)
-        return creased_normals(mesh) if normals else mesh
+        return read_other(Path(path), limits, textures, normals)
     raise ObjectError(
         "unsupported-format",
         f"{path} is not one of {' '.join(MESH_SUFFIXES)}; convert it to .glb",
@@ -68,7 +68,8 @@ def read_glb(
         file = GlbFile(path, limits)
         with np.errstate(all="ignore"):  # what overflows is found as non-finite
             reader = TextureReader(file) if textures else None
-            return validate(_baked(file, reader, normals), str(path))
+            mesh = validate(_baked(file, reader, normals), str(path))
+            return replace(mesh, lost_images=len(reader.lost)) if reader else mesh
     except ObjectError:
         raise
     except MISTYPED as error:
