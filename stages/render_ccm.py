@@ -4,7 +4,8 @@ Reads a folder of meshes (GLB, glTF, OBJ, PLY, STL, OFF) or an `objects.jsonl`, 
 `finetune-agp` trains on: per view the map and its camera; `index.jsonl` says where each object is,
 and `preview.png` shows some of them, drawn at random. An object that cannot be used, kills its
 worker or takes too long becomes a line of `failures.jsonl`, and the exit code is 3 (1 if none can
-be used). The same command continues an interrupted run, object by object; an object's views depend
+be used). So does one that fills less than `--min-coverage` of its views, for a part of it lies far away
+from the rest. The same command continues an interrupted run, object by object; an object's views depend
 on `--seed` and its uid alone.
 
 With `--maps rgb,normal --random-yaw` it renders the camera-free pictures of `train-base` instead.
@@ -88,6 +89,9 @@ def render_ccm(
     max_triangles: Annotated[
         int, typer.Option(min=1, help="Most triangles of an object.")
     ] = Limits.triangles,
+    min_coverage: Annotated[
+        float, typer.Option(min=0, max=1, help="Least share of its views that an object fills.")
+    ] = 0.002,
     seed: Seed = 0,
     backend: Annotated[
         Literal["numba", "nvdiffrast", "warp"],
@@ -111,7 +115,7 @@ def render_ccm(
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering.collection import RenderJob, render_collection, render_collection_by_cuda
     from sdtool.rendering.maps import MAPS
-    from sdtool.rendering.views import ViewSettings
+    from sdtool.rendering.views import MIN_COVERAGE, ViewSettings
     from sdtool.runtime.progress import progress
 
     wanted = tuple(m.strip() for m in maps.split(",") if m.strip())
@@ -127,11 +131,15 @@ def render_ccm(
     ranks = Ranks(rank, world_size)
     view_range = ViewRange(fov, elevation, (1 - jitter, 1 + jitter), distance)
     limits = Limits(file_bytes=max_file_mb << 20, triangles=max_triangles)
-    settings = ViewSettings(views, size, supersample, view_range, wanted, random_yaw, seed, limits)
+    settings = ViewSettings(
+        views, size, supersample, view_range, wanted, random_yaw, seed, limits, min_coverage
+    )
     yaws = read_yaw_fix(yaw_fix) if yaw_fix else {}
     total = sum(1 for _ in iter_objects(source))
     unread = unread_beside(source) if rank == 0 else Counter()
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
+    if min_coverage == MIN_COVERAGE:
+        del params["min_coverage"]  # as runs from before it was there have it
     record = stage_record.begin(
         ranks.folder(out),
         "render-ccm",
@@ -182,8 +190,10 @@ def _finish(
     from sdtool.io.shards import INDEX, PARTS, open_shard, write_index
 
     failures, total = [], 0
+    lost: Counter[str] = Counter()
     for path in shards:
         shard = open_shard(path)
+        lost.update(shard.lost_images)
         failures += shard.failures
         total += len(shard.uids)
     write_failures(record.out, failures)
@@ -204,6 +214,10 @@ def _finish(
         outputs.append(PREVIEW)
     counts = {"ok": total - len(failures), "failed": len(failures)}
     counts |= {"not read": unread} if unread else {}
+    if lost:
+        counts["images not read"] = lost.total()
+        said = f"{lost.total()} images of {len(lost)} objects are missing or cannot be read"
+        print(f"{said}: their faces have plain colours; {INDEX} counts them", file=sys.stderr)
     return record.finish(counts=counts, outputs=outputs)
 
 

@@ -21,7 +21,7 @@ FLAGS = ("age_restricted", "in_lvis", "has_file")
 # What --inspect finds out (`inspection.measure`); unknown before.
 MEASURES = (
     "triangles", "components", "width", "height", "depth",
-    "flatness", "degenerate", "open_edges", "sideways",
+    "flatness", "degenerate", "open_edges", "bulk", "sideways",
 )  # fmt: skip
 MEASURED_FLAGS = ("readable", "surface", "watertight")
 
