@@ -519,3 +519,20 @@ def test_json_with_a_mark_before_it_zeros_behind_it_or_names_in_latin_1(tmp_path
     for number, one in enumerate(texts):
         (tmp_path / f"{number}.glb").write_bytes(container(one, sample.binary))
         np.testing.assert_array_equal(read_glb(tmp_path / f"{number}.glb").v_pos, CORNER)
+
+
+def test_an_unknown_required_extension_of_looks_alone_refuses_nothing(tmp_path):
+    name, use = "KHR_techniques_webgl", {"KHR_techniques_webgl": {"technique": 0}}
+    sample = corner()
+    sample.tree["extensionsRequired"] = [name]
+    sample.tree["materials"] = [{"extensions": use}]
+    sample.tree["extensions"] = {name: {"techniques": [{"program": 0}]}}
+    path = tmp_path / "a.glb"
+    np.testing.assert_array_equal(read_glb(sample.save(path)).v_pos, CORNER)
+    for kind in ("meshes", "nodes", "accessors", "bufferViews"):  # there, who knows what it does
+        sample.tree[kind][0]["extensions"] = use
+        assert refused(sample.save(path))[0] == "unsupported-extension"
+        del sample.tree[kind][0]["extensions"]
+    primitive = sample.tree["meshes"][0]["primitives"][0]
+    primitive["extensions"] = use
+    assert refused(sample.save(path))[0] == "unsupported-extension"

@@ -26,6 +26,8 @@ HARMLESS = {
     "MSFT_texture_dds",
 }  # fmt: skip
 HARMLESS_PREFIX = "KHR_materials_"
+LOOKS = {"materials", "textures", "images", "samplers", "animations", "cameras"}
+"""Lists of a tree in which an extension changes no triangle."""
 DRACO = "KHR_draco_mesh_compression"
 MESHOPT = ("KHR_meshopt_compression", "EXT_meshopt_compression")
 INSTANCING = "EXT_mesh_gpu_instancing"
@@ -39,6 +41,21 @@ MISTYPED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError,
 BOM = b"\xef\xbb\xbf"
 # A text so long is data. It is kept out of the JSON tree, whose size is limited.
 EMBEDDED = re.compile(rb'"data:([^"\\;,]{0,99};base64,[^"\\]{4096,})"')
+
+
+def _uses(value: Any, name: str) -> bool:
+    """Whether any object within a JSON value has the extension `name`."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            extensions = value.get("extensions")
+            if isinstance(extensions, dict) and name in extensions:
+                return True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
 
 
 def parse_json(text: bytes) -> Any:
@@ -66,12 +83,17 @@ class GlbTree:
         self.tree, self.chunk = self._split(self.map(self.path))
         self.required = {str(name) for name in self.items(self.tree, "extensionsRequired")}
         for name in sorted(self.required - UNDERSTOOD):
-            if not name.startswith(HARMLESS_PREFIX):
+            if not name.startswith(HARMLESS_PREFIX) and not self._concerns_looks_alone(name):
                 raise ObjectError(
                     "unsupported-extension",
                     f"{self.path} requires the glTF extension {name[:99]}, which sdtool cannot "
                     "read; export it without",
                 )
+
+    def _concerns_looks_alone(self, name: str) -> bool:
+        """Whether an extension is in use, and only where no triangle can change."""
+        used = {kind for kind, value in self.tree.items() if _uses(value, name)}
+        return bool(used & LOOKS) and used <= LOOKS
 
     @property
     def extras(self) -> dict[str, Any]:
