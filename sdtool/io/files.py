@@ -1,9 +1,11 @@
 """Files that are whole or absent: text, JSON, JSON lines and safetensors, moved into place when done."""
 
+import errno
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,17 +15,29 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors that name no file
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`: moved there if the block succeeds, else removed."""
+    """Yield a temporary path beside `path`: moved there if the block succeeds, else removed.
+
+    An OSError about the temporary file names `path` instead, which is what people know of.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        about = (error.filename, error.filename2)
+        if str(temporary) in about or (about == (None, None) and error.errno in NO_ROOM):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,6 +57,31 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, **UTF8)
 
 
+def check_replaceable(
+    paths: Iterable[Path],
+    is_ours: Callable[[Path, bytes], bool],
+    *,
+    cure: str,
+    overwrite: bool = False,
+) -> None:
+    """UsageError if files cannot be written here, or are not ours to replace: to be asked before the work.
+
+    is_ours, cure, overwrite: as `replace_own` has them.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(f"{path} is a directory; {cure}", "--out")
+        if path.exists() and not overwrite and not is_ours(path, path.read_bytes()):
+            raise UsageError(f"sdtool did not write {path}; {cure}", "--out")
+        try:
+            folder = next(one for one in path.absolute().parents if os.path.lexists(one))
+            with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell
+                pass
+        except OSError as error:
+            said = f"{path} cannot be written ({error.strerror}); {cure}"
+            raise UsageError(said, "--out") from None
+
+
 def replace_own(
     made: dict[Path, bytes],
     is_ours: Callable[[Path, bytes], bool],
@@ -55,14 +94,10 @@ def replace_own(
     is_ours: whether the bytes that a path holds are of a file that sdtool wrote. If others are in the
     way: UsageError, before anything is written, unless `overwrite`; cure: what to do then.
     """
-    stale = {}
-    for path, data in made.items():
-        found = path.read_bytes() if path.exists() else None
-        if found == data:
-            continue
-        if found is not None and not overwrite and not is_ours(path, found):
-            raise UsageError(f"sdtool did not write {path}; {cure}", "--out")
-        stale[path] = data
+    check_replaceable(made, is_ours, cure=cure, overwrite=overwrite)
+    stale = {
+        path: data for path, data in made.items() if not path.exists() or path.read_bytes() != data
+    }
     for path, data in stale.items():
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
