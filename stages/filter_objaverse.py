@@ -111,7 +111,7 @@ def filter_objaverse(
     chosen = rules or DEFAULT_RULES
     active = read_rules(chosen)
     if print_rules:
-        typer.echo(chosen.read_text(encoding="utf-8"), nl=False)
+        typer.echo(files.text_of(chosen), nl=False)
         raise typer.Exit()
     if source is None:
         raise UsageError("name a SOURCE, or ask for --print-rules", "SOURCE")
@@ -156,7 +156,7 @@ def filter_objaverse(
         shutil.rmtree(out / PARTS, ignore_errors=True)
         print(f"{out} is already filtered; --overwrite redoes it", file=sys.stderr)
         return record.result()
-    files.write_text(out / "rules.toml", chosen.read_text(encoding="utf-8"))
+    files.write_text(out / "rules.toml", files.text_of(chosen))
     limits = (timeout, int(max_memory_gb * 2**30)) if inspect else None
     total = _filter(found, active, out, workers, origin, limits)
     counts = counts_of(active, total) | _unread(found)

@@ -135,7 +135,10 @@ def render_ccm(
         views, size, supersample, view_range, wanted, random_yaw, seed, limits, min_coverage
     )
     yaws = read_yaw_fix(yaw_fix) if yaw_fix else {}
-    total = sum(1 for _ in iter_objects(source))
+    total, unknown = 0, set(yaws)
+    for item in iter_objects(source):
+        total += 1
+        unknown.discard(item.uid)
     unread = unread_beside(source) if rank == 0 else Counter()
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
     if min_coverage == MIN_COVERAGE:
@@ -155,6 +158,10 @@ def render_ccm(
         return record.result()
     if unread:
         print(say_unread(unread), file=sys.stderr)
+    if unknown and rank == 0:
+        some = ", ".join(sorted(unknown)[:3]) + ", …" * (len(unknown) > 3)
+        said = f"--yaw-fix {yaw_fix}: {len(unknown)} of its {len(yaws)} uids are of no object here"
+        print(f"{said} ({some}), so they turn nothing", file=sys.stderr)
     objects = partial(iter_objects, source)
     job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
     options = {

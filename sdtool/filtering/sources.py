@@ -15,6 +15,7 @@ import numpy as np
 
 from sdtool.errors import InputError
 from sdtool.io.failures import FAILURES
+from sdtool.io.files import BOM, UTF16
 from sdtool.io.folders import MESH_SUFFIXES, model_stem
 from sdtool.io.objaverse import Collection, Places, read_blocks, read_bytes
 from sdtool.io.objaverse_annotations import read_annotations
@@ -34,7 +35,6 @@ WHOLE = (64 << 20, 16 << 20)  # bytes of a JSON file, plain and .gz, that a work
 TOGETHER = 5000  # meshes without an annotation in one unit
 LONGEST = 256 << 20  # bytes of JSON in which an entry should have ended
 SPACE = b" \t\r\n"
-BOM = b"\xef\xbb\xbf"
 EXPECTED = (
     "expected the cache folder of the objaverse package, a Toyverse, a folder of meshes, or "
     "annotations as .json, .jsonl or the same with .gz"
@@ -183,6 +183,8 @@ def _meshes_below(folder: Path) -> dict[str, str]:
 def _blocks(path: Path) -> Iterator[bytes]:
     """The file's bytes in pieces, without the mark that some editors put at its beginning."""
     for number, block in enumerate(read_blocks(path)):
+        if number == 0 and block[:2] in UTF16:
+            raise InputError(f"{path} is UTF-16, which is not read here; save it as UTF-8")
         yield block.removeprefix(BOM) if number == 0 else block
 
 

@@ -131,10 +131,26 @@ def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
         file.write(json_line(record) + b"\n")
 
 
+BOM = b"\xef\xbb\xbf"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # marks that Windows puts before what it calls Unicode
+
+
+def decode_text(data: bytes) -> str:
+    """The text of a file by any editor: UTF-8 with or without a byte-order mark, UTF-16 with one, line
+    ends of any system. UnicodeDecodeError if it is neither."""
+    text = data.decode("utf-16" if data[:2] in UTF16 else "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def text_of(path: str | Path) -> str:
+    """The text of a file, as `decode_text`. OSError, or UnicodeDecodeError."""
+    return decode_text(Path(path).read_bytes())
+
+
 def read_json(path: str | Path) -> Any:
     """Read one JSON value; InputError names the file if it is missing or broken."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(text_of(path))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -146,7 +162,16 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist")
     with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
+        lines: Iterable[bytes] = file
+        start = file.read(len(BOM))
+        if start[:2] in UTF16:
+            try:
+                lines = decode_text(start + file.read()).encode(**UTF8).split(b"\n")
+            except UnicodeDecodeError:
+                raise InputError(f"{path}, line 1 is not valid JSON (not UTF-16)") from None
+        elif start != BOM:
+            file.seek(0)
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:

@@ -11,7 +11,7 @@ from sdtool import __version__
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, srgb_to_linear, validate, vertex_normals
 from sdtool.geometry.surfaces import TexturedMesh
-from sdtool.io.files import atomic_path
+from sdtool.io.files import UTF8, atomic_path
 from sdtool.io.images import png_bytes
 
 UINT16, UINT32, FLOAT32 = 5123, 5125, 5126
@@ -190,7 +190,7 @@ class _File:
 
 def container(tree: dict[str, Any], binary: bytes) -> bytes:
     """The GLB container: header, JSON chunk padded by spaces, binary chunk padded by zeros."""
-    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode(**UTF8)
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + len(binary)
     return b"".join(
