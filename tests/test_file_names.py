@@ -4,6 +4,7 @@ import pytest
 from assets import ASSETS
 
 from sdtool.captioning.file_names import plural_of, read_file_name, words_of
+from sdtool.captioning.file_words import FileWords
 from sdtool.captioning.phrases import caption_from_words
 from sdtool.io.objects import ObjectRecord, iter_objects
 
@@ -81,6 +82,14 @@ def test_a_caption_has_the_full_phrase_the_bare_thing_and_the_maker_s_words():
 def test_tags_that_name_the_thing_speak_before_a_file_s_name():
     line, _ = caption_from_words(ObjectRecord("u", "u.glb", "table_lamp_02", tags=["lamp", "red"]))
     assert line["source"] == "tags"
+
+
+def test_a_title_speaks_before_the_mere_kind_that_a_file_s_name_says():
+    words = FileWords(title="Brown Plastic Ball")
+    line, is_sure = caption_from_words(ObjectRecord("u", "u.glb", "toy1"), words)
+    assert (line["caption"], line["source"], is_sure) == ("a brown plastic ball", "title", True)
+    assert caption_from_words(ObjectRecord("u", "u.glb", "toy1"))[1] is False
+    assert caption_from_words(ObjectRecord("u", "u.glb", "red_toy1"))[1] is True
 
 
 def test_plurals():

@@ -114,7 +114,8 @@ def _candidates(record: ObjectRecord, words: FileWords, seed: int) -> list[Candi
             continue
         read = read_file_name(written) if is_file_name(written) else None
         if read is not None:
-            candidates.append(Candidate(read[0], origin, not noun))
+            vague = read[0] == read[1] and singular(read[0].split()[-1]) in KINDS  # "a toy"
+            candidates.append(Candidate(read[0], origin, not noun and not vague))
             bare.append(Candidate(read[1], origin, is_sure=False))
             continue
         candidate = Candidate(noun_phrase(" ".join(_adjectives_first(phrase))), origin)
