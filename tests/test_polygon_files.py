@@ -282,6 +282,16 @@ def test_images_that_are_missing_broken_or_outside_are_counted(tmp_path):
     assert load_mesh(path, textures=True).lost_images == 1
 
 
+def test_an_image_is_seen_from_the_library_or_from_the_obj(tmp_path):
+    for number, place in enumerate(("looks/a.png", "a.png")):
+        folder = tmp_path / str(number)
+        path = textured(folder, "map_Kd a.png", library="looks/a.mtl")
+        (folder / "looks").mkdir()
+        (folder / "a.mtl").rename(folder / "looks" / "a.mtl")
+        quarters(folder / place)
+        assert len(load_mesh(path, textures=True).textures) == 1
+
+
 def test_a_corner_without_coordinates_takes_the_image_from_its_face_alone(tmp_path):
     path = textured(tmp_path, "map_Kd a.png", uv="")
     quarters(tmp_path / "a.png")
