@@ -6,6 +6,7 @@ capitals: banner_patternA_red, chair_A_wood, wall_window_open. Letters and numbe
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from sdtool.captioning.english import (
     ADJECTIVES,
@@ -109,6 +110,10 @@ NUMBERS = dict(
 )
 
 
+KNOWN = frozenset({*MORE_THINGS, *FEATURES, *SIDES, *PLACES})
+NO_PARTICIPLES = MORE_THINGS | NOUNS_IN_ED
+
+
 @dataclass
 class _Thing:
     """A noun of one word or more, adjectives, and what stands with it."""
@@ -139,6 +144,7 @@ def is_file_name(name: str) -> bool:
     return bool(re.search(r"_|[a-z][A-Z]", name)) or (" " not in name and len(name) > 3)
 
 
+@lru_cache(1 << 10)
 def read_file_name(name: str) -> tuple[str, str] | None:
     """The phrase for a file's name, with its article, and the bare thing; None if no thing is known.
 
@@ -160,17 +166,21 @@ def read_file_name(name: str) -> tuple[str, str] | None:
 def words_of(name: str) -> str:
     """The words of a file's name without its variants, "banner pattern red"; "" of any other name."""
     known = is_file_name(name) and read_file_name(name) is not None
-    return " ".join(_words(name, as_said=False)) if known else ""
+    return " ".join(_plain_words(name)) if known else ""
 
 
 # Words
 
 
-def _words(name: str, as_said: bool = True) -> list[str]:
-    """The words of a name in lower case, compounds taken apart, without letters and numbers of variants.
+def _words(name: str) -> list[str]:
+    """The same with the adjectives of materials and shapes: "wooden" for "wood"."""
+    words = enumerate(_plain_words(name))
+    return [SAID_AS.get(w, w) if i or w not in ONLY_BEHIND else w for i, w in words]
 
-    as_said: with the adjectives of materials and shapes, "wooden" for "wood".
-    """
+
+@lru_cache(1 << 10)
+def _plain_words(name: str) -> tuple[str, ...]:
+    """The words of a name in lower case, compounds taken apart, without letters and numbers of variants."""
     text = ENGINE_PREFIX.sub("", name.strip())
     text = re.sub(r"(?<=[A-Za-z])T(?=[sS]plit\b)", " T", text)
     text = re.sub(r"(?<=[a-z\d])(?=[A-Z])", " ", re.sub(r"[_]+", " ", text))
@@ -181,39 +191,38 @@ def _words(name: str, as_said: bool = True) -> list[str]:
         if match := re.fullmatch(r"(\d)-?(handed|legged|seater|wheeled|headed|sided)", word):
             words.append(f"{NUMBERS[match[1]]}-{match[2]}" if match[1] in NUMBERS else match[2])
         elif len(word) > 1 and not re.fullmatch(r"[a-z]?\d+", word):
-            words += _apart(word)
-    if as_said:
-        words = [SAID_AS.get(w, w) if i or w not in ONLY_BEHIND else w for i, w in enumerate(words)]
+            words.extend(_apart(word))
     if low and words:  # elsewhere it says how a file was made, or offered
         last = low[1].lower()
         if last not in words and (words[0] in LOW if last == "low" else len(words) == 1):
             words.append(last)
-    return words
+    return tuple(words)
 
 
-def _apart(word: str) -> list[str]:
+@lru_cache(1 << 14)
+def _apart(word: str) -> tuple[str, ...]:
     """ "firehydrant" → fire, hydrant; a word that is known, or whose halves are not, stays."""
     if len(word) < 6 or _known(word) or word in SAID_AS:
-        return [word]
+        return (word,)
     for cut in range(3, len(word) - 2):
         left, right = word[:cut], word[cut:]
         if _known(right) and (left in PLACES or left == "all"):
-            return [left, right]
+            return (left, right)
         if _known(right) and (_known(left) or left in HALVES):
-            return [f"{left} {right}"]  # one noun of two words
-    return [word]
+            return (f"{left} {right}",)  # one noun of two words
+    return (word,)
 
 
 def _known(word: str) -> bool:
     word = word.split()[-1]
-    names = word in MORE_THINGS or word in FEATURES or word in SIDES or word in PLACES
-    return names or (is_plural(word) and singular(word) in MORE_THINGS | FEATURES)
+    return word in KNOWN or (is_plural(word) and singular(word) in KNOWN)
 
 
+@lru_cache(1 << 14)
 def _is_adjective(word: str) -> bool:
     if word in PLACES or re.fullmatch(r"[a-z]+-(handed|legged|seater|wheeled|headed|sided)", word):
         return True
-    return len(word) > 4 and word.endswith("ed") and word not in NOUNS_IN_ED | MORE_THINGS
+    return len(word) > 4 and word.endswith("ed") and word not in NO_PARTICIPLES
 
 
 # Grammar
@@ -268,7 +277,7 @@ def _add_noun(thing: _Thing, word: str) -> _Thing:
     """The thing with one more noun behind it."""
     head = thing.head
     if word in COLLECTIVES:
-        inner = thing.said(plural=head not in UNCOUNTED | MASSES)
+        inner = thing.said(plural=head not in UNCOUNTED and head not in MASSES)
         return _Thing([f"{word} of {inner}"])
     if word in QUALIFIERS.get(head, ()):
         return _Thing([word, *thing.nouns], thing.adjectives, thing.features)
