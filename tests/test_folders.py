@@ -60,8 +60,8 @@ def test_a_linked_file_keeps_its_name_and_a_linked_folder_is_walked_once(tmp_pat
 def test_uids_without_inner_endings(tmp_path):
     touch(tmp_path, "a/chair.gltf.glb", "a/b.GLTF")
     assert uids(tmp_path) == ["b", "chair"]
-    touch(tmp_path, "c/chair.obj")
-    assert uids(tmp_path) == ["b", "chair.gltf", "chair"]
+    touch(tmp_path, "a/mug.gltf.glb", "c/chair.obj")
+    assert uids(tmp_path) == ["b", "chair.gltf", "mug", "chair"]
     touch(tmp_path, "c/b.obj")
     assert uids(tmp_path)[0] == "a/b.GLTF"
 
