@@ -29,7 +29,7 @@ class Look:
 
 
 class ObjMaterials:
-    """The materials of one OBJ file, from libraries in its own folder tree.
+    """The materials of one OBJ file, from libraries in its own folder tree; the images of one PLY.
 
     lost: the libraries and images that are missing, or cannot be read.
     """
@@ -71,7 +71,7 @@ class ObjMaterials:
         if record.get(b"map_kd"):
             if not self.wants_textures:
                 return Look()
-            texture = self._texture(record[b"map_kd"], record[FOLDER])
+            texture = self.texture(record[b"map_kd"], record[FOLDER])
             if texture is not None:
                 return Look(texture=texture)
         try:
@@ -83,8 +83,8 @@ class ObjMaterials:
         good = color.shape == (3,) and np.isfinite(color).all()
         return Look(color.clip(0, 1)) if good else Look()
 
-    def _texture(self, statement: bytes, folder: bytes) -> Texture | None:
-        """The image of a statement, seen from the library's folder or from the OBJ's."""
+    def texture(self, statement: bytes, folder: bytes = b"") -> Texture | None:
+        """The image of a statement, seen from the library's folder or from that of the model."""
         name, clamp = image_name(statement)
         data = self._bytes_of(folder + b"/" + name) if folder else None
         data = self._bytes_of(name) if data is None else data

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.meshfiles.mtl import ObjMaterials
 from sdtool.meshfiles.polygon_mesh import Polygons, read_numbers
 
 TYPES = {
@@ -41,8 +42,11 @@ class Element:
     properties: tuple[Property, ...]
 
 
-def read_ply(data: bytes, path: Path) -> Polygons:
-    """The surface in the bytes of a PLY file. ObjectError ``corrupt-file``."""
+def read_ply(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
+    """The surface in the bytes of a PLY file. ObjectError ``corrupt-file``.
+
+    materials: reads the image that a comment names, if that is wanted.
+    """
     order, elements, start = _header(data, path)
     if any(element.count > len(data) for element in elements):
         raise _corrupt(path, "it ends too early")
@@ -61,7 +65,35 @@ def read_ply(data: bytes, path: Path) -> Polygons:
     if of_faces is not None and polygons.v_color is None and len(of_faces) <= len(count):
         polygons.p_color = np.full((len(count), 3), np.nan, np.float32)
         polygons.p_color[: len(of_faces)] = of_faces
+    image = re.search(rb"[\r\n]comment\s+TextureFile\s+([^\r\n]+)", data[:start])
+    if image is not None and materials.wants_textures:
+        _cover(polygons, found, materials, image[1].strip())
     return polygons
+
+
+def _cover(
+    polygons: Polygons,
+    found: dict[str, dict[str, np.ndarray | List]],
+    materials: ObjMaterials,
+    name: bytes,
+) -> None:
+    """Give the polygons the image `name`, as MeshLab and scanners write it: by corners or vertices."""
+    uv: np.ndarray | None = None
+    wedges = found.get("face", {}).get("texcoord")
+    if isinstance(wedges, tuple) and (wedges[0] == 2 * polygons.count[: len(wedges[0])]).all():
+        uv = wedges[1].reshape(-1, 2)
+    for names in (("s", "t"), ("u", "v"), ("texture_u", "texture_v")):
+        columns = [found["vertex"].get(one) for one in names]
+        if uv is None and all(isinstance(column, np.ndarray) for column in columns):
+            uv = np.column_stack(columns)[polygons.corner.clip(0, len(polygons.v_pos) - 1)]  # type: ignore[arg-type]
+    if uv is None or len(uv) != len(polygons.corner):
+        return
+    texture = materials.texture(name)
+    if texture is not None:
+        polygons.textures = (texture,)
+        polygons.c_uv = np.column_stack([uv[:, 0], 1 - uv[:, 1]]).astype(np.float32)
+        polygons.p_texture = np.zeros(len(polygons.count), np.int32)
+        polygons.v_color = polygons.p_color = None  # the image has all the colour
 
 
 def _corrupt(path: Path, what: str) -> ObjectError:
