@@ -80,8 +80,10 @@ def test_a_caption_has_the_full_phrase_the_bare_thing_and_the_maker_s_words():
 
 
 def test_tags_that_name_the_thing_speak_before_a_file_s_name():
+    line, _ = caption_from_words(ObjectRecord("u", "u.glb", "table_lamp_02", tags=["mug", "red"]))
+    assert (line["caption"], line["source"]) == ("a red mug", "tags")
     line, _ = caption_from_words(ObjectRecord("u", "u.glb", "table_lamp_02", tags=["lamp", "red"]))
-    assert line["source"] == "tags"
+    assert (line["caption"], line["source"]) == ("a table lamp", "name")  # they speak of one thing
 
 
 def test_a_title_speaks_before_the_mere_kind_that_a_file_s_name_says():

@@ -103,3 +103,13 @@ def test_assets_to_evaluate_behind_links(tmp_path):
     assert {asset.name: asset.method for asset in found} == expected
     (one,) = find_assets([tmp_path / "rev/mine/toy.glb"])
     assert (one.name, one.method) == ("toy", "toy")
+
+
+def test_a_link_to_itself_ends_nothing(tmp_path, capsys):
+    (tmp_path / "a.glb").symlink_to("a.glb")
+    corner().save(tmp_path / "b.glb")
+    assert [asset.name for asset in find_assets([tmp_path])] == ["a", "b"]
+    small = ["--views", "1", "--size", "8", "--workers", "1"]
+    assert run(["render-ccm", str(tmp_path), "--out", str(tmp_path / "c"), *small]) == 3
+    failure = json.loads((tmp_path / "c" / "failures.jsonl").read_text())
+    assert (failure["uid"], failure["reason"]) == ("a", "unreadable-file")

@@ -188,8 +188,8 @@ def _thing(words: list[str]) -> _Thing | None:
 
 def _is_known(thing: _Thing) -> bool:
     """Whether it begins or ends as a thing does; a road in the middle may be an address."""
-    first, last = (singular(thing.nouns[k].split()[-1]) for k in (0, -1))
-    return len(thing.nouns) < 5 and (first in MORE_THINGS or last in MORE_THINGS)
+    ends = [part.split()[-1] for k in (0, -1) for part in thing.nouns[k].split(" of ")]
+    return len(thing.nouns) < 5 and any(singular(word) in MORE_THINGS for word in ends)
 
 
 def _describe(thing: _Thing | None, word: str, waiting: list[str]) -> None:
@@ -213,7 +213,7 @@ def _add_noun(thing: _Thing, word: str) -> _Thing:
         return _Thing([word], thing.adjectives, thing.features)
     if (head, word) in TOGETHER:
         return _Thing([*thing.nouns[:-1], f"{head} and {word}"], thing.adjectives)
-    if head in CONTAINERS and word in CONTENTS:
+    if head in CONTAINERS and (word in CONTENTS or is_plural(word)):
         return _Thing([*thing.nouns[:-1], f"{head} of {word}"], thing.adjectives)
     if _is_feature(head, word):
         # "wall arched window": what may describe both belongs to the nearer one.

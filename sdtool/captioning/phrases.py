@@ -115,7 +115,8 @@ def _candidates(record: ObjectRecord, words: FileWords, seed: int) -> list[Candi
         read = read_file_name(written) if is_file_name(written) else None
         if read is not None:
             vague = read[0] == read[1] and singular(read[0].split()[-1]) in KINDS  # "a toy"
-            candidates.append(Candidate(read[0], origin, not noun and not vague))
+            is_sure = _speaks_of(phrase, [*lvis, *tags]) or not (noun or vague)
+            candidates.append(Candidate(read[0], origin, is_sure))
             bare.append(Candidate(read[1], origin, is_sure=False))
             continue
         candidate = Candidate(noun_phrase(" ".join(_adjectives_first(phrase))), origin)
