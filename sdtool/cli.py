@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from sdtool import __version__
 from sdtool.errors import SdtoolError, UsageError
+from sdtool.io import lock
 from sdtool.io.stage_record import Report, Result
 from sdtool.runtime.config import Config
 
@@ -205,6 +206,8 @@ def run(arguments: list[str]) -> int:
             return _report(1, where + error.strerror, as_json)
         text = f"unexpected {type(error).__name__}: {error} (add --debug for the traceback)"
         return _report(1, text, as_json)
+    finally:
+        lock.release_all()
     if result is None or isinstance(result, int):
         return result or 0
     if isinstance(result, Report):

@@ -97,6 +97,8 @@ def evaluate(
     if record.is_done and not human and not said:
         print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
         return record.result(out / "index.html")
+    if record.is_done:
+        record.hold()
     if unread:
         print(say_unread(unread), file=sys.stderr)
     eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip else "cpu")

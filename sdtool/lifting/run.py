@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, SdtoolError
-from sdtool.io import files, stage_record
+from sdtool.io import files, lock, stage_record
 from sdtool.lifting import dmtet, loop, nerf, pictures
 from sdtool.lifting.config import LiftPlan
 from sdtool.lifting.guidance import Guidance
@@ -104,6 +104,8 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
         raise
     except SdtoolError as error:
         raise ObjectError("not-lifted", str(error)) from None
+    finally:
+        lock.release_all()
 
 
 @lru_cache(1)
