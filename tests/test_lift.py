@@ -342,8 +342,10 @@ class BrokenPrior:
     def __init__(self, broken: range):
         self.calls, self.broken = 0, broken
 
-    def normal_prompt(self, prompt):
-        return prompt
+    def fitted(self, prompt, ending=""):
+        return prompt + ending, ""
+
+    fitted_normal = fitted
 
     def encode_text(self, prompts):
         return torch.zeros(len(prompts), 2, 4)

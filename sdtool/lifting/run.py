@@ -20,6 +20,7 @@ from sdtool.lifting.lift_files import SHAPE
 from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import rehearse
+from sdtool.priors.fitting import say_cut
 from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
 from sdtool.runtime.progress import progress
 
@@ -138,6 +139,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
         lifting.negative,
         prior.vocabulary is None,
     )
+    for cut, whose in ((guidance.cut, "the prompt"), (guidance.cut_negative, "--negative")):
+        if cut:
+            print(say_cut(cut, whose, prior.text_encoder.length), file=sys.stderr)
     number, step, strength, scene, adam = 0, 0, 1.0, None, None
     if saved := loop.load(out):
         place, tensors, adam = saved

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sdtool.errors import InputError
+from sdtool.priors.fitting import fitted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,7 +40,18 @@ class TextEncoder(nn.Module):
 
     def cuts(self, prompt: str) -> bool:
         """True if the prompt has more tokens than fit."""
-        return len(self.tokenizer(prompt).input_ids) > self.length
+        return len(self.tokenizer(prompt, verbose=False).input_ids) > self.length
+
+    def count_cut(self, prompts: list[str]) -> int:
+        """How many of the prompts have more tokens than fit. A token is a byte or more."""
+        long = [p for p in prompts if not p.isascii() or len(p) > self.length - 4]
+        rows = (long[k : k + 1000] for k in range(0, len(long), 1000))
+        found = (self.tokenizer(row, verbose=False).input_ids for row in rows)
+        return sum(len(ids) > self.length for row in found for ids in row)
+
+    def fitted(self, prompt: str, ending: str = "") -> tuple[str, str]:
+        """The prompt with its ending, cut between the two if it has more tokens than fit; and what went."""
+        return fitted(prompt, ending, lambda text: not self.cuts(text))
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(N, L) ids and mask from `tokenize` → (N, L, C) float32."""

@@ -12,7 +12,7 @@ from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
-from sdtool.training.finetune import finetune
+from sdtool.training.finetune import finetune, say_cut_captions
 from sdtool.training.samples import Row, agp_rows, grid_cost, sample_prompts
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import encode_texts
@@ -119,6 +119,7 @@ def train_agp(
     prompts = PromptTable(data.views, captions, ("",))
     if unknown := {word for text in shown for word in base.unknown_words(text)}:
         processes.say(f"the base has never met: {', '.join(sorted(unknown))}")
+    say_cut_captions(base.text_encoder, prompts.table, processes)
     draws = settings.sample_every > 0
     shown = (shown or sample_prompts(captions, data.held_out.uids)) if draws else []
     prior = fresh_agp(base, torch.Generator().manual_seed(seed))

@@ -94,13 +94,23 @@ def _full(rows: np.ndarray, value: int) -> np.ndarray:
 class PromptTable:
     """Every prompt of some objects once, in one table; draws one for each row of a batch.
 
-    Row 0 of `table` is the empty prompt. suffixes: one for each map name, put after the prompt.
+    Row 0 of `table` is the empty prompt. suffixes: one for each map name, put after the prompt. joined:
+    (prompt, suffix) → text; it may cut the prompt to make room for the suffix.
     """
 
-    def __init__(self, views: Views, captions: dict[str, list[str]], suffixes: tuple[str, ...]):
+    def __init__(
+        self,
+        views: Views,
+        captions: dict[str, list[str]],
+        suffixes: tuple[str, ...],
+        joined: Callable[[str, str], str] = str.__add__,
+    ):
         numbers: dict[str, int] = {"": 0}
         self.choices = [  # [object][map] → prompt numbers
-            [[numbers.setdefault(t + s, len(numbers)) for t in captions[uid]] for s in suffixes]
+            [
+                [numbers.setdefault(joined(t, s), len(numbers)) for t in captions[uid]]
+                for s in suffixes
+            ]
             for uid in views.uids
         ]
         self.table = list(numbers)
