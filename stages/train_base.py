@@ -141,6 +141,8 @@ def train_base(
     processes.say(f"{said}, {data.size}×{data.size}, on {prior.device}")
     texts = [text + NORMAL_SUFFIX for text in texts]
     say_cut_captions(prior.text_encoder, texts, processes, NORMAL_SUFFIX)
+    if left_out := data.say_uncaptioned():
+        processes.say(left_out)
     if shown and sample_every:
         processes.say(f"each sample grid is {grid_cost(len(shown))[1]}")
     record.clear()
@@ -165,6 +167,7 @@ def train_base(
     (out / LATENTS).unlink(missing_ok=True)
     outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
     counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
+    counts |= {"without caption": len(data.uncaptioned)} if data.uncaptioned else {}
     return record.finish(counts=counts, outputs=outputs)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from sdtool.errors import InputError
 from sdtool.priors.fitting import fitted
+from sdtool.priors.weights import AGAIN, TRANSFORMERS, load_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -81,9 +82,16 @@ def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
             f"{folder} has a text encoder of the kind {kind}; use a model with {' or '.join(kinds)}"
         )
     model_class, tokenizer_class = kinds[kind]
-    model = model_class.from_pretrained(folder / "text_encoder", use_safetensors=True, dtype=dtype)
+    model = load_whole(model_class, folder / "text_encoder", TRANSFORMERS, dtype=dtype)
     tokenizer = tokenizer_class.from_pretrained(folder / "tokenizer")
-    length = tokenizer.model_max_length if kind == "CLIPTextModel" else 77  # IF was trained on 77
+    if len(tokenizer) > model.config.vocab_size:
+        raise InputError(
+            f"{folder}: tokenizer/ knows {len(tokenizer)} tokens and text_encoder/ only "
+            f"{model.config.vocab_size}, so they do not belong together; {AGAIN}"
+        )
+    length = 77  # IF was trained on 77
+    if kind == "CLIPTextModel":
+        length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
     return TextEncoder(model, tokenizer, length, masked=kind == "T5EncoderModel")
 
 
