@@ -43,10 +43,10 @@ def another_process(out):
         process.kill()
 
 
-def leave_lock(out, *, host=HERE, process=2**22 + 5, since=0.0, silence=0.0):
+def leave_lock(out, *, host=HERE, process=2**22 + 5, since=0.0, silence=0.0, **more):
     """The lock of a command that is at work elsewhere, or has died."""
     out.mkdir(exist_ok=True)
-    said = {"stage": "lift", "host": host, "process": process, "since": since}
+    said = {"stage": "lift", "host": host, "process": process, "since": since} | more
     (out / LOCK).write_text(json.dumps(said))
     moment = time.time() - silence
     os.utime(out / LOCK, (moment, moment))
@@ -113,6 +113,16 @@ def test_a_machine_that_shares_the_disk_is_believed_while_it_gives_signs(tmp_pat
     open_stage(out)
     assert "taken over from sdtool lift, process 12 on node7" in capsys.readouterr().err
     assert json.loads((out / LOCK).read_text())["process"] == os.getpid()
+
+
+def test_a_container_that_was_killed_is_known_by_the_machines_boot(tmp_path, capsys):
+    """Each start of a container has a host name of its own, and often the same process number."""
+    leave_lock(tmp_path / "out", host="3f2a9c", boot=lock._boot(), silence=5)
+    open_stage(tmp_path / "out")
+    assert "taken over from sdtool lift" in capsys.readouterr().err
+    leave_lock(tmp_path / "far", host="3f2a9c", boot="another", silence=5)
+    with pytest.raises(BusyError, match="on 3f2a9c"):
+        open_stage(tmp_path / "far")
 
 
 @pytest.mark.parametrize(

@@ -27,19 +27,21 @@ except ImportError:  # no system of this kind: what stands in the file decides a
 
 LOCK = ".sdtool.lock"
 BEAT = 20.0  # seconds between two signs of life
-SILENT = 600.0  # seconds without one, after which the holder on another machine counts as gone
+SILENT = 300.0  # seconds without one, after which the holder on another machine counts as gone
 
 _BUSY = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who writes in a directory. since: Unix time in seconds."""
+    """Who writes in a directory. since: Unix time in seconds. boot: the system's own name for its run,
+    which containers on one machine share, whatever they call themselves; "" if unknown."""
 
     stage: str
     host: str
     process: int
     since: float
+    boot: str = ""
 
     def __str__(self) -> str:
         when = datetime.fromtimestamp(self.since).strftime("%Y-%m-%d %H:%M:%S")
@@ -61,7 +63,7 @@ def hold(out: Path, stage: str) -> None:
     while (file := _opened(path)) is not None:
         lock = _Lock(path, file)
         try:
-            if lock.taken(Holder(stage, socket.gethostname(), os.getpid(), time.time())):
+            if lock.taken(Holder(stage, socket.gethostname(), os.getpid(), time.time(), _boot())):
                 _held[key] = lock
                 _begin_beating()
                 return
@@ -105,7 +107,7 @@ class _Lock:
         if not self._is_there():
             return False
         holder = self._read()
-        if holder and holder.host == mine.host:
+        if holder and _is_near(holder):
             if not shared and holder.process != mine.process and _runs(holder.process):
                 raise self._busy(holder)
         elif holder:
@@ -129,8 +131,8 @@ class _Lock:
             if error.errno not in _BUSY:
                 return False
             holder = self._read()
-            is_near = not holder or holder.host == socket.gethostname()
-            raise self._busy(holder, None if is_near else self._silence()) from None
+            is_far = holder and not _is_near(holder)
+            raise self._busy(holder, self._silence() if is_far else None) from None
         return True
 
     def _is_there(self) -> bool:
@@ -146,8 +148,9 @@ class _Lock:
             said = json.loads(os.pread(self.file, 4096, 0))
             stage, host = str(said["stage"]), str(said["host"])
             datetime.fromtimestamp(said["since"])
-            return Holder(stage, host, int(said["process"]), float(said["since"]))
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            boot = str(said.get("boot", ""))
+            return Holder(stage, host, int(said["process"]), float(said["since"]), boot)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 
     def _silence(self) -> float:
@@ -209,6 +212,18 @@ def _begin_beating() -> None:
     if not _beating:
         _beating.append(threading.Thread(target=beat, daemon=True, name="sdtool-lock"))
         _beating[0].start()
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _is_near(holder: Holder) -> bool:
+    """Whether it is, or was, on this machine, whose locks can be trusted."""
+    return holder.host == socket.gethostname() or (holder.boot != "" and holder.boot == _boot())
 
 
 def _runs(process: int) -> bool:
