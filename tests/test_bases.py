@@ -229,11 +229,22 @@ def test_a_hub_is_asked_for_the_small_files_first(base, tmp_path, monkeypatch):
         load_base("someone/half")
     assert asked == [hub.SMALL] and not list(here.rglob("*.safetensors"))
 
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (PermissionError(13, "Permission denied", "/nohome/hub"), "/nohome/hub: Permission denied"),
+        (RuntimeError("Could not determine home directory."), "home directory"),
+    ],
+)
+def test_a_hub_whose_files_cannot_be_kept_asks_for_another_folder(monkeypatch, error, said):
+    import huggingface_hub
+
     def refuse(*args, **options):
-        raise PermissionError(13, "Permission denied", "/nohome/hub")
+        raise error
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(InputError, match="/nohome/hub: Permission denied.*HF_HOME"):
+    with pytest.raises(InputError, match=f"{said}.*HF_HOME"):
         load_base("someone/half")
 
 

@@ -36,6 +36,11 @@ def _snapshot(name: str, wanted: list[str], not_wanted: list[str] | None = None)
         return Path(
             snapshot_download(name, allow_patterns=wanted, ignore_patterns=not_wanted or [])
         )
+    except RuntimeError as error:  # pathlib's word for a user without a home directory
+        raise InputError(
+            f"the base prior {name} cannot be looked for ({str(error).rstrip('.')}); the variable "
+            "HF_HOME names a folder for downloads"
+        ) from error
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in NOT_WRITTEN and error.filename:
             raise InputError(
