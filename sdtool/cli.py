@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from sdtool import __version__
 from sdtool.errors import SdtoolError, UsageError
+from sdtool.io import lock
 from sdtool.io.stage_record import Report, Result
 from sdtool.runtime.config import Config
 
@@ -80,6 +81,8 @@ def _load(name: str) -> TyperCommand:
     ) -> Result | Report | None:
         options = settings.joined(ctx, options)
         try:
+            for name, value in options.items():
+                _check_number(f"--{name.replace('_', '-')}", value)
             if not print_config:
                 return stage(**options)
             print(settings.as_toml(ctx, options | in_full(options)), end="")
@@ -112,6 +115,15 @@ def _load(name: str) -> TyperCommand:
     found = typer.main.get_command(single)
     assert isinstance(found, TyperCommand)  # no group, as it has one command
     return found
+
+
+def _check_number(option: str, value: Any) -> None:
+    """UsageError for numbers that no library computes with: integers of over 64 bits, and NaN."""
+    for one in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(one, int) and not -(2**63) <= one < 2**63:
+            raise UsageError(f"{option} {one} is too large; the largest is {2**63 - 1}", option)
+        if isinstance(one, float) and one != one:
+            raise UsageError(f"{option} {one} is no number", option)
 
 
 def _config_option(settings: Config):
@@ -205,6 +217,8 @@ def run(arguments: list[str]) -> int:
             return _report(1, where + error.strerror, as_json)
         text = f"unexpected {type(error).__name__}: {error} (add --debug for the traceback)"
         return _report(1, text, as_json)
+    finally:
+        lock.release_all()
     if result is None or isinstance(result, int):
         return result or 0
     if isinstance(result, Report):

@@ -29,6 +29,10 @@ class InputError(SdtoolError):
     """A file or folder that was given cannot be used."""
 
 
+class BusyError(SdtoolError):
+    """Another command writes where this one would; the message says which, and since when."""
+
+
 class MissingDependencyError(SdtoolError):
     """An optional package is needed; the message holds the command that installs it."""
 

@@ -74,7 +74,7 @@ def evaluate(
     from sdtool.evaluating import human as blind
     from sdtool.evaluating.assets import find_assets
     from sdtool.evaluating.measuring import JUDGE, Eyes
-    from sdtool.evaluating.results import FAILED, rates
+    from sdtool.evaluating.results import FAILED, headline
     from sdtool.io.folders import say_unread
     from sdtool.io.objects import unread_beside
     from sdtool.runtime.devices import choose_device
@@ -97,6 +97,8 @@ def evaluate(
     if record.is_done and not human and not said:
         print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
         return record.result(out / "index.html")
+    if record.is_done:
+        record.hold()
     if unread:
         print(say_unread(unread), file=sys.stderr)
     eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip else "cpu")
@@ -120,8 +122,8 @@ def evaluate(
     if human or (out / "human.html").exists():
         blind.write_sheet(out, found, seed=seed)
         outputs += ["human.html", "human"]
-    for method, rate in rates(found).items():
-        print(f"{method}: consistent {rate}", file=sys.stderr)
+    for method in dict.fromkeys(one.method for one in found):
+        print(headline(found, method), file=sys.stderr)
     bad = [one for one in found if one.verdict == FAILED]
     for one in bad:
         print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)

@@ -229,6 +229,7 @@ def finetune_agp(
     outputs += ["tensorboard"] if tensorboard else []
     _clear(out)
     counts = {"ok": agp.facts["objects"], "failed": 0, "maps": agp.facts["maps"]}
+    counts |= {"without caption": agp.uncaptioned} if agp.uncaptioned else {}
     result = record.finish(counts=counts, outputs=outputs)
     processes.end()
     return result

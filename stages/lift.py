@@ -19,9 +19,10 @@ becomes a surface, coarse, then fine, then a physically based material) or of Sw
 phase as TOML, to be edited and given to `--config`. The settings in such a file win over `--preset`,
 `--appearance` and `--init`, and `--set` wins over the file.
 
-`--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`. So
-many as `--workers` says are lifted at a time (0: as many as there are cores, or GPUs). One that fails
-does not end the others, and the same command goes on where it was stopped.
+`--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`, named
+after its words in any script, and keeps it when lines are added or moved. So many as `--workers` says
+are lifted at a time (0: as many as there are cores, or GPUs). One that fails does not end the others,
+and the same command goes on where it was stopped.
 
 Examples:
 
@@ -48,7 +49,6 @@ Examples:
     sdtool lift "a cat" --config my.toml
 """
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -155,6 +155,7 @@ def lift(
         raise UsageError("give a prompt or --prompts, not both", "PROMPT", "--prompts")
     if not prompts and not prompt.strip():
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
+    from sdtool.lifting.folders import folder_of
     from sdtool.lifting.run import HALF, Lift
     from sdtool.rendering import marching
     from sdtool.rendering.raster import backend_for
@@ -187,7 +188,7 @@ def lift(
         perp_neg=perp_neg,
     )
     if not prompts:
-        return lifting((prompt, out or Path("runs") / _slug(prompt)))
+        return lifting((prompt, out or folder_of(prompt, Path("runs"))))
     pool: dict[str, Any] = {"engine": engine, "workers": workers, "gpus": visible_gpus(place)}
     return _lift_all(lifting, _read(prompts), out or Path("runs"), pool)
 
@@ -228,12 +229,13 @@ def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):
     from functools import partial
 
     from sdtool.errors import ObjectError
+    from sdtool.lifting.folders import folders_of
     from sdtool.lifting.run import lift_one
     from sdtool.runtime.engine import map_items
 
     work = partial(lift_one, lifting)
     failed = {}
-    jobs = list(zip(prompts, _folders(prompts, out), strict=True))
+    jobs = list(zip(prompts, folders_of(prompts, out), strict=True))
     for (prompt, folder), outcome in map_items(work, jobs, **pool):
         if isinstance(outcome, ObjectError):
             failed[prompt] = str(outcome)
@@ -255,18 +257,3 @@ def _read(path: Path) -> list[str]:
     if not found:
         raise InputError(f"--prompts {path} holds no prompt; write one a line")
     return list(found)
-
-
-def _folders(prompts: list[str], out: Path) -> list[Path]:
-    """A directory for each prompt, named after it; numbered where two have the same name."""
-    taken: dict[str, int] = {}
-    folders = []
-    for prompt in prompts:
-        name = _slug(prompt)
-        taken[name] = taken.get(name, 0) + 1
-        folders.append(out / (name if taken[name] == 1 else f"{name}--{taken[name]}"))
-    return folders
-
-
-def _slug(prompt: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80] or "prompt"

@@ -55,6 +55,7 @@ def sample_prior(
 
     import torch
 
+    from sdtool.priors.fitting import say_cut
     from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
     from sdtool.priors.sampling import contact_sheet, ddim, for_display
     from sdtool.runtime.devices import choose_device
@@ -67,10 +68,15 @@ def sample_prior(
     if unknown := dict.fromkeys(word for text in prompts for word in picture.unknown_words(text)):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
 
+    for prompt in prompts:
+        _, cut = picture.fitted_normal(prompt) if picture.normal_suffix else picture.fitted(prompt)
+        if cut:
+            print(say_cut(cut, "the prompt", picture.text_encoder.length), file=sys.stderr)
+
     def drawn(prior, text, count, c2w=None):
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            embedded, empty = prior.encode_text([text]), prior.encode_text([""])
+            embedded, empty = prior.encode_text([prior.fitted(text)[0]]), prior.encode_text([""])
         text = embedded.expand(count, -1, -1)
         x = ddim(prior, text, empty, generator=generator, c2w=c2w, steps=steps, scale=scale)
         return for_display(prior.decode_image(x), SIDE)

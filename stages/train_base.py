@@ -18,8 +18,9 @@ Examples:
 """
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,6 +42,9 @@ from sdtool.training.options import (
     TextDropout,
 )
 from sdtool.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from sdtool.priors.prior import Prior
 
 MAPS = ("rgb", "normal")
 LATENTS = "latents.npy"  # of all pictures, while it trains
@@ -114,7 +118,7 @@ def train_base(
     from sdtool.priors.loading import load_vae
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.data import PromptTable, Views
-    from sdtool.training.finetune import finetune
+    from sdtool.training.finetune import finetune, say_cut_captions
     from sdtool.training.samples import base_rows, grid_cost, sample_prompts
     from sdtool.training.vae import FACTOR, LatentViews
 
@@ -127,13 +131,18 @@ def train_base(
             "VIEWS",
             *(["--vae"] if vae else []),
         )
-    prompts = PromptTable(data, prompts_of, ("", NORMAL_SUFFIX))
     texts = sorted({text for uid in data.uids for text in prompts_of[uid]})
     prior = fresh_base(texts, size=data.size // factor, width=width, seed=seed, vae=codec)
+    joined = partial(_joined, prior)
+    prompts = PromptTable(data, prompts_of, ("", NORMAL_SUFFIX), joined)
     processes, shown = Processes(device, mixed_precision), sample_prompts(prompts_of, data.uids)
     prior = prior.to(processes.device)
     said = f"{len(data)} maps of {len(data.uids)} objects, {len(prompts.table)} prompts"
     processes.say(f"{said}, {data.size}×{data.size}, on {prior.device}")
+    texts = [text + NORMAL_SUFFIX for text in texts]
+    say_cut_captions(prior.text_encoder, texts, processes, NORMAL_SUFFIX)
+    if left_out := data.say_uncaptioned():
+        processes.say(left_out)
     if shown and sample_every:
         processes.say(f"each sample grid is {grid_cost(len(shown))[1]}")
     record.clear()
@@ -158,4 +167,10 @@ def train_base(
     (out / LATENTS).unlink(missing_ok=True)
     outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
     counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
+    counts |= {"without caption": len(data.uncaptioned)} if data.uncaptioned else {}
     return record.finish(counts=counts, outputs=outputs)
+
+
+def _joined(prior: "Prior", prompt: str, suffix: str) -> str:
+    """The prompt, as it is or with what its normals are asked by, which is never what is cut."""
+    return prior.fitted(prompt, suffix)[0] if suffix else prompt

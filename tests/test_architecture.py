@@ -149,11 +149,13 @@ def test_the_lowest_modules_know_no_others():
         "sdtool.geometry.ccm": {"sdtool.geometry.cameras", "sdtool.geometry.meshes"},
         "sdtool.io.files": {"sdtool.errors"},
         "sdtool.io.failures": {"sdtool.errors", "sdtool.io.files"},
+        "sdtool.io.lock": {"sdtool.errors"},
         "sdtool.io.stage_record": {
             "sdtool",
             "sdtool.errors",
             "sdtool.io.failures",
             "sdtool.io.files",
+            "sdtool.io.lock",
         },
         "sdtool.lifting.schedules": {"sdtool.errors"},
         "sdtool.lifting.sds": {"sdtool.errors", "sdtool.lifting.schedules"},

@@ -161,3 +161,31 @@ def test_the_installed_program_returns_the_code(tmp_path):
         finished = subprocess.run([*program, *arguments], capture_output=True, cwd=tmp_path)
         assert finished.returncode == code, finished.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "9223372036854775808"])
+def test_a_seed_of_twenty_digits_is_wrong_usage(number, tmp_path, capsys):
+    out, config = tmp_path / "out", tmp_path / "my.toml"
+    config.write_text(f"seed = {number}\n")
+    for given in (["--seed", number], ["--config", str(config)]):
+        assert run(["toyverse", "--count", "1", "--out", str(out), *given]) == 2
+        said = capsys.readouterr().err
+        assert "seed" in said and "9223372036854775807" in said and "unexpected" not in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["toyverse", "--count", "9" * 20], "--count 99999999999999999999 is too large"),
+        (["render-ccm", "objs", "--elevation", "nan", "3"], "--elevation nan is no number"),
+    ],
+)
+def test_numbers_that_nothing_computes_with_are_wrong_usage(options, said, tmp_path, capsys):
+    assert run([*options, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_largest_seed_is_taken(tmp_path):
+    options = ["--count", "1", "--seed", str(2**63 - 1), "--bad-share", "0"]
+    assert run(["toyverse", "--out", str(tmp_path / "out"), *options]) == 0

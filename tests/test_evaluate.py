@@ -12,7 +12,7 @@ from sdtool.cli import run as sdtool
 from sdtool.evaluating import thresholds
 from sdtool.evaluating.assets import category_of, find_assets
 from sdtool.evaluating.measuring import JUDGE, Eyes, Measured, measure
-from sdtool.evaluating.results import Evaluated, Rate, rates
+from sdtool.evaluating.results import Evaluated, Rate, headline, rates
 from sdtool.evaluating.samples import sample
 from sdtool.evaluating.viewnet import ViewNet, load_judge
 from sdtool.meshfiles import write_glb
@@ -218,6 +218,32 @@ def test_methods_are_the_folders(models, tmp_path):
 )
 def test_the_kind_is_read_from_the_prompt(prompt, kind):
     assert category_of(prompt) == kind
+
+
+def test_a_method_of_which_nothing_counts_is_told_without_a_rate():
+    none = [
+        Evaluated("x", "m", "x", "", "", verdict) for verdict in ("not applicable", "not judged")
+    ]
+    assert headline([*none, none[0]], "m") == "m: nothing to count (2 not applicable, 1 not judged)"
+    assert str(Rate(0, 0)) == "nothing to count" and "nan" not in str(rates(none))
+    some = [*none, Evaluated("y", "m", "y", "", "", "consistent")]
+    assert headline(some, "m") == "m: consistent 1 of 1: 100% (21% to 100%)"
+
+
+def test_a_method_has_the_name_that_was_given_not_that_of_a_links_target(tmp_path):
+    real = tmp_path / "store" / "run7"
+    real.mkdir(parents=True)
+    (real / "blob.glb").write_bytes(b"x")
+    (tmp_path / "ours").symlink_to(real)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "chair.glb").symlink_to(real / "blob.glb")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "mine").symlink_to(real)
+    for given, named in (("ours", "ours"), ("theirs", "theirs"), ("all", "mine")):
+        (asset,) = find_assets([tmp_path / given])
+        assert (asset.method, asset.name) == (named, "chair" if given == "theirs" else "blob")
+    (alone,) = find_assets([tmp_path / "theirs" / "chair.glb"])
+    assert alone.method == "chair"
 
 
 def test_rates_leave_out_what_does_not_count():

@@ -44,7 +44,7 @@ def test_prompts_name_the_side(priors):
         expected = base.encode_text(["a red corgi, back view", "a red corgi, front view"])
         assert torch.allclose(told.at(c2w), expected, atol=1e-6)
         assert torch.equal(told.empty, base.encode_text(["ugly"]))
-        plain = Prompts(base, "a red corgi", by_view=False, in_words=base.normal_prompt)
+        plain = Prompts(base, "a red corgi", by_view=False, in_words=base.fitted_normal)
         assert torch.equal(plain.at(c2w), base.encode_text(["a red corgi, normal map"]))
         assert torch.equal(plain.empty, base.encode_text([""]))
 

@@ -21,6 +21,7 @@ from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
 from sdtool.lifting import config, dmtet, loop, presets
 from sdtool.lifting.config import LiftPlan, Phase
+from sdtool.lifting.folders import folder_of
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import AXES, initial_sdf
 from sdtool.lifting.lift_files import read_lift
@@ -216,8 +217,9 @@ def test_many_prompts_get_a_directory_each(workers, tmp_path, capsys):
     wishes = tmp_path / "wishes.txt"
     wishes.write_text("a corgi\n# not this one\n\na red chair  # but this\nA corgi!\na corgi\n")
     out = tmp_path / "runs"
-    (out / "a-corgi--2").mkdir(parents=True)
-    (out / "a-corgi--2" / "mine.txt").write_text("a stranger's file")
+    mine = folder_of("A corgi!", out, is_shared=True)
+    mine.mkdir(parents=True)
+    (mine / "mine.txt").write_text("a stranger's file")
     command = ["lift", "--prompts", str(wishes), "--out", str(out), "--set", "coarse.lr=0.2"]
     assert cli.run([*command, "--workers", workers, *QUICK]) == 3
     said = capsys.readouterr()
@@ -225,7 +227,7 @@ def test_many_prompts_get_a_directory_each(workers, tmp_path, capsys):
     assert "is not empty and sdtool did not write it" in said.err
     for name, prompt in (("a-corgi", "a corgi"), ("a-red-chair", "a red chair")):
         assert read_json(out / name / "stage.json")["params"]["prompt"] == prompt
-    assert (out / "a-corgi--2" / "mine.txt").read_text() == "a stranger's file"
+    assert (mine / "mine.txt").read_text() == "a stranger's file"
     assert cli.run([*command, "--workers", "1", *QUICK]) == 3
     assert capsys.readouterr().err.count("is already lifted") == 2
 
@@ -361,8 +363,10 @@ class BrokenPrior:
     def __init__(self, broken: range):
         self.calls, self.broken = 0, broken
 
-    def normal_prompt(self, prompt):
-        return prompt
+    def fitted(self, prompt, ending=""):
+        return prompt + ending, ""
+
+    fitted_normal = fitted
 
     def encode_text(self, prompts):
         return torch.zeros(len(prompts), 2, 4)

@@ -84,7 +84,8 @@ def test_bases_of_an_open_vocabulary_are_told_what_is_not_wanted(priors):
     told = []
 
     def telling(prior, name):
-        spy = SimpleNamespace(device=prior.device, normal_prompt=prior.normal_prompt)
+        spy = SimpleNamespace(device=prior.device, fitted=prior.fitted)
+        spy.fitted_normal = prior.fitted_normal
         spy.encode_text = lambda texts: told.append((name, texts)) or prior.encode_text(texts)
         return spy
 

@@ -13,12 +13,15 @@ from sdtool.errors import InputError, ObjectError, UsageError
 from sdtool.io import files
 from sdtool.io.failures import error_of, failure, failure_line, failures_file, write_failures
 from sdtool.io.files import read_json, read_jsonl
+from sdtool.io.lock import LOCK
 from sdtool.io.objects import ObjectRecord, iter_objects, object_rng
 from sdtool.io.stage_record import begin, digest
 
 
 def names(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    """The files below a folder, but for the lock of a stage that is open."""
+    found = (p for p in folder.rglob("*") if p.is_file() and p.name != LOCK)
+    return sorted(p.relative_to(folder).as_posix() for p in found)
 
 
 def run_stage(out, *, params=None, inputs=None, overwrite=False, stage="demo", **more):

@@ -46,6 +46,36 @@ def captions(views):
 # Data
 
 
+def test_objects_without_a_caption_are_counted_and_named(views, captions):
+    some = {uid: captions[uid] for uid in ("object-1", "object-6")}
+    data = Views([views], ("ccm",), some)
+    assert data.uncaptioned == [f"object-{k}" for k in (0, 2, 3, 4, 5, 7)]
+    said = (
+        "6 of 8 rendered objects have no caption and are left out: object-0, object-2, object-3, …"
+    )
+    assert data.say_uncaptioned() == said
+    for everything in (captions, None):
+        assert Views([views], ("ccm",), everything).say_uncaptioned() == ""
+
+
+@pytest.mark.parametrize("what, value", [("ccm", np.nan), ("ccm", np.inf), ("c2w", np.nan)])
+def test_a_shard_that_holds_no_numbers_is_named_with_the_object(
+    views, captions, tmp_path, what, value
+):
+    damaged = tmp_path / "views-00000.safetensors"
+    tensors = load_file(views / damaged.name)
+    with safe_open(views / damaged.name, "np") as file:
+        texts = file.metadata()
+    row = int(np.flatnonzero(tensors["object"] == 2)[1])
+    tensors[what][row].flat[5] = value
+    save_file(tensors, damaged, texts)
+    data = Views([tmp_path], ("ccm",), captions)
+    rows = np.flatnonzero([data.uids[k] != "object-2" for k in data.object])
+    data.maps(rows), data.cameras(rows)
+    with pytest.raises(InputError, match="views-00000.safetensors is damaged: .* object-2 .*NaN"):
+        (data.maps if what == "ccm" else data.cameras)(np.arange(len(data)))
+
+
 def test_rows_are_what_the_shards_hold(views, captions, tmp_path):
     data = Views([views], ("rgb", "normal"), captions)
     assert len(data) == 2 * 8 * 4 and data.size == 16

@@ -17,6 +17,7 @@ import torch
 
 from sdtool.captioning.cap3d import BLIP
 from sdtool.errors import InputError, SdtoolError
+from sdtool.priors.fitting import fitted
 
 INSTRUCTION = (
     "Describe the object in this picture in one short phrase of at most fifteen words: what it is, "
@@ -155,6 +156,15 @@ class Scorer:
         batch = self.processor(images=pictures, return_tensors="pt").to(self.model.device)
         features = self.model.get_image_features(batch["pixel_values"].to(self.model.dtype))
         return _unit(features)
+
+    def fitted(self, text: str, ending: str = "") -> str:
+        """A text with an ending that stays, cut before it so that the model sees both."""
+        places = self.model.config.text_config.max_position_embeddings
+
+        def fits(whole: str) -> bool:
+            return len(self.processor.tokenizer(whole, verbose=False).input_ids) <= places
+
+        return fitted(text, ending, fits)[0]
 
     def texts(self, texts: list[str]) -> torch.Tensor:
         """N texts → (N, D) float32 unit features. A text is cut after the model's last place."""

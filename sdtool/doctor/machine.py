@@ -146,7 +146,7 @@ def _hub_cache() -> Path:
     try:
         from huggingface_hub.constants import HF_HUB_CACHE
     except ImportError:
-        return Path.home() / ".cache" / "huggingface" / "hub"
+        return Path(os.path.expanduser("~/.cache/huggingface/hub"))
     return Path(HF_HUB_CACHE)
 
 

@@ -98,6 +98,9 @@ def _surroundings(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _cache(cache: dict[str, Any] | None) -> str:
     if cache is None:
         return "unknown"
-    path, home = Path(cache["path"]), Path.home()
-    short = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+    path = Path(cache["path"])
+    try:
+        short = f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):  # not below the home directory, or there is none
+        short = str(path)
     return f"{size(cache['bytes'])} in {short}"

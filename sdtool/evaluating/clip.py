@@ -12,7 +12,7 @@ from sdtool.rendering.maps import render_maps
 
 AROUND, SIZE, ELEVATION = 8, 224, 15.0
 LOOK = ViewRange(fov=40.0, distance=1.75)
-SIDES = ("{}, front view", "{}, side view", "{}, back view")
+SIDES = (", front view", ", side view", ", back view")
 SHARPNESS = 100.0  # CLIP's own scale of cosines before a softmax
 
 
@@ -32,7 +32,7 @@ class ClipEyes:
         """
         views = pictures(mesh)
         others = list(dict.fromkeys([prompt, *prompts]))
-        sides = [side.format(prompt) for side in SIDES]
+        sides = [self.scorer.fitted(prompt, side) for side in SIDES]
         fits, of_side = self.scorer.fit(views, [others, sides])
         means = fits.mean(axis=1)
         chance = np.exp(SHARPNESS * (of_side - of_side.max(axis=0)))

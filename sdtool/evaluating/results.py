@@ -1,6 +1,7 @@
 """What an evaluation finds, and the rates that come of it."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -80,6 +81,8 @@ class Rate:
         return low, 1.0 if self.count == n else (centre + half) / scale
 
     def __str__(self) -> str:
+        if not self.of:
+            return "nothing to count"
         low, high = self.interval
         return f"{self.count} of {self.of}: {self.share:.0%} ({low:.0%} to {high:.0%})"
 
@@ -125,3 +128,14 @@ class Calibration:
     blamed: Rate
     by_kind: dict[str, Rate]
     command: str
+
+
+def headline(assets: Iterable[Evaluated], method: str) -> str:
+    """A method's rate in words; if none of its assets counts, why."""
+    own = [asset for asset in assets if asset.method == method]
+    rate = rates(own)[method]
+    if rate.of:
+        return f"{method}: consistent {rate}"
+    verdicts = Counter(asset.verdict for asset in own)
+    why = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    return f"{method}: nothing to count ({why})"

@@ -3,11 +3,11 @@ measured on must look like what it will judge."""
 
 from functools import lru_cache
 
-import numba
 import numpy as np
 import torch
 
 from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.jit import njit
 from sdtool.geometry.meshes import Mesh
 from sdtool.shapes.tetrahedra import TetGrid
 
@@ -62,7 +62,7 @@ def _grid() -> TetGrid:
     return TetGrid(CELLS, HALF)
 
 
-@numba.njit(cache=True)
+@njit()
 def _winding(v_pos, faces, n, half_extent, axis):
     """(n, n, n) int16 [axis, axis + 2, axis + 1]: how often each point is inside, counted along `axis`."""
     found = np.zeros((n, n, n), np.int16)

@@ -1,8 +1,8 @@
 """The closest point on a mesh: exact, by a uniform grid of cells that list their faces (numba)."""
 
 import numpy as np
-from numba import njit
 
+from sdtool.geometry.jit import njit
 from sdtool.geometry.meshes import Mesh, face_normals
 
 TURNED = 0.05
@@ -66,7 +66,7 @@ class ClosestPoint:
         return sum(attributes[corners[:, k]] * weights[:, k : k + 1] for k in range(3))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _fill(first, last, cells):
     """Faces by cell: those of cell c are listed[start[c]:start[c + 1]]."""
     start = np.zeros(cells[0] * cells[1] * cells[2] + 1, np.int64)
@@ -92,7 +92,7 @@ def _fill(first, last, cells):
     return start, listed
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _search(points, directions, corner, normal, start, listed, origin, cell, cells, turned):
     """Shell after shell of cells around each point, until none can hold anything nearer."""
     face = np.zeros(len(points), np.int64)
@@ -135,7 +135,7 @@ def _search(points, directions, corner, normal, start, listed, origin, cell, cel
     return face, weights
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _closest(p, triangle):
     """Weights u, v of a triangle's second and third vertex at its point closest to p; the distance.
 
@@ -172,7 +172,7 @@ def _closest(p, triangle):
     return u, v, np.sqrt(x * x + y * y + z * z)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _from(triangle, i, j):
     return (
         triangle[j, 0] - triangle[i, 0],
@@ -181,6 +181,6 @@ def _from(triangle, i, j):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

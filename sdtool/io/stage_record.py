@@ -2,7 +2,8 @@
 
 A stage writes one directory. `stage.json` is written last and marks it done; while the stage runs,
 `stage.partial.json` holds the same parameters, so that an interrupted run is continued by the same
-command and never mixed with another one.
+command and never mixed with another one. From `begin` to `finish` the directory is this process's
+(`sdtool.io.lock`), so that the same command twice at once does not mix either.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from sdtool import __version__
 from sdtool.errors import InputError, UsageError
 from sdtool.io.failures import FAILURES
 from sdtool.io.files import plain, read_json, walk_files, write_json
+from sdtool.io.lock import LOCK, hold, release
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
 LOG = "log.jsonl"
@@ -72,7 +74,8 @@ def digest(path: str | Path, leave_out: Path | None = None) -> str:
             sha.update(record.read_bytes())
     elif path.is_dir():
         skipped = leave_out.resolve() if leave_out else None
-        for item in sorted(p for p in walk_files(path, hidden=True) if p.is_file()):
+        found = (p for p in walk_files(path, hidden=True) if p.name != LOCK)
+        for item in sorted(p for p in found if p.is_file()):
             if skipped and skipped in item.resolve().parents:
                 continue
             sha.update(os.fsencode(f"{item.relative_to(path)}\0{item.stat().st_size}\n"))
@@ -110,6 +113,10 @@ class StageRecord:
         summary = {"counts": counts, "outputs": self._done.get("outputs", []), "reused": True}
         return Result(path or self.out, summary, failed=counts.get("failed", 0))
 
+    def hold(self) -> None:
+        """Go on in a finished directory: take it, as `begin` takes one that is not. BusyError."""
+        hold(self.out, self.head["stage"])
+
     def clear(self) -> None:
         """Remove what the overwritten run made; nothing if none waits to be removed."""
         if self._replaced is None:
@@ -127,6 +134,7 @@ class StageRecord:
         names = [str(output) for output in outputs]
         write_json(self.out / DONE, {**self.head, "counts": counts, "outputs": names})
         (self.out / PARTIAL).unlink(missing_ok=True)
+        release(self.out)
         return Result(self.out, {"counts": counts, "outputs": names}, counts.get("failed", 0))
 
 
@@ -144,7 +152,9 @@ def begin(
 
     params: everything that changes the result (the seed too). inputs: name → file or directory.
     The record `is_done` if the same command finished here before; it is `resumed` if the same
-    command was interrupted here. UsageError if `out` holds something else.
+    command was interrupted here. UsageError if `out` holds something else, BusyError if another process
+    is at work in it. Unless it is done, `out` is this process's until `finish`, or until
+    `sdtool.io.lock.release_all`.
 
     overwrite: remove what the same stage made here, and nothing else: what its record lists as
     outputs; of an unfinished run, what matches the patterns `owned`, relative to `out`; of both the
@@ -169,41 +179,79 @@ def begin(
     if not out.is_dir() and (out.exists() or out.is_symlink()):
         kind = "a file" if out.exists() else "a link to nothing"
         raise UsageError(f"--out {out} is {kind}; name a directory", "--out")
-    marks = [m for m in (out / DONE, out / PARTIAL) if m.is_file()]
-    if not marks and out.is_dir() and any(not _TEMPORARY.match(p.name) for p in out.iterdir()):
+    if not overwrite and (out / DONE).is_file():
+        other = _read_record(out, DONE, stage)
+        if not _difference(other, head):
+            return StageRecord(out, head, other, resumed=False)
+    holds_more = out.is_dir() and any(not _passes(p.name) for p in out.iterdir())
+    if holds_more and not _marks(out):  # in this order: another process may begin meanwhile
         raise UsageError(
             f"{out} is not empty and sdtool did not write it; choose another --out", "--out"
         )
-    if marks and [p.name for p in out.iterdir()] == [PARTIAL]:
-        marks = []  # a command that failed before it made anything binds nobody
-    if marks:
-        other = read_json(marks[0])
-        author = other.get("stage") if isinstance(other, dict) else "something else"
-        if author != stage:
-            raise UsageError(f"{out} was written by {author}; choose another --out", "--out")
-        if overwrite:
-            made = other.get("outputs")
-            made = [name for name in made if isinstance(name, str)] if type(made) is list else []
-            if marks[0].name == PARTIAL:
-                made += [str(p.relative_to(out)) for pattern in owned for p in out.glob(pattern)]
-            made += [FAILURES, LOG, *(p.name for p in out.glob("checkpoint*.safetensors"))]
-            record = StageRecord(out, head, None, resumed=False, replaced=made)
-            if not patient:
-                record.clear()
-            return record
-        difference = _difference(other, head)
-        if difference:
-            raise UsageError(
-                f"{out} was made differently ({difference}); "
-                "choose another --out or add --overwrite"
-            )
-        done = other if marks[0].name == DONE else None
-        if done is None:
-            _sweep(out)
-        return StageRecord(out, head, done, resumed=done is None)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / PARTIAL, head)
-    return StageRecord(out, head, None, resumed=False)
+    hold(out, stage)
+    try:
+        return _begun(out, stage, head, overwrite, owned, patient)
+    except BaseException:
+        release(out)
+        raise
+
+
+def _begun(
+    out: Path,
+    stage: str,
+    head: dict[str, Any],
+    overwrite: bool,
+    owned: Iterable[str],
+    patient: bool,
+) -> StageRecord:
+    """The record of a directory that this process holds."""
+    marks = _marks(out)
+    if marks and {p.name for p in out.iterdir()} - {LOCK} == {PARTIAL}:
+        marks = []  # a command that failed before it made anything binds nobody
+    if not marks:
+        write_json(out / PARTIAL, head)
+        return StageRecord(out, head, None, resumed=False)
+    other = _read_record(out, marks[0], stage)
+    if overwrite:
+        made = other.get("outputs")
+        made = [name for name in made if isinstance(name, str)] if type(made) is list else []
+        if marks[0] == PARTIAL:
+            made += [str(p.relative_to(out)) for pattern in owned for p in out.glob(pattern)]
+        made += [FAILURES, LOG, *(p.name for p in out.glob("checkpoint*.safetensors"))]
+        record = StageRecord(out, head, None, resumed=False, replaced=made)
+        if not patient:
+            record.clear()
+        return record
+    difference = _difference(other, head)
+    if difference:
+        raise UsageError(
+            f"{out} was made differently ({difference}); choose another --out or add --overwrite"
+        )
+    if marks[0] == DONE:  # by another process, while this one looked
+        release(out)
+        return StageRecord(out, head, other, resumed=False)
+    _sweep(out)
+    return StageRecord(out, head, None, resumed=True)
+
+
+def _marks(out: Path) -> list[str]:
+    """The records that a directory holds, that of a finished stage first."""
+    return [name for name in (DONE, PARTIAL) if (out / name).is_file()]
+
+
+def _passes(name: str) -> bool:
+    """Whether a file of this name does not make a directory one that sdtool did not write."""
+    return name == LOCK or bool(_TEMPORARY.match(name))
+
+
+def _read_record(out: Path, name: str, stage: str) -> dict[str, Any]:
+    """A record in `out`. UsageError if another stage wrote it."""
+    other = read_json(out / name)
+    author = other.get("stage") if isinstance(other, dict) else "something else"
+    if author != stage:
+        raise UsageError(f"{out} was written by {author}; choose another --out", "--out")
+    return other
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ class Guidance:
     scales. by_view: tell both priors the side that is seen. perp_neg: tell the base by Perp-Neg, which
     needs by_view. negative: what is not wanted, told to both priors. Without one, a base of an open
     vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
+    cut, cut_negative: words of the prompt, and of what is not wanted, that do not fit into the encoders.
     """
 
     def __init__(
@@ -55,10 +56,13 @@ class Guidance:
         self.base, self.agp, self.scale, self.perp_neg = base, agp, scale, perp_neg
         self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
         told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
-        normal = Prompts(base, prompt, by_view, told["normal"], base.normal_prompt)
+        normal = Prompts(base, prompt, by_view, told["normal"], base.fitted_normal)
         color = Prompts(base, prompt, by_view, told["rgb"])
         self.prompts = {"rgb": color, "normal": normal, "normal_latent": normal}
         self.prompts_agp = Prompts(agp, prompt, by_view, negative)
+        told_all = (normal, color, self.prompts_agp)
+        self.cut = max((told.cut for told in told_all), key=len)
+        self.cut_negative = max((told.cut_negative for told in told_all), key=len)
 
     @property
     def device(self) -> torch.device:

@@ -1,5 +1,7 @@
 """What the priors are told: the prompt, maybe with the side that is seen, and what is not wanted."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -13,14 +15,27 @@ class Prompts:
     """Text embeddings of one prompt for a prior.
 
     by_view: add to the prompt from where it is seen (DreamFusion, section 3.2). negative: what the
-    unconditional side of the guidance is told. in_words: prompt → what the prior is told.
+    unconditional side of the guidance is told. in_words: (prompt, what must stay at its end) → what the
+    prior is told, and the words that do not fit into its encoder; `prior.fitted` by default.
+
+    cut, cut_negative: the words of the prompt and of the negative one that the prior is not told.
     """
 
-    def __init__(self, prior, prompt: str, by_view: bool, negative: str = "", in_words=str):
-        texts = [f"{prompt}, {side}" for side in SIDES] if by_view else [prompt]
+    def __init__(
+        self,
+        prior,
+        prompt: str,
+        by_view: bool,
+        negative: str = "",
+        in_words: Callable[[str, str], tuple[str, str]] | None = None,
+    ):
+        endings = [f", {side}" for side in SIDES] if by_view else [""]
+        told = [(in_words or prior.fitted)(prompt, ending) for ending in endings]
+        self.cut_negative = prior.fitted(negative, "")[1]
+        self.cut = max((cut for _, cut in told), key=len)
         with torch.no_grad():
             self.empty = prior.encode_text([negative])
-            self.text = prior.encode_text([in_words(text) for text in texts])
+            self.text = prior.encode_text([text for text, _ in told])
 
     def at(self, c2w: torch.Tensor) -> torch.Tensor:
         """(N, L, C) embeddings for cameras (N, 4, 4); (1, L, C) if the view does not matter."""

@@ -17,7 +17,7 @@ from sdtool.errors import (
     SdtoolError,
     UsageError,
 )
-from sdtool.io import files, stage_record
+from sdtool.io import files, lock, stage_record
 from sdtool.lifting import dmtet, loop, nerf, pictures
 from sdtool.lifting.config import LiftPlan
 from sdtool.lifting.guidance import Guidance
@@ -26,6 +26,7 @@ from sdtool.lifting.lift_files import SHAPE
 from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import rehearse
+from sdtool.priors.fitting import say_cut
 from sdtool.priors.loading import base_of, camera_of
 from sdtool.priors.pairs import load_pair, text_encoders
 from sdtool.runtime.progress import progress
@@ -118,6 +119,8 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
         raise
     except SdtoolError as error:
         raise ObjectError("not-lifted", str(error)) from None
+    finally:
+        lock.release_all()
 
 
 @lru_cache(1)
@@ -131,7 +134,7 @@ def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance
     prior, geometric = _priors(base, lifting.agp, lifting.device, precision)
     open_words = prior.vocabulary is None
     with text_encoders(prior, geometric):
-        return Guidance(
+        guidance = Guidance(
             prior,
             geometric,
             prompt,
@@ -143,6 +146,12 @@ def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance
             open_words,
             lifting.perp_neg,
         )
+        cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, "--negative")
+        window = min(prior.text_encoder.length, geometric.text_encoder.length)
+    for cut, whose in cuts:
+        if cut:
+            print(say_cut(cut, whose, window), file=sys.stderr)
+    return guidance
 
 
 def _first_precision(lifting: Lift, base: str) -> str:

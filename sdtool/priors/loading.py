@@ -16,9 +16,12 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from sdtool.errors import InputError, SdtoolError
 from sdtool.geometry.cameras import ViewRange, view_range
 from sdtool.io.files import read_json
+from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_unet
 from sdtool.priors.fresh import CARD
+from sdtool.priors.hub import fetched_base
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import load_text_encoder
+from sdtool.priors.weights import DIFFUSERS, load_whole
 
 TINY = "tiny"
 """The id of the bundled priors."""
@@ -47,6 +50,8 @@ def load_base(
     """
     folder = base_folder(path_or_id)
     with _naming(folder):
+        check_kind(folder, str(path_or_id))
+        check_parts(folder, str(path_or_id))
         vae = load_vae(folder / "vae", dtype) if (folder / "vae").is_dir() else None
         name = f"the base {path_or_id}"
         prior = _assemble(folder / "unet", folder, dtype, with_text, vae=vae, name=name)
@@ -62,8 +67,8 @@ def load_vae(folder: Path, dtype: torch.dtype = torch.float32) -> AutoencoderKL 
     if name not in VAES:
         raise InputError(f"{folder} holds no VAE of the kinds {', '.join(VAES)}")
     with _naming(folder):
-        vae = VAES[name].from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)
-    vae.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # its types want a self
+        vae = load_whole(VAES[name], folder, DIFFUSERS, torch_dtype=dtype)
+    vae.to(memory_format=torch.channels_last)
     return vae.requires_grad_(False).eval()
 
 
@@ -81,6 +86,9 @@ def load_agp(
     folder = agp_folder(path)
     source = base_folder(base_of(path))
     with _naming(folder):
+        card = read_json(folder / "unet" / "config.json")
+        check_unet(card if isinstance(card, dict) else {}, str(path))
+        check_parts(source, base_of(path), ("text_encoder", "tokenizer", "scheduler"))
         prior = _assemble(folder / "unet", source, dtype, with_text, name=f"the AGP {path}")
     if not prior.has_camera:
         raise InputError(f"{folder} is not an AGP: its UNet takes no camera")
@@ -96,25 +104,23 @@ def base_folder(path_or_id: str | Path) -> Path:
         return _bundled("base")
     if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise InputError(
-            f"{name} is not a base prior; name a diffusers folder (with unet/config.json), "
-            f'"{TINY}", or a hub id such as {SD21_BASE}'
+            f"{name} is not a base prior{_why_not(Path(name))}; name a diffusers folder (with "
+            f'unet/config.json), "{TINY}", or a hub id such as {SD21_BASE}'
         )
-    from huggingface_hub import snapshot_download
+    return fetched_base(name)
 
-    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-    endings = ("json", "txt", "model", "safetensors")
-    try:
-        folder = snapshot_download(
-            name,
-            allow_patterns=[f"{part}/*.{ending}" for part in parts for ending in endings],
-            ignore_patterns=["*.fp16.*", "*non_ema*"],
+
+def _why_not(path: Path) -> str:
+    """What is seen at a path that has no UNet."""
+    if (path / "transformer").is_dir():
+        return ", but a diffusion transformer such as SD3 or Flux"
+    if path.is_file() and path.suffix in (".safetensors", ".ckpt", ".pt", ".bin"):
+        return (
+            ", but a single file (diffusers makes a folder of it: "
+            "StableDiffusionPipeline.from_single_file(…).save_pretrained(…))"
         )
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the base prior {name} is not on this machine and could not be downloaded "
-            f'({type(error).__name__}); check the id and the network, or use "{TINY}" or a folder'
-        ) from error
-    return base_folder(folder)
+    held = [part for part in (*PARTS, "vae") if (path / part).is_dir()]
+    return f": it has {', '.join(f'{part}/' for part in held)} and no UNet" if held else ""
 
 
 def agp_folder(path: str | Path) -> Path:
@@ -179,7 +185,7 @@ def _assemble(
     vae: AutoencoderKL | AutoencoderTiny | None = None,
 ) -> Prior:
     """A Prior of the UNet in `unet`, with the text encoder and the schedule of `base`."""
-    model = UNet2DConditionModel.from_pretrained(unet, use_safetensors=True, torch_dtype=dtype)
+    model = load_whole(UNet2DConditionModel, unet, DIFFUSERS, torch_dtype=dtype)
     scheduler = DDPMScheduler.from_pretrained(base / "scheduler")
     card = read_json(base / CARD) if (base / CARD).is_file() else {}
     return Prior(

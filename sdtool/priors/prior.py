@@ -101,14 +101,18 @@ class Prior(nn.Module):
         """N prompts → (N, L, C) float32 embeddings; the empty prompt is the unconditional one."""
         return self.text_encoder(prompts)
 
+    def fitted(self, prompt: str, ending: str = "") -> tuple[str, str]:
+        """The prompt with an ending that must stay, such as ", front view", as it fits into the text
+        encoder; and the words at the prompt's end that had to go for it ("" if none)."""
+        return self.text_encoder.fitted(prompt, ending)
+
+    def fitted_normal(self, prompt: str, ending: str = "") -> tuple[str, str]:
+        """Like `fitted`, of the prompt that asks for surface normals."""
+        return self.fitted(" ".join(prompt.split()), ending + self.normal_suffix)
+
     def normal_prompt(self, prompt: str) -> str:
         """The prompt that asks for surface normals; its last words go if the whole is too long."""
-        kept = prompt.split()
-        while self.normal_suffix and len(kept) > 1:
-            if not self.text_encoder.cuts(" ".join(kept) + self.normal_suffix):
-                break
-            kept.pop()
-        return " ".join(kept) + self.normal_suffix
+        return self.fitted_normal(prompt)[0]
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The prompt's words that a small prior has never met; empty for an open vocabulary."""

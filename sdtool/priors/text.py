@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from sdtool.errors import InputError
+from sdtool.priors.fitting import fitted
+from sdtool.priors.weights import AGAIN, TRANSFORMERS, load_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -40,7 +42,18 @@ class TextEncoder(nn.Module):
 
     def cuts(self, prompt: str) -> bool:
         """True if the prompt has more tokens than fit."""
-        return len(self.tokenizer(prompt).input_ids) > self.length
+        return len(self.tokenizer(prompt, verbose=False).input_ids) > self.length
+
+    def count_cut(self, prompts: list[str]) -> int:
+        """How many of the prompts have more tokens than fit. A token is a byte or more."""
+        long = [p for p in prompts if not p.isascii() or len(p) > self.length - 4]
+        rows = (long[k : k + 1000] for k in range(0, len(long), 1000))
+        found = (self.tokenizer(row, verbose=False).input_ids for row in rows)
+        return sum(len(ids) > self.length for row in found for ids in row)
+
+    def fitted(self, prompt: str, ending: str = "") -> tuple[str, str]:
+        """The prompt with its ending, cut between the two if it has more tokens than fit; and what went."""
+        return fitted(prompt, ending, lambda text: not self.cuts(text))
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(N, L) ids and mask from `tokenize` → (N, L, C) float32."""
@@ -70,9 +83,16 @@ def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
             f"{folder} has a text encoder of the kind {kind}; use a model with {' or '.join(kinds)}"
         )
     model_class, tokenizer_class = kinds[kind]
-    model = model_class.from_pretrained(folder / "text_encoder", use_safetensors=True, dtype=dtype)
+    model = load_whole(model_class, folder / "text_encoder", TRANSFORMERS, dtype=dtype)
     tokenizer = tokenizer_class.from_pretrained(folder / "tokenizer")
-    length = tokenizer.model_max_length if kind == "CLIPTextModel" else 77  # IF was trained on 77
+    if len(tokenizer) > model.config.vocab_size:
+        raise InputError(
+            f"{folder}: tokenizer/ knows {len(tokenizer)} tokens and text_encoder/ only "
+            f"{model.config.vocab_size}, so they do not belong together; {AGAIN}"
+        )
+    length = 77  # IF was trained on 77
+    if kind == "CLIPTextModel":
+        length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
     return TextEncoder(model, tokenizer, length, masked=kind == "T5EncoderModel")
 
 

@@ -8,7 +8,8 @@ images of one mesh hold ids in this form, whoever made them; `count` is the numb
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from sdtool.geometry.jit import njit
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,7 @@ EXACT = 1 << 24
 OFFSET = 0x4A800000
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def stored(number):
     """An integer id + 1 ≥ 0 → the float32 that stands for it."""
     if number <= EXACT:
@@ -25,7 +26,7 @@ def stored(number):
     return np.int32(number + OFFSET).view(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def restored(value):
     """The inverse of `stored`."""
     if value <= EXACT:

@@ -7,9 +7,9 @@ Rows are plain, coded as repeated pixels (before Radiance 2.0), or coded byte pl
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from sdtool.errors import InputError
+from sdtool.geometry.jit import njit
 
 MAX_PIXELS = 1 << 25  # 8192 × 4096
 HEADER_BYTES = 1 << 16
@@ -82,7 +82,7 @@ def _positive(path: Path, text: str) -> float:
     return value
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _decode(data, at, pixels):
     """Fill `pixels` (H, W, 4) uint8 from `data` at byte `at`; the damaged row's number, or −1."""
     height, width, _ = pixels.shape

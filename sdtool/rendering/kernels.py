@@ -6,12 +6,12 @@ vertices and 0 in empty pixels. All loops release the GIL.
 """
 
 import numpy as np
-from numba import njit
 
+from sdtool.geometry.jit import njit
 from sdtool.rendering.face_ids import restored, stored
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _project(clip, screen, height, width):
     """Clip positions (V, 4) → `screen` (V, 4): pixel coordinates, whole at pixel centres, z/w and w.
 
@@ -28,7 +28,7 @@ def _project(clip, screen, height, width):
         screen[i, 3] = w
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _is_hidden(depth, near, left, right, top, bottom):
     """Whether all of a box of pixels shows something nearer."""
     for row in range(top, bottom + 1):
@@ -38,7 +38,7 @@ def _is_hidden(depth, near, left, right, top, bottom):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _sieve(screen, faces, height, width, chosen):
     """Put the faces that may cover a pixel centre into `chosen` (F,); return how many they are.
 
@@ -68,7 +68,7 @@ def _sieve(screen, faces, height, width, chosen):
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _rasterize(pos, screen, faces, chosen, rast, depth):
     """Fill `rast` (H, W, 4) and `depth` (H, W) with the view of `pos` (V, 4): see `rasterize`."""
     height, width = depth.shape
@@ -146,7 +146,7 @@ def _rasterize(pos, screen, faces, chosen, rast, depth):
                 rast[row, column, 3] = stored(f + 1)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def rasterize(pos, faces, height, width):
     """Z-buffer of one view with homogeneous edge functions (no clipping needed), two-sided.
 
@@ -161,7 +161,7 @@ def rasterize(pos, faces, height, width):
     return rast
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _transform(v_pos, matrix, clip):
     """(V, 3) positions → (V, 4) float64 clip positions, by a (4, 4) matrix."""
     for i in range(v_pos.shape[0]):
@@ -170,7 +170,7 @@ def _transform(v_pos, matrix, clip):
             clip[i, k] = matrix[k, 0] * x + matrix[k, 1] * y + matrix[k, 2] * z + matrix[k, 3]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def rasterize_views(v_pos, faces, matrices, height, width):
     """Rasterise N views of one mesh: v_pos (V, 3), matrices (N, 4, 4) → (N, height, width, 4)."""
     rast = np.empty((matrices.shape[0], height, width, 4), np.float32)
@@ -185,7 +185,7 @@ def rasterize_views(v_pos, faces, matrices, height, width):
     return rast
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def render_map(attributes, v_pos, faces, matrices, size, factor):
     """Vertex attributes as maps: rasterise, interpolate, encode and average, a view at a time.
 
@@ -229,7 +229,7 @@ def render_map(attributes, v_pos, faces, matrices, size, factor):
     return maps
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def gather_maps(values, view, row, column, count, size, factor):
     """Values (P, 3) in [0, 1] of samples at (view, row, column), (P,) each, averaged into maps.
 
@@ -246,7 +246,7 @@ def gather_maps(values, view, row, column, count, size, factor):
     return maps
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def interpolate(attributes, faces, rast):
     """Vertex attributes (V, C) at every pixel of `rast` (N, H, W, 4) → (N, H, W, C) float32."""
     n, h, w, _ = rast.shape
@@ -268,7 +268,7 @@ def interpolate(attributes, faces, rast):
     return image
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def neighbours(faces, vertices):
     """(F, 3) int32: the face across edge k (from vertex k to k + 1), or −1 at a border.
 
@@ -306,13 +306,13 @@ def neighbours(faces, vertices):
     return across
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _area(screen, faces, f):
     a, b, c = screen[faces[f, 0]], screen[faces[f, 1]], screen[faces[f, 2]]
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _walk(screen, valid, faces, across, f, x, y, axis, direction, max_steps):
     """Follow the surface from pixel centre (x, y) one pixel along `axis` until its silhouette.
 
@@ -353,7 +353,7 @@ def _walk(screen, valid, faces, across, f, x, y, axis, direction, max_steps):
     return -1, -1
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def silhouette_pairs(pos, faces, across, rast, max_steps):
     """Neighbouring pixels of one view between which the nearer surface ends.
 

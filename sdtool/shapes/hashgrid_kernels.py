@@ -12,15 +12,15 @@ itself.
 """
 
 import numpy as np
-from numba import njit
 
+from sdtool.geometry.jit import njit
 from sdtool.shapes.hashgrid_layout import PRIMES
 
 CHUNK = 64
 _Y, _Z = np.uint64(PRIMES[1]), np.uint64(PRIMES[2])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def touch(rows):
     """Read a level in order, so that it is in the cache when points ask for it in any order."""
     total = rows[0, 0]
@@ -30,7 +30,7 @@ def touch(rows):
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _place(points, first, count, level, entry, fraction):
     """Entries (count, 8) and place in the cell (count, 3) of points from `first` on."""
     scale, half, resolution, size, hashed = level
@@ -49,13 +49,13 @@ def _place(points, first, count, level, entry, fraction):
             entry[j, k] = e[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _wrapped(index, size):
     """index mod size; the division is slow and seldom needed."""
     return index if index < size else index % size
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _entries(x, y, z, resolution, size, hashed):
     """The entries of the eight corners of cell (x, y, z), within the level."""
     one = np.uint64(1)
@@ -89,7 +89,7 @@ def _entries(x, y, z, resolution, size, hashed):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _weights(x, y, z, one):
     """Trilinear weights of the eight corners at the fraction (x, y, z)."""
     u, v, w = one - x, one - y, one - z
@@ -97,7 +97,7 @@ def _weights(x, y, z, one):
     return u * a, x * a, u * b, x * b, u * c, x * c, u * d, x * d
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _weights_along(x, y, z, one, dx, dy, dz):
     """Derivative of the weights along (dx, dy, dz)."""
     u, v, w = one - x, one - y, one - z
@@ -115,7 +115,7 @@ def _weights_along(x, y, z, one, dx, dy, dz):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _weights_of(fraction, along, j, i, level):
     """The weights of point i, the j-th of its chunk, or their derivative along its direction."""
     one = level[1] + level[1]
@@ -127,7 +127,7 @@ def _weights_of(fraction, along, j, i, level):
     return _weights_along(x, y, z, one, dx, dy, dz)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def gather(points, along, rows, level, out, column):
     """out[:, column:][:, :F] = Σ over corners of weight · row. rows: (size, F) of the level."""
     entry, fraction = np.empty((CHUNK, 8), np.uint32), np.empty((CHUNK, 3), points.dtype)
@@ -145,7 +145,7 @@ def gather(points, along, rows, level, out, column):
                 out[first + j, column + f] = low + high
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def scatter(points, along, grad, level, rows, column):
     """rows = Σ over points of weight · grad[:, column:][:, :F]: the transpose of `gather`."""
     entry, fraction = np.empty((CHUNK, 8), np.uint32), np.empty((CHUNK, 3), points.dtype)
@@ -168,7 +168,7 @@ def scatter(points, along, grad, level, rows, column):
                 rows[entry[j, 7], f] += w[7] * g
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def slope(points, along, rows, grad, level, out, column):
     """Add to out (P, 3) the gradient, in the points, of Σ grad[:, column:][:, :F] · `gather`'s values."""
     entry, fraction = np.empty((CHUNK, 8), np.uint32), np.empty((CHUNK, 3), points.dtype)

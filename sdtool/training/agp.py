@@ -12,7 +12,7 @@ from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
-from sdtool.training.finetune import finetune
+from sdtool.training.finetune import finetune, say_cut_captions
 from sdtool.training.samples import Row, agp_rows, grid_cost, sample_prompts
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import encode_texts
@@ -39,13 +39,16 @@ class AgpData:
     """What an AGP learns from, and what it is examined on.
 
     views: to train on; held_out: of the objects kept back. camera: how all cameras were drawn. exams:
-    by name, on held-out objects and on other collections.
+    by name, on held-out objects and on other collections. uncaptioned: how many objects have no
+    caption. said: sentences about what was left out.
     """
 
     views: Views
     held_out: Views
     camera: dict
     exams: dict[str, Exam]
+    uncaptioned: int = 0
+    said: tuple[str, ...] = ()
 
     @property
     def facts(self) -> dict:
@@ -56,11 +59,13 @@ class AgpData:
 
 @dataclass(frozen=True)
 class TrainedAgp:
-    """An AGP, facts of its training for its card, and what was measured in each exam."""
+    """An AGP, facts of its training for its card, what was measured in each exam, and how many objects
+    were left out for want of a caption."""
 
     prior: Prior
     facts: dict
     exams: dict[str, dict]
+    uncaptioned: int = 0
 
 
 def read_agp_data(
@@ -87,11 +92,15 @@ def read_agp_data(
     held = Views(folders, MAPS, captions, keep=lambda uid: uid in unseen)
     trained, camera = set(views.uids), views.camera
     kinds, count = exams.category_of, exams.maps
+    said = [everything.say_uncaptioned()]
     drawn = {"held-out objects": draw_exam(held, captions, kinds, count, generator)}
     for folder in exams.folders:
         others = Views([folder], MAPS, exams.captions, keep=lambda uid: uid not in trained)
+        said.append(others.say_uncaptioned() and f"{folder}: {others.say_uncaptioned()}")
         drawn[str(folder)] = draw_exam(others, exams.captions, kinds, count, generator)
-    return AgpData(views, held, camera, drawn)
+    return AgpData(
+        views, held, camera, drawn, len(everything.uncaptioned), tuple(filter(None, said))
+    )
 
 
 def train_agp(
@@ -116,9 +125,12 @@ def train_agp(
     """
     ask = torch.Generator().manual_seed(seed)
     data = read_agp_data(folders, captions, base, exams, ask)
+    for sentence in data.said:
+        processes.say(sentence)
     prompts = PromptTable(data.views, captions, ("",))
     if unknown := {word for text in shown for word in base.unknown_words(text)}:
         processes.say(f"the base has never met: {', '.join(sorted(unknown))}")
+    say_cut_captions(base.text_encoder, prompts.table, processes)
     draws = settings.sample_every > 0
     shown = (shown or sample_prompts(captions, data.held_out.uids)) if draws else []
     prior = fresh_agp(base, torch.Generator().manual_seed(seed))
@@ -159,7 +171,7 @@ def train_agp(
             measured[name] = take_exam(prior, exam, encoded, ask)
         processes.say(f"{name}: {in_words(measured[name])}")
     facts = data.facts | {"loss": round(loss, 5), "camera": data.camera}
-    return TrainedAgp(prior, facts, measured)
+    return TrainedAgp(prior, facts, measured, data.uncaptioned)
 
 
 def _cost(shown: int, exams: list[Exam]) -> str:

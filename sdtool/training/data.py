@@ -25,6 +25,9 @@ class Views:
     map: np.ndarray
     object: np.ndarray
     """(N,) int32 each: where row i lies. Indices into `shards`, of a view in it, into `names`, `uids`."""
+    rendered: int
+    uncaptioned: list[str]
+    """How many objects have views at all; the uids of those that have no prompt."""
 
     def __init__(
         self,
@@ -37,6 +40,9 @@ class Views:
         self.shards = [open_shard(path) for d in directories for path in shard_paths(Path(d))]
         found = {uid for shard in self.shards for uid in shard.uids}
         self.uids = sorted(u for u in found if (captions is None or u in captions) and keep(u))
+        drawn = {s.uids[k] for s in self.shards for k in np.unique(s.object).tolist()}
+        self.rendered = len(drawn)
+        self.uncaptioned = [] if captions is None else sorted(u for u in drawn if u not in captions)
         number = {uid: k for k, uid in enumerate(self.uids)}
         parts: list[np.ndarray] = []
         for k, shard in enumerate(self.shards):
@@ -75,16 +81,37 @@ class Views:
         return len(self.row)
 
     def maps(self, index: np.ndarray) -> torch.Tensor:
-        """Rows (B,) → (B, 4, H, W) float32."""
+        """Rows (B,) → (B, 4, H, W) float32. InputError if one holds what is no number."""
         rows = zip(self.shard[index], self.row[index], self.map[index], strict=True)
-        return torch.from_numpy(
-            np.stack([self.shards[s].maps[self.names[m]][r] for s, r, m in rows]).astype(np.float32)
-        )
+        found = np.stack([self.shards[s].maps[self.names[m]][r] for s, r, m in rows])
+        self._check(index, found, "map")
+        return torch.from_numpy(found.astype(np.float32))
 
     def cameras(self, index: np.ndarray) -> torch.Tensor:
         """Rows (B,) → (B, 4, 4) float32 camera-to-world matrices."""
         rows = zip(self.shard[index], self.row[index], strict=True)
-        return torch.from_numpy(np.stack([self.shards[s].c2w[r] for s, r in rows]))
+        found = np.stack([self.shards[s].c2w[r] for s, r in rows])
+        self._check(index, found, "camera")
+        return torch.from_numpy(found)
+
+    def _check(self, index: np.ndarray, found: np.ndarray, what: str) -> None:
+        """InputError that names shard and object if a row (B, …) holds a NaN or an infinity."""
+        if np.isfinite(found).all():
+            return
+        sound = np.isfinite(found).reshape(len(found), -1).all(axis=1)
+        row = index[np.flatnonzero(~sound)[0]]
+        shard, uid = self.shards[self.shard[row]], self.uids[self.object[row]]
+        raise InputError(
+            f"{shard.path} is damaged: a {what} of object {uid} holds what is no number (NaN or "
+            "infinity); remove it, and render it again with: sdtool render-ccm"
+        )
+
+    def say_uncaptioned(self) -> str:
+        """A sentence about the rendered objects that are left out for want of a caption; "" if none are."""
+        if not (missing := self.uncaptioned):
+            return ""
+        some = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
+        return f"{len(missing)} of {self.rendered} rendered objects have no caption and are left out: {some}"
 
 
 def _full(rows: np.ndarray, value: int) -> np.ndarray:
@@ -94,13 +121,23 @@ def _full(rows: np.ndarray, value: int) -> np.ndarray:
 class PromptTable:
     """Every prompt of some objects once, in one table; draws one for each row of a batch.
 
-    Row 0 of `table` is the empty prompt. suffixes: one for each map name, put after the prompt.
+    Row 0 of `table` is the empty prompt. suffixes: one for each map name, put after the prompt. joined:
+    (prompt, suffix) → text; it may cut the prompt to make room for the suffix.
     """
 
-    def __init__(self, views: Views, captions: dict[str, list[str]], suffixes: tuple[str, ...]):
+    def __init__(
+        self,
+        views: Views,
+        captions: dict[str, list[str]],
+        suffixes: tuple[str, ...],
+        joined: Callable[[str, str], str] = str.__add__,
+    ):
         numbers: dict[str, int] = {"": 0}
         self.choices = [  # [object][map] → prompt numbers
-            [[numbers.setdefault(t + s, len(numbers)) for t in captions[uid]] for s in suffixes]
+            [
+                [numbers.setdefault(joined(t, s), len(numbers)) for t in captions[uid]]
+                for s in suffixes
+            ]
             for uid in views.uids
         ]
         self.table = list(numbers)

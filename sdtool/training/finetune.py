@@ -10,6 +10,7 @@ from torch import nn
 from sdtool.priors.agp import jittered
 from sdtool.priors.prior import Prior
 from sdtool.priors.sampling import contact_sheet
+from sdtool.priors.text import TextEncoder
 from sdtool.training.data import PromptTable, Views
 from sdtool.training.distributed import Processes
 from sdtool.training.loop import train
@@ -80,6 +81,20 @@ def finetune(
         embed=_identity if lookup else _encoder(prior, prompts.table),
         sample=sample,
     )
+
+
+def say_cut_captions(
+    encoder: TextEncoder, texts: list[str], processes: Processes, suffix: str = ""
+) -> None:
+    """Say how many texts are longer than the encoder's window. suffix: what they end in and keep."""
+    if not processes.is_main:
+        return
+    if count := encoder.count_cut(texts):
+        kept = f' ("{suffix.strip(" ,")}" at the end is kept)' if suffix else ""
+        processes.say(
+            f"{count} of {len(texts)} captions are longer than the {encoder.length} tokens that the "
+            f"text encoder reads: their last words are left out{kept}"
+        )
 
 
 def _identity(text: torch.Tensor) -> torch.Tensor:

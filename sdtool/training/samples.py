@@ -61,7 +61,7 @@ def base_rows(prior: Prior, prompts: list[str], *, seed: int) -> list[Row]:
     """A row for each prompt: four pictures and four maps of normals."""
     half, empty, rows = PICTURES // 2, prior.encode_text([""]), []
     for prompt in prompts:
-        text = prior.encode_text([prompt] * half + [prompt + prior.normal_suffix] * half)
+        text = prior.encode_text([prompt] * half + [prior.normal_prompt(prompt)] * half)
         generator = torch.Generator().manual_seed(seed)
         x = ddim(prior, text, empty, generator=generator, steps=STEPS)
         rows.append((prompt, prior.decode_image(x)))

@@ -1,0 +1,78 @@
+"""The weights of a part of a prior: found under any of their usual names, whole, or one clear sentence."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdtool.errors import InputError
+from sdtool.io.files import read_json
+
+AGAIN = "copy or download the whole folder again"
+DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"  # how the files' names begin
+WEIGHTS = {"unet": DIFFUSERS, "vae": DIFFUSERS, "text_encoder": TRANSFORMERS}
+POINTER = b"version https://git-lfs"
+
+
+def load_whole(kind: Any, place: Path, stem: str, **options: Any) -> Any:
+    """The model of the class `kind` in a folder, from safetensors, as the library loads it.
+
+    stem: `DIFFUSERS` or `TRANSFORMERS`. InputError if weights are missing, which the libraries would draw
+    at random or leave empty, or if some are no numbers.
+    """
+    options |= {"variant": variant_of(place, stem, str(place)), "use_safetensors": True}
+    model, facts = kind.from_pretrained(place, output_loading_info=True, **options)
+    if missing := sorted(facts["missing_keys"]):
+        some = ", ".join(missing[:2]) + ", …" * (len(missing) > 2)
+        raise InputError(
+            f"{place} is not whole: its weights lack {len(missing)} of {len(model.state_dict())} tensors "
+            f"({some}), so it is a broken copy or of another architecture; {AGAIN}"
+        )
+    for name, value in model.named_parameters():
+        if not torch.isfinite(value).all():
+            raise InputError(
+                f"{place} is damaged: its tensor {name} holds what is no number (NaN or infinity); {AGAIN}"
+            )
+    return model
+
+
+def variant_of(place: Path, stem: str, name: str) -> str | None:
+    """What the files with a model's weights are called beside the usual ("fp16"); None if as usual.
+
+    stem: how their names begin. InputError if there are none, or only some of them. name: of the whole.
+    """
+    found: dict[str | None, list[Path]] = {}
+    for path in sorted(place.glob(f"{stem}*.safetensors*")):
+        if match := re.fullmatch(
+            rf"{stem}(?:\.(?!safetensors)([\w-]+?))?(?:-\d+-of-\d+)?(?:\.([\w-]+))?\.safetensors"
+            rf"|{stem}\.safetensors\.index(?:\.([\w-]+))?\.json",
+            path.name,
+        ):
+            found.setdefault(match[1] or match[2] or match[3], []).append(path)
+    order = [key for key in (None, "fp16", "bf16", *sorted(k for k in found if k)) if key in found]
+    if not order:
+        loose = [
+            p.name for e in ("bin", "ckpt", "pt", "msgpack", "h5") for p in place.glob(f"*.{e}")
+        ]
+        if loose:
+            raise InputError(
+                f"{place} has its weights in {loose[0]}, a kind of file that can run code; convert them "
+                "to safetensors"
+            )
+        raise InputError(f"{name} lacks its weights: no {place / stem}.safetensors; {AGAIN}")
+    for path in found[order[0]]:
+        if path.suffix == ".json":
+            named = read_json(path).get("weight_map")
+            files = sorted(set(named.values())) if isinstance(named, dict) else []
+            if gone := [file for file in files if not (place / str(file)).is_file()]:
+                raise InputError(
+                    f"{place} lacks {len(gone)} of its {len(files)} files: {gone[0]}, …; {AGAIN}"
+                )
+            continue
+        with open(path, "rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise InputError(
+                    f"{path} is a pointer of Git LFS, not weights; fetch them: git lfs pull"
+                )
+    return order[0]
