@@ -22,7 +22,9 @@ PACKAGES = (
         "fast-simplification",
     ),
 )
-EXTRAS = ("ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl", "warp-lang")
+EXTRAS = (
+    "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl", "warp-lang", "pyarrow",
+)  # fmt: skip
 FROM_SOURCE = ("nvdiffrast", "tinycudann")
 
 

@@ -3,6 +3,7 @@
 import tempfile
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from sdtool.captioning.cap3d import BLIP, CLIP
 from sdtool.doctor.check import Absent, Check, expect
@@ -118,6 +119,17 @@ def _decoder(name: str) -> str:
     return "a compressed tetrahedron decoded"
 
 
+def _tables() -> str:
+    from sdtool.filtering.parquet import parquet_rows, write_parquet
+
+    rows: list[dict[str, Any]] = [{"uid": "a", "score": 1.5}, {"uid": "b", "score": None}]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "table.parquet")
+        write_parquet(path, rows)
+        expect(list(parquet_rows(path)) == rows, "a Parquet file came back as something else")
+    return "a Parquet file of two rows"
+
+
 def _objaverse() -> str:
     from sdtool.filtering.fetching import choose_origin
 
@@ -191,6 +203,7 @@ OPTIONAL = (
     _extra("init", _init, "igl"),
     _extra("draco", lambda: _decoder("draco"), "DracoPy"),
     _extra("meshopt", lambda: _decoder("meshopt"), "meshopt"),
+    _extra("tables", _tables, "pyarrow"),
     _extra("objaverse", _objaverse, "objaverse"),
     _extra("tensorboard", _tensorboard, "tensorboard"),
     Check("stable-diffusion", _stable_diffusion),
