@@ -305,7 +305,7 @@ def write_published(folder, name):
     if name == "objaverse-filter":
         path = folder / "kiuisobj_v1_merged_80K.csv"
         path.write_text(f"000-005,{UIDS[1]}\n000-058,{UIDS[4]}\n")
-        return path, [1, 4]
+        return f"{path}:lgm", [1, 4]
     labels = ["Animals", "Poor-quality", "Buildings&&Outdoor", "Furnitures"]
     path = folder / "category_annotation.json"
     pairs = zip(UIDS, labels, strict=False)
@@ -357,3 +357,10 @@ def test_the_table_of_rules_adds_up_on_a_made_corpus(command, tmp_path):
         assert counts[f"removed by {name}"] == sum(name in met for met in rejected) > 0
         assert counts[f"removed only by {name}"] == sum(met == [name] for met in rejected)
     assert counts["removed by g-poor-quality"] == sum(r["label"] == labels[6] for r in rows)
+
+
+def test_all_ready_rules_go_together(collection, command, tmp_path):
+    names = [name for name in SHIPPED if name != "default"]
+    tables = [part for name in names for part in ("--table", write_published(tmp_path, name)[0])]
+    done = command(collection, *tables, "--rules", ",".join(SHIPPED), "--dry-run")
+    assert done.code == 0 and "0 of 6 objects kept" in done.err  # none is in all four
