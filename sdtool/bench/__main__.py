@@ -16,6 +16,7 @@ from rich.table import Table
 
 from sdtool.bench.captions import captions
 from sdtool.bench.collections import collections
+from sdtool.bench.distances import distances
 from sdtool.bench.encoding import encoding
 from sdtool.bench.exporting import exporting
 from sdtool.bench.filtering import filtering
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[..., Table]] = {
     "training": training,
     "lifting": lifting,
     "exporting": exporting,
+    "distances": distances,
 }
 
 
