@@ -8,8 +8,8 @@ The exit code is 1 if a part does not work that every sdtool needs, or one that 
 Then only these two kinds are tried. Something missing that you did not name is no failure. On a new
 machine the first run takes longer: it compiles.
 
-Features that sdtool can do without: `gpu`, `nvdiffrast`, `tinycudann`, `warp`, `ray`, `init`,
-`draco`, `meshopt`, `objaverse`, `tensorboard`, `stable-diffusion`, `captioner`.
+Features that sdtool can do without: `gpu`, `nvdiffrast`, `tinycudann`, `warp`, `ray`, `init`, `open3d`,
+`draco`, `meshopt`, `tables`, `objaverse`, `tensorboard`, `stable-diffusion`, `captioner`.
 
 Nothing is written outside caches and the temporary folder, and no server is asked.
 

@@ -10,6 +10,10 @@ The ending of `--out` chooses the format. An OBJ gets a .mtl and its images besi
 (`corgi-color.png`, …), in whose names spaces become "_". A PLY has vertex colours, and so have the
 others with `--texture-size 0`.
 
+`--repair`, which needs Open3D (`pip install 'sdtool[open3d]'`), removes faces until no edge has more than
+two, and fills holes with triangles between the vertices of their borders; `--fill-holes` fans each hole
+around a new vertex instead, and needs nothing.
+
 Exporting again writes the same bytes, so an up-to-date file is left alone. A file that sdtool did
 not write is not replaced without `--overwrite`.
 
@@ -65,6 +69,12 @@ def export(
     fill_holes: Annotated[
         bool, typer.Option("--fill-holes", help="Close every hole by a flat patch.")
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Mend edges of over two faces, and fill holes (needs Open3D)."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -91,15 +101,18 @@ def export(
         raise UsageError(said, "--faces")
 
     from sdtool.exporting.model_files import encode, is_ours, targets
+    from sdtool.geometry import open3d_tools
     from sdtool.lifting.lift_files import read_lift
 
     if out.suffix.lower() == ".ply":
         texture_size = 0
+    if repair:
+        open3d_tools.library("export --repair")  # before any work
     lifted = read_lift(run)
     cure = "choose another --out or add --overwrite"
     planned = targets(out, textured=texture_size > 0)
     files.check_replaceable(planned, is_ours, cure=cure, overwrite=overwrite)
-    model = _model(run, lifted, faces, texture_size, components, fill_holes)
+    model = _model(run, lifted, faces, texture_size, components, fill_holes, repair)
     extras = _extras(lifted.record)
     made = encode(model, out, extras["title"], extras)
     count = len(model.t_pos_idx)
@@ -115,7 +128,15 @@ def export(
     return stage_record.Result(out, facts)
 
 
-def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fill_holes: bool):
+def _model(
+    run: Path,
+    lifted,
+    faces: int,
+    texture_size: int,
+    components: int,
+    fill_holes: bool,
+    repair: bool,
+):
     """The finished object: a Mesh with vertex colours, or a TexturedMesh."""
     from dataclasses import replace
 
@@ -131,13 +152,26 @@ def _model(run: Path, lifted, faces: int, texture_size: int, components: int, fi
     fine = largest_parts(fine, components)
     if fill_holes:
         fine = cleaning.clean(cleaning.fill_holes(fine))
+    if repair:
+        fine = _repaired(fine, "the shape")
     coarse = decimate(fine, faces) if faces else fine
+    if repair and coarse is not fine:
+        coarse = _repaired(coarse, "what is left of it with --faces")
     if len(coarse.t_pos_idx) == 0:
         raise UsageError(f"nothing of {run} is left with --faces {faces}; give more", "--faces")
     if not texture_size:
         return to_canonical(color_vertices(fine, coarse, lifted.material))
     baked = bake(fine, coarse, lifted.material, texture_size)
     return replace(baked, v_pos=to_canonical(coarse).v_pos[baked.origin])
+
+
+def _repaired(mesh, name: str):
+    """The mesh, repaired; what was done goes to stderr."""
+    from sdtool.geometry import cleaning, open3d_tools
+
+    mesh, done = open3d_tools.repair(mesh)
+    print(f"repaired {name}: {done}", file=sys.stderr)
+    return cleaning.clean(mesh)
 
 
 def _extras(record: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,12 @@ Objaverse's, or an earlier `objects.jsonl`. Writes
 On stderr, a table shows for each rule how many objects it removes alone, and how many only it
 removes, after all the others. The rules are a file that you can change: begin with `--print-rules`.
 
+`--table` joins what others published about the objects, by uid: its columns become fields of rules
+(`below`, `above`, `one_of`, `true`; the head of `--print-rules` explains them). It takes CSV, TSV, JSON,
+JSON lines and Parquet (`pip install 'sdtool[tables]'`), named FILE, or FILE:PREFIX for fields PREFIX.column.
+`--rules` takes files, and names of rules that are ready for such tables, divided by commas: default,
+objaverse-plus-plus, trellis-500k, objaverse-filter, g-objaverse.
+
 `--fetch` gets the files of objects that the annotations speak for and that are not on this disk, with
 the `objaverse` package (`pip install 'sdtool[objaverse]'`) or from a `--mirror`; `fetched.jsonl` says
 what came of each. `--inspect` then opens every file that is left and measures it, for the rules about
@@ -33,6 +39,8 @@ Examples:
     sdtool filter-objaverse filtered/objects.jsonl --out again/ --rules my.toml
 
     sdtool filter-objaverse objs/ --explain 8476c4170df24cf5bbe6967222d1a42d
+
+    sdtool filter-objaverse objs/ --table quality.csv --rules default,objaverse-plus-plus --dry-run
 """
 
 import shutil
@@ -52,6 +60,7 @@ from sdtool.runtime.progress import progress
 if TYPE_CHECKING:
     from sdtool.filtering.fetching import Origin
     from sdtool.filtering.first_pass import Tally
+    from sdtool.filtering.joining import Joined, TableFile
     from sdtool.filtering.rules import Rule
     from sdtool.filtering.sources import Source
 
@@ -68,7 +77,18 @@ def filter_objaverse(
         Path | None, typer.Option(help="Directory for objects.jsonl.", show_default=False)
     ] = None,
     rules: Annotated[
-        Path | None, typer.Option(help="Rules of your own (TOML).", show_default="built in")
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME,…",
+            help="Rules: files of your own (TOML), or names of ready ones.",
+            show_default="default",
+        ),
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:PREFIX]", help="Table of others about the objects, by uid. Repeatable."
+        ),
     ] = None,
     print_rules: Annotated[
         bool, typer.Option("--print-rules", help="Print the rules to stdout and stop.")
@@ -106,12 +126,12 @@ def filter_objaverse(
     max_memory_gb: MaxMemory = 16.0,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
-    from sdtool.filtering.rules import DEFAULT_RULES, read_rules
+    from sdtool.filtering.rules import choose_rules, read_all_rules
 
-    chosen = rules or DEFAULT_RULES
-    active = read_rules(chosen)
+    chosen = choose_rules(rules)
+    active = read_all_rules(chosen, tables=bool(table) or print_rules)
     if print_rules:
-        typer.echo(files.text_of(chosen), nl=False)
+        typer.echo(_text_of_rules(chosen), nl=False)
         raise typer.Exit()
     if source is None:
         raise UsageError("name a SOURCE, or ask for --print-rules", "SOURCE")
@@ -126,18 +146,20 @@ def filter_objaverse(
 
     from sdtool.filtering.fetching import choose_origin
     from sdtool.filtering.first_pass import KEPT, REJECTED
+    from sdtool.filtering.joining import parse_tables
     from sdtool.filtering.report import counts_of, print_report
     from sdtool.filtering.second_pass import FETCHED, INSPECTED
     from sdtool.filtering.sources import Source
 
+    tables = parse_tables(table or [])
     found = Source(source)
     if fetch and found.collection is None:
         said = f"--fetch needs a collection in Objaverse's layout; {source} is none"
         raise UsageError(said, "--fetch", "SOURCE")
     if explain is not None:
-        return _explain(found, active, explain, inspect)
+        return _explain(found, active, explain, inspect, tables)
     if dry_run:
-        return _dry_run(found, active, workers)
+        return _dry_run(found, active, workers, tables)
     assert out is not None  # as was asked above
     origin = choose_origin(mirror) if fetch else None
     record = stage_record.begin(
@@ -147,8 +169,13 @@ def filter_objaverse(
             "fetch": fetch,
             "inspect": inspect,
             "files on disk": None if fetch else found.files_there(),
+            **({"tables": [one.name for one in tables]} if tables else {}),
         },
-        inputs={**found.inputs, "rules": chosen},
+        inputs={
+            **found.inputs,
+            **{f"rules {n}" if n else "rules": path for n, path in enumerate(chosen)},
+            **{f"table {one.name}": one.path for one in tables},
+        },
         overwrite=overwrite,
         owned=[PARTS, "*.jsonl", "rules.toml"],
     )
@@ -156,9 +183,9 @@ def filter_objaverse(
         shutil.rmtree(out / PARTS, ignore_errors=True)
         print(f"{out} is already filtered; --overwrite redoes it", file=sys.stderr)
         return record.result()
-    files.write_text(out / "rules.toml", files.text_of(chosen))
+    files.write_text(out / "rules.toml", _text_of_rules(chosen))
     limits = (timeout, int(max_memory_gb * 2**30)) if inspect else None
-    total = _filter(found, active, out, workers, origin, limits)
+    total = _filter(found, active, tables, out, workers, origin, limits)
     counts = counts_of(active, total) | _unread(found)
     print_report(active, counts, inspect or total.measured)
     made = [KEPT, REJECTED, "rules.toml"]
@@ -172,6 +199,7 @@ def filter_objaverse(
 def _filter(
     source: "Source",
     rules: "list[Rule]",
+    tables: "list[TableFile]",
     out: Path,
     workers: int,
     origin: "Origin | None",
@@ -186,7 +214,8 @@ def _filter(
 
     parts = Parts(out / PARTS)
     places = source.places(out / PARTS / "tables")
-    work = Filter(rules, places, parts, trusting=origin is not None)
+    joined = _join(tables, rules, out / PARTS / "tables")
+    work = Filter(rules, places, parts, trusting=origin is not None, joined=joined)
     with progress("filtering", places.paths.count or None, "objects") as bar:
         count, total = first_pass(source, work, workers, bar)
     if source.collection is not None and origin is None and inspect is None:
@@ -210,7 +239,7 @@ def _filter(
         with progress("inspecting", total.kept.total(), "objects") as bar:
             second_pass.inspect(parts, count, bar, workers, timeout, memory)
     once = source.collection is None  # a collection's files are dictionaries
-    return second_pass.filter_again(parts, count, work.matcher, out, problems, once)
+    return second_pass.filter_again(parts, count, work.matcher, out, problems, once, joined)
 
 
 def _unread(source: "Source") -> dict[str, int]:
@@ -222,23 +251,46 @@ def _unread(source: "Source") -> dict[str, int]:
     return {"not read": source.unread.total()} if source.unread else {}
 
 
-def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> stage_record.Result:
+def _join(tables: "list[TableFile]", rules: "list[Rule]", folder: Path) -> "Joined":
+    """What the tables say of the rules, on disk in `folder`; notes about them go to stderr."""
+    from sdtool.filtering.joining import Joined, join
+
+    if not tables:
+        return Joined()
+    with progress("reading tables", None, "rows") as bar:
+        joined = join(tables, rules, folder, bar)
+    for note in joined.notes:
+        print(note, file=sys.stderr)
+    return joined
+
+
+def _text_of_rules(chosen: list[Path]) -> str:
+    return "\n".join(files.text_of(path) for path in chosen)
+
+
+def _dry_run(
+    source: "Source", rules: "list[Rule]", workers: int, tables: "list[TableFile]"
+) -> stage_record.Result:
     from sdtool.filtering.first_pass import Filter, first_pass
     from sdtool.filtering.report import counts_of, print_report
 
     with tempfile.TemporaryDirectory() as folder:
         places = source.places(Path(folder))
+        joined = _join(tables, rules, Path(folder))
+        work = Filter(rules, places, None, joined=joined)
         with progress("filtering", places.paths.count or None, "objects") as bar:
-            _, total = first_pass(source, Filter(rules, places, None), workers, bar)
+            _, total = first_pass(source, work, workers, bar)
     counts = counts_of(rules, total) | _unread(source)
     print_report(rules, counts, total.measured)
     return stage_record.Result(source.path, {"counts": counts}, total.failed)
 
 
-def _explain(source: "Source", rules: "list[Rule]", uid: str, inspect: bool) -> stage_record.Result:
+def _explain(
+    source: "Source", rules: "list[Rule]", uid: str, inspect: bool, tables: "list[TableFile]"
+) -> stage_record.Result:
     from sdtool.filtering.explaining import explain
 
-    said = explain(source, rules, uid, inspect)
+    said = explain(source, rules, uid, inspect, tables)
     print(said, file=sys.stderr)
     if not inspect and any(rule.measured for rule in rules):
         print("  rules about the file itself are judged with --inspect", file=sys.stderr)

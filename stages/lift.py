@@ -36,6 +36,8 @@ Examples:
 
     sdtool lift "a corgi" --init dog.glb
 
+    sdtool lift "a corgi" --init scan.ply --surface-points poisson   # a cloud of points
+
     sdtool lift "a corgi" --rep nerf --out runs/soft
 
     sdtool lift "a corgi" --init runs/soft --out runs/sharp
@@ -91,6 +93,10 @@ def lift(
             autocompletion=lambda: ["density", "sphere", "ellipsoid"],
         ),
     ] = "",
+    surface_points: Annotated[
+        Literal["off", "poisson", "pivot"],
+        typer.Option(help="Make a surface of an --init of points (Open3D)."),
+    ] = "off",
     appearance: Annotated[
         Literal["", "color", "pbr"],
         typer.Option(help="color, or pbr: a physically based material; default: the preset's."),
@@ -148,6 +154,8 @@ def lift(
     overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
     chosen = _plan(rep, preset, init, appearance, environment, settings)
+    if surface_points != "off":
+        chosen = _of_points(chosen, surface_points)
     if lambda_ori == lambda_align == 0:
         said = "with --lambda-ori 0 and --lambda-align 0 nothing guides the shape"
         raise UsageError(said, "--lambda-ori", "--lambda-align")
@@ -222,6 +230,19 @@ def _plan(
         said = "--environment lights a material only; add --appearance pbr"
         raise UsageError(said, "--environment")
     return override(replace(chosen, environment=environment), settings or [])
+
+
+def _of_points(chosen, method: str):
+    """The plan with a surface of the points of its --init."""
+    from dataclasses import replace
+
+    from sdtool.geometry import open3d_tools
+
+    if not Path(chosen.init).is_file():
+        said = f"--surface-points {method} is for an --init that is a file of points"
+        raise UsageError(said, "--surface-points", "--init")
+    open3d_tools.library("--surface-points")  # before any work
+    return replace(chosen, surface_points=method)
 
 
 def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):

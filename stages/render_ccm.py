@@ -14,6 +14,10 @@ On a cluster, `--world-size` machines share the work: each runs the same command
 `--rank` (under SLURM's `srun` both are known) and writes to a folder of its own in --out. The next
 stage takes --out and reads all ranks as one. Or `--engine ray` uses a Ray cluster (RAY_ADDRESS).
 
+Points have no surface, so an object of nothing else is a failure. `--surface-points poisson` makes one by
+screened Poisson, closed and smooth; `pivot` by rolling balls through the points themselves, open where
+they are sparse. It needs Open3D (`pip install 'sdtool[open3d]'`).
+
 Objects should face +Z. For those that do not, `--yaw-fix` names a table with lines of `uid,degrees`:
 how far each must be turned, from +Z toward +X, to face +Z.
 
@@ -92,6 +96,10 @@ def render_ccm(
     min_coverage: Annotated[
         float, typer.Option(min=0, max=1, help="Least share of its views that an object fills.")
     ] = 0.002,
+    surface_points: Annotated[
+        Literal["off", "poisson", "pivot"],
+        typer.Option(help="Make a surface of objects that are only points (Open3D)."),
+    ] = "off",
     seed: Seed = 0,
     backend: Annotated[
         Literal["numba", "nvdiffrast", "warp"],
@@ -108,6 +116,7 @@ def render_ccm(
     world_size: WorldSize = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    from sdtool.geometry import open3d_tools
     from sdtool.geometry.cameras import ViewRange
     from sdtool.io.folders import say_unread
     from sdtool.io.objects import iter_objects, unread_beside
@@ -131,8 +140,11 @@ def render_ccm(
     ranks = Ranks(rank, world_size)
     view_range = ViewRange(fov, elevation, (1 - jitter, 1 + jitter), distance)
     limits = Limits(file_bytes=max_file_mb << 20, triangles=max_triangles)
+    by = "" if surface_points == "off" else surface_points
+    if by:
+        open3d_tools.library("--surface-points")  # before any work
     settings = ViewSettings(
-        views, size, supersample, view_range, wanted, random_yaw, seed, limits, min_coverage
+        views, size, supersample, view_range, wanted, random_yaw, seed, limits, min_coverage, by
     )
     yaws = read_yaw_fix(yaw_fix) if yaw_fix else {}
     total, unknown = 0, set(yaws)
@@ -143,6 +155,8 @@ def render_ccm(
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
     if min_coverage == MIN_COVERAGE:
         del params["min_coverage"]  # as runs from before it was there have it
+    if not by:
+        del params["surface_points"]
     record = stage_record.begin(
         ranks.folder(out),
         "render-ccm",

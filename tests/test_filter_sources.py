@@ -211,7 +211,7 @@ def test_long_json_is_cut_between_entries(tmp_path, indent, ascii_only):
         text = json.dumps(whole, indent=indent, ensure_ascii=ascii_only).encode() + b"\n"
         size = int(rng.integers(1, 60))
         blocks = (text[start : start + size] for start in range(0, len(text), size))
-        pieces = [json.loads(piece) for piece in sources._entries(blocks, "text")]
+        pieces = [json.loads(piece) for piece in sources.json_entries(blocks, "text")]
         joined = {} if trial % 2 else []
         for piece in pieces:
             joined.update(piece) if trial % 2 else joined.extend(piece)

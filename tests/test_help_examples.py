@@ -11,10 +11,12 @@ import os
 import re
 import shutil
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import trimesh
 from caption_models import write_blip, write_clip
 from command_lines import commands, joined, without_comment
 
@@ -35,6 +37,11 @@ CANNOT_RUN_HERE = {
     "sdtool view runs/a-corgi --serve --port 8000": "serves until Ctrl-C",
     "sdtool doctor gpu nvdiffrast": "needs a GPU",
 }
+
+if find_spec("open3d") is None:
+    CANNOT_RUN_HERE['sdtool lift "a corgi" --init scan.ply --surface-points poisson'] = (
+        "needs Open3D"
+    )
 
 # What makes a stage's example small, and lets it write where an earlier one did.
 SMALLER = {
@@ -132,6 +139,8 @@ def inputs(tmp_path_factory):
         write_blip(Path("models/blip2-opt-2.7b"))
         write_clip(Path("models/clip-vit-large-patch14"))
         Path("wishes.txt").write_text("a corgi\n# and\na cat\n")
+        Path("quality.csv").write_text(f"UID,score,is_multi_object,is_scene\n{UID},3,false,false\n")
+        trimesh.PointCloud(trimesh.load_mesh(meshes[0]).sample(400)).export("scan.ply")
         header = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 2 +X 4\n"
         Path("studio.hdr").write_bytes(header + bytes([128, 128, 128, 129]) * 8)
         execute('sdtool lift "a corgi" --out runs/a-corgi')

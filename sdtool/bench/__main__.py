@@ -26,6 +26,7 @@ def parts() -> "dict[str, Callable[..., Table]]":
     """Name → a function that measures and makes a table. Loads all that they need."""
     from sdtool.bench.captions import captions
     from sdtool.bench.collections import collections
+    from sdtool.bench.distances import distances
     from sdtool.bench.encoding import encoding
     from sdtool.bench.exporting import exporting
     from sdtool.bench.filtering import filtering
@@ -44,6 +45,7 @@ def parts() -> "dict[str, Callable[..., Table]]":
         "training": training,
         "lifting": lifting,
         "exporting": exporting,
+        "distances": distances,
     }
 
 

@@ -22,7 +22,10 @@ PACKAGES = (
         "fast-simplification",
     ),
 )
-EXTRAS = ("ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl", "warp-lang")
+EXTRAS = (
+    "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl", "warp-lang", "pyarrow",
+    "open3d", "open3d-cpu", "libusb-package",
+)  # fmt: skip
 FROM_SOURCE = ("nvdiffrast", "tinycudann")
 
 

@@ -3,6 +3,7 @@
 import tempfile
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from sdtool.captioning.cap3d import BLIP, CLIP
 from sdtool.doctor.check import Absent, Check, expect
@@ -105,6 +106,28 @@ def _init() -> str:
     return "the distance to a box"
 
 
+def _open3d() -> str:
+    import numpy as np
+    from trimesh.creation import icosphere
+
+    from sdtool.geometry import open3d_tools
+    from sdtool.geometry.meshes import Mesh
+
+    ball = icosphere(3, radius=0.5)
+    v_pos, faces = np.asarray(ball.vertices, np.float32), np.asarray(ball.faces, np.int32)
+    points = open3d_tools.Points(v_pos, np.asarray(ball.vertex_normals, np.float32))
+    made = open3d_tools.surface_of(points, "pivot", "a ball")
+    low, high = made.bounds()
+    expect(
+        bool(np.allclose([low, high], [[-0.5] * 3, [0.5] * 3], atol=0.02)), "a ball became other"
+    )
+    _, done = open3d_tools.repair(Mesh(v_pos, faces[1:]))
+    expect((done.filled, done.open_edges) == (1, 0), f"a hole of one face: {done}")
+    centre = float(open3d_tools.signed_distance(np.zeros((1, 3)), v_pos, faces)[0])
+    expect(abs(centre + 0.5) < 0.01, f"the middle of a ball is {centre:.3f} from it, not -0.5")
+    return "a distance, a surface of points and a hole"
+
+
 def _decoder(name: str) -> str:
     import numpy as np
 
@@ -116,6 +139,17 @@ def _decoder(name: str) -> str:
     right = len(mesh.t_pos_idx) == 4 and np.allclose([low, high], [[0, 0, 0], [1, 2, 3]], atol=0.01)
     expect(right, "a compressed tetrahedron came back as something else")
     return "a compressed tetrahedron decoded"
+
+
+def _tables() -> str:
+    from sdtool.filtering.parquet import parquet_rows, write_parquet
+
+    rows: list[dict[str, Any]] = [{"uid": "a", "score": 1.5}, {"uid": "b", "score": None}]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "table.parquet")
+        write_parquet(path, rows)
+        expect(list(parquet_rows(path)) == rows, "a Parquet file came back as something else")
+    return "a Parquet file of two rows"
 
 
 def _objaverse() -> str:
@@ -189,8 +223,10 @@ OPTIONAL = (
     Check("warp", _warp, module="warp", cure="pip install 'sdtool[cuda]'"),
     _extra("ray", _ray, "ray"),
     _extra("init", _init, "igl"),
+    _extra("open3d", _open3d, "open3d"),
     _extra("draco", lambda: _decoder("draco"), "DracoPy"),
     _extra("meshopt", lambda: _decoder("meshopt"), "meshopt"),
+    _extra("tables", _tables, "pyarrow"),
     _extra("objaverse", _objaverse, "objaverse"),
     _extra("tensorboard", _tensorboard, "tensorboard"),
     Check("stable-diffusion", _stable_diffusion),

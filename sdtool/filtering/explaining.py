@@ -2,31 +2,38 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
 from sdtool.filtering.first_pass import Listings
+from sdtool.filtering.joining import TableFile, absent_values, values_of
 from sdtool.filtering.matching import RuleMatcher
 from sdtool.filtering.rules import Rule
 from sdtool.filtering.sources import Source, Unit
+from sdtool.filtering.values import shown
 from sdtool.io.objects import Item, ObjectRecord
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the rules say of one object. hits: (rule, the tests that it meets, in words)."""
+    """What the rules say of one object. hits: (rule, the tests that it meets, in words).
+
+    rows: {table: {field: value}}, None if the table has no row of the object.
+    """
 
     record: ObjectRecord
     hits: list[tuple[Rule, list[str]]]
     removed_by: tuple[str, ...]
+    rows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         hits = [{"rule": r.name, "effect": r.effect, "tests": tests} for r, tests in self.hits]
         kept = not self.removed_by
-        return {"kept": kept, "rules": hits, "object": self.record.as_dict()}
+        said = {"kept": kept, "rules": hits, "object": self.record.as_dict()}
+        return said | ({"tables": self.rows} if self.rows else {})
 
     def __str__(self) -> str:
         record = self.record
@@ -40,10 +47,15 @@ class Explanation:
             lines += [f"  {rule.name} ({rule.effect}): {said or '; '.join(tests)}"]
         if not self.hits:
             lines.append("  no rule has anything against it")
+        for table, row in self.rows.items():
+            values = [f"{name} = {shown(value)}" for name, value in (row or {}).items()]
+            lines.append(f"  {table}: {', '.join(values) or 'has no row of it'}")
         return "\n".join(lines)
 
 
-def explain(source: Source, rules: list[Rule], uid: str, inspect: bool) -> Explanation:
+def explain(
+    source: Source, rules: list[Rule], uid: str, inspect: bool, tables: list[TableFile]
+) -> Explanation:
     """Match the object `uid` with the rules, by itself. InputError if the source does not have it."""
     record = _find(source, uid)
     has_file = Listings().has(record.path)
@@ -52,13 +64,16 @@ def explain(source: Source, rules: list[Rule], uid: str, inspect: bool) -> Expla
 
         record.add_measures(inspect_file(record.path))
     matcher = RuleMatcher(rules)
-    bits = matcher.bits(record, has_file, record.measures)
+    rows = values_of(tables, record.uid)
+    values = absent_values(tables, rows)
+    joined = sum(1 << index for index, rule in enumerate(rules) if rule.joins(values))
+    bits = matcher.bits(record, has_file, record.measures, joined)
     hits = [
-        (rule, rule.hits(record, has_file, record.measures))
+        (rule, rule.hits(record, has_file, record.measures, values))
         for index, rule in enumerate(rules)
         if bits >> index & 1
     ]
-    return Explanation(record, hits, matcher.reasons(bits))
+    return Explanation(record, hits, matcher.reasons(bits), rows)
 
 
 def _find(source: Source, uid: str) -> ObjectRecord:

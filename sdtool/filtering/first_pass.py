@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdtool.errors import InputError, ObjectError
+from sdtool.filtering.joining import Joined
 from sdtool.filtering.matching import RuleMatcher
 from sdtool.filtering.rules import Rule
 from sdtool.filtering.sources import Source, Unit
@@ -42,6 +43,7 @@ class Tally:
     failed: int = 0
     measured: bool = False  # whether any object came with measures
     annotated: list[str] = field(default_factory=list)  # of a folder's meshes, the uids of these
+    with_row: Counter[str] = field(default_factory=Counter)  # table → objects that it has a row of
 
     def add(self, other: "Tally") -> None:
         """Count the objects of another tally too."""
@@ -50,6 +52,7 @@ class Tally:
         self.failed += other.failed
         self.measured |= other.measured
         self.annotated += other.annotated
+        self.with_row.update(other.with_row)
 
     @property
     def seen(self) -> int:
@@ -82,6 +85,7 @@ class Parts:
         value = read_json(path)
         for name in ("kept", "rejected"):
             value[name] = Counter({int(bits): count for bits, count in value[name].items()})
+        value["with_row"] = Counter(value.get("with_row", {}))
         return Tally(**value)
 
     def copy(self, number: int, name: str, whole: BinaryIO) -> None:
@@ -128,13 +132,15 @@ class Listings:
 class Filter:
     """Applies the rules to the objects of a unit and writes its parts: what worker processes run. Picklable.
 
-    parts: None for a dry run. trusting: take every file that is listed as being there.
+    parts: None for a dry run. trusting: take every file that is listed as being there. joined: what
+    tables of others say.
     """
 
     rules: list[Rule]
     places: Places
     parts: Parts | None
     trusting: bool = False
+    joined: Joined = Joined()
 
     @cached_property
     def matcher(self) -> RuleMatcher:
@@ -154,13 +160,17 @@ class Filter:
         files: dict[str, list[bytes]] = {KEPT: [], REJECTED: [], FAILURES: []}
         tally, matcher, listings = Tally(), self.matcher, Listings()
         beside_meshes = not self.places.confined and self.places.paths.count
-        for item in self.places.put(unit.read()):
+        items = self.places.put(unit.read())
+        uids = [item.uid for item in items if isinstance(item, ObjectRecord)]
+        joined, tally.with_row = self.joined.find(uids)
+        met = iter(joined)
+        for item in items:
             if not isinstance(item, ObjectRecord):
                 files[FAILURES].append(compact_json(failure(*item)))
                 tally.failed += 1
                 continue
             has_file = listings.has(item.path) or (self.trusting and item.path is not None)
-            bits = matcher.bits(item, has_file, item.measures)
+            bits = matcher.bits(item, has_file, item.measures, next(met))
             settle(item, bits, matcher, tally, files)
             if beside_meshes and item.path is not None:
                 tally.annotated.append(item.uid)

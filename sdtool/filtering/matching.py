@@ -79,13 +79,19 @@ class RuleMatcher:
         self._final = self._sum(lambda rule: rule.is_final)
         self._reasons = _Memory(self._name_reasons)
 
-    def bits(self, record: ObjectRecord, has_file: bool, measures: Measures | None = None) -> int:
+    def bits(
+        self,
+        record: ObjectRecord,
+        has_file: bool,
+        measures: Measures | None = None,
+        joined: int = 0,
+    ) -> int:
         """The rules that hit, as bits: a "require" rule hits what meets none of its tests.
 
         measures: what --inspect found, None before; then tests and "require" rules that need it
-        hit nothing.
+        hit nothing. joined: the rules that the object's rows in tables meet (`joining.Joined`).
         """
-        met = self._licenses[record.license] | self._uids.get(record.uid, 0)
+        met = joined | self._licenses[record.license] | self._uids.get(record.uid, 0)
         tags, categories, first = self._tags, self._categories, self._first
         for tag in record.tags:
             met |= tags[tag]

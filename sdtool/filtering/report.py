@@ -4,6 +4,8 @@ from sdtool.filtering.first_pass import Tally
 from sdtool.filtering.matching import RuleMatcher
 from sdtool.filtering.rules import Rule
 
+IN_TABLE = "with a row in "  # how the counts of objects that a table knows begin
+
 
 def counts_of(rules: list[Rule], total: Tally) -> dict[str, int]:
     """Objects seen, ok, rejected, failed; and for each rule those it removed, and only it removed.
@@ -16,6 +18,7 @@ def counts_of(rules: list[Rule], total: Tally) -> dict[str, int]:
     for rule in rules:
         counts[f"{_done(rule)} by {rule.name}"] = tallied[rule.name][0]
         counts[f"{_done(rule)} only by {rule.name}"] = tallied[rule.name][1]
+    counts |= {f"{IN_TABLE}{name}": count for name, count in total.with_row.items()}
     return counts
 
 
@@ -37,6 +40,10 @@ def print_report(rules: list[Rule], counts: dict[str, int], measured: bool) -> N
     console.print(table)
     if not measured and any(rule.only_measured for rule in rules):
         console.print("– these rules look at the files themselves: add --inspect")
+    for name, count in counts.items():
+        if name.startswith(IN_TABLE):
+            said = f"{name.removeprefix(IN_TABLE)} has a row of {count:,} of them"
+            console.print(said + ": are its uids those of this collection?" * (count == 0))
     if counts["failed"]:
         console.print(f"{counts['failed']:,} objects could not be judged: see failures.jsonl")
     if not counts["ok"]:

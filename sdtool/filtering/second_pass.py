@@ -25,6 +25,7 @@ from sdtool.filtering.first_pass import (
     whole_file,
 )
 from sdtool.filtering.inspection import inspect_file, unusable
+from sdtool.filtering.joining import Joined
 from sdtool.filtering.matching import RuleMatcher
 from sdtool.io.failures import FAILURES, error_of, failure
 from sdtool.io.files import append_jsonl, read_jsonl
@@ -169,11 +170,12 @@ def filter_again(
     out: Path,
     problems: dict[str, ObjectError],
     once: bool,
+    joined: Joined,
 ) -> Tally:
     """Write the result of units 0 … count − 1 to the folder `out`, by what is known by now.
 
     problems: why files could not be fetched: such objects have failed. once: of objects with the
-    same uid only the first is kept.
+    same uid only the first is kept. joined: what tables of others say.
     """
     total = Tally()
     seen: set[int] | None = set() if once else None
@@ -186,7 +188,8 @@ def filter_again(
             first = parts.tally(number)
             assert first is not None  # the first pass has been through all units
             total.add(replace(first, kept=Counter()))
-            for name, lines in _filter_unit(parts, number, matcher, problems, seen, total).items():
+            made = _filter_unit(parts, number, matcher, problems, seen, total, joined)
+            for name, lines in made.items():
                 whole[name].writelines(line + b"\n" for line in lines)
     if (out / INSPECTED).stat().st_size == 0:
         (out / INSPECTED).unlink()
@@ -200,12 +203,15 @@ def _filter_unit(
     problems: dict[str, ObjectError],
     seen: set[int] | None,
     tally: Tally,
+    joined: Joined,
 ) -> dict[str, list[bytes]]:
     """The lines of each file that the kept objects of one unit become."""
     files: dict[str, list[bytes]] = {KEPT: [], REJECTED: [], FAILURES: [], INSPECTED: []}
     measures = {line["uid"]: line for line in parts.read(number, INSPECTED)}
     listings = Listings()
-    for record in _kept(parts, number):
+    records = list(_kept(parts, number))
+    bits_joined, _ = joined.find([record.uid for record in records])
+    for record, met in zip(records, bits_joined, strict=True):
         problem = None
         if seen is not None:  # of hashes, which take half the memory of uids
             if hash(record.uid) in seen:
@@ -224,5 +230,6 @@ def _filter_unit(
             line = measures[record.uid]
             files[INSPECTED].append(compact_json(line))
             record.add_measures(line)
-        settle(record, matcher.bits(record, has_file, record.measures), matcher, tally, files)
+        bits = matcher.bits(record, has_file, record.measures, met)
+        settle(record, bits, matcher, tally, files)
     return files

@@ -139,13 +139,13 @@ class Source:
         name = str(path)
         if path.name.lower().removesuffix(".gz").endswith(LINES_SUFFIXES):
             number = 1
-            for text in _lines(_blocks(path), name):
+            for text in _lines(blocks(path), name):
                 yield Unit(0, name, text=text, lines=True, first_line=number)
                 number += text.count(b"\n")
         elif self.collection is not None or path.stat().st_size <= WHOLE[path.suffix == ".gz"]:
             yield Unit(0, name, path)
         else:
-            for text in _entries(_blocks(path), name):
+            for text in json_entries(blocks(path), name):
                 yield Unit(0, name, text=text)
 
 
@@ -180,7 +180,7 @@ def _meshes_below(folder: Path) -> dict[str, str]:
 # Cutting long files
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def blocks(path: Path) -> Iterator[bytes]:
     """The file's bytes in pieces, without the mark that some editors put at its beginning."""
     for number, block in enumerate(read_blocks(path)):
         if number == 0 and block[:2] in UTF16:
@@ -203,7 +203,7 @@ def _lines(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
         yield rest
 
 
-def _entries(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
+def json_entries(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """JSON texts, each with some entries of one long JSON object or list."""
     opening, closing, rest = b"", b"", b""
     for block in blocks:

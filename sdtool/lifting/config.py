@@ -111,7 +111,8 @@ class LiftPlan:
     a ray of the density. half_extent: half a side of the cube that holds the shape. environment:
     "neutral" or an .hdr file, the light on a material; log2_table: size of its hash grid, or a radiance
     field's; finest: corners a side of the latter's finest level; metallic, detail: the most metal and
-    relief that it may have.
+    relief that it may have. surface_points: as `sdtool.meshfiles.load_mesh` has it, of the file
+    `init`.
     """
 
     phases: tuple[Phase, ...]
@@ -125,6 +126,7 @@ class LiftPlan:
     finest: int = 4096
     metallic: float = 1.0
     detail: float = 0.0
+    surface_points: str = ""
 
 
 CHOICES = {
@@ -237,5 +239,5 @@ def settings_of(plan: LiftPlan) -> dict[str, Any]:
 
 def _known(holder: Any) -> list[str]:
     """The fields of a plan or phase that are settings."""
-    fixed = ("name", "scene", "phases", "init")
+    fixed = ("name", "scene", "phases", "init", "surface_points")
     return [one.name for one in fields(holder) if one.name not in fixed]

@@ -32,7 +32,8 @@ def first_scene(plan: LiftPlan, device: torch.device) -> Scene:
     """The scene of a plan's first phase: the soft blob, or the surface that it starts from."""
     if plan.phases[0].scene == "density":
         return DensityScene(plan.half_extent, plan.samples).to(device)
-    return _surface(initial_sdf(plan.init, plan.tet_resolution, plan.half_extent), plan, device)
+    sdf = initial_sdf(plan.init, plan.tet_resolution, plan.half_extent, plan.surface_points)
+    return _surface(sdf, plan, device)
 
 
 def next_scene(previous: DensityScene | SurfaceScene, phase: Phase, plan: LiftPlan) -> Scene:

@@ -1,11 +1,13 @@
 """What a surface starts from: a sphere, an ellipsoid, somebody's mesh, or another lift."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
+from sdtool.geometry import open3d_tools
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh
 from sdtool.lifting.lift_files import read_lift
@@ -29,12 +31,15 @@ def check_start(init: str) -> None:
     read_lift(init)
 
 
-def initial_sdf(init: str, resolution: int, half_extent: float) -> torch.Tensor:
+def initial_sdf(
+    init: str, resolution: int, half_extent: float, surface_points: str = ""
+) -> torch.Tensor:
     """(n, n, n) float32 signed distance at the corners (z, y, x) of a grid over ±half_extent.
 
     n = resolution + 1. init: a name of `AXES`; a mesh file in glTF axes (+Y up, its front to +Z), which
     is centred and scaled to a longest side of 1; or a lift's directory: its density if it has one, else
-    its mesh, as they stand there. The ellipsoid's distance is exact at its surface only.
+    its mesh, as they stand there. surface_points: as `load_mesh` has it. The ellipsoid's distance is exact
+    at its surface only.
     """
     points = grid_points(resolution + 1, half_extent)
     if init in AXES:
@@ -52,7 +57,7 @@ def initial_sdf(init: str, resolution: int, half_extent: float) -> torch.Tensor:
     from sdtool.meshfiles import load_mesh
 
     try:
-        mesh = to_canonical(load_mesh(Path(init), normals=False))
+        mesh = to_canonical(load_mesh(Path(init), normals=False, surface_points=surface_points))
     except ObjectError as error:
         raise InputError(f"--init {init} cannot be used: {error}") from None
     return torch.from_numpy(_distance_to(mesh, init, points.numpy()))
@@ -70,14 +75,32 @@ def _distance_to(mesh: Mesh, path: str, points: np.ndarray) -> np.ndarray:
 
 
 def _signed_distance(points: np.ndarray, v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(P,) float32; inside is where the surface winds around a point (Barill et al. 2018), which holes
-    and overlapping parts hardly disturb."""
+    """(P,) float32, by libigl; by Open3D if only that is installed, which is said on stderr."""
     try:
-        import igl
+        return by_winding(points, v_pos, faces)
     except ImportError:
+        pass
+    try:
+        distance = open3d_tools.signed_distance(points, v_pos, faces)
+    except MissingDependencyError:
         raise MissingDependencyError(
             "--init with a mesh needs the package libigl; install it with: pip install 'sdtool[init]'"
         ) from None
-    kind = igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER
+    print(
+        "libigl is not installed: Open3D measures the distance to the mesh, which is right for closed "
+        "meshes without overlaps (pip install 'sdtool[init]' for all others)",
+        file=sys.stderr,
+    )
+    return distance
+
+
+def by_winding(points: np.ndarray, v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(P,) float32 by libigl; inside is where the surface winds around a point (Barill et al. 2018),
+    which holes and overlapping parts hardly disturb. ImportError without libigl."""
+    import igl
+
     given = points.astype(np.float64), v_pos.astype(np.float64), faces.astype(np.int64)
-    return igl.signed_distance(*given, sign_type=kind)[0].astype(np.float32)
+    winding = igl.fast_winding_number(given[1], given[2], given[0])
+    length = np.sqrt(igl.point_mesh_squared_distance(*given)[0])
+    # libigl's own signed_distance scales by 1 - 2·winding: three times too far within overlaps.
+    return np.where(np.abs(winding) > 0.5, -length, length).astype(np.float32)

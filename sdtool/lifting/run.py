@@ -87,13 +87,16 @@ class Lift:
 
     def params(self, prompt: str) -> dict[str, Any]:
         """What the stage's record keeps of a prompt's lift."""
+        settings = asdict(self.plan)
+        if not self.plan.surface_points:
+            del settings["surface_points"]  # as runs from before it was there have it
         return {
             "prompt": prompt,
             "rep": self.rep,
             "agp": self.agp,
             "base": self.base,
             "preset": self.preset,
-            "settings": asdict(self.plan),
+            "settings": settings,
             "scale": self.scale,
             "lambda_ori": self.lambda_ori,
             "lambda_align": self.lambda_align,

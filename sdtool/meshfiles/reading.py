@@ -14,12 +14,14 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, merge, validate
-from sdtool.geometry.normals import for_normals, usable_normals
+from sdtool.geometry.normals import creased_normals, for_normals, usable_normals
+from sdtool.geometry.open3d_tools import surface_of
 from sdtool.io.folders import MESH_SUFFIXES
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
 from sdtool.meshfiles.other_formats import FORMATS, read_other
+from sdtool.meshfiles.points import read_points
 from sdtool.meshfiles.primitives import Part, parts_of
 from sdtool.meshfiles.scene import Placement, placements
 from sdtool.meshfiles.skins import bend, bend_normals
@@ -32,14 +34,32 @@ STEP = 1 << 13  # vertices transformed at a time: what they need fits the cache
 
 
 def load_mesh(
-    path: str | Path, limits: Limits = LIMITS, textures: bool = False, normals: bool = True
+    path: str | Path,
+    limits: Limits = LIMITS,
+    textures: bool = False,
+    normals: bool = True,
+    surface_points: str = "",
 ) -> Mesh:
     """Read one object: .glb, .gltf, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
 
     textures: whether to decode base colour textures; without, images are never touched. normals:
-    whether to read normals; without, `Mesh.v_normal` is None, which costs less. ObjectError with a
-    named reason for anything that cannot be used, or that is beyond `limits`.
+    whether to read normals; without, `Mesh.v_normal` is None, which costs less. surface_points: how a
+    surface is made of objects that are only points (`open3d_tools.METHODS`); empty: they are refused.
+    ObjectError with a named reason for anything that cannot be used, or that is beyond `limits`.
     """
+    try:
+        return _load(path, limits, textures, normals)
+    except ObjectError as error:
+        if not surface_points or error.reason != "no-triangles":
+            raise
+        points = read_points(Path(path), limits)
+        if points is None:
+            raise
+    mesh = validate(surface_of(points, surface_points, str(path)), str(path))
+    return creased_normals(mesh) if normals else mesh
+
+
+def _load(path: str | Path, limits: Limits, textures: bool, normals: bool) -> Mesh:
     suffix = Path(path).suffix.lower()
     if suffix in (".glb", ".gltf"):
         return read_glb(path, limits, textures, normals)

@@ -22,6 +22,7 @@ class ViewSettings:
     """What all objects share. size: pixels a side. supersample: samples a pixel, a side.
 
     min_coverage: share of the pixels, over all views of an object, that have to show it.
+    surface_points: as `load_mesh` has it.
     """
 
     views: int
@@ -33,6 +34,7 @@ class ViewSettings:
     seed: int
     limits: Limits
     min_coverage: float = MIN_COVERAGE
+    surface_points: str = ""
 
 
 def canonical_object(
@@ -46,7 +48,8 @@ def canonical_object(
     if path is None:
         raise ObjectError("missing-file", f"{uid} has no file in its collection")
     shaded = any(name in settings.maps for name in ("rgb", "normal"))
-    mesh = load_mesh(path, settings.limits, textures="rgb" in settings.maps, normals=shaded)
+    textured = "rgb" in settings.maps
+    mesh = load_mesh(path, settings.limits, textured, shaded, settings.surface_points)
     if yaw:
         mesh = _turned(mesh, np.radians(yaw))
     mesh = to_canonical(mesh)

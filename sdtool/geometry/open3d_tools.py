@@ -1,0 +1,221 @@
+"""What Open3D does for sdtool, if it is installed: distances, surfaces of points, repairs.
+
+Its wheels need the library libusb-1.0 and do not bring it. The package `libusb-package` does, and is
+loaded first, so that a machine without it will do. The CPU build (`open3d-cpu`) is enough.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from sdtool.errors import MissingDependencyError, ObjectError
+from sdtool.geometry.cleaning import fill_holes
+from sdtool.geometry.meshes import Mesh
+
+INSTALL = "pip install 'sdtool[open3d]'"
+METHODS = ("poisson", "pivot")
+FEWEST = 16  # points of which a surface is made
+NEIGHBOURS = 16  # points that tell how a surface lies at one of them
+DEPTH = 8  # of the octree of screened Poisson: cells of 1/256 of the box
+REACH = 4.0  # spacings of the points beyond which a surface is made up
+RADII = (1.0, 2.0, 4.0)  # of pivoting balls, in spacings
+ROUNDS = 3  # of filling holes: where two touch, the first fills one of them
+RAYS = 11  # that vote about one point
+
+
+@cache
+def library(purpose: str) -> Any:
+    """The module open3d. purpose: what needs it, for the MissingDependencyError."""
+    try:
+        try:
+            import libusb_package
+
+            ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
+        except (ImportError, OSError):  # then the system's own will do, if there is one
+            pass
+        import open3d
+    except (ImportError, OSError) as error:
+        raise MissingDependencyError(
+            f"{purpose} needs the package Open3D, which cannot be loaded ({error}); install it with: "
+            f"{INSTALL}"
+        ) from None
+    open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
+    return open3d
+
+
+def signed_distance(points: np.ndarray, v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(P,) float32 signed distance of points (P, 3) to a mesh, negative inside.
+
+    Inside is where most of some rays cross the surface an odd number of times: right for closed
+    surfaces that do not overlap.
+    """
+    open3d = library("the signed distance to a mesh")
+    scene = open3d.t.geometry.RaycastingScene()
+    core = open3d.core
+    scene.add_triangles(
+        core.Tensor(np.ascontiguousarray(v_pos, np.float32)),
+        core.Tensor(np.ascontiguousarray(faces, np.uint32)),
+    )
+    asked = core.Tensor(np.ascontiguousarray(points, np.float32))
+    return scene.compute_signed_distance(asked, nsamples=RAYS).numpy().astype(np.float32)
+
+
+# Points
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points of a surface. v_pos (N, 3) float32; v_normal (N, 3) float32 and v_color (N, 3) float32
+    sRGB-encoded in [0, 1], or None."""
+
+    v_pos: np.ndarray
+    v_normal: np.ndarray | None = None
+    v_color: np.ndarray | None = None
+
+
+def surface_of(points: Points, method: str, name: str) -> Mesh:
+    """The surface that points lie on; vertices have the colour of the nearest point.
+
+    method: "poisson", screened Poisson (Kazhdan and Hoppe 2013), closed where there are points around it
+    and cut off where there are none; or "pivot", rolling balls (Bernardini et al. 1999), through the points
+    themselves, with holes where they are sparse. Normals that are missing are estimated, made to agree
+    with each other, and turned outward. name: of the file, in errors.
+
+    ObjectError reasons: ``too-few-points``, ``non-finite``, ``no-surface``.
+    """
+    open3d = library("a surface of points (--surface-points)")
+    if not np.isfinite(points.v_pos).all():
+        raise ObjectError("non-finite", f"{name} has NaN or infinite points")
+    v_pos, first = np.unique(points.v_pos.astype(np.float64), axis=0, return_index=True)
+    size = float(np.ptp(v_pos, axis=0).max()) if len(v_pos) else 0.0
+    if len(v_pos) < FEWEST or not size > 0:
+        said = f"{name} has {len(v_pos)} different points; a surface needs {FEWEST}"
+        raise ObjectError("too-few-points", said)
+    middle = v_pos.mean(axis=0)
+    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector((v_pos - middle) / size))
+    given = None if points.v_normal is None else points.v_normal[first].astype(np.float64)
+    _add_normals(open3d, cloud, given)
+    spacing = float(np.median(np.asarray(cloud.compute_nearest_neighbor_distance())))
+    try:
+        if method == "poisson":
+            depth = int(np.clip(round(np.log2(1 / spacing)), 5, DEPTH))
+            # One thread, so that the same points give the same bytes.
+            made, _ = open3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
+                cloud, depth=depth, n_threads=1
+            )
+        else:
+            radii = open3d.utility.DoubleVector([spacing * r for r in RADII])
+            made = open3d.geometry.TriangleMesh.create_from_point_cloud_ball_pivoting(cloud, radii)
+    except RuntimeError as error:
+        raise ObjectError("no-surface", f"{name}: no surface was found ({error})") from None
+    found, faces = np.asarray(made.vertices), np.asarray(made.triangles).astype(np.int32)
+    if len(found) == 0 or len(faces) == 0:
+        raise ObjectError("no-surface", f"{name}: no surface was found through its points")
+    from scipy.spatial import cKDTree
+
+    away, nearest = cKDTree(np.asarray(cloud.points)).query(found)
+    reach = REACH * max(spacing, 0.5**depth) if method == "poisson" else np.inf
+    faces = faces[(away <= reach)[faces].all(axis=1)]
+    used, corner = np.unique(faces, return_inverse=True)
+    color = None if points.v_color is None else points.v_color[first][nearest[used]]
+    v_pos = (found[used] * size + middle).astype(np.float32)
+    return Mesh(v_pos, corner.reshape(-1, 3).astype(np.int32), color)
+
+
+def _add_normals(open3d: Any, cloud: Any, given: np.ndarray | None) -> None:
+    """Unit normals of a cloud around the origin: those of its file, or those that its shape gives."""
+    if given is not None and np.isfinite(given).all():
+        length = np.linalg.norm(given, axis=1, keepdims=True)
+        if (length > 0).all():
+            cloud.normals = open3d.utility.Vector3dVector(given / length)
+            return
+    cloud.estimate_normals(open3d.geometry.KDTreeSearchParamKNN(NEIGHBOURS))
+    cloud.orient_normals_consistent_tangent_plane(NEIGHBOURS)
+    normal, v_pos = np.asarray(cloud.normals), np.asarray(cloud.points)
+    if np.einsum("ij,ij->i", normal, v_pos).sum() < 0:
+        cloud.normals = open3d.utility.Vector3dVector(-normal)
+
+
+# Repairs
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was done to a mesh. edges: that more than two faces had, now two at most; faces that went
+    for it, and faces that fill holes. open_edges: that still have one face."""
+
+    edges: int
+    removed: int
+    filled: int
+    open_edges: int
+
+    def __str__(self) -> str:
+        left = f"; {self.open_edges} edges stay open" if self.open_edges else ""
+        return (
+            f"{self.edges} edges of more than two faces lost {self.removed} faces, "
+            f"{self.filled} faces fill holes{left}"
+        )
+
+
+def repair(mesh: Mesh) -> tuple[Mesh, Repair]:
+    """The mesh without edges that more than two faces have, and without holes as far as possible.
+
+    Vertices stay as they are, with their colours. Where holes were filled, all faces turn as most do. Faces
+    that fill a hole join vertices of its border; where that does not work, they fan around a new one.
+    """
+    open3d = library("export --repair")
+    vertices = open3d.utility.Vector3dVector(mesh.v_pos.astype(np.float64))
+    old = open3d.geometry.TriangleMesh(vertices, open3d.utility.Vector3iVector(mesh.t_pos_idx))
+    edges = len(np.asarray(old.get_non_manifold_edges(allow_boundary_edges=True)))
+    faces = np.asarray(mesh.t_pos_idx)
+    if edges:
+        old.remove_non_manifold_edges()
+        faces = np.asarray(old.triangles).astype(np.int32)
+    before = len(faces)
+    for _ in range(ROUNDS):
+        if not (left := _open_edges(faces)):
+            break
+        faces = _filled(open3d, mesh, faces)
+        if _open_edges(faces) == left:
+            break
+    made = Mesh(mesh.v_pos, faces, mesh.v_color)
+    if _open_edges(faces):
+        made = fill_holes(made)
+    filled, left = len(made.t_pos_idx) - before, _open_edges(made.t_pos_idx)
+    return made, Repair(edges, len(mesh.t_pos_idx) - before, filled, left)
+
+
+def _filled(open3d: Any, mesh: Mesh, faces: np.ndarray) -> np.ndarray:
+    """The faces, and after them those that fill holes between the same vertices."""
+    core, (low, high) = open3d.core, mesh.bounds()
+    v_pos = np.ascontiguousarray(mesh.v_pos, np.float32)
+    holed = open3d.t.geometry.TriangleMesh(
+        core.Tensor(v_pos), core.Tensor(np.ascontiguousarray(faces, np.int32))
+    )
+    closed = holed.fill_holes(hole_size=float(4 * np.linalg.norm(high - low)))
+    made = closed.triangle.indices.numpy().astype(np.int32)
+    if len(closed.vertex.positions) != len(v_pos) or (made[: len(faces)] != faces).any():
+        return faces
+    vertices = open3d.utility.Vector3dVector(v_pos.astype(np.float64))
+    return _turned_alike(open3d, vertices, made, len(faces))
+
+
+def _turned_alike(open3d: Any, vertices: Any, faces: np.ndarray, before: int) -> np.ndarray:
+    """All faces in the turn that most of the first `before` have; as they are if there is none."""
+    mesh = open3d.geometry.TriangleMesh(vertices, open3d.utility.Vector3iVector(faces))
+    if not mesh.orient_triangles():
+        return faces
+    turned = np.asarray(mesh.triangles).astype(np.int32)
+    start = lambda f: np.take_along_axis(  # noqa: E731
+        f, (np.argmin(f, axis=1)[:, None] + np.arange(3)) % 3, axis=1
+    )
+    same = (start(turned[:before]) == start(faces[:before])).all(axis=1)
+    return turned if same.mean() >= 0.5 else np.ascontiguousarray(turned[:, ::-1])
+
+
+def _open_edges(faces: np.ndarray) -> int:
+    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    return int((np.unique(edges, axis=0, return_counts=True)[1] == 1).sum())
