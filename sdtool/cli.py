@@ -3,6 +3,7 @@ error becomes a sentence and an exit code."""
 
 import importlib
 import inspect
+import io
 import json
 import os
 import sys
@@ -164,6 +165,10 @@ def root(
 def main(arguments: list[str] | None = None) -> None:
     """Run one command line and exit: 0 done, 1 failed, 2 wrong usage, 3 done with failed objects."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # a path whose name is no UTF-8 is printed as it is
+        sys.stdout.reconfigure(errors="surrogateescape")
     sys.exit(run(arguments))
 
 

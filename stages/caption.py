@@ -129,9 +129,12 @@ def caption(
     world_size: WorldSize = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    from sdtool.io.folders import say_unread
     from sdtool.io.ledger import Ledger
+    from sdtool.io.objects import unread_beside
 
     items = partial(_items, objects, Ranks(rank, world_size))
+    unread = unread_beside(objects) if rank == 0 else Counter()
     total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
     ask: dict[str, Any] = {"views": views, "size": size, "samples": samples, "length": length}
     ask |= {"top_p": top_p, "temperature": temperature}
@@ -153,6 +156,8 @@ def caption(
     if record.is_done:
         print(f"{record.out} is already captioned; --overwrite redoes it", file=sys.stderr)
         return record.result()
+    if unread:
+        print(say_unread(unread), file=sys.stderr)
     if not record.resumed:  # what an overwritten run may have left must not speak for this one
         (record.out / LEDGER).unlink(missing_ok=True)
     pool: dict[str, Any] = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
@@ -162,14 +167,15 @@ def caption(
 
         ledger = Ledger(record.out / LEDGER)
         caption_offline(items, total, ledger, look_into, seed, pool)
-        return _finish(record, ledger)
+        return _finish(record, ledger, unread.total())
     from sdtool.captioning.method_model import SamplingSettings, caption_by_models
 
     models = _load(captioner, clip, device, precision)
     ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
     settings = SamplingSettings(**ask)
     caption_by_models(items, total, ledger, *models, settings, seed, batch, pool)
-    return _finish(record, ledger, _preview(record.out / PREVIEW, items, ledger, views, previews))
+    drawn = _preview(record.out / PREVIEW, items, ledger, views, previews)
+    return _finish(record, ledger, unread.total(), drawn)
 
 
 def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
@@ -223,8 +229,16 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
     return [path.name] if rows else []
 
 
-def _finish(record: stage_record.StageRecord, ledger: "Ledger", pictures: list[str] | None = None):
-    """Write captions and failures in the order of the listing, then the done-marker."""
+def _finish(
+    record: stage_record.StageRecord,
+    ledger: "Ledger",
+    unread: int,
+    pictures: list[str] | None = None,
+):
+    """Write captions and failures in the order of the listing, then the done-marker.
+
+    unread: how many files of the folder are of kinds that are not read.
+    """
     from sdtool.io.captions import captions_file
     from sdtool.io.failures import FAILURES, failures_file
     from sdtool.io.ledger import FAILED
@@ -234,6 +248,8 @@ def _finish(record: stage_record.StageRecord, ledger: "Ledger", pictures: list[s
         for kind, line in ledger.entries():
             (failures if kind == FAILED else captions).write(line + b"\n")
             counts.update([FAILED] if kind == FAILED else ["ok", f"from {kind}"])
+    if unread:
+        counts["not read"] = unread
     outputs = [CAPTIONS, *(pictures or []), *([FAILURES] if counts[FAILED] else [])]
     sources = ", ".join(f"{n} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
     print(f"{counts['ok']} captions: {sources or 'none'}", file=sys.stderr)

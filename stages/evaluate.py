@@ -1,6 +1,6 @@
 """Say of every model whether it is one consistent object from all sides, and how often a method's are.
 
-PATH is a lift's directory, a model (.glb, .obj, .ply, .stl, .off), or a folder of them at any depth.
+PATH is a lift's directory, a model (.glb, .gltf, .obj, .ply, .stl, .off), or a folder of them at any depth.
 The folder that an asset lies in is its method: each gets a rate, with the Wilson interval of 95%.
 `--out` gets `index.html`, the report with pictures, and `evaluation.json` with the same in numbers.
 
@@ -34,6 +34,7 @@ Examples:
 
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -74,12 +75,15 @@ def evaluate(
     from sdtool.evaluating.assets import find_assets
     from sdtool.evaluating.measuring import JUDGE, Eyes
     from sdtool.evaluating.results import FAILED, rates
+    from sdtool.io.folders import say_unread
+    from sdtool.io.objects import unread_beside
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
         need = "--calibrate 1 is too few to draw a line and to measure it; give 2 or more"
         raise UsageError(need, "--calibrate")
     assets = find_assets(paths, out)
+    unread = sum((unread_beside(path) for path in paths), Counter())
     said = blind.read_answers(answers) if answers else None
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
     record = stage_record.begin(
@@ -93,6 +97,8 @@ def evaluate(
     if record.is_done and not human and not said:
         print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
         return record.result(out / "index.html")
+    if unread:
+        print(say_unread(unread), file=sys.stderr)
     eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip else "cpu")
     lines = thresholds.load(JUDGE)
     if calibrate:
@@ -120,6 +126,7 @@ def evaluate(
     for one in bad:
         print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)
     counts = {"ok": len(found) - len(bad), "failed": len(bad)}
+    counts |= {"not read": unread.total()} if unread else {}
     result = record.finish(counts=counts, outputs=outputs)
     facts = result.summary | {"methods": summary["methods"]}
     return stage_record.Result(out / "index.html", facts, failed=len(bad))

@@ -7,7 +7,8 @@ centred, its longest side 1. A GLB also tells in `asset.extras` which prompt, se
 came from.
 
 The ending of `--out` chooses the format. An OBJ gets a .mtl and its images beside it
-(`corgi-color.png`, …). A PLY has vertex colours, and so have the others with `--texture-size 0`.
+(`corgi-color.png`, …), in whose names spaces become "_". A PLY has vertex colours, and so have the
+others with `--texture-size 0`.
 
 Exporting again writes the same bytes, so an up-to-date file is left alone. A file that sdtool did
 not write is not replaced without `--overwrite`.
@@ -89,12 +90,15 @@ def export(
         said = f"--faces {faces} cannot enclose a body; give at least 4, or 0 for all"
         raise UsageError(said, "--faces")
 
-    from sdtool.exporting.model_files import encode, is_ours
+    from sdtool.exporting.model_files import encode, is_ours, targets
     from sdtool.lifting.lift_files import read_lift
 
-    lifted = read_lift(run)
     if out.suffix.lower() == ".ply":
         texture_size = 0
+    lifted = read_lift(run)
+    cure = "choose another --out or add --overwrite"
+    planned = targets(out, textured=texture_size > 0)
+    files.check_replaceable(planned, is_ours, cure=cure, overwrite=overwrite)
     model = _model(run, lifted, faces, texture_size, components, fill_holes)
     extras = _extras(lifted.record)
     made = encode(model, out, extras["title"], extras)
@@ -102,7 +106,6 @@ def export(
     size = sum(map(len, made.values()))
     facts = {"vertices": len(model.v_pos), "faces": count, "texture_size": texture_size}
     facts["bytes"] = size
-    cure = "choose another --out or add --overwrite"
     if not files.replace_own(made, is_ours, cure=cure, overwrite=overwrite):
         print(f"{out} is already up to date", file=sys.stderr)
         return stage_record.Result(out, facts | {"reused": True})

@@ -111,7 +111,7 @@ def filter_objaverse(
     chosen = rules or DEFAULT_RULES
     active = read_rules(chosen)
     if print_rules:
-        typer.echo(chosen.read_text(encoding="utf-8"), nl=False)
+        typer.echo(files.text_of(chosen), nl=False)
         raise typer.Exit()
     if source is None:
         raise UsageError("name a SOURCE, or ask for --print-rules", "SOURCE")
@@ -156,10 +156,10 @@ def filter_objaverse(
         shutil.rmtree(out / PARTS, ignore_errors=True)
         print(f"{out} is already filtered; --overwrite redoes it", file=sys.stderr)
         return record.result()
-    files.write_text(out / "rules.toml", chosen.read_text(encoding="utf-8"))
+    files.write_text(out / "rules.toml", files.text_of(chosen))
     limits = (timeout, int(max_memory_gb * 2**30)) if inspect else None
     total = _filter(found, active, out, workers, origin, limits)
-    counts = counts_of(active, total)
+    counts = counts_of(active, total) | _unread(found)
     print_report(active, counts, inspect or total.measured)
     made = [KEPT, REJECTED, "rules.toml"]
     for name in (FAILURES, FETCHED, INSPECTED):
@@ -213,6 +213,15 @@ def _filter(
     return second_pass.filter_again(parts, count, work.matcher, out, problems, once)
 
 
+def _unread(source: "Source") -> dict[str, int]:
+    """The count of files that are of kinds which are not read, after saying so; {} if there are none."""
+    from sdtool.io.folders import say_unread
+
+    if source.unread:
+        print(say_unread(source.unread), file=sys.stderr)
+    return {"not read": source.unread.total()} if source.unread else {}
+
+
 def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> stage_record.Result:
     from sdtool.filtering.first_pass import Filter, first_pass
     from sdtool.filtering.report import counts_of, print_report
@@ -221,7 +230,7 @@ def _dry_run(source: "Source", rules: "list[Rule]", workers: int) -> stage_recor
         places = source.places(Path(folder))
         with progress("filtering", places.paths.count or None, "objects") as bar:
             _, total = first_pass(source, Filter(rules, places, None), workers, bar)
-    counts = counts_of(rules, total)
+    counts = counts_of(rules, total) | _unread(source)
     print_report(rules, counts, total.measured)
     return stage_record.Result(source.path, {"counts": counts}, total.failed)
 

@@ -56,7 +56,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sdtool.errors import InputError, UsageError
-from sdtool.io import stage_record
+from sdtool.io import files, stage_record
 from sdtool.runtime.options import RUNNING, Agp, Device, EngineName, Overwrite, Seed, Workers
 
 
@@ -235,7 +235,7 @@ def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):
 def _read(path: Path) -> list[str]:
     """The prompts in a file, each once."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = files.text_of(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--prompts {path} cannot be read as text ({error})") from None
     found = dict.fromkeys(line.partition("#")[0].strip() for line in lines)

@@ -1,10 +1,11 @@
 """Render canonical coordinate maps (CCMs) of objects from random views.
 
-Reads a folder of meshes (GLB, OBJ, PLY, STL, OFF) or an `objects.jsonl`, and writes shards that
+Reads a folder of meshes (GLB, glTF, OBJ, PLY, STL, OFF) or an `objects.jsonl`, and writes shards that
 `finetune-agp` trains on: per view the map and its camera; `index.jsonl` says where each object is,
 and `preview.png` shows some of them, drawn at random. An object that cannot be used, kills its
 worker or takes too long becomes a line of `failures.jsonl`, and the exit code is 3 (1 if none can
-be used). The same command continues an interrupted run, object by object; an object's views depend
+be used). So does one that fills less than `--min-coverage` of its views, for a part of it lies far away
+from the rest. The same command continues an interrupted run, object by object; an object's views depend
 on `--seed` and its uid alone.
 
 With `--maps rgb,normal --random-yaw` it renders the camera-free pictures of `train-base` instead.
@@ -88,6 +89,9 @@ def render_ccm(
     max_triangles: Annotated[
         int, typer.Option(min=1, help="Most triangles of an object.")
     ] = Limits.triangles,
+    min_coverage: Annotated[
+        float, typer.Option(min=0, max=1, help="Least share of its views that an object fills.")
+    ] = 0.002,
     seed: Seed = 0,
     backend: Annotated[
         Literal["numba", "nvdiffrast", "warp"],
@@ -105,12 +109,13 @@ def render_ccm(
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
     from sdtool.geometry.cameras import ViewRange
-    from sdtool.io.objects import iter_objects
+    from sdtool.io.folders import say_unread
+    from sdtool.io.objects import iter_objects, unread_beside
     from sdtool.io.shards import OWNED
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering.collection import RenderJob, render_collection, render_collection_by_cuda
     from sdtool.rendering.maps import MAPS
-    from sdtool.rendering.views import ViewSettings
+    from sdtool.rendering.views import MIN_COVERAGE, ViewSettings
     from sdtool.runtime.progress import progress
 
     wanted = tuple(m.strip() for m in maps.split(",") if m.strip())
@@ -126,10 +131,18 @@ def render_ccm(
     ranks = Ranks(rank, world_size)
     view_range = ViewRange(fov, elevation, (1 - jitter, 1 + jitter), distance)
     limits = Limits(file_bytes=max_file_mb << 20, triangles=max_triangles)
-    settings = ViewSettings(views, size, supersample, view_range, wanted, random_yaw, seed, limits)
+    settings = ViewSettings(
+        views, size, supersample, view_range, wanted, random_yaw, seed, limits, min_coverage
+    )
     yaws = read_yaw_fix(yaw_fix) if yaw_fix else {}
-    total = sum(1 for _ in iter_objects(source))
+    total, unknown = 0, set(yaws)
+    for item in iter_objects(source):
+        total += 1
+        unknown.discard(item.uid)
+    unread = unread_beside(source) if rank == 0 else Counter()
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
+    if min_coverage == MIN_COVERAGE:
+        del params["min_coverage"]  # as runs from before it was there have it
     record = stage_record.begin(
         ranks.folder(out),
         "render-ccm",
@@ -143,6 +156,12 @@ def render_ccm(
     if record.is_done:
         print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
         return record.result()
+    if unread:
+        print(say_unread(unread), file=sys.stderr)
+    if unknown and rank == 0:
+        some = ", ".join(sorted(unknown)[:3]) + ", …" * (len(unknown) > 3)
+        said = f"--yaw-fix {yaw_fix}: {len(unknown)} of its {len(yaws)} uids are of no object here"
+        print(f"{said} ({some}), so they turn nothing", file=sys.stderr)
     objects = partial(iter_objects, source)
     job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
     options = {
@@ -159,19 +178,29 @@ def render_ccm(
             settled = render_collection_by_cuda(job, backend, device, **options)
         for failed in settled:
             bar.advance(failed=failed)
-    return _finish(record, job.paths(), views, previews, seed)
+    return _finish(record, job.paths(), views, previews, seed, unread.total())
 
 
 def _finish(
-    record: stage_record.StageRecord, shards: list[Path], views: int, previews: int, seed: int
+    record: stage_record.StageRecord,
+    shards: list[Path],
+    views: int,
+    previews: int,
+    seed: int,
+    unread: int,
 ) -> stage_record.Result:
-    """Gather the failures, write index and preview, and mark the stage done."""
+    """Gather the failures, write index and preview, and mark the stage done.
+
+    unread: how many files of the folder are of kinds that are not read.
+    """
     from sdtool.io.failures import FAILURES, write_failures
     from sdtool.io.shards import INDEX, PARTS, open_shard, write_index
 
     failures, total = [], 0
+    lost: Counter[str] = Counter()
     for path in shards:
         shard = open_shard(path)
+        lost.update(shard.lost_images)
         failures += shard.failures
         total += len(shard.uids)
     write_failures(record.out, failures)
@@ -191,6 +220,11 @@ def _finish(
         _preview(record.out, previews, seed)
         outputs.append(PREVIEW)
     counts = {"ok": total - len(failures), "failed": len(failures)}
+    counts |= {"not read": unread} if unread else {}
+    if lost:
+        counts["images not read"] = lost.total()
+        said = f"{lost.total()} images of {len(lost)} objects are missing or cannot be read"
+        print(f"{said}: their faces have plain colours; {INDEX} counts them", file=sys.stderr)
     return record.finish(counts=counts, outputs=outputs)
 
 

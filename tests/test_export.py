@@ -270,3 +270,19 @@ def test_only_slivers_are_nothing(tmp_path, capsys):
     run = write_run(tmp_path / "run", faces=np.array([[0, 1, 1], [2, 3, 3]], np.int32))
     code, _, stderr = export(capsys, run)
     assert code == 1 and "no triangle that has an area" in stderr and "--seed" in stderr
+
+
+def test_what_cannot_be_written_is_known_before_the_work(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sdtool.exporting.decimation.decimate", None)  # what would come first
+    (tmp_path / "file").write_text("")
+    (tmp_path / "mine.glb").write_text("mine")
+    (tmp_path / "my-color.png").write_text("mine")
+    for name, hint in (
+        ("file/a.glb", "file/a.glb cannot be written"),
+        ("mine.glb", "sdtool did not write"),
+        ("my.obj", "my-color.png"),
+    ):
+        code, _, stderr = export(capsys, run, "--out", tmp_path / name, "--texture-size", 64)
+        assert code == 2 and hint in stderr and ".tmp" not in stderr and "--out" in stderr
+    left = sorted(path.name for path in tmp_path.iterdir() if path != run)
+    assert left == ["file", "mine.glb", "my-color.png"]

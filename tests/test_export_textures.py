@@ -18,7 +18,7 @@ from validator import validator_reports
 
 from sdtool.bench.exporting import exporting
 from sdtool.cli import run as sdtool
-from sdtool.exporting.model_files import is_ours
+from sdtool.exporting.model_files import is_ours, targets
 from sdtool.geometry.cameras import orbit, world_to_clip
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, merge
@@ -215,14 +215,15 @@ def test_an_obj_has_its_material_and_images(lift, tmp_path):
     export(lift, *options, tmp_path / "model.glb")
     export(lift, *options, tmp_path / "a b.obj")
     made = {path.name for path in tmp_path.iterdir()}
-    images = {f"a b-{kind}.png" for kind in ("color", "roughness", "metallic", "normal")}
-    assert made == {"model.glb", "a b.obj", "a b.mtl"} | images
-    words = dict(line.split(" ", 1) for line in (tmp_path / "a b.mtl").read_text().splitlines())
-    assert words["map_Kd"] == "a b-color.png" and words["norm"] == "a b-normal.png"
-    assert words["map_Pr"] == "a b-roughness.png" and words["map_Pm"] == "a b-metallic.png"
+    images = {f"a_b-{kind}.png" for kind in ("color", "roughness", "metallic", "normal")}
+    assert made == {"model.glb", "a b.obj", "a_b.mtl"} | images  # many readers cut names at spaces
+    assert made == {"model.glb"} | {path.name for path in targets(tmp_path / "a b.obj", True)}
+    words = dict(line.split(" ", 1) for line in (tmp_path / "a_b.mtl").read_text().splitlines())
+    assert words["map_Kd"] == "a_b-color.png" and words["norm"] == "a_b-normal.png"
+    assert words["map_Pr"] == "a_b-roughness.png" and words["map_Pm"] == "a_b-metallic.png"
     _, (color, channels, normal), _ = glb(tmp_path / "model.glb")
     for name, image in (("color", color), ("normal", normal), ("roughness", channels[..., 1])):
-        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"a b-{name}.png")), image)
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"a_b-{name}.png")), image)
     # the same surface, closed, with the same texture coordinates
     loaded = trimesh.load_mesh(tmp_path / "a b.obj", process=False)
     mesh = read_glb(tmp_path / "model.glb", textures=True)
@@ -230,6 +231,12 @@ def test_an_obj_has_its_material_and_images(lift, tmp_path):
     uv = loaded.visual.uv[loaded.faces]
     np.testing.assert_allclose(uv * [1, -1] + [0, 1], mesh.v_uv[mesh.t_pos_idx], atol=1e-5)
     assert loaded.visual.material.image.size == (256, 256)
+    ours = load_mesh(tmp_path / "a b.obj", textures=True)
+    np.testing.assert_array_equal(ours.textures[0].image[..., :3], color)
+    np.testing.assert_allclose(ours.v_uv[ours.t_pos_idx], mesh.v_uv[mesh.t_pos_idx], atol=1e-5)
+    np.testing.assert_allclose(
+        ours.v_normal[ours.t_pos_idx], mesh.v_normal[mesh.t_pos_idx], atol=1e-4
+    )
     text = (tmp_path / "a b.obj").read_text()
     assert text.count("\nv ") == text.count("\nvn ") < text.count("\nvt ")
     positions = [line.split()[1:] for line in text.splitlines() if line.startswith("v ")]

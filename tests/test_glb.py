@@ -3,6 +3,7 @@ refused with a named reason."""
 
 import base64
 import json
+import struct
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -495,3 +496,43 @@ def test_real_objects_agree_with_trimesh():
         high = np.max([p.bounds[1] for p in parts], axis=0)
         size = (high - low).max()
         np.testing.assert_allclose(mesh.bounds(), [low, high], atol=1e-6 * size)
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_chunks_that_nobody_padded(tmp_path, length):
+    sample = corner()
+    sample.tree["buffers"] = [{"byteLength": len(sample.binary)}]
+    text = json.dumps(sample.tree).encode()
+    text += b" " * (length - len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text
+    chunks += struct.pack("<I4s", len(sample.binary), b"BIN\0") + sample.binary
+    path = tmp_path / "a.glb"
+    path.write_bytes(b"glTF" + struct.pack("<II", 2, 12 + len(chunks)) + chunks)
+    np.testing.assert_array_equal(read_glb(path).v_pos, CORNER)
+
+
+def test_json_with_a_mark_before_it_zeros_behind_it_or_names_in_latin_1(tmp_path):
+    sample = corner(name="café")
+    sample.tree["buffers"] = [{"byteLength": len(sample.binary)}]
+    text = json.dumps(sample.tree, ensure_ascii=False)
+    texts = b"\xef\xbb\xbf" + text.encode(), text.encode() + b"\0" * 3, text.encode("latin-1")
+    for number, one in enumerate(texts):
+        (tmp_path / f"{number}.glb").write_bytes(container(one, sample.binary))
+        np.testing.assert_array_equal(read_glb(tmp_path / f"{number}.glb").v_pos, CORNER)
+
+
+def test_an_unknown_required_extension_of_looks_alone_refuses_nothing(tmp_path):
+    name, use = "KHR_techniques_webgl", {"KHR_techniques_webgl": {"technique": 0}}
+    sample = corner()
+    sample.tree["extensionsRequired"] = [name]
+    sample.tree["materials"] = [{"extensions": use}]
+    sample.tree["extensions"] = {name: {"techniques": [{"program": 0}]}}
+    path = tmp_path / "a.glb"
+    np.testing.assert_array_equal(read_glb(sample.save(path)).v_pos, CORNER)
+    for kind in ("meshes", "nodes", "accessors", "bufferViews"):  # there, who knows what it does
+        sample.tree[kind][0]["extensions"] = use
+        assert refused(sample.save(path))[0] == "unsupported-extension"
+        del sample.tree[kind][0]["extensions"]
+    primitive = sample.tree["meshes"][0]["primitives"][0]
+    primitive["extensions"] = use
+    assert refused(sample.save(path))[0] == "unsupported-extension"

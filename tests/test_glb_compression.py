@@ -1,5 +1,6 @@
 """Draco and meshopt: decoded right, refused by name without a decoder, never believed."""
 
+import base64
 import resource
 import struct
 import sys
@@ -267,3 +268,28 @@ def test_decoded_data_are_bounded_in_all(tmp_path):
     path = sample.save(tmp_path / "a.glb")
     assert len(read_glb(path, Limits(decoded_bytes=48_000)).t_pos_idx) == 16
     assert refused(path, limits=Limits(decoded_bytes=47_999))[0] == "too-large"
+
+
+# A box of ±32767 as 16-bit integers, as who quantises before compressing writes it; DracoPy cannot.
+INTEGER_BOX = (
+    "RFJBQ08CAgEAAAAMCAEAAQMAAwIEBgcEBwUABAUABQECAwcCBwYAAgYABgQBBQcBBwMBAQADAwAAAQABAQARAwEgARgz"
+    "AQgEAIj+gf3//f/9/ySZkiQBgP///38AAA=="
+)
+
+
+@pytest.mark.parametrize("normalized, half", [(True, 1), (False, 32767)])
+def test_whole_numbers_in_draco_are_what_their_accessor_says(tmp_path, normalized, half):
+    pytest.importorskip("DracoPy")
+    box = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.int16)
+    faces = np.zeros((12, 3), np.uint32)  # their number is all that the sample tells
+    sample = draco_sample(box, faces, stream=base64.b64decode(INTEGER_BOX))
+    position = sample.tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"]
+    sample.tree["accessors"][position] |= {"componentType": 5122, "normalized": normalized}
+    sample.tree["nodes"] = [
+        {"mesh": 0, "translation": [-5, 0, 0]},
+        {"mesh": 0, "translation": [5, 0, 0], "scale": [0.5, 0.5, 0.5]},
+    ]
+    sample.tree["scenes"] = [{"nodes": [0, 1]}]
+    low, high = read_glb(sample.save(tmp_path / "a.glb")).bounds()
+    np.testing.assert_allclose(low, [-5 - half, -half, -half])
+    np.testing.assert_allclose(high, [max(5 + half / 2, half - 5), half, half])

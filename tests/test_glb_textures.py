@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample
-from PIL import Image
+from PIL import Image, features
 
 from sdtool.geometry.meshes import linear_to_srgb, merge
 from sdtool.meshfiles import read_glb
@@ -69,7 +69,11 @@ def test_without_asking_images_are_not_touched(tmp_path, monkeypatch):
     assert untextured(mesh) and mesh.v_color is None
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+KINDS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "TGA", "DDS", "PPM"]
+KINDS += ["AVIF"] * features.check("avif") + ["JPEG2000"] * features.check("jpg_2000")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("where", ["view", "uri"])
 def test_kinds_of_image(tmp_path, kind, where):
     flat = np.full((8, 8, 3), [200, 100, 50], np.uint8)
@@ -78,11 +82,37 @@ def test_kinds_of_image(tmp_path, kind, where):
     if where == "uri":
         text = base64.b64encode(data).decode()
         sample.tree["images"] = [{"uri": f"data:image/{kind.lower()};base64,{text}"}]
-    if kind == "WEBP":
-        sample.tree["extensionsRequired"] = ["EXT_texture_webp"]
-        sample.tree["textures"] = [{"extensions": {"EXT_texture_webp": {"source": 0}}}]
-    (texture,) = read(sample, tmp_path / "a.glb").textures
-    np.testing.assert_allclose(texture.image[..., :3], flat, atol=3)
+    names = {"WEBP": "EXT_texture_webp", "AVIF": "EXT_texture_avif", "DDS": "MSFT_texture_dds"}
+    if kind in names:
+        sample.tree["extensionsRequired"] = [names[kind]]
+        sample.tree["textures"] = [{"extensions": {names[kind]: {"source": 0}}}]
+    mesh = read(sample, tmp_path / "a.glb")
+    np.testing.assert_allclose(mesh.textures[0].image[..., :3], flat, atol=3)
+    assert mesh.lost_images == 0
+
+
+def test_images_that_cannot_be_read_are_counted_once_each(tmp_path):
+    assert read(textured(b"no image"), tmp_path / "a.glb").lost_images == 1
+    sample = textured(encoded(checks()))
+    sample.primitive(CORNER, CORNER_FACES, vertex={"TEXCOORD_0": UV}, material=0)
+    sample.tree["images"] = [{"uri": "absent.png"}]
+    assert read(sample, tmp_path / "a.glb").lost_images == 1  # two primitives, one image
+    sample.tree["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"]["index"] = 7
+    assert read(sample, tmp_path / "a.glb").lost_images == 1
+    assert read_glb(tmp_path / "a.glb").lost_images == 0  # nobody asked for it
+
+
+def test_an_image_that_only_an_extension_has_may_stand_beside_a_plain_one(tmp_path):
+    sample = textured(encoded(checks()))
+    sample.tree["images"].append({"bufferView": sample.view(b"KTX 20 and so on")})
+    basis = {"KHR_texture_basisu": {"source": 1}}
+    sample.tree["textures"] = [{"source": 0, "extensions": basis}]
+    assert len(read(sample, tmp_path / "a.glb").textures) == 1
+    sample.tree["textures"] = [{"extensions": basis}]
+    assert read(sample, tmp_path / "a.glb").lost_images == 1
+    sample.tree["textures"] = [{"source": 0, "extensions": {"EXT_texture_avif": {"source": 1}}}]
+    mesh = read(sample, tmp_path / "a.glb")  # the plain one is for who cannot read the other
+    assert len(mesh.textures) == 1 and mesh.lost_images == 0
 
 
 @pytest.mark.parametrize(

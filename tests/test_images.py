@@ -1,12 +1,15 @@
 """Pictures for people, and progress on a terminal."""
 
+import errno
 import io
+import os
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from sdtool.io.files import atomic_path
 from sdtool.io.images import grid, map_to_rgb, repeat_pixels, to_bytes, write_animation, write_png
 from sdtool.runtime.progress import progress
 
@@ -94,3 +97,20 @@ def test_progress_shows_count_failures_and_note(monkeypatch):
     text = terminal.getvalue()
     for part in ("rendering", "6/9", "objects/s", "2 failed", "corgi", "half way"):
         assert part in text
+
+
+def test_an_error_of_writing_names_the_file_that_was_asked_for(tmp_path):
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def denied(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    for fails in (full, denied):
+        with pytest.raises(OSError) as caught, atomic_path(tmp_path / "a.png") as temporary:
+            fails(temporary)
+        assert caught.value.filename == str(tmp_path / "a.png")
+        assert isinstance(caught.value, PermissionError) == (fails is denied)
+    with pytest.raises(OSError) as caught, atomic_path(tmp_path / "a.png"):
+        open(tmp_path / "other")
+    assert caught.value.filename == str(tmp_path / "other") and not list(tmp_path.iterdir())

@@ -109,6 +109,16 @@ def test_flatness_does_not_depend_on_the_pose():
     assert measure(tilted)["flatness"] == pytest.approx(0.002, rel=0.01)
 
 
+def test_bulk_is_what_the_surface_takes_of_the_longest_side():
+    assert measure(ball())["bulk"] == pytest.approx(0.95, abs=0.01)  # a sphere's area is even in x
+    for far in (8, 80):
+        shape = merge([ball(), box(0.01, 0.01, 0.01, far)])
+        side = far + 1.005  # from the ball's far side to the speck's
+        assert measure(shape)["bulk"] == pytest.approx(2 * 0.95 / side, rel=0.02)
+    other = ball().with_positions(ball().v_pos + np.float32([80, 0, 0]))
+    assert measure(merge([ball(), other]))["bulk"] > 0.9  # both are the object
+
+
 def test_sideways_tells_a_turned_thing():
     """A body with a head at its front mirrors left to right; turned by 90°, front to back."""
     head = box(0.5, 0.5, 0.5)
@@ -191,6 +201,7 @@ FILES = {
     "lines": ball(2),
     "rubble": None,
     "tiny": box(1, 1, 1),
+    "stray": merge([ball(2), box(0.01, 0.01, 0.01, 300)]),
     "tagged": ball(2),
 }
 MEETS = {
@@ -200,6 +211,7 @@ MEETS = {
     "lines": ["degenerate"],
     "rubble": ["fragments"],
     "tiny": ["few-faces"],
+    "stray": ["stray"],
     "tagged": ["scan"],
 }
 

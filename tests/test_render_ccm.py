@@ -20,7 +20,7 @@ from sdtool.cli import run
 from sdtool.errors import InputError
 from sdtool.geometry.cameras import ViewRange, azimuth_elevation, random_views, world_to_clip
 from sdtool.geometry.ccm import decode_map, positions, to_canonical
-from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.meshes import Mesh, merge
 from sdtool.io.files import read_json, read_jsonl, write_jsonl
 from sdtool.io.objects import object_rng
 from sdtool.meshfiles import load_mesh, write_glb
@@ -576,3 +576,35 @@ def test_ray_writes_the_same_bytes(monkeypatch):
     assert render("objs", "--out", "ray", "--engine", "ray", "--workers", 2, *QUICK[:-2],
                   quick=False) == 3  # fmt: skip
     assert contents(Path("one")) == contents(Path("ray"))
+
+
+def test_an_object_that_fills_next_to_nothing_of_its_views_is_a_failure(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    speck, ball = box([0, 0, 0], [1e-3] * 3), icosphere(2)
+    far = Mesh(speck.v_pos + np.float32([100, 0, 0]), speck.t_pos_idx)
+    write_glb("objs/good.glb", ball)
+    write_glb("objs/stray.glb", merge([ball, far]))
+    write_glb("objs/rod.glb", box([0, 0, 0], [1, 0.01, 0.01]))  # thin as it is, it is all there
+    assert render("objs", "--out", "ccm", "--size", 64) == 3
+    (failure,) = map(json.loads, Path("ccm/failures.jsonl").read_text().splitlines())
+    assert (failure["uid"], failure["reason"]) == ("stray", "too-little-visible")
+    assert "far away" in failure["message"] and "--min-coverage" in failure["message"]
+    assert render("objs", "--out", "all", "--min-coverage", 0) == 0
+    assert render("objs", "--out", "none", "--min-coverage", 0.9) == 1
+
+
+def test_images_that_are_not_read_are_counted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    body = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nvt 0 0\nmtllib a.mtl\nusemtl a\n"
+    body += "f 1/1 3/1 2/1\nf 1/1 2/1 4/1\nusemtl b\nf 1/1 4/1 3/1\nf 2/1 3/1 4/1\n"
+    Path("objs").mkdir()
+    Path("objs/a.obj").write_text(body)
+    Path("objs/a.mtl").write_text("newmtl a\nmap_Kd a.png\nnewmtl b\nmap_Kd b.tga\n")
+    write_glb("objs/plain.glb", icosphere(1))
+    assert render("objs", "--out", "ccm", "--maps", "ccm,rgb") == 0
+    assert "2 images of 1 objects are missing or cannot be read" in capsys.readouterr().err
+    found = [json.loads(line) for line in Path("ccm/index.jsonl").read_text().splitlines()]
+    assert {line["uid"]: line.get("images_not_read") for line in found} == {"a": 2, "plain": None}
+    assert json.loads(Path("ccm/stage.json").read_text())["counts"]["images not read"] == 2
+    assert render("objs", "--out", "maps") == 0  # nobody looks at images for maps alone
+    assert "images" not in Path("maps/stage.json").read_text()

@@ -1,10 +1,9 @@
-"""Words in a GLB file itself: its title, the names of its parts and materials, its plain colours.
+"""Words in a glTF file itself: its title, the names of its parts and materials, its plain colours.
 
 Only the JSON at the front of the file is read, never geometry or images.
 """
 
 import colorsys
-import json
 import os
 import re
 import struct
@@ -14,6 +13,7 @@ from typing import Any
 from sdtool.captioning.english import COLOUR_WORDS, MATERIAL_WORDS
 from sdtool.captioning.names import clean_name
 from sdtool.errors import ObjectError
+from sdtool.meshfiles.gltf_tree import EMBEDDED, missing_file, parse_json
 from sdtool.meshfiles.limits import Limits
 
 LIMITS = Limits()
@@ -53,36 +53,45 @@ class FileWords:
 
 
 def read_file_words(path: str | os.PathLike | None, limits: Limits = LIMITS) -> FileWords:
-    """The words in one GLB file; none in a file of another kind.
+    """The words in one GLB or .gltf file; none in a file of another kind.
 
     ObjectError if it cannot be read: ``missing-file``, ``unreadable-file``, ``corrupt-file``,
     ``too-large``.
     """
     if path is None:
         raise ObjectError("missing-file", "the listing has no file for it")
-    if not str(path).lower().endswith(".glb"):
+    if not str(path).lower().endswith((".glb", ".gltf")):
         return FileWords()
-    tree = _json_chunk(path, limits)
+    tree = _tree(path, limits)
     asset = _child(tree, "asset")
     titles = [_child(owner, "extras").get("title") for owner in (asset, *_all(tree, "scenes"))]
     title = next((name for t in titles if isinstance(t, str) and (name := clean_name(t))), "")
     return FileWords(title, _parts(tree), _traits(_all(tree, "materials")))
 
 
-def _json_chunk(path: str | os.PathLike, limits: Limits) -> dict[str, Any]:
-    """The JSON object of a GLB file (version 2)."""
+def _tree(path: str | os.PathLike, limits: Limits) -> dict[str, Any]:
+    """The JSON object of a GLB file (version 2) or of a .gltf."""
     try:
         with open(path, "rb") as file:
             head = file.read(20)
             magic, version, _, length, kind = struct.unpack("<4sIII4s", head.ljust(20, b"\0"))
-            if magic != b"glTF" or kind != b"JSON" or version != 2:
+            if magic != b"glTF" and str(path).lower().endswith(".gltf"):
+                text = head + file.read(limits.text_bytes)
+                if len(text) > limits.text_bytes:
+                    message = f"{path} has more than {limits.text_bytes} bytes, which is the limit"
+                    raise ObjectError("too-large", message)
+                text = EMBEDDED.sub(b'""', text)
+                length = len(text)
+            elif magic != b"glTF" or kind != b"JSON" or version != 2:
                 raise ObjectError("corrupt-file", f"{path} does not begin as a GLB 2.0 file does")
+            else:
+                text = file.read(length) if length <= limits.json_bytes else b""
             if length > limits.json_bytes:
                 message = f"{path} has {length} bytes of JSON; {limits.json_bytes} are allowed"
                 raise ObjectError("too-large", message)
-            tree = json.loads(file.read(length))
+            tree = parse_json(text)
     except FileNotFoundError:
-        raise ObjectError("missing-file", f"{path} does not exist") from None
+        raise missing_file(path) from None
     except OSError as error:
         raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
     except (ValueError, RecursionError) as error:

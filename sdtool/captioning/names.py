@@ -5,6 +5,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from sdtool.io.names import readable
+
 # Words that say how a file was made or offered, not what it shows: dropped from names and tags.
 ABOUT_THE_FILE = frozenset(
     """3d 3dmodel 4k 8k 2k hd pbr fbx obj glb gltf stl dae blend blender maya zbrush unity unreal ue4
@@ -97,7 +99,7 @@ def clean_name(name: str) -> str:
     "Chair_v2_FINAL.blend" → "Chair"; "RED WOODEN CHAIR (free download)" → "Red Wooden Chair".
     Empty if nothing is left that could be a word for the object.
     """
-    text = unicodedata.normalize("NFKC", html.unescape(name[:400])).replace("’", "'")
+    text = unicodedata.normalize("NFKC", readable(html.unescape(name[:400]))).replace("’", "'")
     text = OPEN_ASIDE.sub(" ", SUFFIX.sub(" ", ASIDES.sub(" ", text)))
     text = ENGINE_PREFIX.sub("", text.strip()).replace("_", " ")
     text = re.sub(r"(?<=[a-z]{2})(?=[A-Z][a-z])", " ", text)  # WoodenChair → Wooden Chair
@@ -140,7 +142,7 @@ def _clean_words(text: str) -> str:
 @lru_cache(1 << 14)
 def clean_tag(tag: str) -> str:
     """A tag in lower case with spaces; "" if it is about the file or holds no words."""
-    text = re.sub(r"[-_\s]+", " ", unicodedata.normalize("NFKC", tag).lower()).strip("# ")
+    text = re.sub(r"[-_\s]+", " ", unicodedata.normalize("NFKC", readable(tag)).lower()).strip("# ")
     text = {"sci fi": "sci-fi", "scifi": "sci-fi", "post apocalyptic": "post-apocalyptic"}.get(
         text, text
     )
@@ -150,7 +152,7 @@ def clean_tag(tag: str) -> str:
 
 def first_sentence(description: str) -> str:
     """The first sentence of a description if it is a noun phrase ("A chair with …"); else ""."""
-    text = re.sub(r"<[^>]*>", " ", html.unescape(description[:2000])).strip()
+    text = re.sub(r"<[^>]*>", " ", readable(html.unescape(description[:2000]))).strip()
     text = re.split(r"(?<=\w\w)[.!?](?:\s|$)|\n", text + "\n", maxsplit=1)[0]
     text = re.sub(r"^this (is|shows) ", "", text, flags=re.IGNORECASE)
     words = re.sub(r"\s+", " ", text).rstrip(" .,;:").split()

@@ -1,5 +1,6 @@
 """Finding what is to be evaluated: finished and unfinished lifts, and model files."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from sdtool.errors import InputError, ObjectError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
-from sdtool.io.objects import MESH_SUFFIXES
+from sdtool.io.folders import MESH_SUFFIXES, model_stem
 from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.toyverse.catalogue import CATEGORIES
 
@@ -25,7 +26,7 @@ class Asset:
 
     @property
     def name(self) -> str:
-        return self.path.resolve().name if self.path.is_dir() else self.path.stem
+        return absolute(self.path).name if self.path.is_dir() else model_stem(self.path)
 
 
 def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
@@ -39,7 +40,8 @@ def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist; name lifts, models or folders of them")
-        here = [one for one in _below(path) if not hidden or hidden not in one.resolve().parents]
+        below = _below(path, set())
+        here = [one for one in below if not hidden or hidden not in one.resolve().parents]
         if not here:
             kinds = ", ".join(MESH_SUFFIXES)
             raise InputError(f"{path} holds neither a lift nor a model ({kinds})")
@@ -49,12 +51,25 @@ def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
     return list(found.values())
 
 
-def _below(path: Path) -> list[Path]:
-    if path.is_file():
+def _below(path: Path, seen: set[Path]) -> list[Path]:
+    """The assets at or below a path; of links that lead nowhere those with a model's name.
+
+    seen: the real folders that were looked into, which is done once. Links to folders come last.
+    """
+    if not path.is_dir():
         return [path] if path.suffix.lower() in MESH_SUFFIXES else []
+    if path.resolve() in seen:
+        return []
+    seen.add(path.resolve())
     if (stage := _stage(path)) is not None:
         return [path] if stage == "lift" else []
-    return [one for inner in sorted(path.iterdir()) for one in _below(inner)]
+    inner = sorted(path.iterdir(), key=lambda one: (one.is_symlink() and one.is_dir(), one))
+    return [one for place in inner for one in _below(place, seen)]
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, with its own name, whatever it may be a link to."""
+    return Path(os.path.abspath(path))
 
 
 def _stage(folder: Path) -> str | None:
@@ -68,8 +83,8 @@ def _stage(folder: Path) -> str | None:
 
 def _method(path: Path, given: list[Path]) -> str:
     """The name of the folder it lies in, or that was given."""
-    own = [folder for folder in given if folder.resolve() == path.resolve()]
-    folder = path.resolve().parent
+    own = [folder for folder in given if absolute(folder) == absolute(path)]
+    folder = absolute(path).parent
     return folder.name if not own or len(given) > 1 else path.stem
 
 
@@ -97,8 +112,8 @@ def prompt_of(asset: Asset) -> str:
 
 
 def _prompt_of(path: Path) -> str:
-    """What an exported GLB says of itself."""
-    if path.suffix.lower() != ".glb":
+    """What an exported model says of itself."""
+    if path.suffix.lower() not in (".glb", ".gltf"):
         return ""
     from sdtool.meshfiles.gltf_tree import GlbTree
     from sdtool.meshfiles.limits import Limits

@@ -18,6 +18,7 @@ from sdtool.io.images import png_bytes
 from sdtool.meshfiles import write_glb, write_textured_glb
 
 GENERATOR = f"sdtool {__version__}"
+KINDS = ("color", "roughness", "metallic", "normal")  # images beside an OBJ
 MARKS = {
     ".glb": rb'^glTF.{16}\{"asset":\{"version":"2.0","generator":"sdtool ',
     ".obj": rb"^# sdtool ",
@@ -30,6 +31,20 @@ MARKS = {
 def is_ours(path: Path, data: bytes) -> bool:
     """True if a file of this name that begins so was exported by sdtool, of any version."""
     return re.match(MARKS[path.suffix.lower()], data, re.DOTALL) is not None
+
+
+def companion_stem(path: Path) -> str:
+    """How the names of the files beside an OBJ begin: without spaces, at which many readers cut them."""
+    return re.sub(r"\s+", "_", path.stem)
+
+
+def targets(path: Path, textured: bool) -> list[Path]:
+    """The files that `encode` will make for `path`."""
+    if path.suffix.lower() != ".obj" or not textured:
+        return [path]
+    stem = companion_stem(path)
+    names = [f"{stem}-{kind}.png" for kind in KINDS]
+    return [*(path.with_name(name) for name in (*names, f"{stem}.mtl")), path]
 
 
 def encode(
@@ -79,7 +94,8 @@ def _textured_obj(model: TexturedMesh, path: Path, said: str) -> dict[Path, byte
         "metallic": textures.metallic_roughness[..., 2],
         "normal": textures.normal,
     }
-    names = {kind: f"{path.stem}-{kind}.png" for kind in images}
+    stem = companion_stem(path)
+    names = {kind: f"{stem}-{kind}.png" for kind in KINDS}
     files = {
         path.with_name(names[kind]): png_bytes(image, Software=said.partition(":")[0])
         for kind, image in images.items()
@@ -87,7 +103,7 @@ def _textured_obj(model: TexturedMesh, path: Path, said: str) -> dict[Path, byte
     words = {"map_Kd": "color", "map_Pr": "roughness", "map_Pm": "metallic", "norm": "normal"}
     lines = [f"# {said}", "newmtl baked", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "Pr 1", "Pm 1"]
     lines += [f"{word} {names[kind]}" for word, kind in words.items()]
-    material = path.with_suffix(".mtl")
+    material = path.with_name(f"{stem}.mtl")
     files[material] = ("\n".join(lines) + "\n").encode()
 
     used, first = np.unique(model.origin, return_index=True)

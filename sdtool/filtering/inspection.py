@@ -18,6 +18,7 @@ from sdtool.meshfiles.limits import Limits
 LIMITS = Limits()
 NO_AREA = 1e-12  # of a triangle, where the longest side of the object is 1
 SAMPLES = 2000  # points of a surface that is compared with its mirror image
+BULK = (0.025, 0.975)  # quantiles of a surface's places along an axis
 FLIPS = (np.array([-1, 1, 1]), np.array([1, 1, -1]))  # of x, of z
 WITHOUT_SURFACE = ("no-triangles", "zero-extent")
 
@@ -29,7 +30,11 @@ def inspect_file(path: str | Path, limits: Limits = LIMITS) -> dict[str, Any]:
     that too: see `measure`. If not, ``error``: the reason's slug.
     """
     try:
-        return {"readable": True, "surface": True, **measure(load_mesh(path, limits))}
+        return {
+            "readable": True,
+            "surface": True,
+            **measure(load_mesh(path, limits, normals=False)),
+        }
     except ObjectError as error:
         return unusable(error)
 
@@ -49,6 +54,8 @@ def measure(mesh: Mesh) -> dict[str, Any]:
     degenerate: the share of triangles without an area, in [0, 1];
     open_edges: the share of edges that are not shared by exactly two triangles, in [0, 1];
     watertight: whether there is no such edge; components (int): pieces that share no vertex;
+    bulk: the extent of the middle 95% of the surface, along the axis where that is longest, over the
+    longest side, in [0, 1]: small where a speck lies far away;
     sideways: see `sideways`. Numbers are rounded to six digits.
     """
     points, faces = merge_vertices(mesh)
@@ -58,6 +65,7 @@ def measure(mesh: Mesh) -> dict[str, Any]:
     a, b, c = faces.T
     collapsed = (a == b) | (b == c) | (c == a)
     open_edges, edges = _open_edges(faces[~collapsed])
+    surface = _sampled(points, faces, areas)
     width, height, depth = high - low
     numbers = {
         "width": width,
@@ -66,7 +74,8 @@ def measure(mesh: Mesh) -> dict[str, Any]:
         "flatness": _flatness(points, faces, areas),
         "degenerate": (areas < NO_AREA).mean(),
         "open_edges": open_edges / max(edges, 1),
-        "sideways": sideways(points, faces, areas),
+        "bulk": np.diff(np.quantile(surface, BULK, axis=0), axis=0).max(),
+        "sideways": sideways(surface),
     }
     return {
         "triangles": len(faces),
@@ -114,22 +123,27 @@ def _open_edges(faces: np.ndarray) -> tuple[int, int]:
     return int((shared != 2).sum()), len(first)
 
 
-def sideways(points: np.ndarray, faces: np.ndarray, areas: np.ndarray) -> float:
-    """How much better the surface mirrors front to back (z) than left to right (x).
-
-    Animals, vehicles and furniture that face +Z mirror left to right; turned by 90° they mirror
-    front to back. In units of the longest side, between two mean distances: from points of the
-    mirrored surface to the surface. Above 0.01 hints at an object that looks to its side.
-    """
-    from scipy.spatial import cKDTree
-
-    rng = np.random.default_rng(0)  # the same points for the same surface
+def _sampled(points: np.ndarray, faces: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """(SAMPLES, 3) points drawn evenly from the surface, the same ones for the same surface."""
+    rng = np.random.default_rng(0)
     weights = areas + NO_AREA
     chosen = rng.choice(len(faces), SAMPLES, p=weights / weights.sum())
     u, v = rng.random((2, SAMPLES, 1))
     u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
     a, b, c = (points[faces[chosen, k]] for k in range(3))
-    surface = a + u * (b - a) + v * (c - a)  # (SAMPLES, 3), centred
+    return a + u * (b - a) + v * (c - a)
+
+
+def sideways(surface: np.ndarray) -> float:
+    """How much better the surface mirrors front to back (z) than left to right (x).
+
+    Animals, vehicles and furniture that face +Z mirror left to right; turned by 90° they mirror
+    front to back. In units of the longest side, between two mean distances: from points of the
+    mirrored surface (P, 3), which is centred, to the surface. Above 0.01 hints at an object that looks
+    to its side.
+    """
+    from scipy.spatial import cKDTree
+
     tree = cKDTree(surface)
     left_right, front_back = (tree.query(surface * flip)[0].mean() for flip in FLIPS)
     return float(left_right - front_back)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
+from sdtool.io.files import text_of
 from sdtool.io.objects import ObjectRecord
 
 DEFAULT_RULES = Path(__file__).with_name("rules.toml")
@@ -21,7 +22,7 @@ FLAGS = ("age_restricted", "in_lvis", "has_file")
 # What --inspect finds out (`inspection.measure`); unknown before.
 MEASURES = (
     "triangles", "components", "width", "height", "depth",
-    "flatness", "degenerate", "open_edges", "sideways",
+    "flatness", "degenerate", "open_edges", "bulk", "sideways",
 )  # fmt: skip
 MEASURED_FLAGS = ("readable", "surface", "watertight")
 
@@ -146,7 +147,7 @@ def read_rules(path: str | Path) -> list[Rule]:
     """The enabled rules of a TOML file, in order; InputError names what cannot be understood."""
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(text_of(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as rules ({error})") from None
     entries = table.pop("rule", [])

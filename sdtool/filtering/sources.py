@@ -6,6 +6,7 @@ reads it; a longer file is cut up on the way in.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +15,17 @@ import numpy as np
 
 from sdtool.errors import InputError
 from sdtool.io.failures import FAILURES
+from sdtool.io.files import BOM, UTF16
+from sdtool.io.folders import MESH_SUFFIXES, model_stem
 from sdtool.io.objaverse import Collection, Places, read_blocks, read_bytes
 from sdtool.io.objaverse_annotations import read_annotations
 from sdtool.io.objects import (
-    MESH_SUFFIXES,
     Item,
     ObjectRecord,
     iter_objects,
     objects_in,
     read_lines,
+    unread_beside,
 )
 from sdtool.io.uid_table import UidTable
 
@@ -32,7 +35,6 @@ WHOLE = (64 << 20, 16 << 20)  # bytes of a JSON file, plain and .gz, that a work
 TOGETHER = 5000  # meshes without an annotation in one unit
 LONGEST = 256 << 20  # bytes of JSON in which an entry should have ended
 SPACE = b" \t\r\n"
-BOM = b"\xef\xbb\xbf"
 EXPECTED = (
     "expected the cache folder of the objaverse package, a Toyverse, a folder of meshes, or "
     "annotations as .json, .jsonl or the same with .gz"
@@ -70,6 +72,7 @@ class Source:
 
     def __init__(self, path: Path):
         self.path, self.collection = path, None
+        self.unread: Counter[str] = Counter()  # ending → files of kinds that nobody reads
         self.meshes: dict[str, str] = {}  # {uid: absolute path}, where no table lists them
         if path.is_dir() and _has_layout(path):
             self.collection = Collection(path)
@@ -78,11 +81,11 @@ class Source:
             listing = objects_in(path)
             self.files = [listing] if listing != path else sorted(_json_files(path))
             if listing == path:
-                self.meshes = _meshes_below(path)
+                self.meshes, self.unread = _meshes_below(path), unread_beside(path)
         elif path.is_file() and _is_json(path):
             self.files = [path]
             siblings = (p for p in path.parent.iterdir() if p.suffix.lower() in MESH_SUFFIXES)
-            self.meshes = {p.stem: str(p.resolve()) for p in siblings}
+            self.meshes = {model_stem(p): os.path.abspath(p) for p in siblings}
         else:
             state = "is no folder and no JSON file" if path.exists() else "does not exist"
             raise InputError(f"{path} {state}; {EXPECTED}")
@@ -163,7 +166,8 @@ def _json_files(folder: Path) -> Iterator[Path]:
 
 def _line_of_mesh(uid: str, path: str) -> bytes:
     """All that is known of a mesh without an annotation, as a line of an `objects.jsonl`."""
-    return ObjectRecord(uid, path, Path(uid).name, bytes=os.path.getsize(path)).line()
+    size = os.path.getsize(path) if os.path.isfile(path) else None  # not of a link to nowhere
+    return ObjectRecord(uid, path, model_stem(Path(path)), bytes=size).line()
 
 
 def _meshes_below(folder: Path) -> dict[str, str]:
@@ -179,6 +183,8 @@ def _meshes_below(folder: Path) -> dict[str, str]:
 def _blocks(path: Path) -> Iterator[bytes]:
     """The file's bytes in pieces, without the mark that some editors put at its beginning."""
     for number, block in enumerate(read_blocks(path)):
+        if number == 0 and block[:2] in UTF16:
+            raise InputError(f"{path} is UTF-16, which is not read here; save it as UTF-8")
         yield block.removeprefix(BOM) if number == 0 else block
 
 

@@ -16,7 +16,7 @@ def to_canonical(mesh: Mesh) -> Mesh:
     v_pos = np.empty_like(mesh.v_pos)
     np.subtract(mesh.v_pos, (low + high) / 2, out=v_pos, casting="same_kind")  # in float64
     v_pos /= (high - low).max()
-    return mesh.with_positions(v_pos)
+    return mesh.with_positions(v_pos, mesh.v_normal)
 
 
 def canonical_coordinates(points, low, high):

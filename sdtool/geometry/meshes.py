@@ -29,6 +29,10 @@ class Mesh:
     Textures come together or not at all. v_uv: (V, 2) float32 glTF texture coordinates (s to the
     right, t down). t_texture: (F,) int32 index into `textures`, −1 where a face has none. The base
     colour of a textured face is v_color times the texel, both made linear first.
+
+    v_normal: (V, 3) float32 unit normals that the mesh brings along, zero at a vertex where every face
+    has its own; None: the surface is smooth, and its shape decides (see `vertex_normals`).
+    lost_images: how many images of its textures could not be read.
     """
 
     v_pos: np.ndarray
@@ -37,10 +41,13 @@ class Mesh:
     v_uv: np.ndarray | None = None
     t_texture: np.ndarray | None = None
     textures: tuple[Texture, ...] = ()
+    v_normal: np.ndarray | None = None
+    lost_images: int = 0
 
-    def with_positions(self, v_pos: np.ndarray) -> "Mesh":
-        """The same surface with other vertex positions."""
-        return replace(self, v_pos=np.asarray(v_pos, np.float32))
+    def with_positions(self, v_pos: np.ndarray, v_normal: np.ndarray | None = None) -> "Mesh":
+        """The same surface with other vertex positions; of its normals nothing is known any more
+        unless they are given."""
+        return replace(self, v_pos=np.asarray(v_pos, np.float32), v_normal=v_normal)
 
     def bounds(self) -> np.ndarray:
         """(2, 3) float32: lowest and highest corner of the vertices that faces use."""
@@ -90,6 +97,9 @@ def merge(meshes: list[Mesh]) -> Mesh:
     textured = any(m.textures for m in meshes)
     v_color = np.full((vertices[-1], 3), 0.5, np.float32) if colored else None
     v_uv = np.zeros((vertices[-1], 2), np.float32) if textured else None
+    lost = sum(m.lost_images for m in meshes)
+    normals = any(m.v_normal is not None for m in meshes)
+    v_normal = np.empty((vertices[-1], 3), np.float32) if normals else None
     t_texture = np.full(faces[-1], -1, np.int32) if textured else None
     textures: dict[Texture, int] = {}  # by identity
     for mesh, v, v_end, f, f_end in zip(
@@ -99,11 +109,13 @@ def merge(meshes: list[Mesh]) -> Mesh:
         np.add(mesh.t_pos_idx, v, out=t_pos_idx[f:f_end], casting="unsafe")
         if v_color is not None and mesh.v_color is not None:
             v_color[v:v_end] = mesh.v_color
+        if v_normal is not None:
+            v_normal[v:v_end] = vertex_normals(mesh) if mesh.v_normal is None else mesh.v_normal
         if v_uv is not None and t_texture is not None and mesh.textures:
             v_uv[v:v_end] = mesh.v_uv
             numbers = [textures.setdefault(t, len(textures)) for t in mesh.textures]
             t_texture[f:f_end] = np.array([*numbers, -1], np.int32)[mesh.t_texture]
-    return Mesh(v_pos, t_pos_idx, v_color, v_uv, t_texture, tuple(textures))
+    return Mesh(v_pos, t_pos_idx, v_color, v_uv, t_texture, tuple(textures), v_normal, lost)
 
 
 def triangle_areas(v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -47,4 +47,5 @@ def submesh(mesh: Mesh, faces: np.ndarray) -> Mesh:
         mesh.v_pos[used],
         renumbered.reshape(-1, 3).astype(np.int32),
         None if mesh.v_color is None else mesh.v_color[used],
+        v_normal=None if mesh.v_normal is None else mesh.v_normal[used],
     )

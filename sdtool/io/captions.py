@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from sdtool.errors import InputError
 from sdtool.io.files import atomic_file, read_jsonl
+from sdtool.io.names import readable
 from sdtool.io.rank_folders import stage_folders
 
 CAPTIONS = "captions.jsonl"
@@ -47,7 +48,8 @@ def read_captions(path: Path) -> dict[str, list[str]]:
                 f"{listing}, caption {number} (uid {uid}): uid, caption, annotation and alternatives "
                 "should be text"
             )
-        texts = list(dict.fromkeys(t.strip() for t in texts if t and t.strip()))
+        texts = [readable(text).strip() for text in texts if text]  # what no tokenizer takes goes
+        texts = list(dict.fromkeys(filter(None, texts)))
         if texts and uid is not None:
             captions[uid] = texts
     if not captions:

@@ -1,9 +1,11 @@
 """Files that are whole or absent: text, JSON, JSON lines and safetensors, moved into place when done."""
 
+import errno
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,17 +15,29 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors that name no file
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`: moved there if the block succeeds, else removed."""
+    """Yield a temporary path beside `path`: moved there if the block succeeds, else removed.
+
+    An OSError about the temporary file names `path` instead, which is what people know of.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        about = (error.filename, error.filename2)
+        if str(temporary) in about or (about == (None, None) and error.errno in NO_ROOM):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,6 +57,31 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, **UTF8)
 
 
+def check_replaceable(
+    paths: Iterable[Path],
+    is_ours: Callable[[Path, bytes], bool],
+    *,
+    cure: str,
+    overwrite: bool = False,
+) -> None:
+    """UsageError if files cannot be written here, or are not ours to replace: to be asked before the work.
+
+    is_ours, cure, overwrite: as `replace_own` has them.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(f"{path} is a directory; {cure}", "--out")
+        if path.exists() and not overwrite and not is_ours(path, path.read_bytes()):
+            raise UsageError(f"sdtool did not write {path}; {cure}", "--out")
+        try:
+            folder = next(one for one in path.absolute().parents if os.path.lexists(one))
+            with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell
+                pass
+        except OSError as error:
+            said = f"{path} cannot be written ({error.strerror}); {cure}"
+            raise UsageError(said, "--out") from None
+
+
 def replace_own(
     made: dict[Path, bytes],
     is_ours: Callable[[Path, bytes], bool],
@@ -55,14 +94,10 @@ def replace_own(
     is_ours: whether the bytes that a path holds are of a file that sdtool wrote. If others are in the
     way: UsageError, before anything is written, unless `overwrite`; cure: what to do then.
     """
-    stale = {}
-    for path, data in made.items():
-        found = path.read_bytes() if path.exists() else None
-        if found == data:
-            continue
-        if found is not None and not overwrite and not is_ours(path, found):
-            raise UsageError(f"sdtool did not write {path}; {cure}", "--out")
-        stale[path] = data
+    check_replaceable(made, is_ours, cure=cure, overwrite=overwrite)
+    stale = {
+        path: data for path, data in made.items() if not path.exists() or path.read_bytes() != data
+    }
     for path, data in stale.items():
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
@@ -96,10 +131,26 @@ def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
         file.write(json_line(record) + b"\n")
 
 
+BOM = b"\xef\xbb\xbf"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # marks that Windows puts before what it calls Unicode
+
+
+def decode_text(data: bytes) -> str:
+    """The text of a file by any editor: UTF-8 with or without a byte-order mark, UTF-16 with one, line
+    ends of any system. UnicodeDecodeError if it is neither."""
+    text = data.decode("utf-16" if data[:2] in UTF16 else "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def text_of(path: str | Path) -> str:
+    """The text of a file, as `decode_text`. OSError, or UnicodeDecodeError."""
+    return decode_text(Path(path).read_bytes())
+
+
 def read_json(path: str | Path) -> Any:
     """Read one JSON value; InputError names the file if it is missing or broken."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(text_of(path))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -111,7 +162,16 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist")
     with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
+        lines: Iterable[bytes] = file
+        start = file.read(len(BOM))
+        if start[:2] in UTF16:
+            try:
+                lines = decode_text(start + file.read()).encode(**UTF8).split(b"\n")
+            except UnicodeDecodeError:
+                raise InputError(f"{path}, line 1 is not valid JSON (not UTF-16)") from None
+        elif start != BOM:
+            file.seek(0)
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
@@ -122,6 +182,25 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
             if not isinstance(record, dict):
                 raise InputError(f"{path}, line {number} is not a JSON object")
             yield record
+
+
+def walk_files(folder: Path, hidden: bool = False) -> Iterator[Path]:
+    """Every file and every link to nowhere below `folder`, each real folder once.
+
+    A folder that is there itself is walked under its own name, not under that of a link to it.
+    hidden: also those whose names begin with a dot.
+    """
+    seen: set[str] = set()
+    links = [folder]
+    while links := sorted(link for link in links if os.path.realpath(link) not in seen):
+        for path, inner, names in os.walk(links.pop(0)):
+            if os.path.realpath(path) in seen:  # behind a link, and walked before
+                inner.clear()
+                continue
+            seen.add(os.path.realpath(path))
+            inner[:] = [name for name in inner if hidden or not name.startswith(".")]
+            links += [Path(path, n) for n in inner if os.path.islink(os.path.join(path, n))]
+            yield from (Path(path, name) for name in names if hidden or not name.startswith("."))
 
 
 def trim_jsonl(path: str | Path, keep: Callable[[dict[str, Any]], bool]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.io.files import atomic_path
+from sdtool.io.names import readable
 
 
 def map_to_rgb(image: np.ndarray, background: float = 1.0) -> np.ndarray:
@@ -43,7 +44,7 @@ def write_png(path: str | Path, image: np.ndarray, **text: str) -> None:
 
     info = PngInfo()
     for key, value in text.items():
-        info.add_itxt(key, value)
+        info.add_itxt(key, readable(value))
     with atomic_path(path) as temporary:
         Image.fromarray(to_bytes(image)).save(temporary, format="PNG", pnginfo=info)
 
@@ -57,7 +58,7 @@ def png_bytes(image: np.ndarray, **text: str) -> bytes:
 
     info, made = PngInfo(), BytesIO()
     for key, value in text.items():
-        info.add_text(key, value)
+        info.add_text(key, readable(value))
     Image.fromarray(image).save(made, format="PNG", pnginfo=info)
     return made.getvalue()
 

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from sdtool.errors import InputError
+from sdtool.io.files import BOM
 from sdtool.io.objaverse_annotations import read_annotations
 from sdtool.io.objects import Item, ObjectRecord
 from sdtool.io.uid_table import UidTable
@@ -113,10 +114,10 @@ def either(path: Path) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, decompressed if its name ends in .gz."""
+    """The bytes of a text, without a byte-order mark, decompressed if its name ends in .gz."""
     try:
         raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).removeprefix(BOM)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}); fetch it again") from None
 

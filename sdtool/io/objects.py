@@ -4,6 +4,7 @@ import builtins
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from msgspec import Raw, Struct
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.io.files import read_jsonl
+from sdtool.io.folders import MESH_SUFFIXES, model_stem, say_unread, survey
 
 OBJECTS = "objects.jsonl"
-MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
 NO_TEXT = Raw(b'""')
 
 
@@ -197,8 +198,10 @@ def iter_objects(source: str | Path) -> Iterator[ObjectRecord]:
     nothing names an object, its uid does.
 
     source: an `objects.jsonl`; a directory that holds one; or any folder of meshes, searched
-    recursively, where the file's stem becomes the uid (its relative path, if stems repeat). Hidden
-    files and folders are passed over. InputError if there is nothing, or a line is unusable.
+    recursively, where the file's name without endings becomes the uid (with the inner ones of
+    chair.gltf.glb if names repeat without them; the relative path, if they repeat with them). Hidden
+    files and folders are passed over; links are followed. InputError if there is nothing, or a line
+    is unusable.
     """
     source = Path(source)
     listing = objects_in(source)
@@ -215,8 +218,9 @@ def iter_objects(source: str | Path) -> Iterator[ObjectRecord]:
         empty = False
         yield item
     if empty:
-        kinds = ", ".join(MESH_SUFFIXES)
-        raise InputError(f"{source} holds no objects; expected {kinds} files or an {OBJECTS}")
+        kinds, others = ", ".join(MESH_SUFFIXES), say_unread(unread_beside(source))
+        said = f"; it holds {others}" if others else ""
+        raise InputError(f"{source} holds no objects; expected {kinds} files or an {OBJECTS}{said}")
 
 
 def read_lvis(listing: Path) -> Iterator[tuple[str, list[str]]]:
@@ -250,17 +254,23 @@ def _listed(listing: Path) -> Iterator[ObjectRecord]:
 
 
 def _in_folder(folder: Path) -> Iterator[ObjectRecord]:
-    """The meshes below a folder, by path."""
-    paths = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in MESH_SUFFIXES and path.is_file()
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    unique = len({path.stem for path in paths}) == len(paths)
+    """The meshes below a folder, by path; a link keeps its own name, whatever it leads to."""
+    root = folder.resolve()
+    paths = [path.relative_to(folder) for path in survey(folder).models]
+    ways = (model_stem, lambda path: path.stem, Path.as_posix)
+    uid_of_path = next(way for way in ways if len(set(map(way, paths))) == len(paths))
     for path in paths:
-        uid = path.stem if unique else path.relative_to(folder).as_posix()
-        yield ObjectRecord(uid, str(path.resolve()), Path(uid).name)
+        yield ObjectRecord(uid_of_path(path), str(root / path), model_stem(path))
+
+
+def unread_beside(source: str | Path) -> Counter[str]:
+    """Ending → count of the files below a folder of meshes that are of kinds which nobody reads.
+
+    Empty of a listing and of a collection in Objaverse's layout: they say what belongs to them.
+    """
+    source = Path(source)
+    listed = objects_in(source) != source or (source / "object-paths.json.gz").is_file()
+    return Counter() if listed or not source.is_dir() else survey(source).unread
 
 
 def object_rng(seed: int, uid: str) -> np.random.Generator:

@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from sdtool.io.files import (
 from sdtool.io.rank_folders import stage_folders
 
 PARTS = "parts"
+LOST = "images_not_read"
 INDEX = "index.jsonl"
 OWNED = ("ccm-*.safetensors", "views-*.safetensors", PARTS, INDEX)
 """Patterns of all that is written here."""
@@ -56,10 +57,16 @@ def finished_parts(out: Path, shard: int) -> set[int]:
     }
 
 
-def write_part(path: Path, maps: dict[str, np.ndarray], c2w: np.ndarray) -> None:
-    """Write one object's views: maps are name → (n, H, W, 4) float32, `c2w` is (n, 4, 4) float32."""
+def write_part(
+    path: Path, maps: dict[str, np.ndarray], c2w: np.ndarray, lost_images: int = 0
+) -> None:
+    """Write one object's views: maps are name → (n, H, W, 4) float32, `c2w` is (n, 4, 4) float32.
+
+    lost_images: how many images of its textures could not be read.
+    """
     tensors = {name: image.transpose(0, 3, 1, 2).astype(np.float16) for name, image in maps.items()}
-    write_tensors(path, {**tensors, "c2w": c2w}, {})
+    more = {LOST: str(lost_images)} if lost_images else {}
+    write_tensors(path, {**tensors, "c2w": c2w}, more)
 
 
 def write_failure(path: Path, uid: str, error: ObjectError) -> None:
@@ -86,16 +93,20 @@ def assemble(
         name: np.empty((rows, 4, size, size), np.float16) for name in names
     }
     tensors["c2w"] = np.empty((rows, 4, 4), np.float32)
+    lost: dict[str, int] = {}
     for k, index in enumerate(there):
-        for name, values in map_tensors(parts[index])[0].items():
+        stored, notes = map_tensors(parts[index])
+        for name, values in stored.items():
             tensors[name][k * views : (k + 1) * views] = values
+        if LOST in notes:
+            lost[uids[index]] = int(notes[LOST])
     tensors["object"] = np.repeat(np.array(there, np.int32), views)
     failures = [
         {**read_json(part.with_suffix(".json")), "uid": uid}
         for index, (uid, part) in enumerate(zip(uids, parts, strict=True))
         if index not in present
     ]
-    texts = {"uids": uids, "failures": failures, "camera": camera}
+    texts = {"uids": uids, "failures": failures, "camera": camera} | ({LOST: lost} if lost else {})
     write_tensors(path, tensors, {key: json.dumps(value) for key, value in texts.items()})
     shutil.rmtree(part_path(path.parent, shard, 0).parent, ignore_errors=True)
 
@@ -106,7 +117,8 @@ class Shard:
     indices into uids. Many processes that open it share its pages: none of them holds a copy.
 
     failures: the records of the objects without views. camera: how its cameras were drawn, the fields
-    of a `sdtool.geometry.cameras.ViewRange` ({} if unsaid).
+    of a `sdtool.geometry.cameras.ViewRange` ({} if unsaid). lost_images: of objects whose textures
+    could not all be read, uid → how many.
     """
 
     path: Path
@@ -116,6 +128,7 @@ class Shard:
     maps: dict[str, np.ndarray]
     camera: dict[str, Any]
     failures: list[dict[str, Any]]
+    lost_images: dict[str, int] = field(default_factory=dict)
 
 
 def open_shard(path: Path) -> Shard:
@@ -124,6 +137,7 @@ def open_shard(path: Path) -> Shard:
         tensors, texts = map_tensors(path)
         uids, camera = json.loads(texts["uids"]), json.loads(texts.get("camera", "{}"))
         failures = json.loads(texts.get("failures", "[]"))
+        lost = json.loads(texts.get(LOST, "{}"))
         index, c2w = np.array(tensors.pop("object")), tensors.pop("c2w")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -132,7 +146,7 @@ def open_shard(path: Path) -> Shard:
         ) from None
     if len(index) and (index.min() < 0 or index.max() >= len(uids)):
         raise InputError(f"{path} names an object outside its list of {len(uids)} uids")
-    return Shard(path, uids, index.astype(np.int64), c2w, tensors, camera, failures)
+    return Shard(path, uids, index.astype(np.int64), c2w, tensors, camera, failures, lost)
 
 
 # Many shards
@@ -153,7 +167,8 @@ def shard_paths(directory: Path) -> list[Path]:
 
 
 def write_index(out: Path, paths: list[Path], views: int) -> None:
-    """Write `index.jsonl`: in which shard, and from which row on, each object's views lie."""
+    """Write `index.jsonl`: in which shard, and from which row on, each object's views lie; and how many
+    images of its textures could not be read, if there are any."""
 
     def lines() -> Iterator[dict[str, Any]]:
         for path in paths:
@@ -161,12 +176,15 @@ def write_index(out: Path, paths: list[Path], views: int) -> None:
             failed = {failure["uid"] for failure in shard.failures}
             for uid in shard.uids:
                 if uid not in failed:
-                    yield {"uid": uid, "shard": path.name, "row": row, "views": views}
+                    line = {"uid": uid, "shard": path.name, "row": row, "views": views}
+                    lost = shard.lost_images.get(uid, 0)
+                    yield line | ({LOST: lost} if lost else {})
                     row += views
 
     write_jsonl(out / INDEX, lines())
 
 
 def read_index(out: Path) -> list[dict[str, Any]]:
-    """The lines of `index.jsonl`: {"uid", "shard": its file's name, "row": the first, "views"}."""
+    """The lines of `index.jsonl`: {"uid", "shard": its file's name, "row": the first, "views"}, and
+    "images_not_read" of objects that lack some."""
     return list(read_jsonl(out / INDEX))

@@ -18,7 +18,7 @@ from typing import Any
 from sdtool import __version__
 from sdtool.errors import InputError, UsageError
 from sdtool.io.failures import FAILURES
-from sdtool.io.files import plain, read_json, write_json
+from sdtool.io.files import plain, read_json, walk_files, write_json
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
 LOG = "log.jsonl"
@@ -72,7 +72,7 @@ def digest(path: str | Path, leave_out: Path | None = None) -> str:
             sha.update(record.read_bytes())
     elif path.is_dir():
         skipped = leave_out.resolve() if leave_out else None
-        for item in sorted(p for p in path.rglob("*") if p.is_file()):
+        for item in sorted(p for p in walk_files(path, hidden=True) if p.is_file()):
             if skipped and skipped in item.resolve().parents:
                 continue
             sha.update(os.fsencode(f"{item.relative_to(path)}\0{item.stat().st_size}\n"))

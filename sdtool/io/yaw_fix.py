@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
-from sdtool.io.files import read_jsonl
+from sdtool.io.files import read_jsonl, text_of
+
+HEAD = ["uid", "degrees"]
 
 
 def read_yaw_fix(path: str | Path) -> dict[str, float]:
     """A table of turns: uid → degrees about +Y, from +Z toward +X.
 
-    path: lines of ``uid,degrees`` (CSV; a first line of exactly these words is passed over), or
-    JSON lines with "uid" and "degrees" if it ends in .jsonl. InputError names a line that is neither.
+    path: lines of ``uid,degrees`` (CSV, also divided by semicolons or tabs as spreadsheets write it;
+    a first line of these words is passed over), or JSON lines with "uid" and "degrees" if it ends in
+    .jsonl. InputError names a line that is neither.
     """
     path = Path(path)
     rows: list[tuple[Any, ...]]
@@ -21,11 +24,12 @@ def read_yaw_fix(path: str | Path) -> dict[str, float]:
         rows = [(r.get("uid"), r.get("degrees")) for r in read_jsonl(path)]
     else:
         try:
-            with open(path, encoding="utf-8", newline="") as file:
-                rows = [tuple(row) for row in csv.reader(file) if row]
+            lines = text_of(path).split("\n")
+            divide = max(",;\t", key=(lines[0] if lines else "").count)  # as the head is divided
+            rows = [tuple(row) for row in csv.reader(lines, delimiter=divide) if row]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path} cannot be read as a table of uid,degrees ({error})") from None
-        rows = rows[1:] if rows[:1] == [("uid", "degrees")] else rows
+        rows = rows[1:] if rows and [w.strip().lower() for w in rows[0]] == HEAD else rows
     table: dict[str, float] = {}
     for number, row in enumerate(rows, start=1):
         try:

@@ -52,7 +52,7 @@ def initial_sdf(init: str, resolution: int, half_extent: float) -> torch.Tensor:
     from sdtool.meshfiles import load_mesh
 
     try:
-        mesh = to_canonical(load_mesh(Path(init)))
+        mesh = to_canonical(load_mesh(Path(init), normals=False))
     except ObjectError as error:
         raise InputError(f"--init {init} cannot be used: {error}") from None
     return torch.from_numpy(_distance_to(mesh, init, points.numpy()))

@@ -1,4 +1,4 @@
-"""Meshes in files: GLB by our own reader and writer, a few older formats through trimesh."""
+"""Meshes in files: glTF by our own reader and writer, and a few older formats."""
 
 from sdtool.meshfiles.reading import load_mesh, read_glb
 from sdtool.meshfiles.writing import write_glb, write_textured_glb

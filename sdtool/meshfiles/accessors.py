@@ -1,4 +1,4 @@
-"""The accessors of a GLB file as numpy arrays: mapped, never trusted, decompressed on demand.
+"""The accessors of a glTF file as numpy arrays: mapped, never trusted, decompressed on demand.
 
 Everything is checked against the bytes that are really there before it is read, and against the
 limits before memory is taken.
@@ -20,7 +20,7 @@ WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
 class GlbFile(GlbTree):
-    """One opened GLB: `tree` is its JSON object, `accessor(i)` an array of its data."""
+    """One opened GLB or .gltf: `tree` is its JSON object, `accessor(i)` an array of its data."""
 
     def __init__(self, path: str | Path, limits: Limits):
         super().__init__(path, limits)
@@ -142,14 +142,14 @@ class GlbFile(GlbTree):
         return buffer.get("uri") is not None or (index == 0 and len(self.chunk) > 0)
 
     def _slice(self, view: dict[str, Any], name: str) -> np.ndarray:
-        data = self._buffer(view.get("buffer"))
+        data = self.buffer(view.get("buffer"))
         start, length = self.integer(view, "byteOffset", 0), self.integer(view, "byteLength")
         if start + length > len(data):
             raise self.corrupt(f"{name} reaches past the end of its buffer")
         return data[start : start + length]
 
-    def _buffer(self, index: Any) -> np.ndarray:
-        """(N,) uint8 of one buffer: the binary chunk, or an embedded data URI."""
+    def buffer(self, index: Any) -> np.ndarray:
+        """(N,) uint8 of one buffer: the binary chunk, a data URI, or the file beside a .gltf."""
         buffer = self.entry("buffers", index)
         if index in self._buffers:
             return self._buffers[index]
@@ -157,19 +157,29 @@ class GlbFile(GlbTree):
         if uri is None:
             data = self.chunk if index == 0 else np.empty(0, np.uint8)
         else:
-            data = self.data_uri(uri, f"buffer {index}")
+            data = self.at_uri(uri, f"buffer {index}")
         if length > len(data):
             raise self.corrupt(f"buffer {index} has {len(data)} of its {length} bytes")
         self._buffers[index] = data[:length]
         return self._buffers[index]
 
-    def data_uri(self, uri: Any, name: str) -> np.ndarray:
-        """(N,) uint8 of a base64 data URI. Other URIs are never followed."""
-        head, _, text = uri.partition(";base64,") if isinstance(uri, str) else ("", "", "")
-        if not head.startswith("data:"):
+    def at_uri(self, uri: Any, name: str) -> np.ndarray:
+        """(N,) uint8 of a base64 data URI, or of the file that a .gltf names beside it."""
+        if not isinstance(uri, str):
             raise self.external(name, uri)
+        taken_out = uri.removeprefix("embedded:")
+        if taken_out != uri and taken_out.isdecimal() and int(taken_out) < len(self.embedded):
+            text = self.embedded[int(taken_out)].partition(b";base64,")[2]
+        elif uri.startswith("data:"):
+            _, mark, rest = uri.partition(";base64,")
+            if not mark:
+                raise self.external(name, uri)
+            text = rest.encode("utf-8", "replace")
+        else:
+            return self.beside(uri, name)
         self.spend(len(text) // 4 * 3)
         try:
+            text += b"=" * (-len(text) % 4)  # some leave the padding out
             return np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
         except ValueError as error:
             raise self.corrupt(f"{name} is not base64 ({error})") from None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MESH, SEQUENTIAL, EDGEBREAKER = 1, 0, 1
 HAS_METADATA = 0x8000
+INTEGERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4"}  # Draco's types of numbers
 # Draco took 65 bytes a face on a mesh of a million with three attributes; vertices that no two
 # faces share, with every attribute that glTF knows, may take ten times as much.
 BYTES_EACH, BYTES_AT_LEAST = 1024, 256 << 20
@@ -44,7 +45,7 @@ def decode_draco(
         with _bounded_growth(BYTES_AT_LEAST + working):
             mesh = draco.decode(data)
             triangles = np.asarray(mesh.faces).reshape(-1, 3)
-            stored = {a["unique_id"]: np.asarray(a["data"]) for a in mesh.attributes}
+            stored = {a["unique_id"]: _as_stored(a) for a in mesh.attributes}
     except MemoryError:
         raise file.too_large("Draco data that need more memory", f"{working} bytes") from None
     except Exception as error:  # its own exceptions, and whatever a damaged stream trips
@@ -65,6 +66,20 @@ def decode_draco(
     if triangles.size and triangles.max() >= count:
         raise file.bad_index(count)
     return triangles, attributes
+
+
+def _as_stored(attribute: dict[str, Any]) -> np.ndarray:
+    """(V, C) values of an attribute, in the number type of the stream.
+
+    DracoPy makes floats of positions, normals and texture coordinates, also where whole numbers are
+    stored that are still to be normalised. Floats up to 1 have been normalised by the decoder, as a
+    mark in the stream asks for: no normalised mesh would be as small as one step of its grid.
+    """
+    values, kind = np.asarray(attribute["data"]), INTEGERS.get(attribute.get("data_type", 0))
+    if kind is None or values.dtype.kind != "f" or not np.abs(values).max(initial=0) > 1:
+        return values
+    whole = values.astype(kind)
+    return whole if (whole == values).all() else values
 
 
 def _declared(file: "GlbFile", data: bytes) -> tuple[int, int]:

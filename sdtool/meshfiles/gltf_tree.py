@@ -1,10 +1,12 @@
-"""The GLB container: its JSON tree, looked up without ever trusting it, and its binary chunk.
+"""A glTF file, binary or text: its JSON tree, looked up without ever trusting it, and its binary chunk.
 
-What is wrong is an ObjectError with a named reason; nothing is read that was not checked.
+What is wrong is an ObjectError with a named reason; nothing is read that was not checked. The first
+bytes decide which of both it is: people give a .glb the name .gltf, too.
 """
 
 import json
-import mmap
+import os
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.meshfiles.beside import find_beside, map_file
 from sdtool.meshfiles.limits import Limits
 
 # Extensions that change materials, textures, lights, sound or behaviour, and no triangle.
@@ -23,6 +26,8 @@ HARMLESS = {
     "MSFT_texture_dds",
 }  # fmt: skip
 HARMLESS_PREFIX = "KHR_materials_"
+LOOKS = {"materials", "textures", "images", "samplers", "animations", "cameras"}
+"""Lists of a tree in which an extension changes no triangle."""
 DRACO = "KHR_draco_mesh_compression"
 MESHOPT = ("KHR_meshopt_compression", "EXT_meshopt_compression")
 INSTANCING = "EXT_mesh_gpu_instancing"
@@ -33,20 +38,62 @@ UNDERSTOOD = {*HARMLESS, *MESHOPT, DRACO, INSTANCING, VISIBILITY}
 MISTYPED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
 
 
+BOM = b"\xef\xbb\xbf"
+# A text so long is data. It is kept out of the JSON tree, whose size is limited.
+EMBEDDED = re.compile(rb'"data:([^"\\;,]{0,99};base64,[^"\\]{4096,})"')
+
+
+def _uses(value: Any, name: str) -> bool:
+    """Whether any object within a JSON value has the extension `name`."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            extensions = value.get("extensions")
+            if isinstance(extensions, dict) and name in extensions:
+                return True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
+
+
+def parse_json(text: bytes) -> Any:
+    """The value of a glTF file's JSON text, as programs write it: with a byte-order mark, with zeros
+    behind it, with names in another encoding. ValueError or RecursionError if it is none."""
+    return json.loads(text.removeprefix(BOM).rstrip(b"\0 \t\r\n").decode("utf-8", "replace"))
+
+
+def missing_file(path: str | os.PathLike) -> ObjectError:
+    """The error for a file that is not there, or that only a link pretends to be."""
+    said = (
+        "is a link to a file that does not exist" if Path(path).is_symlink() else "does not exist"
+    )
+    return ObjectError("missing-file", f"{path} {said}")
+
+
 class GlbTree:
-    """One opened GLB: `tree` is its JSON object, `chunk` its binary chunk, (N,) uint8, mapped."""
+    """One opened GLB or .gltf: `tree` is its JSON object, `chunk` its binary chunk, (N,) uint8, mapped."""
 
     def __init__(self, path: str | Path, limits: Limits):
         self.path, self.limits = Path(path), limits
-        self.tree, self.chunk = self._split(self._map())
+        self.is_text = False  # a .gltf, which may name files beside it
+        self.bytes_read = 0
+        self.embedded: list[bytes] = []  # long data URIs, without their "data:"
+        self.tree, self.chunk = self._split(self.map(self.path))
         self.required = {str(name) for name in self.items(self.tree, "extensionsRequired")}
         for name in sorted(self.required - UNDERSTOOD):
-            if not name.startswith(HARMLESS_PREFIX):
+            if not name.startswith(HARMLESS_PREFIX) and not self._concerns_looks_alone(name):
                 raise ObjectError(
                     "unsupported-extension",
                     f"{self.path} requires the glTF extension {name[:99]}, which sdtool cannot "
                     "read; export it without",
                 )
+
+    def _concerns_looks_alone(self, name: str) -> bool:
+        """Whether an extension is in use, and only where no triangle can change."""
+        used = {kind for kind, value in self.tree.items() if _uses(value, name)}
+        return bool(used & LOOKS) and used <= LOOKS
 
     @property
     def extras(self) -> dict[str, Any]:
@@ -57,22 +104,30 @@ class GlbTree:
 
     # The container
 
-    def _map(self) -> np.ndarray:
+    def map(self, path: str | Path) -> np.ndarray:
+        """(N,) uint8 of this file, or of one that `beside` found, mapped into memory."""
         try:
-            size = self.path.stat().st_size
-            if size > self.limits.file_bytes:
-                raise self.too_large(f"{size} bytes", f"{self.limits.file_bytes}")
-            with open(self.path, "rb") as opened:
-                if size == 0:
-                    raise self.corrupt("the file is empty")
-                return np.frombuffer(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ), "u1")
+            self.bytes_read += os.path.getsize(path)
+            if self.bytes_read > self.limits.file_bytes:
+                raise self.too_large(f"{self.bytes_read} bytes", f"{self.limits.file_bytes}")
+            return map_file(path)
         except FileNotFoundError:
-            raise ObjectError("missing-file", f"{self.path} does not exist") from None
+            raise missing_file(path) from None
         except (OSError, ValueError) as error:
-            raise ObjectError("unreadable-file", f"{self.path} cannot be read ({error})") from None
+            raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
+
+    def beside(self, uri: Any, name: str) -> np.ndarray:
+        """(N,) uint8 of a file that a .gltf names, from its own folder tree; a GLB is read alone."""
+        if not self.is_text or not isinstance(uri, str):
+            raise self.external(name, uri)
+        return self.map(find_beside(self.path, uri, name))
 
     def _split(self, data: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         """The JSON tree and the bytes of the binary chunk (empty if there is none)."""
+        if not len(data):
+            raise self.corrupt("the file is empty")
+        if self.path.suffix.lower() == ".gltf" and data[:4].tobytes() != b"glTF":
+            return self._text(data), np.empty(0, np.uint8)
         size = len(data)
         if size < 20 or data[:4].tobytes() != b"glTF":
             raise self.corrupt("it does not begin as a GLB file does")
@@ -90,20 +145,46 @@ class GlbTree:
             if start + 8 + length > total:
                 raise self.corrupt("a chunk is longer than the file")
             chunks.append((kind, data[start + 8 : start + 8 + length]))
-            start += 8 + length + (-length % 4)
+            start += 8 + length
+            # Chunks begin at multiples of four; some writers forgot to pad them.
+            if data[start + 4 : start + 8].tobytes() != b"BIN\0":
+                start += -start % 4
         if not chunks or chunks[0][0] != b"JSON":
             raise self.corrupt("it does not start with a JSON chunk")
-        text = chunks[0][1]
+        tree = self._json(chunks[0][1].tobytes())
+        has_binary = len(chunks) > 1 and chunks[1][0] == b"BIN\0"
+        return tree, chunks[1][1] if has_binary else np.empty(0, np.uint8)
+
+    def _text(self, data: np.ndarray) -> dict[str, Any]:
+        """The JSON tree of a .gltf; a version other than 2 is refused."""
+        self.is_text = True
+        if len(data) > self.limits.text_bytes:
+            raise self.too_large(f"{len(data)} bytes", f"{self.limits.text_bytes}")
+
+        def take_out(found: re.Match[bytes]) -> bytes:
+            self.embedded.append(found[1])
+            return b'"embedded:%d"' % (len(self.embedded) - 1)
+
+        tree = self._json(EMBEDDED.sub(take_out, data.tobytes()))
+        asset = tree.get("asset")
+        version = asset.get("version") if isinstance(asset, dict) else None
+        if not str(version).startswith("2."):
+            raise ObjectError(
+                "unsupported-version",
+                f"{self.path} is glTF {str(version)[:20]}; convert it to glTF 2.0",
+            )
+        return tree
+
+    def _json(self, text: bytes) -> dict[str, Any]:
         if len(text) > self.limits.json_bytes:
             raise self.too_large(f"{len(text)} bytes of JSON", f"{self.limits.json_bytes}")
         try:
-            tree = json.loads(text.tobytes())
+            tree = parse_json(text)
         except (ValueError, RecursionError) as error:
             raise self.corrupt(f"its JSON cannot be read ({error})") from None
         if not isinstance(tree, dict):
             raise self.corrupt("its JSON is not an object")
-        has_binary = len(chunks) > 1 and chunks[1][0] == b"BIN\0"
-        return tree, chunks[1][1] if has_binary else np.empty(0, np.uint8)
+        return tree
 
     # Errors
 

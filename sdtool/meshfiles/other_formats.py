@@ -1,25 +1,37 @@
-"""OBJ, PLY, STL and OFF files through trimesh, which reads geometry and vertex colours only.
+"""OBJ, PLY, OFF and STL files: the first three by our own readers, STL through trimesh.
 
-It gets one open file and no way to open others. What headers declare is checked before it starts.
+What headers declare is checked before anything is read. No other file is opened, but for the materials
+of an OBJ from its own folder tree.
 """
 
 import re
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, validate
-from sdtool.io.objects import MESH_SUFFIXES
+from sdtool.geometry.normals import creased_normals, usable_normals
+from sdtool.io.folders import MESH_SUFFIXES
+from sdtool.meshfiles.beside import map_file
+from sdtool.meshfiles.gltf_tree import missing_file
 from sdtool.meshfiles.limits import Limits
+from sdtool.meshfiles.mtl import ObjMaterials
+from sdtool.meshfiles.obj import read_obj
+from sdtool.meshfiles.off import read_off
+from sdtool.meshfiles.ply import read_ply
+from sdtool.meshfiles.polygon_mesh import to_mesh
 
-FORMATS = {*MESH_SUFFIXES} - {".glb"}
+FORMATS = {*MESH_SUFFIXES} - {".glb", ".gltf"}
 HEADER = 1 << 16  # bytes in which the header of a .ply or .off file has to end
 
 
-def read_through_trimesh(path: Path, limits: Limits) -> Mesh:
-    """Read one file, validated; materials and images beside it are not looked at.
+def read_other(path: Path, limits: Limits, textures: bool = False, normals: bool = True) -> Mesh:
+    """Read one file, validated. textures, normals: as `sdtool.meshfiles.load_mesh` has them.
+
+    Without normals in the file, the surface is smooth where it bends by less than 30°.
 
     ObjectError reasons: ``missing-file``, ``unreadable-file``, ``corrupt-file``, ``too-large``,
     ``bad-index``, ``non-finite``, ``no-triangles``, ``zero-extent``.
@@ -29,37 +41,56 @@ def read_through_trimesh(path: Path, limits: Limits) -> Mesh:
         size = path.stat().st_size
         with open(path, "rb") as opened:
             _check(path, kind, size, opened.read(HEADER), limits)
-            opened.seek(0)
-            with np.errstate(all="ignore"):  # what overflows is found as non-finite
-                v_pos, faces, color = _arrays(opened, kind)
+        with np.errstate(all="ignore"):  # what overflows is found as non-finite
+            mesh = _mesh(path, kind, map_file(path).tobytes(), limits, textures, normals)
+            mesh = validate(mesh, str(path))
+            return _with_normals(mesh) if normals else replace(mesh, v_normal=None)
     except FileNotFoundError:
-        raise ObjectError("missing-file", f"{path} does not exist") from None
+        raise missing_file(path) from None
     except ObjectError:
         raise
     except OSError as error:
         raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
     except MemoryError:
         raise ObjectError("too-large", f"{path} does not fit into memory") from None
-    except Exception as error:  # its parsers raise anything on a damaged file
+    except Exception as error:  # trimesh's parsers raise anything on a damaged file
         what = f"{type(error).__name__}: {str(error)[:99]}"
         raise ObjectError("corrupt-file", f"{path} cannot be read as .{kind} ({what})") from None
-    _limit(path, len(faces), limits)
-    if len(faces) and (faces.min() < 0 or faces.max() >= len(v_pos)):
-        raise ObjectError("bad-index", f"{path} has a face index outside its {len(v_pos)} vertices")
-    return validate(Mesh(v_pos, faces.astype(np.int32), color), str(path))
 
 
-def _arrays(opened: BinaryIO, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """(V, 3) float32, (F, 3) int64 and (V, 3) float32 in [0, 1] or None."""
+def _mesh(
+    path: Path, kind: str, data: bytes, limits: Limits, textures: bool, normals: bool
+) -> Mesh:
+    """What is in the bytes of a file; vertices are split for normals only if these are wanted."""
+    if kind == "stl":
+        return _stl(path, data, limits)
+    if kind == "ply":
+        return to_mesh(read_ply(data, path), path, limits.triangles)
+    if kind == "off":
+        return to_mesh(read_off(data, path), path, limits.triangles)
+    materials = ObjMaterials(path, limits, textures)
+    polygons = read_obj(data, path, materials)
+    if not normals:
+        polygons.c_normal = None
+    mesh = to_mesh(polygons, path, limits.triangles)
+    return replace(mesh, lost_images=len(materials.lost)) if textures else mesh
+
+
+def _stl(path: Path, data: bytes, limits: Limits) -> Mesh:
     import trimesh
 
-    loaded = trimesh.load_mesh(opened, file_type=kind, process=False, skip_materials=True)
+    loaded = trimesh.load_mesh(BytesIO(data), file_type="stl", process=False)
     v_pos = np.asarray(loaded.vertices, np.float32).reshape(-1, 3)
     faces = np.asarray(loaded.faces, np.int64).reshape(-1, 3)
-    visual = loaded.visual
-    if not isinstance(visual, trimesh.visual.ColorVisuals) or visual.kind != "vertex":
-        return v_pos, faces, None
-    return v_pos, faces, np.asarray(visual.vertex_colors[:, :3] / 255, np.float32)
+    _limit(path, len(faces), limits)
+    return Mesh(v_pos, faces.astype(np.int32))
+
+
+def _with_normals(mesh: Mesh) -> Mesh:
+    """The mesh with the normals of its file, or with those that its shape gives."""
+    if mesh.v_normal is None or len(mesh.v_normal) != len(mesh.v_pos):
+        return creased_normals(mesh)
+    return replace(mesh, v_normal=usable_normals(mesh.v_normal))
 
 
 def _check(path: Path, kind: str, size: int, head: bytes, limits: Limits) -> None:

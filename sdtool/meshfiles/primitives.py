@@ -1,15 +1,17 @@
 """The primitives of a glTF mesh: triangles, positions, colours, coordinates of a texture."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, linear_to_srgb
+from sdtool.geometry.normals import no_normals, usable_normals
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.draco import decode_draco
-from sdtool.meshfiles.gltf_tree import DRACO
+from sdtool.meshfiles.gltf_tree import DRACO, MISTYPED
 from sdtool.meshfiles.materials import GltfMaterial, material_of
 from sdtool.meshfiles.skins import influences
 from sdtool.meshfiles.textures import TextureReader, texture_coordinates
@@ -69,19 +71,38 @@ class Primitive:
         return found
 
     def morphed(
-        self, v_pos: np.ndarray, weights: tuple[float, ...], rows: np.ndarray | None
+        self,
+        values: np.ndarray,
+        weights: tuple[float, ...],
+        rows: np.ndarray | None,
+        name: str = "POSITION",
     ) -> np.ndarray:
-        """(N, 3) float32 positions plus those of the morph targets, weighted."""
+        """(N, 3) float32 values of an attribute plus those of the morph targets, weighted."""
         targets = self.file.items(self.record, "targets")
         for target, weight in zip(targets, weights, strict=False):
-            if weight and isinstance(target, dict) and "POSITION" in target:
-                if self.file.count(target["POSITION"]) != self.count:
+            if weight and isinstance(target, dict) and name in target:
+                if self.file.count(target[name]) != self.count:
                     raise self.file.corrupt("a morph target does not move every vertex")
-                offset = self.file.accessor(target["POSITION"], rows)
+                offset = self.file.accessor(target[name], rows)
                 if offset.shape[1] != 3:
                     raise self.file.corrupt("a morph target has no positions in space")
-                v_pos = v_pos + np.float32(weight) * offset.astype(np.float32)
-        return v_pos
+                values = values + np.float32(weight) * offset.astype(np.float32)
+        return values
+
+    def normals(
+        self, weights: tuple[float, ...], rows: np.ndarray | None, count: int
+    ) -> np.ndarray:
+        """(count, 3) float32 unit normals of the vertices `rows`, zero where there are none.
+
+        Normals that cannot be read cost nothing but themselves.
+        """
+        if "NORMAL" not in self.accessors:
+            return no_normals(count)
+        try:
+            normal = self.attribute("NORMAL", 3, rows).astype(np.float32, copy=False)
+            return usable_normals(self.morphed(normal, weights, rows, "NORMAL"))
+        except (ObjectError, *MISTYPED):
+            return no_normals(count)
 
     def triangles(self, mode: int) -> np.ndarray:
         """(F, 3) vertex numbers, checked against `count`; strips and fans become triangles."""
@@ -121,11 +142,12 @@ def parts_of(
     weights: tuple[float, ...] | None,
     skinned: bool,
     textures: TextureReader | None,
+    normals: bool,
 ) -> Iterator[Part]:
     """Yield the primitives of mesh `index` that have triangles.
 
     weights: of the morph targets; None: those of the mesh. skinned: whether a skin will bend them.
-    textures: None leaves images alone.
+    textures: None leaves images alone. normals: whether to read normals.
     """
     mesh = file.entry("meshes", index)
     if weights is None:
@@ -138,7 +160,11 @@ def parts_of(
         faces = primitive.triangles(mode)
         if len(faces):
             rows, faces = _used(faces, primitive.count)
-            yield _part(primitive, faces, rows, weights, skinned, textures)
+            part = _part(primitive, faces, rows, weights, skinned, textures)
+            if normals:
+                v_normal = primitive.normals(weights, rows, len(part.mesh.v_pos))
+                part = replace(part, mesh=replace(part.mesh, v_normal=v_normal))
+            yield part
 
 
 def _part(

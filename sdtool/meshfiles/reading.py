@@ -1,4 +1,4 @@
-"""Reading meshes: GLB files by our own accessor reader, a few older formats through trimesh.
+"""Reading meshes: glTF files by our own accessor reader, and a few older formats.
 
 The reader takes geometry and base colour: it bakes node transforms, instances and skins (in the
 pose that the nodes stand in, see `skins`), applies the default weights of morph targets, keeps
@@ -6,6 +6,7 @@ triangles, strips and fans, and ignores points, lines and animation. Images are 
 textures are asked for.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, merge, validate
+from sdtool.geometry.normals import for_normals, usable_normals
+from sdtool.io.folders import MESH_SUFFIXES
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
-from sdtool.meshfiles.other_formats import FORMATS, read_through_trimesh
+from sdtool.meshfiles.other_formats import FORMATS, read_other
 from sdtool.meshfiles.primitives import Part, parts_of
 from sdtool.meshfiles.scene import Placement, placements
-from sdtool.meshfiles.skins import bend
+from sdtool.meshfiles.skins import bend, bend_normals
 from sdtool.meshfiles.textures import TextureReader
 
 __all__ = ["load_mesh", "read_glb"]
@@ -28,28 +31,34 @@ LIMITS = Limits()
 STEP = 1 << 13  # vertices transformed at a time: what they need fits the cache
 
 
-def load_mesh(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:
-    """Read one object: .glb, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
+def load_mesh(
+    path: str | Path, limits: Limits = LIMITS, textures: bool = False, normals: bool = True
+) -> Mesh:
+    """Read one object: .glb, .gltf, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
 
-    textures: whether to decode base colour textures; without, images are never touched. ObjectError
-    with a named reason for anything that cannot be used, or that is beyond `limits`.
+    textures: whether to decode base colour textures; without, images are never touched. normals:
+    whether to read normals; without, `Mesh.v_normal` is None, which costs less. ObjectError with a
+    named reason for anything that cannot be used, or that is beyond `limits`.
     """
     suffix = Path(path).suffix.lower()
-    if suffix == ".glb":
-        return read_glb(path, limits, textures)
+    if suffix in (".glb", ".gltf"):
+        return read_glb(path, limits, textures, normals)
     if suffix in FORMATS:
-        return read_through_trimesh(Path(path), limits)
+        return read_other(Path(path), limits, textures, normals)
     raise ObjectError(
         "unsupported-format",
-        f"{path} is not one of .glb {' '.join(sorted(FORMATS))}; convert it to .glb",
+        f"{path} is not one of {' '.join(MESH_SUFFIXES)}; convert it to .glb",
     )
 
 
-def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) -> Mesh:
-    """Read the default scene of a GLB file as one mesh, validated.
+def read_glb(
+    path: str | Path, limits: Limits = LIMITS, textures: bool = False, normals: bool = True
+) -> Mesh:
+    """Read the default scene of a GLB or .gltf file as one mesh, validated.
 
     Colours are COLOR_0 × the material's base colour factor, sRGB-encoded; a part whose colour is in
-    a texture has none unless textures are read. Vertices that no triangle uses are left out.
+    a texture has none unless textures are read. A primitive without normals is flat (glTF, section
+    3.7.2.1). Vertices that no triangle uses are left out.
 
     ObjectError reasons: ``missing-file``, ``unreadable-file``, ``corrupt-file``,
     ``unsupported-version``, ``unsupported-extension``, ``missing-decoder``, ``external-buffer``,
@@ -58,7 +67,9 @@ def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) 
     try:
         file = GlbFile(path, limits)
         with np.errstate(all="ignore"):  # what overflows is found as non-finite
-            return validate(_baked(file, TextureReader(file) if textures else None), str(path))
+            reader = TextureReader(file) if textures else None
+            mesh = validate(_baked(file, reader, normals), str(path))
+            return replace(mesh, lost_images=len(reader.lost)) if reader else mesh
     except ObjectError:
         raise
     except MISTYPED as error:
@@ -68,7 +79,7 @@ def read_glb(path: str | Path, limits: Limits = LIMITS, textures: bool = False) 
         raise ObjectError("too-large", f"{path} does not fit into memory") from None
 
 
-def _baked(file: GlbFile, textures: TextureReader | None) -> Mesh:
+def _baked(file: GlbFile, textures: TextureReader | None, normals: bool) -> Mesh:
     """All parts of the scene in one frame; counted before any is placed."""
     decoded: dict[tuple[Any, ...], list[Part]] = {}
     parts: list[tuple[Part, Placement]] = []
@@ -77,7 +88,7 @@ def _baked(file: GlbFile, textures: TextureReader | None) -> Mesh:
         key = (place.mesh, place.weights, place.joints is not None)
         known = decoded.get(key)
         decoded[key] = []
-        for part in parts_of(file, *key, textures) if known is None else known:
+        for part in parts_of(file, *key, textures, normals) if known is None else known:
             times = len(place.matrices) if part.joint is None else 1
             triangles += len(part.mesh.t_pos_idx) * times
             if triangles > file.limits.triangles:
@@ -97,7 +108,10 @@ def _placed(file: GlbFile, part: Part, place: Placement) -> Mesh:
     if part.joint.max() >= len(place.joints):
         raise file.corrupt(f"a vertex follows the joint {part.joint.max()} of {len(place.joints)}")
     v_pos, mirrored = bend(part.mesh.v_pos, part.joint, part.weight, place.joints)
-    return _repeated(part.mesh, v_pos[None], np.array([mirrored]))
+    normal = part.mesh.v_normal
+    if normal is not None:
+        normal = usable_normals(bend_normals(normal, part.joint, part.weight, place.joints))
+    return _repeated(part.mesh, v_pos[None], normal, np.array([mirrored]))
 
 
 def _transformed(mesh: Mesh, matrices: np.ndarray) -> Mesh:
@@ -111,13 +125,19 @@ def _transformed(mesh: Mesh, matrices: np.ndarray) -> Mesh:
         for v in range(0, vertices, STEP):
             points = mesh.v_pos[v : v + STEP].astype(np.float64)
             v_pos[n : n + together, v : v + STEP] = points @ turn + move
-    return _repeated(mesh, v_pos, np.linalg.det(matrices[:, :3, :3]) < 0)
+    normal = mesh.v_normal
+    if normal is not None:
+        turns = for_normals(matrices[:, :3, :3]).transpose(0, 2, 1)
+        normal = usable_normals((normal @ turns.astype(np.float32)).reshape(-1, 3))
+    return _repeated(mesh, v_pos, normal, np.linalg.det(matrices[:, :3, :3]) < 0)
 
 
-def _repeated(mesh: Mesh, v_pos: np.ndarray, mirrored: np.ndarray) -> Mesh:
+def _repeated(
+    mesh: Mesh, v_pos: np.ndarray, v_normal: np.ndarray | None, mirrored: np.ndarray
+) -> Mesh:
     """The mesh with (N, V, 3) positions, N times; no array is a view of the file any more.
 
-    mirrored: (N,) whether an instance's triangles have to be turned over.
+    v_normal: (N · V, 3), or None. mirrored: (N,) whether an instance's triangles have to be turned over.
     """
     count, vertices = v_pos.shape[:2]
     offsets = np.arange(count, dtype=np.int32)[:, None, None] * np.int32(vertices)
@@ -131,4 +151,5 @@ def _repeated(mesh: Mesh, v_pos: np.ndarray, mirrored: np.ndarray) -> Mesh:
         repeat(mesh.v_uv),
         repeat(mesh.t_texture),
         mesh.textures,
+        v_normal,
     )

@@ -9,6 +9,7 @@ node that carries a skinned mesh has no effect (glTF, section 3.7.3.3).
 
 import numpy as np
 
+from sdtool.geometry.normals import for_normals
 from sdtool.meshfiles.accessors import GlbFile
 
 STEP = 1 << 14  # vertices whose matrices are held at a time
@@ -57,6 +58,19 @@ def influences(
     weight[~weight.any(axis=1), 0] = 1
     joint = np.where(weight > 0, np.concatenate(joints, axis=1).astype(np.int32), 0)
     return joint, weight / weight.sum(axis=1, keepdims=True)
+
+
+def bend_normals(
+    v_normal: np.ndarray, joint: np.ndarray, weight: np.ndarray, matrices: np.ndarray
+) -> np.ndarray:
+    """(V, 3) float64 normals in the world, not of unit length, where `bend` moves positions."""
+    flat = np.ascontiguousarray(matrices[:, :3, :3]).reshape(-1, 9)
+    out = np.empty((len(v_normal), 3))
+    for start in range(0, len(v_normal), STEP):
+        part = slice(start, start + STEP)
+        blended = np.einsum("vk,vkm->vm", weight[part], flat[joint[part]]).reshape(-1, 3, 3)
+        out[part] = np.einsum("vij,vj->vi", for_normals(blended), v_normal[part])
+    return out
 
 
 def bend(

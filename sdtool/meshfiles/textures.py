@@ -1,15 +1,11 @@
-"""Base colour textures of a GLB file, decoded and reduced.
+"""Base colour textures of a glTF file.
 
-Whatever is wrong with an image costs the image only: its faces keep their plain colour. Images
-outside the file are never fetched. PNG, JPEG and WebP are read; the size that an image's header
-declares is checked before a pixel is decoded.
+Whatever is wrong with an image costs the image only: its faces keep their plain colour, and it is
+counted. Images outside a GLB are never fetched; a .gltf may have them beside it.
 """
 
-import hashlib
-import io
-import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,112 +13,71 @@ from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Texture
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
+from sdtool.meshfiles.images import ImageStore
 from sdtool.meshfiles.materials import GltfMaterial
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 WRAPS = {10497: "repeat", 33071: "clamp", 33648: "mirror"}
 TRANSFORM = "KHR_texture_transform"
+ELSEWHERE = ("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds")
+"""Extensions whose images Pillow may read. If it cannot, the texture's own image is the fallback."""
 
 
 class TextureReader:
-    """The textures of one file, each decoded once; images of the same bytes are shared."""
+    """The textures of one file, each decoded once; images of the same bytes are shared.
+
+    lost: what materials asked for and could not have, by the numbers of textures.
+    """
 
     def __init__(self, file: GlbFile):
         self.file = file
-        self._taken = 0  # bytes of pixels
+        self.lost: set[str] = set()
+        self._store = ImageStore(file.limits)
         self._sources: dict[tuple[int, float], np.ndarray | None] = {}
-        self._images: dict[tuple[bytes, float], np.ndarray | None] = {}  # by digest
         self._textures: dict[tuple[int, str, str], Texture] = {}
 
     def of(self, material: GltfMaterial) -> Texture | None:
         """The texture of a material; None if it has none, or if its image cannot be used."""
         if material.texture is None:
             return None
-        file = self.file
+        file, index = self.file, material.texture.get("index")
         try:
-            record = file.entry("textures", material.texture.get("index"))
+            record = file.entry("textures", index)
             image = self._image(record, material.cutoff)
-            if image is None:
-                return None
-            sampler = {}
-            if record.get("sampler") is not None:
-                sampler = file.entry("samplers", record["sampler"])
-            s, t = (WRAPS.get(sampler.get(k, 10497), "repeat") for k in ("wrapS", "wrapT"))
+            if image is not None:
+                sampler = {}
+                if record.get("sampler") is not None:
+                    sampler = file.entry("samplers", record["sampler"])
+                s, t = (WRAPS.get(sampler.get(k, 10497), "repeat") for k in ("wrapS", "wrapT"))
+                return self._textures.setdefault((id(image), s, t), Texture(image, (s, t)))
         except (ObjectError, *MISTYPED):
-            return None
-        return self._textures.setdefault((id(image), s, t), Texture(image, (s, t)))
+            pass
+        self.lost.add(str(index)[:20])
+        return None
 
     def _image(self, record: dict[str, Any], cutoff: float) -> np.ndarray | None:
-        webp = self.file.extension(record, "EXT_texture_webp").get("source")
-        source = record.get("source") if webp is None else webp
-        key = (self.file.integer({"source": source}, "source"), cutoff)
-        if key not in self._sources:
-            self._sources[key] = None  # should it not be readable
-            data = self._bytes_of(key[0])
-            content = (hashlib.blake2b(data, digest_size=16).digest(), cutoff)
-            if content not in self._images:
-                self._images[content] = self._decoded(data, cutoff)
-            self._sources[key] = self._images[content]
-        return self._sources[key]
+        """(H, W, 4) uint8 of a texture: of its extensions' images or its own, the first that is read."""
+        sources = [self.file.extension(record, name).get("source") for name in ELSEWHERE]
+        for source in [*sources, record.get("source")]:
+            if source is None:
+                continue
+            key = (self.file.integer({"source": source}, "source"), cutoff)
+            if key not in self._sources:
+                self._sources[key] = None  # should it not be readable
+                try:
+                    data = self._bytes_of(key[0])
+                except (ObjectError, *MISTYPED):
+                    continue
+                self._sources[key] = self._store.image(data, cutoff)
+            if self._sources[key] is not None:
+                return self._sources[key]
+        return None
 
     def _bytes_of(self, source: int) -> bytes:
         """The encoded image number `source`."""
         image = self.file.entry("images", source)
         if image.get("uri") is not None:
-            return self.file.data_uri(image["uri"], f"image {source}").tobytes()
+            return self.file.at_uri(image["uri"], f"image {source}").tobytes()
         return self.file.view(image.get("bufferView")).tobytes()
-
-    def _decoded(self, data: bytes, cutoff: float) -> np.ndarray | None:
-        """(H, W, 4) uint8; None for what cannot be read or would take too much memory."""
-        from PIL import Image
-
-        limits = self.file.limits
-        try:
-            with warnings.catch_warnings():  # our own limit stands in for PIL's warning
-                warnings.simplefilter("ignore")
-                image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
-                width, height = image.size
-                scale = min(1.0, limits.texture_side / max(width, height))
-                size = (max(1, round(width * scale)), max(1, round(height * scale)))
-                self._taken += 4 * size[0] * size[1]
-                if width * height > limits.image_pixels or self._taken > limits.texture_bytes:
-                    return None
-                image.draft(None, size)  # lets the JPEG decoder reduce by 2, 4 or 8 on its way
-                return _rgba(image, size, cutoff)
-        except Exception:  # its decoders raise anything on damaged data
-            return None
-
-
-def _rgba(image: "Image", size: tuple[int, int], cutoff: float) -> np.ndarray:
-    """(H, W, 4) uint8 at `size` (W, H); colour and alpha are averaged apart (see `GltfMaterial`)."""
-    from PIL import Image
-
-    if image.mode.startswith("I"):  # 16-bit grey
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    clear = image.mode in ("LA", "PA") or "transparency" in image.info
-    if image.mode not in ("RGB", "RGBA", "L") or clear:
-        image = image.convert("RGBA" if clear else "RGB")
-    alpha = None
-    if cutoff > 0 and image.mode == "RGBA":
-        alpha = image.getchannel("A")
-        if cutoff < 1:
-            alpha = alpha.point([0 if level < cutoff * 255 else 255 for level in range(256)])
-    if image.mode == "RGBA":  # what is transparent keeps its colour: alpha may be without meaning
-        image = Image.merge("RGB", image.split()[:3])
-    out = np.full((size[1], size[0], 4), 255, np.uint8)
-    out[..., :3] = np.asarray(_reduced(image, size).convert("RGB"))
-    if alpha is not None:
-        out[..., 3] = np.asarray(_reduced(alpha, size))
-    return out
-
-
-def _reduced(image: "Image", size: tuple[int, int]) -> "Image":
-    """The image at a smaller size, every pixel the average of its box."""
-    from PIL import Image
-
-    return image if image.size == size else image.resize(size, Image.Resampling.BOX)
 
 
 def texture_coordinates(

@@ -11,7 +11,7 @@ from sdtool import __version__
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, srgb_to_linear, validate, vertex_normals
 from sdtool.geometry.surfaces import TexturedMesh
-from sdtool.io.files import atomic_path
+from sdtool.io.files import UTF8, atomic_path
 from sdtool.io.images import png_bytes
 
 UINT16, UINT32, FLOAT32 = 5123, 5125, 5126
@@ -39,12 +39,13 @@ def write_glb(
 
     Mesh.v_color is sRGB-encoded and COLOR_0 is linear: it is converted here and stored in 16 bits,
     which keeps dark colours. `extras` becomes `asset.extras` (a JSON object: prompt, seed, …).
-    ObjectError if the mesh is not usable (see `meshes.validate`).
+    Normals are those of the mesh, which needs one at every vertex (`normals.explicit_normals`), or
+    smooth. ObjectError if the mesh is not usable (see `meshes.validate`).
     """
     _check(mesh, name)
     file = _File()
     file.vertices("POSITION", mesh.v_pos)
-    file.vertices("NORMAL", vertex_normals(mesh))
+    file.vertices("NORMAL", vertex_normals(mesh) if mesh.v_normal is None else mesh.v_normal)
     if mesh.v_color is not None:
         color = _linear_rgba16(mesh.v_color)
         file.vertices("COLOR_0", color, componentType=UINT16, normalized=True)
@@ -171,7 +172,7 @@ class _File:
         if extras:
             tree["asset"]["extras"] = extras
         with atomic_path(path) as temporary:
-            temporary.write_bytes(_container(tree, bytes(self.data)))
+            temporary.write_bytes(container(tree, bytes(self.data)))
         return Path(path)
 
     def _accessor(self, array: np.ndarray, target: int, **accessor: Any) -> int:
@@ -187,9 +188,9 @@ class _File:
         return len(self.views) - 1
 
 
-def _container(tree: dict[str, Any], binary: bytes) -> bytes:
+def container(tree: dict[str, Any], binary: bytes) -> bytes:
     """The GLB container: header, JSON chunk padded by spaces, binary chunk padded by zeros."""
-    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode(**UTF8)
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + len(binary)
     return b"".join(

@@ -21,7 +21,7 @@ from sdtool.io.shards import (
     write_failure,
     write_part,
 )
-from sdtool.rendering.views import ViewSettings, canonical_object, render_object
+from sdtool.rendering.views import ViewSettings, canonical_object, check_coverage, render_object
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.prefetch import prefetch
 from sdtool.runtime.ranks import Ranks
@@ -143,9 +143,18 @@ def render_collection_by_cuda(
     by.check(device)
     rasterize = by.rasterize_ranges
     work = partial(_work, collection.settings, _load)
+    lost: dict[Path, int] = {}  # images, of objects on their way
+
+    def noted(results: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+        for job, outcome in results:
+            if isinstance(outcome, tuple) and outcome[0].lost_images:
+                lost[job.part] = outcome[0].lost_images
+            yield job, outcome
+
     loaded = prefetch(map_items(work, collection.jobs(), **options), 64)
-    outcomes = render_batches(rasterize, loaded, collection.settings, device)
-    yield from _settle(collection, ((job, _written(job, outcome)) for job, outcome in outcomes))
+    outcomes = render_batches(rasterize, noted(loaded), collection.settings, device)
+    written = ((job, _written(collection.settings, job, o, lost)) for job, o in outcomes)
+    yield from _settle(collection, written)
 
 
 def _settle(
@@ -162,12 +171,21 @@ def _settle(
         _assemble(collection.settings, shard)
 
 
-def _written(job: ObjectJob | ShardJob, outcome: Any) -> Any:
-    """Write the views of an object that came from the device; what is no views is passed on."""
+def _written(
+    settings: ViewSettings, job: ObjectJob | ShardJob, outcome: Any, lost: dict[Path, int]
+) -> Any:
+    """Write the views of an object that came from the device; what is no views is passed on.
+
+    lost: the images that some objects lack, which are taken out of it.
+    """
     if isinstance(job, ShardJob) or not isinstance(outcome, tuple):
         return outcome
     maps, c2w = outcome
-    return write_part(job.part, maps, c2w)
+    try:
+        check_coverage(settings, job.uid, maps)
+    except ObjectError as error:
+        return error
+    return write_part(job.part, maps, c2w, lost.pop(job.part, 0))
 
 
 # In the workers
@@ -188,4 +206,6 @@ def _load(settings: ViewSettings, job: ObjectJob) -> tuple[Mesh, np.ndarray]:
 
 def _render(settings: ViewSettings, job: ObjectJob) -> None:
     mesh, c2w = _load(settings, job)
-    write_part(job.part, render_object(settings, mesh, c2w), c2w)
+    maps = render_object(settings, mesh, c2w)
+    check_coverage(settings, job.uid, maps)
+    write_part(job.part, maps, c2w, mesh.lost_images)

@@ -4,7 +4,7 @@ import numpy as np
 
 from sdtool.geometry import ccm
 from sdtool.geometry.cameras import world_to_clip
-from sdtool.geometry.meshes import Mesh, vertex_normals
+from sdtool.geometry.meshes import Mesh, face_normals, vertex_normals
 from sdtool.rendering import kernels
 from sdtool.rendering.shading import headlight, shade
 from sdtool.rendering.texturing import base_color
@@ -49,9 +49,27 @@ def visible_maps(
     return {name: seen.to_maps(value, supersample) for name, value in values.items()}
 
 
+def _normals(seen: Visible) -> np.ndarray:
+    """(P, 3) normals, not of unit length: those of the mesh, of its faces where it has none."""
+    mesh = seen.mesh
+    if mesh.v_normal is None:
+        return seen.interpolate(vertex_normals(mesh))
+    has_own = np.asarray(mesh.v_normal.any(axis=1))
+    if has_own.all():
+        return seen.interpolate(mesh.v_normal)
+    faces = face_normals(mesh)[seen.face]
+    if not has_own.any():
+        return faces
+    total = np.zeros_like(faces)
+    for k, corner in enumerate(mesh.t_pos_idx[seen.face].T):
+        normal = np.where(has_own[corner, None], mesh.v_normal[corner], faces)
+        total += normal * seen.weights[:, k : k + 1]
+    return total
+
+
 def _facing_normals(seen: Visible, c2w: np.ndarray) -> np.ndarray:
     """(P, 3) unit normals of the visible surface; what faces away is turned to the eye."""
-    normal = seen.interpolate(vertex_normals(seen.mesh))
+    normal = _normals(seen)
     normal /= np.maximum(np.sqrt(np.einsum("pc,pc->p", normal, normal)), 1e-12)[:, None]
     cosine = np.einsum("pc,pc->p", normal, c2w[seen.view, :3, 2])
     return np.where(cosine[:, None] < -0.2, -normal, normal)

@@ -13,10 +13,16 @@ from sdtool.meshfiles import load_mesh
 from sdtool.meshfiles.limits import Limits
 from sdtool.rendering.maps import render_maps
 
+MIN_COVERAGE = 0.002
+"""Of the maps of one object: 8 pixels of 64 × 64. A rod fills so much that is 200 times as long as thick."""
+
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """What all objects share. size: pixels a side. supersample: samples a pixel, a side."""
+    """What all objects share. size: pixels a side. supersample: samples a pixel, a side.
+
+    min_coverage: share of the pixels, over all views of an object, that have to show it.
+    """
 
     views: int
     size: int
@@ -26,6 +32,7 @@ class ViewSettings:
     random_yaw: bool
     seed: int
     limits: Limits
+    min_coverage: float = MIN_COVERAGE
 
 
 def canonical_object(
@@ -38,16 +45,38 @@ def canonical_object(
     """
     if path is None:
         raise ObjectError("missing-file", f"{uid} has no file in its collection")
-    mesh = load_mesh(path, settings.limits, textures="rgb" in settings.maps)
+    shaded = any(name in settings.maps for name in ("rgb", "normal"))
+    mesh = load_mesh(path, settings.limits, textures="rgb" in settings.maps, normals=shaded)
     if yaw:
-        mesh = mesh.with_positions(rotate_y(mesh.v_pos, np.radians(yaw)))
+        mesh = _turned(mesh, np.radians(yaw))
     mesh = to_canonical(mesh)
     rng = object_rng(settings.seed, uid)
     c2w = random_views(rng, settings.views, settings.camera)
     if settings.random_yaw:
-        turned = rotate_y(mesh.v_pos, rng.uniform(-np.pi, np.pi))
-        mesh = to_canonical(mesh.with_positions(turned))
+        mesh = to_canonical(_turned(mesh, rng.uniform(-np.pi, np.pi)))
     return mesh, c2w
+
+
+def _turned(mesh: Mesh, angle: float) -> Mesh:
+    """The mesh turned about +Y by `angle` radians, with its normals."""
+    normal = None if mesh.v_normal is None else rotate_y(mesh.v_normal, angle)
+    return mesh.with_positions(rotate_y(mesh.v_pos, angle), normal)
+
+
+def check_coverage(settings: ViewSettings, uid: str, maps: dict[str, np.ndarray]) -> None:
+    """ObjectError ``too-little-visible`` if maps (N, S, S, 4) show less of the object than they should.
+
+    Something far away, be it a speck, has then made the rest too small: the box of an object decides
+    about its size in a view.
+    """
+    coverage = float((next(iter(maps.values()))[..., 3].mean(dtype=np.float64) + 1) / 2)
+    if coverage < settings.min_coverage:
+        raise ObjectError(
+            "too-little-visible",
+            f"{uid} fills {coverage:.4%} of its views, under the least share of "
+            f"{settings.min_coverage:.4%} (--min-coverage): it is very thin, or a part of it lies far "
+            "away from the rest",
+        )
 
 
 def render_object(settings: ViewSettings, mesh: Mesh, c2w: np.ndarray) -> dict[str, np.ndarray]:

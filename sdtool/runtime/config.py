@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 
 from sdtool.errors import UsageError
-from sdtool.io import toml
+from sdtool.io import files, toml
 
 PAIRS = "KEY=VALUE"  # metavar of the options that may be a table
 OF_THE_CALL = ("as_json", "debug", "config", "print_config")  # no keys: how to run, not what to do
@@ -158,7 +158,7 @@ class Config:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(files.text_of(path))
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read ({error.strerror})", "--config") from None
     except UnicodeDecodeError as error:

@@ -128,6 +128,11 @@ def held_out(uids: list[str], share: float = 0.05) -> set[str]:
         raise InputError(
             "training needs two objects or more: one is held out to measure the result"
         )
-    rank = {u: int.from_bytes(hashlib.sha256(u.encode()).digest()[:8], "big") / 2**64 for u in uids}
+
+    def place(uid: str) -> float:
+        digest = hashlib.sha256(uid.encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64
+
+    rank = {uid: place(uid) for uid in uids}
     chosen = {uid for uid, value in rank.items() if value >= 1 - share}
     return chosen if 0 < len(chosen) < len(uids) else {max(uids, key=rank.__getitem__)}

@@ -10,10 +10,14 @@ from typing import Any
 from sdtool.errors import ObjectError
 from sdtool.exporting.model_files import is_ours
 from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.normals import explicit_normals
+from sdtool.io.folders import model_stem
 from sdtool.io.stage_record import DONE
 from sdtool.meshfiles import load_mesh, write_glb
-from sdtool.meshfiles.gltf_tree import DRACO, INSTANCING, MESHOPT, VISIBILITY, GlbTree
+from sdtool.meshfiles.accessors import GlbFile
+from sdtool.meshfiles.gltf_tree import DRACO, INSTANCING, MESHOPT, VISIBILITY
 from sdtool.meshfiles.limits import Limits
+from sdtool.meshfiles.packing import packed_glb
 
 # What the page's loader draws wrongly or not at all; such a file is written anew, as plain triangles.
 BEYOND_THE_PAGE = {DRACO, INSTANCING, VISIBILITY, *MESHOPT}
@@ -58,15 +62,19 @@ def read_subject(path: Path) -> Subject:
 
 def _file(path: Path, name: str) -> Subject:
     mesh = load_mesh(path)
-    if path.suffix.lower() != ".glb":
-        return _subject(mesh, _plain_glb(mesh, path.stem), {}, path.stem, name)
-    glb = GlbTree(path, Limits())
-    if reason := _needs_rewriting(glb.tree):
+    stem = model_stem(path)
+    if path.suffix.lower() not in (".glb", ".gltf"):
+        return _subject(mesh, _plain_glb(mesh, stem), {}, stem, name)
+    glb = GlbFile(path, Limits())
+    try:
+        reason = _needs_rewriting(glb)
+        data = b"" if reason else packed_glb(glb) if glb.is_text else path.read_bytes()
+    except ObjectError as error:  # of an image: the geometry was read
+        reason = str(error)
+    if reason:
         print(f"{path} is shown without textures: it has {reason}", file=sys.stderr)
-        data = _plain_glb(mesh, path.stem)
-    else:
-        data = path.read_bytes()
-    return _subject(mesh, data, glb.extras, path.stem, name)
+        data = _plain_glb(mesh, stem)
+    return _subject(mesh, data, glb.extras, stem, name)
 
 
 def _run(run: Path) -> Subject:
@@ -125,13 +133,14 @@ def _history(run: Path, params: dict[str, Any]) -> list[Picture]:
     return pictures
 
 
-def _needs_rewriting(tree: dict[str, Any]) -> str:
-    """Why the page cannot take a valid GLB as it is; empty if it can."""
+def _needs_rewriting(glb: GlbFile) -> str:
+    """Why the page cannot take a valid GLB as it is; empty if it can, or if `packed_glb` can cure it."""
+    tree = glb.tree
     lists = (tree.get("extensionsUsed"), tree.get("extensionsRequired"))
     used = {str(name) for names in lists if isinstance(names, list) for name in names}
     if beyond := sorted(used & BEYOND_THE_PAGE):
         return ", ".join(beyond)
-    for kind in ("images", "buffers"):
+    for kind in () if glb.is_text else ("images", "buffers"):
         for one in tree.get(kind) or []:
             if isinstance(one, dict) and not str(one.get("uri", "data:")).startswith("data:"):
                 return f"{kind} in other files"
@@ -140,7 +149,8 @@ def _needs_rewriting(tree: dict[str, Any]) -> str:
 
 def _plain_glb(mesh: Mesh, title: str) -> bytes:
     with TemporaryDirectory() as folder:
-        return write_glb(Path(folder) / "model.glb", mesh, name=title).read_bytes()
+        path = Path(folder) / "model.glb"
+        return write_glb(path, explicit_normals(mesh), name=title).read_bytes()
 
 
 def _subject(mesh: Mesh, data: bytes, extras: dict[str, Any], stem: str, name: str) -> Subject:

@@ -1,0 +1,75 @@
+"""What lies below a folder of models: the files that are read, links to nowhere, and all other kinds.
+
+Folders behind links are walked, too, each real folder once, so that links in a circle end. Hidden
+files and folders are passed over.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdtool.io.files import walk_files
+
+MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+# Endings of what lies beside models and is none: parts of them, pictures, texts, results of stages.
+COMPANIONS = frozenset(
+    """bin mtl png jpg jpeg webp gif bmp tga tif tiff dds ktx ktx2 basis hdr exr psd xcf svg avif
+    heic ico txt md rst html htm pdf rtf doc docx odt url webloc log cfg ini license json jsonl
+    ndjson csv tsv parquet toml yaml yml xml css js py sh import meta safetensors npy npz gz mp3 ogg
+    wav mp4 webm mov db lnk sha256 md5 partial lock tmp""".split()
+)
+PACKED = (".tar.gz", ".glb.gz", ".gltf.gz", ".obj.gz", ".ply.gz", ".stl.gz", ".off.gz")
+NAMED = 8  # kinds that a sentence names
+
+
+@dataclass
+class Folder:
+    """models: files that are read, and links with such a name that lead nowhere, sorted by path.
+    unread: ending → how many files of a kind that sdtool does not read."""
+
+    models: list[Path] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
+
+
+def survey(folder: Path) -> Folder:
+    """Look at everything below a folder."""
+    found = Folder()
+    for path in walk_files(folder):
+        if path.suffix.lower() in MESH_SUFFIXES:
+            if path.is_file() or path.is_symlink():
+                found.models.append(path)
+        elif kind := unread_kind(path.name):
+            found.unread[kind] += 1
+    found.models.sort()
+    return found
+
+
+def unread_kind(name: str) -> str:
+    """The ending, in lower case, of a file of a kind that is not read; "" of all others."""
+    lower = name.lower()
+    for packed in PACKED:
+        if lower.endswith(packed):
+            return packed
+    ending = Path(lower).suffix
+    usual = ending[1:] in COMPANIONS or not ending[1:].isalnum() or len(ending) > 9
+    return "" if usual or ending in MESH_SUFFIXES or ending[1:].isdecimal() else ending
+
+
+def say_unread(unread: Counter[str]) -> str:
+    """ "3 files of kinds that sdtool does not read: .fbx (2), .zip (1)"; "" if there are none."""
+    if not unread:
+        return ""
+    kinds = sorted(unread.items(), key=lambda entry: (-entry[1], entry[0]))
+    named = ", ".join(f"{ending} ({count})" for ending, count in kinds[:NAMED])
+    if len(kinds) > NAMED:
+        named += f" and {len(kinds) - NAMED} kinds more"
+    total = unread.total()
+    return f"{total} file{'s' * (total > 1)} of kinds that sdtool does not read: {named}"
+
+
+def model_stem(path: Path) -> str:
+    """The name of a model without its endings: chair of chair.gltf.glb."""
+    stem = path.stem
+    while Path(stem).suffix.lower() in MESH_SUFFIXES and Path(stem).stem:
+        stem = Path(stem).stem
+    return stem

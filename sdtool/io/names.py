@@ -1,0 +1,29 @@
+"""Names of files that are no UTF-8, as people should see them.
+
+Python reads the bytes of such a name as half characters (surrogates), which no program can write. As
+an identity they stay what they are; what is shown, said or learned from is made readable.
+"""
+
+
+def readable(text: str) -> str:
+    """The text without half characters: Latin letters of Windows where bytes were kept, else nothing.
+
+    "caf\\udce9" → "café"; half of an emoji, as cut-off names hold, goes.
+    """
+    if text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text):
+        return text
+    whole = "".join(c for c in text if not "\ud800" <= c <= "\udfff" or "\udc80" <= c <= "\udcff")
+    data = whole.encode("utf-8", "surrogateescape")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    return "".join(_letter(c) if "\udc80" <= c <= "\udcff" else c for c in whole)
+
+
+def _letter(kept: str) -> str:
+    byte = bytes([ord(kept) - 0xDC00])
+    try:
+        return byte.decode("cp1252")
+    except UnicodeDecodeError:
+        return ""

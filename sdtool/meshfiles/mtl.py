@@ -1,0 +1,131 @@
+"""The materials that an OBJ file names: their colours, and textures where they are wanted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sdtool.errors import ObjectError
+from sdtool.geometry.meshes import Texture
+from sdtool.meshfiles.beside import find_beside
+from sdtool.meshfiles.images import ImageStore
+from sdtool.meshfiles.limits import Limits
+
+# Options of a texture and how many words they may have behind them; of -o, -s and -t only numbers.
+OPTIONS = {
+    b"-blendu": 1, b"-blendv": 1, b"-boost": 1, b"-bm": 1, b"-cc": 1, b"-clamp": 1, b"-colorspace": 1,
+    b"-imfchan": 1, b"-mm": 2, b"-o": 3, b"-s": 3, b"-t": 3, b"-texres": 1, b"-type": 1,
+}  # fmt: skip
+NUMBERS = (b"-o", b"-s", b"-t")
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """color: (3,) float32 sRGB-encoded, or None if only an image knows it. texture: its image."""
+
+    color: np.ndarray | None = None
+    texture: Texture | None = None
+
+
+class ObjMaterials:
+    """The materials of one OBJ file, from libraries in its own folder tree.
+
+    lost: the libraries and images that are missing, or cannot be read.
+    """
+
+    def __init__(self, path: Path, limits: Limits, textures: bool):
+        self.path, self.limits, self.wants_textures = path, limits, textures
+        self.lost: set[str] = set()
+        self._store = ImageStore(limits)
+        self._records: dict[bytes, dict[bytes, bytes]] = {}  # name → statement → the rest
+        self._textures: dict[tuple[int, str], Texture] = {}
+
+    def read_library(self, names: bytes) -> None:
+        """Read what a line with `mtllib` names: one file, whose name may hold spaces, or several."""
+        whole = self._bytes_of(names)
+        if whole is not None:
+            self._read(whole)
+            return
+        for name in names.split():
+            data = self._bytes_of(name)
+            if data is None:
+                self.lost.add(_text(name))
+            else:
+                self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        record: dict[bytes, bytes] = {}
+        for line in data.removeprefix(b"\xef\xbb\xbf").splitlines():
+            kind, _, rest = line.strip().replace(b"\t", b" ").partition(b" ")
+            if kind.lower() == b"newmtl":
+                record = self._records.setdefault(rest.strip(), {})
+            else:
+                record.setdefault(kind.lower(), rest.strip())
+
+    def look_of(self, name: bytes) -> Look:
+        """What a material gives to its faces. With an image, Kd is not looked at: what programs write
+        there is anything from black to white."""
+        record = self._records.get(name, {})
+        if record.get(b"map_kd"):
+            if not self.wants_textures:
+                return Look()
+            texture = self._texture(record[b"map_kd"])
+            if texture is not None:
+                return Look(texture=texture)
+        try:
+            color = np.array([float(word) for word in record[b"kd"].split()[:3]], np.float32)
+        except (KeyError, ValueError):
+            return Look()
+        if color.shape == (1,):
+            color = color.repeat(3)  # one number stands for all
+        good = color.shape == (3,) and np.isfinite(color).all()
+        return Look(color.clip(0, 1)) if good else Look()
+
+    def _texture(self, statement: bytes) -> Texture | None:
+        name, clamp = image_name(statement)
+        data = self._bytes_of(name)
+        image = None if data is None else self._store.image(data, 0.0)
+        if image is None:
+            self.lost.add(_text(name))
+            return None
+        wrap = "clamp" if clamp else "repeat"
+        return self._textures.setdefault((id(image), wrap), Texture(image, (wrap, wrap)))
+
+    def _bytes_of(self, name: bytes) -> bytes | None:
+        """The bytes of a file beside the OBJ; of a path on another computer, its last name is tried."""
+        last = name.replace(b"\\", b"/").rpartition(b"/")[2]
+        for spelled in dict.fromkeys((name, last)):
+            for text in dict.fromkeys((_text(spelled), spelled.decode("latin-1"))):
+                try:
+                    found = Path(find_beside(self.path, text, "a material"))
+                    if found.stat().st_size <= self.limits.file_bytes:
+                        return found.read_bytes()
+                except (ObjectError, OSError, ValueError):
+                    continue
+        return None
+
+
+def image_name(statement: bytes) -> tuple[bytes, bool]:
+    """The file name of a texture statement, which may hold spaces, and whether `-clamp on` stands there."""
+    words, clamp = statement, False
+    while (option := words.split(maxsplit=1)[:1]) and option[0].lower() in OPTIONS:
+        name, words = option[0].lower(), words[len(option[0]) :].lstrip()
+        for _ in range(OPTIONS[name]):
+            value, rest = (*words.split(maxsplit=1), b"", b"")[:2]
+            if name in NUMBERS and not _is_number(value):
+                break
+            clamp |= name == b"-clamp" and value.lower() == b"on"
+            words = rest
+    return words.strip().strip(b'"'), clamp
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

@@ -1,0 +1,105 @@
+"""What a folder holds: models, also behind links, and files that nobody reads."""
+
+import json
+
+import pytest
+from glb_samples import corner
+
+from sdtool.cli import run
+from sdtool.errors import InputError
+from sdtool.evaluating.assets import find_assets
+from sdtool.io.folders import say_unread, survey, unread_kind
+from sdtool.io.objects import iter_objects
+
+
+def touch(folder, *paths):
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("x")
+
+
+def uids(folder):
+    return [item.uid for item in iter_objects(folder)]
+
+
+def test_files_of_other_kinds_are_counted_once_and_named(tmp_path):
+    touch(tmp_path, "a.glb", "b.FBX", "c.fbx", "d/e.blend", "d/f.zip", "g.usdz", "h.tar.gz")
+    touch(tmp_path, "a.bin", "a.png", "LICENSE", "b.mtl", "n.txt", ".x.fbx", "v1.2", "a.blend1")
+    found = survey(tmp_path)
+    assert [path.name for path in found.models] == ["a.glb"]
+    said = ".fbx (2), .blend (1), .blend1 (1), .tar.gz (1), .usdz (1), .zip (1)"
+    assert say_unread(found.unread) == f"7 files of kinds that sdtool does not read: {said}"
+    (tmp_path / "a.glb").unlink()
+    with pytest.raises(InputError, match=r"holds no objects.*it holds 7 files of kinds"):
+        uids(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.fbx", "a.DAE", "a.3ds", "a.x3d", "a.step", "a.c4d", "a.glb.gz"]
+)
+def test_kinds_that_are_not_read(name):
+    assert unread_kind(name) == "." + name.lower().partition(".")[2]
+
+
+def test_a_linked_file_keeps_its_name_and_a_linked_folder_is_walked_once(tmp_path):
+    touch(tmp_path, "blobs/0123", "disk/chair.glb", "disk/deep/mug.glb", "objs/own.glb")
+    (tmp_path / "objs/link.glb").symlink_to("../blobs/0123")
+    (tmp_path / "objs/lost.glb").symlink_to("nowhere")
+    (tmp_path / "objs/lost.txt").symlink_to("nowhere")
+    (tmp_path / "objs/a").symlink_to("../disk")
+    (tmp_path / "objs/b").symlink_to("../disk")
+    (tmp_path / "disk/deep/loop").symlink_to("..")
+    (tmp_path / "disk/up").symlink_to("../objs")
+    found = list(iter_objects(tmp_path / "objs"))
+    assert [item.uid for item in found] == ["chair", "mug", "link", "lost", "own"]
+    assert found[2].path == str(tmp_path.resolve() / "objs/link.glb")
+    (tmp_path / "again").symlink_to("objs")  # a folder that is a link itself
+    assert uids(tmp_path / "again") == [item.uid for item in found]
+
+
+def test_uids_without_inner_endings(tmp_path):
+    touch(tmp_path, "a/chair.gltf.glb", "a/b.GLTF")
+    assert uids(tmp_path) == ["b", "chair"]
+    touch(tmp_path, "c/chair.obj")
+    assert uids(tmp_path) == ["b", "chair.gltf", "chair"]
+    touch(tmp_path, "c/b.obj")
+    assert uids(tmp_path)[0] == "a/b.GLTF"
+
+
+def test_stages_count_what_they_do_not_read_and_name_links_to_nowhere(tmp_path, capsys):
+    touch(tmp_path, "objs/a.fbx", "objs/b.fbx")
+    corner().save(tmp_path / "objs" / "box.glb")
+    (tmp_path / "objs" / "lost.glb").symlink_to("nowhere")
+    said = "2 files of kinds that sdtool does not read: .fbx (2)"
+    more = {
+        "render-ccm": ["--views", "1", "--size", "8", "--workers", "1"],
+        "caption": ["--workers", "1", "--files", "always"],
+        "filter-objaverse": ["--inspect", "--workers", "1"],
+    }
+    for stage, options in more.items():
+        out = tmp_path / stage
+        code = run([stage, str(tmp_path / "objs"), "--out", str(out), *options])
+        assert capsys.readouterr().err.count(said) == 1, stage
+        counts = json.loads((out / "stage.json").read_text())["counts"]
+        assert counts["not read"] == 2
+        if stage == "render-ccm":
+            failure = json.loads((out / "failures.jsonl").read_text())
+            assert (code, failure["uid"], failure["reason"]) == (3, "lost", "missing-file")
+            assert "is a link to a file that does not exist" in failure["message"]
+        if stage == "filter-objaverse":
+            lines = map(json.loads, (out / "rejected.jsonl").read_text().splitlines())
+            assert "no-file" in {line["uid"]: line["rules"] for line in lines}["lost"]
+
+
+def test_assets_to_evaluate_behind_links(tmp_path):
+    touch(tmp_path, "blobs/0123", "rev/mine/box.glb", "disk/a/mug.glb")
+    (tmp_path / "rev/mine/toy.glb").symlink_to("../../blobs/0123")
+    (tmp_path / "rev/mine/lost.glb").symlink_to("nowhere")
+    (tmp_path / "rev/mine/gone.txt").symlink_to("nowhere")
+    (tmp_path / "rev/disk").symlink_to("../disk")
+    (tmp_path / "disk/loop").symlink_to("../rev")
+    found = find_assets([tmp_path / "rev"])
+    expected = {"box": "mine", "lost": "mine", "toy": "mine", "mug": "a"}
+    assert {asset.name: asset.method for asset in found} == expected
+    (one,) = find_assets([tmp_path / "rev/mine/toy.glb"])
+    assert (one.name, one.method) == ("toy", "toy")
