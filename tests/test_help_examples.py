@@ -41,6 +41,7 @@ SMALLER = {
     "toyverse": "--count 3 --overwrite",
     "filter-objaverse": "--workers 1 --overwrite",
     "caption": "--workers 1 --views 2 --size 32 --device cpu --precision fp32 --overwrite",
+    "orient": "--workers 1 --turns 2 --views 1 --device cpu --overwrite",
     "render-ccm": "--workers 1 --views 2 --supersample 1 --overwrite",
     "train-vae": "--steps 1 --batch 2 --channels 8 --overwrite",
     "train-base": "--steps 1 --batch 2 --width 8 --sample-every 0 --overwrite",
