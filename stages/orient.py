@@ -13,7 +13,8 @@ It knows what it was trained on: of the bundled one ask nothing but toys. `--cap
 the objects are; without it their names do.
 
 `--by table` takes what others published: `--table` in the layout of OrienText300K, or a JSON object of
-uids and directions (vectors, or azimuths in degrees from +Z toward +X).
+uids and directions (vectors, or azimuths in degrees from +Z toward +X). Objects that it does not know stay
+as they are.
 
 `--by model` looks at pictures from all around with Orient-Anything: `--model` is a folder or a hub id with
 its weights as safetensors.
@@ -82,13 +83,21 @@ def orient(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="What is less sure is not turned.")
     ] = 0.9,
-    agp: Annotated[Agp, typer.Option(rich_help_panel=BY_AGP)] = "tiny",
+    agp: Agp = "tiny",
     captions: Annotated[
         Path | None,
         typer.Option(
             help="captions.jsonl, or its folder.", show_default=False, rich_help_panel=BY_AGP
         ),
     ] = None,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            help="The larger, the less is sure; 0.2 is measured for the tiny AGP.",
+            rich_help_panel=BY_AGP,
+        ),
+    ] = 0.2,
     batch: Annotated[
         int, typer.Option(min=1, help="Maps the AGP looks at at once.", rich_help_panel=BY_AGP)
     ] = 16,
@@ -135,6 +144,7 @@ def orient(
     inputs: dict[str, str | Path | None] = {"objects": objects}
     if by == "agp":
         params |= {"agp": agp, "turns": turns, "views": views, "seed": seed}
+        params["temperature"] = temperature
         inputs |= {"agp": agp if Path(agp).is_dir() else None, "captions": captions}
     elif by == "table":
         params |= {"up": up}
@@ -177,7 +187,17 @@ def orient(
         orient_by_model(items, total, ledger, looker, turns, views, pool)
     else:
         ledger = _by_agp(
-            record.out, items, total, agp, captions, (turns, views), seed, batch, device, pool
+            record.out,
+            items,
+            total,
+            agp,
+            captions,
+            (turns, views),
+            temperature,
+            seed,
+            batch,
+            device,
+            pool,
         )
     return _finish(record, ledger, items, min_confidence, previews)
 
@@ -196,6 +216,7 @@ def _by_agp(
     agp: str,
     captions: Path | None,
     counts: tuple[int, int],
+    temperature: float,
     seed: int,
     batch: int,
     device: str,
@@ -213,7 +234,7 @@ def _by_agp(
     prior = load_agp(agp, choose_device(device))
     settings = TurnSettings(*counts, prior.sample_size, camera=camera_of(agp))
     ledger = Ledger(out / LEDGER)  # only now: a run that failed before binds nobody
-    orient_by_agp(items, total, ledger, prior, settings, texts, seed, batch, pool)
+    orient_by_agp(items, total, ledger, prior, settings, texts, temperature, seed, batch, pool)
     return ledger
 
 

@@ -29,7 +29,7 @@ from sdtool.runtime.progress import progress
 TIMES = (0.6, 0.8, 0.95)
 """Noise levels, as shares of the schedule: high ones, at which text and camera say the most."""
 
-TEMPERATURE = 0.08
+TEMPERATURE = 0.2
 """How far a turn's error lies above the least, as a share of it, where it is e times less probable."""
 
 Items = Callable[[], Iterator[tuple[int, ObjectRecord]]]
@@ -42,6 +42,7 @@ def orient_by_agp(
     prior: Prior,
     settings: TurnSettings,
     captions: dict[str, list[str]],
+    temperature: float,
     seed: int,
     batch: int,
     pool: dict[str, Any],
@@ -50,8 +51,8 @@ def orient_by_agp(
 
     items: gives (place in the listing, record) of every object, each time from the beginning; total:
     how many they are. captions: uid → prompts, of which the first counts; who has none is known by
-    its name. batch: maps that the prior looks at at once. pool: options of `map_items` for the worker
-    processes, which render ahead.
+    its name. temperature: see `probabilities`. batch: maps that the prior looks at at once. pool:
+    options of `map_items` for the worker processes, which render ahead.
     """
     todo = (entry for entry in items() if entry[0] not in ledger)
     with progress("orienting", total, "objects", done=ledger.count) as bar:
@@ -65,7 +66,7 @@ def orient_by_agp(
                 text = captions[item.uid][0] if item.uid in captions else prompt_of(item, seed)
                 maps, c2w = (torch.from_numpy(part) for part in found)
                 error = turn_errors(prior, maps, c2w, text, seed, item.uid, batch)
-                line = by_errors(item.uid, settings, error, text)
+                line = by_errors(item.uid, settings, error, text, temperature)
             ledger.add_line(index, item.uid, line)
             bar.advance(failed=isinstance(line, ObjectError))
 
@@ -124,12 +125,12 @@ def probabilities(error: np.ndarray, temperature: float = TEMPERATURE) -> np.nda
 
 
 def by_errors(
-    uid: str, settings: TurnSettings, error: np.ndarray, text: str
+    uid: str, settings: TurnSettings, error: np.ndarray, text: str, temperature: float = TEMPERATURE
 ) -> dict[str, Any] | ObjectError:
     """The line of an object whose turns have these errors (T,), or what is wrong with them."""
     if not np.isfinite(error).all():
         return ObjectError("non-finite", f"the AGP's answer for {uid} is not a number")
-    chance = probabilities(error)
+    chance = probabilities(error, temperature)
     best = int(chance.argmax())
     more = {"caption": text, "errors": [float(f"{e:.5g}") for e in error]}
     return answer(uid, settings.degrees()[best], chance[best], "agp", **more)

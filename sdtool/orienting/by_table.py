@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from sdtool.errors import InputError, ObjectError
+from sdtool.errors import InputError
 from sdtool.io.files import read_json
 from sdtool.orienting.answer import answer
 
@@ -108,11 +108,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
 
 
-def by_table(uid: str, table: dict[str, Facing | None]) -> dict[str, Any] | ObjectError:
-    """The line of an object by what the table says of it."""
-    if uid not in table:
-        return ObjectError("not-in-table", f"the table of directions does not know {uid}")
-    facing = table[uid]
+def by_table(uid: str, table: dict[str, Facing | None]) -> dict[str, Any]:
+    """The line of an object by what the table says of it; confidence 0 if that is nothing."""
+    facing = table.get(uid)
     if facing is None:
-        return ObjectError("no-direction", f"the table names no direction around +Y for {uid}")
+        return answer(uid, 0.0, 0.0, "no-direction" if uid in table else "not-in-table")
     return answer(uid, -facing.azimuth, facing.confidence, "table")
