@@ -3,7 +3,7 @@
 OBJECTS is an `objects.jsonl`, the folder that holds it, or any folder of meshes. Writes `yaw-fix.jsonl` for
 `render-ccm --yaw-fix`: the objects to be turned, by how many degrees, and how sure that is;
 `orientations.jsonl`, which says the same of every object; and `preview.png`: rows of objects, seen from +Z
-before and after, those that are turned first. Nothing is turned that is less sure than
+before and after, those that are turned first, with the confidence. Nothing is turned that is less sure than
 `--min-confidence`: an object that looks alike from several sides stays as it is.
 
 `--by agp` asks an aligned geometric prior: of `--turns` turns of an object about +Y, under which does the

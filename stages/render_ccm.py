@@ -15,7 +15,7 @@ On a cluster, `--world-size` machines share the work: each runs the same command
 stage takes --out and reads all ranks as one. Or `--engine ray` uses a Ray cluster (RAY_ADDRESS).
 
 Objects should face +Z. For those that do not, `--yaw-fix` names a table with lines of `uid,degrees`:
-how far each must be turned, from +Z toward +X, to face +Z.
+how far each must be turned, from +Z toward +X, to face +Z; or the folder that `sdtool orient` wrote.
 
 Examples:
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from caption_models import write_blip, write_clip
 from command_lines import commands, joined, without_comment
+from orient_models import write_orient_anything
 
 from sdtool import cli
 from sdtool.evaluating import calibrating
@@ -132,6 +133,8 @@ def inputs(tmp_path_factory):
         Path("answers.json").write_text(json.dumps(answers))
         write_blip(Path("models/blip2-opt-2.7b"))
         write_clip(Path("models/clip-vit-large-patch14"))
+        write_orient_anything("models/orient-anything")
+        Path("OrienText300K.json").write_text(json.dumps({UID: [0, -1, 0]}))
         Path("wishes.txt").write_text("a corgi\n# and\na cat\n")
         header = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 2 +X 4\n"
         Path("studio.hdr").write_bytes(header + bytes([128, 128, 128, 129]) * 8)

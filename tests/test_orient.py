@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from assets import ASSETS
+from orient_models import write_orient_anything
 from PIL import Image
 from safetensors import safe_open
 from shape_samples import box
@@ -294,24 +295,8 @@ def test_a_model_that_sees_nothing_is_not_sure():
     assert isinstance(bad, ObjectError)
 
 
-def write_orient_anything(folder, outputs=722):
-    """Random weights under the names of Orient-Anything's checkpoint."""
-    from safetensors.torch import save_file
-    from transformers import Dinov2Config
-
-    config = Dinov2Config(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=1, patch_size=56
-    )
-    torch.manual_seed(0)
-    model = OrientAnything(config, outputs)
-    config.save_pretrained(folder)
-    save_file(model.state_dict(), folder / "model.safetensors")
-    return model.eval()
-
-
 def test_a_model_of_the_published_interface():
-    Path("model").mkdir()
-    made = write_orient_anything(Path("model"))
+    made = write_orient_anything("model")
     model = load_orient_anything("model", torch.device("cpu"))
     names = set(model.state_dict())
     assert {"down_sampler.net1.0.weight", "down_sampler.net2.1.running_var"} <= names
@@ -324,13 +309,35 @@ def test_a_model_of_the_published_interface():
 
 
 def test_the_command_with_a_model():
-    Path("model").mkdir()
-    write_orient_anything(Path("model"), outputs=902)
+    write_orient_anything("model", outputs=902)
     write_seats("objs", (0,))
     assert orient("objs", "--by", "model", "--model", "model", "--views", 2, "--out", "o") == 0
     (line,) = read_jsonl("o/orientations.jsonl")
     assert line["source"] == "model" and 0 <= line["confidence"] < 0.9
     assert read_yaw_fix("o") == {}
+
+
+def test_a_stopped_run_continues_and_a_broken_file_is_a_failure(monkeypatch):
+    write_orient_anything("model")
+    write_seats("objs", (0, 90, 180))
+    Path("objs/broken.glb").write_bytes(b"glTF")
+    looked, forward = [], OrientAnything.forward
+
+    def stops_at_the_third(model, images):
+        looked.append(len(images))
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        return forward(model, images)
+
+    monkeypatch.setattr(OrientAnything, "forward", stops_at_the_third)
+    ask = ("objs", "--by", "model", "--model", "model", "--views", 1, "--out", "o", "--previews", 1)
+    assert orient(*ask) == 130
+    assert not Path("o/stage.json").exists()
+    assert orient(*ask) == 3
+    assert len(looked) == 4  # the two that were looked at are not looked at again
+    assert [line["uid"] for line in read_jsonl("o/failures.jsonl")] == ["broken"]
+    assert len(list(read_jsonl("o/orientations.jsonl"))) == 3
+    assert read_json("o/stage.json")["counts"]["failed"] == 1
 
 
 def test_a_model_that_is_none_is_said():
@@ -340,8 +347,7 @@ def test_a_model_that_is_none_is_said():
         InputError, match=r"lacks config.json and model.safetensors.*\.pt file is not"
     ):
         load_orient_anything("pickled", torch.device("cpu"))
-    Path("few").mkdir()
-    write_orient_anything(Path("few"), outputs=10)
+    write_orient_anything("few", outputs=10)
     with pytest.raises(InputError, match="has 10 outputs"):
         load_orient_anything("few", torch.device("cpu"))
     with pytest.raises(InputError, match="is not a folder"):

@@ -27,13 +27,9 @@ def front_views(path: str, degrees: float, size: int = 128) -> np.ndarray:
 
 
 def caption_of(line: dict[str, Any], min_confidence: float) -> str:
-    """What stands over a row: "a: turned by 90°, 0.97" of an object's line."""
-    degrees, sure = f"{line['degrees']:g}°", f"{line['confidence']:.2f}"
-    if turns(line, min_confidence):
-        return f"{line['uid']}: turned by {degrees}, {sure}"
-    if line["degrees"]:
-        return f"{line['uid']}: perhaps by {degrees}, {sure}: left"
-    return f"{line['uid']}: left, {sure}"
+    """What stands over a row: "turned 90°, 0.97: a"; "perhaps 90°, 0.52: a" where that is not sure."""
+    word = "turned" if turns(line, min_confidence) else "perhaps" if line["degrees"] else "left at"
+    return f"{word} {line['degrees']:g}°, {line['confidence']:.2f}: {line['uid']}"
 
 
 def write_before_after(
