@@ -16,7 +16,7 @@ from sdtool.cli import run
 from sdtool.errors import InputError, ObjectError
 from sdtool.geometry.cameras import ViewRange, rotate_y
 from sdtool.geometry.meshes import merge
-from sdtool.io.files import read_json, read_jsonl, write_json
+from sdtool.io.files import read_json, read_jsonl, write_json, write_jsonl
 from sdtool.io.objects import ObjectRecord, iter_objects
 from sdtool.io.yaw_fix import read_yaw_fix
 from sdtool.meshfiles import write_glb
@@ -361,8 +361,20 @@ def test_a_model_that_is_none_is_said():
 def test_the_directions_that_were_read_by_eye_are_of_models_there():
     known = read_json(RIGHT_TURNS)
     assert set(known) <= {item.uid for item in iter_objects(ASSETS / "kaykit")}
-    assert known["chair.gltf"] == 90  # the dungeon's chair faces −X
+    assert known["chair"] == 90  # the dungeon's chair faces −X
     assert set(known.values()) == {0, 90, 180, 270}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ASSETS / "kaykit").is_dir(), reason="the folder of real models is absent")
+def test_the_chair_that_its_maker_left_is_put_right_and_others_stay():
+    asked = {"chair", "chair_A", "car_sedan", "chest", "shield_round"}
+    known = {uid: turn for uid, turn in read_json(RIGHT_TURNS).items() if uid in asked}
+    found = [item for item in iter_objects(ASSETS / "kaykit") if item.uid in asked]
+    write_jsonl("objects.jsonl", [{"uid": i.uid, "path": i.path, "name": i.name} for i in found])
+    assert orient("objects.jsonl", "--out", "oriented") == 0
+    assert read_yaw_fix("oriented") == {"chair": 90}
+    assert score("oriented", known)["precision"] == 1.0
 
 
 def test_facing_of_nothing_is_not_sure():
