@@ -131,7 +131,9 @@ def orient(
     world_size: WorldSize = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    from sdtool.io.folders import say_unread
     from sdtool.io.ledger import Ledger
+    from sdtool.io.objects import unread_beside
     from sdtool.io.yaw_fix import YAW_FIX
 
     for method, needed, given in (("table", "--table", table), ("model", "--model", model)):
@@ -163,6 +165,8 @@ def orient(
     if record.is_done:
         print(f"{record.out} is already oriented; --overwrite redoes it", file=sys.stderr)
         return record.result()
+    if rank == 0 and (unread := unread_beside(objects)):
+        print(say_unread(unread), file=sys.stderr)
     pool: dict[str, Any] = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
     pool |= {"memory": int(max_memory_gb * 2**30)}
     if not record.resumed:  # what an overwritten run may have left must not speak for this one
@@ -262,6 +266,7 @@ def _finish(
     from sdtool.orienting.answer import turns
 
     counts: Counter[str] = Counter(ok=0, failed=0, turned=0, unsure=0)
+    unknown: Counter[str] = Counter()  # words that the AGP has never met
     shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}  # turned; left as they are
     with (
         atomic_file(record.out / ORIENTATIONS) as every,
@@ -276,6 +281,9 @@ def _finish(
             counts["ok"] += 1
             every.write(text + b"\n")
             line = json.loads(text)
+            unknown.update(line.get("unknown", ()))
+            if "unknown" in line:
+                counts["of unknown words"] += 1
             turned = turns(line, min_confidence)
             counts["turned"] += turned
             counts["unsure"] += line["confidence"] < min_confidence
@@ -288,6 +296,10 @@ def _finish(
         record.out / PREVIEW, items, (shown[True] + shown[False])[:previews], min_confidence
     ):
         outputs.append(PREVIEW)
+    if unknown:
+        some = ", ".join(word for word, _ in unknown.most_common(8)) + ", …" * (len(unknown) > 8)
+        said = f"the AGP has never met words of {counts['of unknown words']} captions: {some}"
+        print(said, file=sys.stderr)
     said = f"{counts['turned']} of {counts['ok']} objects are to be turned"
     print(f"{said}, {counts['unsure']} are unsure and stay as they are", file=sys.stderr)
     result = record.finish(counts=dict(counts), outputs=outputs)

@@ -67,6 +67,9 @@ def orient_by_agp(
                 maps, c2w = (torch.from_numpy(part) for part in found)
                 error = turn_errors(prior, maps, c2w, text, seed, item.uid, batch)
                 line = by_errors(item.uid, settings, error, text, temperature)
+                unknown = prior.unknown_words(text)
+                if unknown and not isinstance(line, ObjectError):
+                    line["unknown"] = unknown
             ledger.add_line(index, item.uid, line)
             bar.advance(failed=isinstance(line, ObjectError))
 
