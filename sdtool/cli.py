@@ -25,6 +25,7 @@ STAGES = {
     "toyverse": ("toyverse", "Make a collection of oriented toy objects, in Objaverse's layout."),
     "filter-objaverse": ("filter_objaverse", "Choose the usable objects of a collection."),
     "caption": ("caption", "Write a caption for every object."),
+    "orient": ("orient", "Find out which way objects face, and turn them to +Z."),
     "render-ccm": ("render_ccm", "Render canonical coordinate maps of objects from random views."),
     "train-vae": ("train_vae", "Train a small VAE from nothing, for a latent base prior."),
     "train-base": ("train_base", "Train a small text-to-image base prior from nothing."),

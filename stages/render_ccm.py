@@ -19,7 +19,7 @@ screened Poisson, closed and smooth; `pivot` by rolling balls through the points
 they are sparse. It needs Open3D (`pip install 'sdtool[open3d]'`).
 
 Objects should face +Z. For those that do not, `--yaw-fix` names a table with lines of `uid,degrees`:
-how far each must be turned, from +Z toward +X, to face +Z.
+how far each must be turned, from +Z toward +X, to face +Z; or the folder that `sdtool orient` wrote.
 
 Examples:
 

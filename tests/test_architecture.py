@@ -100,7 +100,7 @@ LAYERS = (
     ("meshfiles", "runtime"),
     ("priors", "shapes", "rendering", "toyverse"),
     ("captioning", "exporting", "filtering", "lifting", "training"),
-    ("evaluating", "viewing"),
+    ("evaluating", "orienting", "viewing"),
     ("bench", "doctor"),
     ("stages",),
     ("cli",),

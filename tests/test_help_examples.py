@@ -19,6 +19,7 @@ import pytest
 import trimesh
 from caption_models import write_blip, write_clip
 from command_lines import commands, joined, without_comment
+from orient_models import write_orient_anything
 
 from sdtool import cli
 from sdtool.evaluating import calibrating
@@ -48,6 +49,7 @@ SMALLER = {
     "toyverse": "--count 3 --overwrite",
     "filter-objaverse": "--workers 1 --overwrite",
     "caption": "--workers 1 --views 2 --size 32 --device cpu --precision fp32 --overwrite",
+    "orient": "--workers 1 --turns 2 --views 1 --device cpu --overwrite",
     "render-ccm": "--workers 1 --views 2 --supersample 1 --overwrite",
     "train-vae": "--steps 1 --batch 2 --channels 8 --overwrite",
     "train-base": "--steps 1 --batch 2 --width 8 --sample-every 0 --overwrite",
@@ -138,6 +140,8 @@ def inputs(tmp_path_factory):
         Path("answers.json").write_text(json.dumps(answers))
         write_blip(Path("models/blip2-opt-2.7b"))
         write_clip(Path("models/clip-vit-large-patch14"))
+        write_orient_anything("models/orient-anything")
+        Path("OrienText300K.json").write_text(json.dumps({UID: [0, -1, 0]}))
         Path("wishes.txt").write_text("a corgi\n# and\na cat\n")
         Path("quality.csv").write_text(f"UID,score,is_multi_object,is_scene\n{UID},3,false,false\n")
         trimesh.PointCloud(trimesh.load_mesh(meshes[0]).sample(400)).export("scan.ply")

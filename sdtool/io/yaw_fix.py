@@ -2,13 +2,27 @@
 
 import csv
 import math
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sdtool.errors import InputError
-from sdtool.io.files import read_jsonl, text_of
+from sdtool.io.files import atomic_file, json_line, read_jsonl, text_of
+from sdtool.io.rank_folders import stage_folders
 
 HEAD = ["uid", "degrees"]
+
+YAW_FIX = "yaw-fix.jsonl"
+
+
+def yaw_fix_file(out: Path) -> AbstractContextManager[BinaryIO]:
+    """Open the `yaw-fix.jsonl` of the stage directory `out`, for lines in the objects' order."""
+    return atomic_file(out / YAW_FIX)
+
+
+def yaw_fix_line(uid: str, degrees: float, confidence: float) -> bytes:
+    """One object's line of it: by how much it is to be turned, and how sure that is, in [0, 1]."""
+    return json_line({"uid": uid, "degrees": degrees, "confidence": confidence}) + b"\n"
 
 
 def read_yaw_fix(path: str | Path) -> dict[str, float]:
@@ -16,9 +30,16 @@ def read_yaw_fix(path: str | Path) -> dict[str, float]:
 
     path: lines of ``uid,degrees`` (CSV, also divided by semicolons or tabs as spreadsheets write it;
     a first line of these words is passed over), or JSON lines with "uid" and "degrees" if it ends in
-    .jsonl. InputError names a line that is neither.
+    .jsonl; a folder that holds a `yaw-fix.jsonl`, of one rank or of many. InputError names a line that
+    is neither.
     """
     path = Path(path)
+    if path.is_dir():
+        parts = [folder / YAW_FIX for folder in stage_folders(path)]
+        for part in parts:
+            if not part.is_file():
+                raise InputError(f"{path} holds no {YAW_FIX}; make it with: sdtool orient")
+        return {uid: turn for part in parts for uid, turn in read_yaw_fix(part).items()}
     rows: list[tuple[Any, ...]]
     if path.suffix == ".jsonl":
         rows = [(r.get("uid"), r.get("degrees")) for r in read_jsonl(path)]

@@ -1,0 +1,318 @@
+"""Find out which way objects face, and write the table that turns them to +Z.
+
+OBJECTS is an `objects.jsonl`, the folder that holds it, or any folder of meshes. Writes `yaw-fix.jsonl` for
+`render-ccm --yaw-fix`: the objects to be turned, by how many degrees, and how sure that is;
+`orientations.jsonl`, which says the same of every object; and `preview.png`: rows of objects, seen from +Z
+before and after, those that are turned first, with the confidence. Nothing is turned that is less sure than
+`--min-confidence`: an object that looks alike from several sides stays as it is.
+
+`--by agp` asks an aligned geometric prior: of `--turns` turns of an object about +Y, under which does the
+prior predict the noise in its maps best, given the caption and where the camera stands? An AGP that was
+trained on a collection most of which faces +Z can so put the rest right, for the next AGP to be trained on.
+It knows what it was trained on: of the bundled one ask nothing but toys. `--captions` says what
+the objects are; without it their names do.
+
+`--by table` takes what others published: `--table` in the layout of OrienText300K, or a JSON object of
+uids and directions (vectors, or azimuths in degrees from +Z toward +X). Objects that it does not know stay
+as they are.
+
+`--by model` looks at pictures from all around with Orient-Anything: `--model` is a folder or a hub id with
+its weights as safetensors.
+
+The same command continues an interrupted run, object by object. On a cluster each of `--world-size` ranks
+writes its share to `OUT/rank-00003/`; `--yaw-fix OUT/` reads them all.
+
+Examples:
+
+    sdtool orient filtered/ --captions captions/ --out oriented/
+
+    sdtool orient my-models/ --turns 8 --min-confidence 0.99 --out oriented-finely/
+
+    sdtool render-ccm filtered/ --yaw-fix oriented/ --out ccm-oriented/
+
+    sdtool orient filtered/ --by table --table OrienText300K.json --out oriented-by-table/
+
+    sdtool orient filtered/ --by model --model models/orient-anything --out oriented-by-model/
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from sdtool.errors import UsageError
+from sdtool.io import stage_record
+from sdtool.runtime.options import (
+    Agp,
+    Device,
+    MaxMemory,
+    Out,
+    Overwrite,
+    Rank,
+    Seed,
+    Timeout,
+    Workers,
+    WorldSize,
+)
+from sdtool.runtime.ranks import Ranks
+
+if TYPE_CHECKING:
+    from sdtool.io.ledger import Ledger
+    from sdtool.io.objects import ObjectRecord
+
+LEDGER, ORIENTATIONS, PREVIEW = "orientations.partial", "orientations.jsonl", "preview.png"
+RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
+BY_AGP, BY_TABLE, BY_MODEL = "With --by agp", "With --by table", "With --by model"
+
+
+def orient(
+    objects: Annotated[Path, typer.Argument(help="objects.jsonl, its folder, or meshes.")],
+    out: Out = Path("oriented"),
+    by: Annotated[
+        Literal["agp", "table", "model"],
+        typer.Option(help="agp: what the AGP expects. table: published. model: by looking."),
+    ] = "agp",
+    turns: Annotated[
+        int, typer.Option(min=2, max=72, help="Turns that are compared, evenly around.")
+    ] = 4,
+    views: Annotated[int, typer.Option(min=1, max=64, help="Views of each object.")] = 4,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="What is less sure is not turned.")
+    ] = 0.9,
+    agp: Agp = "tiny",
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            help="captions.jsonl, or its folder.", show_default=False, rich_help_panel=BY_AGP
+        ),
+    ] = None,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            help="The larger, the less is sure; 0.2 is measured for the tiny AGP.",
+            rich_help_panel=BY_AGP,
+        ),
+    ] = 0.2,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Maps the AGP looks at at once.", rich_help_panel=BY_AGP)
+    ] = 16,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON of uids and directions.", show_default=False, rich_help_panel=BY_TABLE
+        ),
+    ] = None,
+    up: Annotated[
+        Literal["y", "z"],
+        typer.Option(
+            help="The upward axis of its vectors; z: Blender's.", rich_help_panel=BY_TABLE
+        ),
+    ] = "z",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or hub id of an Orient-Anything.",
+            show_default=False,
+            rich_help_panel=BY_MODEL,
+        ),
+    ] = None,
+    previews: Annotated[int, typer.Option(min=0, help="Objects in preview.png.")] = 16,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 0,
+    timeout: Timeout = 120.0,
+    max_memory_gb: MaxMemory = 16.0,
+    rank: Rank = 0,
+    world_size: WorldSize = 1,
+    overwrite: Overwrite = False,
+) -> stage_record.Result:
+    from sdtool.io.folders import say_unread
+    from sdtool.io.ledger import Ledger
+    from sdtool.io.objects import unread_beside
+    from sdtool.io.yaw_fix import YAW_FIX
+
+    for method, needed, given in (("table", "--table", table), ("model", "--model", model)):
+        if by == method and not given:
+            raise UsageError(f"--by {method} needs {needed}", "--by", needed)
+    ranks = Ranks(rank, world_size)
+    items = partial(_items, objects, ranks)
+    total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
+    params: dict[str, Any] = {"by": by, "min_confidence": min_confidence}
+    inputs: dict[str, str | Path | None] = {"objects": objects}
+    if by == "agp":
+        params |= {"agp": agp, "turns": turns, "views": views, "seed": seed}
+        params["temperature"] = temperature
+        inputs |= {"agp": agp if Path(agp).is_dir() else None, "captions": captions}
+    elif by == "table":
+        params |= {"up": up}
+        inputs["table"] = table
+    else:
+        params |= {"model": model, "turns": turns, "views": views}
+        inputs["model"] = model if model and Path(model).is_dir() else None
+    record = stage_record.begin(
+        ranks.folder(out),
+        "orient",
+        params=params | ranks.params(),
+        inputs=inputs,
+        overwrite=overwrite,
+        owned=(LEDGER, ORIENTATIONS, PREVIEW, YAW_FIX),
+    )
+    if record.is_done:
+        print(f"{record.out} is already oriented; --overwrite redoes it", file=sys.stderr)
+        return record.result()
+    if rank == 0 and (unread := unread_beside(objects)):
+        print(say_unread(unread), file=sys.stderr)
+    pool: dict[str, Any] = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
+    pool |= {"memory": int(max_memory_gb * 2**30)}
+    if not record.resumed:  # what an overwritten run may have left must not speak for this one
+        (record.out / LEDGER).unlink(missing_ok=True)
+    if by == "table" and table:
+        from sdtool.orienting.by_table import by_table, read_facings
+
+        known = read_facings(table, up)
+        ledger = Ledger(record.out / LEDGER)
+        with ledger.gathering():
+            for index, item in items():
+                if index not in ledger:
+                    ledger.add_line(index, item.uid, by_table(item.uid, known))
+        _say_unknown(table, set(known), items)
+    elif by == "model" and model:
+        from sdtool.orienting.by_model import orient_by_model
+        from sdtool.orienting.orient_anything import load_orient_anything
+        from sdtool.runtime.devices import choose_device
+
+        looker = load_orient_anything(model, choose_device(device))
+        ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
+        orient_by_model(items, total, ledger, looker, turns, views, pool)
+    else:
+        ledger = _by_agp(
+            record.out,
+            items,
+            total,
+            agp,
+            captions,
+            (turns, views),
+            temperature,
+            seed,
+            batch,
+            device,
+            pool,
+        )
+    return _finish(record, ledger, items, min_confidence, previews)
+
+
+def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
+    """(place in the listing, record) of this rank's objects."""
+    from sdtool.io.objects import iter_objects
+
+    return ((k, item) for k, item in enumerate(iter_objects(objects)) if ranks.owns(k))
+
+
+def _by_agp(
+    out: Path,
+    items,
+    total: int,
+    agp: str,
+    captions: Path | None,
+    counts: tuple[int, int],
+    temperature: float,
+    seed: int,
+    batch: int,
+    device: str,
+    pool: dict[str, Any],
+) -> "Ledger":
+    """Ask the AGP about every object; counts: how many turns and views."""
+    from sdtool.io.captions import read_captions
+    from sdtool.io.ledger import Ledger
+    from sdtool.orienting.by_agp import orient_by_agp
+    from sdtool.orienting.turned import TurnSettings
+    from sdtool.priors.loading import camera_of, load_agp
+    from sdtool.runtime.devices import choose_device
+
+    texts = read_captions(captions) if captions else {}
+    prior = load_agp(agp, choose_device(device))
+    settings = TurnSettings(*counts, prior.sample_size, camera=camera_of(agp))
+    ledger = Ledger(out / LEDGER)  # only now: a run that failed before binds nobody
+    orient_by_agp(items, total, ledger, prior, settings, texts, temperature, seed, batch, pool)
+    return ledger
+
+
+def _say_unknown(table: Path, uids: set[str], items) -> None:
+    """Name some of the uids of a table that are of no object here."""
+    count = len(uids)
+    for _, item in items():
+        uids.discard(item.uid)
+    if uids:
+        some = ", ".join(sorted(uids)[:3]) + ", …" * (len(uids) > 3)
+        said = f"--table {table}: {len(uids)} of its {count} uids are of no object here"
+        print(f"{said} ({some})", file=sys.stderr)
+
+
+def _finish(
+    record: stage_record.StageRecord, ledger: "Ledger", items, min_confidence: float, previews: int
+) -> stage_record.Result:
+    """Write the tables, the failures and the picture in the listing's order, then the done-marker."""
+    import json
+
+    from sdtool.io.failures import FAILURES, failures_file
+    from sdtool.io.files import atomic_file
+    from sdtool.io.ledger import FAILED
+    from sdtool.io.yaw_fix import YAW_FIX, yaw_fix_file, yaw_fix_line
+    from sdtool.orienting.answer import turns
+
+    counts: Counter[str] = Counter(ok=0, failed=0, turned=0, unsure=0)
+    unknown: Counter[str] = Counter()  # words that the AGP has never met
+    shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}  # turned; left as they are
+    with (
+        atomic_file(record.out / ORIENTATIONS) as every,
+        yaw_fix_file(record.out) as fixes,
+        failures_file(record.out) as failures,
+    ):
+        for kind, text in ledger.entries():
+            if kind == FAILED:
+                counts[FAILED] += 1
+                failures.write(text + b"\n")
+                continue
+            counts["ok"] += 1
+            every.write(text + b"\n")
+            line = json.loads(text)
+            unknown.update(line.get("unknown", ()))
+            if "unknown" in line:
+                counts["of unknown words"] += 1
+            turned = turns(line, min_confidence)
+            counts["turned"] += turned
+            counts["unsure"] += line["confidence"] < min_confidence
+            if turned:
+                fixes.write(yaw_fix_line(line["uid"], line["degrees"], line["confidence"]))
+            if len(shown[turned]) < previews:
+                shown[turned].append(line)
+    outputs = [YAW_FIX, ORIENTATIONS, *([FAILURES] if counts["failed"] else [])]
+    if _preview(
+        record.out / PREVIEW, items, (shown[True] + shown[False])[:previews], min_confidence
+    ):
+        outputs.append(PREVIEW)
+    if unknown:
+        some = ", ".join(word for word, _ in unknown.most_common(8)) + ", …" * (len(unknown) > 8)
+        said = f"the AGP has never met words of {counts['of unknown words']} captions: {some}"
+        print(said, file=sys.stderr)
+    said = f"{counts['turned']} of {counts['ok']} objects are to be turned"
+    print(f"{said}, {counts['unsure']} are unsure and stay as they are", file=sys.stderr)
+    result = record.finish(counts=dict(counts), outputs=outputs)
+    ledger.close()
+    ledger.path.unlink()
+    return result
+
+
+def _preview(path: Path, items, lines: list[dict[str, Any]], min_confidence: float) -> bool:
+    """Draw some objects before and after; False if there are none to draw."""
+    from sdtool.orienting.sheet import write_before_after
+
+    wanted = {line["uid"] for line in lines}
+    files = {item.uid: item.path for _, item in items() if item.uid in wanted and item.path}
+    rows = [(line, files[line["uid"]]) for line in lines if line["uid"] in files]
+    return write_before_after(path, rows, min_confidence)
