@@ -178,8 +178,11 @@ def finetune_agp(
     inputs |= _numbered("exam", exam_on) | {"exam-captions": exam_captions if exam_on else None}
     inputs["base"] = Path(base) if Path(base).is_dir() else None
 
-    from sdtool.training.distributed import Processes
+    from sdtool.priors.folder_check import check_local
+    from sdtool.training.distributed import Processes, is_alone
 
+    if is_alone():
+        check_local(base)
     processes = Processes(device, mixed_precision)
     processes.on_main(lambda: settings.check(processes.size))
     record = processes.on_main(

@@ -165,11 +165,13 @@ def lift(
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
     from sdtool.lifting.folders import folder_of
     from sdtool.lifting.run import HALF, Lift
+    from sdtool.priors.folder_check import check_local
     from sdtool.rendering import marching
     from sdtool.rendering.raster import backend_for
     from sdtool.runtime.devices import choose_device, visible_gpus
     from sdtool.shapes import hashgrid
 
+    check_local(base)
     place = choose_device(device)
     if place.type != "cpu":
         said = f"rasteriser: {backend_for(place)}, hash grid: {hashgrid.backend_for(place)}"

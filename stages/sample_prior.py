@@ -42,6 +42,9 @@ def sample_prior(
 ) -> stage_record.Result:
     if not all(prompt.strip() for prompt in prompts):
         raise UsageError('a prompt is empty; try: sdtool sample-prior "a corgi"', "PROMPT…")
+    from sdtool.priors.folder_check import check_local
+
+    check_local(base)
     params = {"prompts": prompts, "agp": agp, "base": base, "steps": steps, "scale": scale}
     params |= {"seed": seed}
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}

@@ -153,9 +153,15 @@ def test_the_refusal_comes_before_any_other_word(base, tmp_path, capsys):
     views = write_views(tmp_path / "views", size=16)  # the base works on 8×8
     change(base / "unet" / "config.json", addition_embed_type="text_time")
     command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(base)]
-    assert run([*command, "--out", str(tmp_path / "agp"), "--device", "cpu"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(f"sdtool: {base} is a model of the SDXL kind") and said.count("\n") == 1
+    for one in (
+        command,
+        ["lift", "a", "--base", str(base)],
+        ["sample-prior", "a", "--base", str(base)],
+    ):
+        assert run([*one, "--out", str(tmp_path / "out")]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"sdtool: {base} is a model of the SDXL kind")
+        assert said.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_an_agp_of_another_kind_is_refused(base, tmp_path):

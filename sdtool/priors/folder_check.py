@@ -17,6 +17,13 @@ CONFIGS = {"scheduler": "scheduler_config.json"}  # of the other parts: config.j
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
 
 
+def check_local(base: str) -> None:
+    """InputError if a local folder that looks like a base is none: to be asked before all else."""
+    if (Path(base) / "unet" / "config.json").is_file():
+        check_kind(Path(base), base)
+        check_parts(Path(base), base)
+
+
 def check_kind(folder: Path, name: str) -> None:
     """InputError if the folder holds a model of another kind. name: what the user calls it."""
     if (folder / "transformer").is_dir() and not (folder / "unet").is_dir():

@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sdtool.errors import InputError
 from sdtool.io.files import read_json
 
@@ -21,6 +19,8 @@ def load_whole(kind: Any, place: Path, stem: str, **options: Any) -> Any:
     stem: `DIFFUSERS` or `TRANSFORMERS`. InputError if weights are missing, which the libraries would draw
     at random or leave empty, or if some are no numbers.
     """
+    import torch
+
     options |= {"variant": variant_of(place, stem, str(place)), "use_safetensors": True}
     model, facts = kind.from_pretrained(place, output_loading_info=True, **options)
     if missing := sorted(facts["missing_keys"]):

@@ -29,11 +29,11 @@ Accumulate = Annotated[
 ]
 
 
-def _above_zero(option: typer.CallbackParam, value: float) -> float:
+def _above_zero(given: typer.CallbackParam, value: float) -> float:
     """The value, or a UsageError where it is 0: nothing would be learned."""
     if value == 0:
-        name = option.opts[0]
-        raise UsageError(f"with {name} 0 nothing is learned; give a number above 0", name)
+        option = given.opts[0]
+        raise UsageError(f"with {option} 0 nothing is learned; give a number above 0", option)
     return value
 
 
