@@ -237,9 +237,14 @@ def _finish(
     counts |= {"not read": unread} if unread else {}
     if lost:
         counts["images not read"] = lost.total()
-        said = f"{lost.total()} images of {len(lost)} objects are missing or cannot be read"
+        images, objects = _counted(lost.total(), "image"), _counted(len(lost), "object")
+        said = f"{images} of {objects} missing or not readable"
         print(f"{said}: their faces have plain colours; {INDEX} counts them", file=sys.stderr)
     return record.finish(counts=counts, outputs=outputs)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _preview(out: Path, objects: int, seed: int) -> None:

@@ -50,6 +50,7 @@ MEMORY = 1 << 30  # by how much the child's address space may grow at all
 REASONS = {  # those that `read_glb` and `load_mesh` document
     "corrupt-file",
     "unsupported-version",
+    "missing-file",
     "unsupported-extension",
     "unsupported-format",
     "missing-decoder",
@@ -184,14 +185,37 @@ def draco(**options):
 
 
 def other_formats():
-    """[(suffix, bytes)] of small meshes that trimesh writes."""
+    """[(suffix, bytes)] of small meshes that trimesh writes, and of what only hands do."""
     import trimesh
 
     v_pos, faces = grid(5)
     mesh = trimesh.Trimesh(v_pos, faces, process=False)
     kinds = [("obj", {}), ("off", {}), ("stl", {}), ("ply", {}), ("ply", {"encoding": "ascii"})]
     made = [(kind, mesh.export(file_type=kind, **more)) for kind, more in kinds]
+    letter = "0 0 0\n4 0 0\n4 1 0\n1 1 0\n1 3 0\n4 3 0\n4 4 0\n0 4 1\n"
+    rows = "".join(f"v {line} 1 0 0.5\n" for line in letter.splitlines())
+    rows += "vt 0 0\nvt 1 1\nvn 0 0 1\nmtllib a.mtl\nusemtl a\n"
+    made.append(
+        ("obj", f"{rows}f 1/1 2/2 3/1 4/1 5/1 6/1 7/1 8/1\nf -1//1 -2//1 -3//1\nf 1 2 3 4\n")
+    )
+    made.append(("off", f"COFF 8 2 0\n{letter}8 0 1 2 3 4 5 6 7 255 0 0\n3 0 1 2\n"))
+    head = "ply\nformat binary_big_endian 1.0\nelement vertex 4\nproperty float x\n"
+    head += "property float y\nproperty float z\nproperty uchar red\nproperty uchar green\n"
+    head += "property uchar blue\nelement face 2\nproperty list uchar int vertex_indices\n"
+    head += "element tristrips 1\nproperty list int int vertex_indices\nend_header\n"
+    data = b"".join(struct.pack(">3f3B", k, k * k, 0, k, 0, 9) for k in range(4))
+    data += struct.pack(">B3iB4i", 3, 0, 1, 2, 4, 0, 1, 2, 3)
+    made.append(("ply", head.encode() + data + struct.pack(">7i", 6, 0, 1, 2, 3, -1, 0)))
     return [(kind, d.encode() if isinstance(d, str) else d) for kind, d in made]
+
+
+def text_gltf(tree, binary):
+    """The bytes of a .gltf with its first buffer in the text."""
+    buffers = tree.get("buffers")
+    if isinstance(buffers, list) and buffers and isinstance(buffers[0], dict):
+        uri = "data:application/octet-stream;base64," + base64.b64encode(binary).decode()
+        buffers[0].setdefault("uri", uri)
+    return json.dumps(tree).encode()
 
 
 def glb_samples():
@@ -367,6 +391,9 @@ def mutant(seed, samples, others):
             tree, binary = pick(rng, MUTATIONS)(rng, tree, binary) or (tree, binary)
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
             pass  # an earlier mutation took away what this one works on
+    if seed % 8 == 7:
+        text = text_gltf(tree, binary)
+        return "gltf", scrambled(rng, text) if rng.random() < 0.1 else text
     return "glb", container(tree, binary)
 
 
@@ -385,6 +412,9 @@ def check(mesh, limits):
     if mesh.v_color is not None:
         assert mesh.v_color.shape == (v, 3) and mesh.v_color.dtype == np.float32
         assert (mesh.v_color >= 0).all() and (mesh.v_color <= 1).all()
+    assert mesh.v_normal.shape == (v, 3) and mesh.v_normal.dtype == np.float32
+    length = np.linalg.norm(mesh.v_normal.astype(np.float64), axis=1)
+    assert ((length == 0) | (np.abs(length - 1) < 1e-3)).all()
     if not mesh.textures:
         assert mesh.v_uv is None and mesh.t_texture is None
         return

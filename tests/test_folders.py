@@ -60,8 +60,8 @@ def test_a_linked_file_keeps_its_name_and_a_linked_folder_is_walked_once(tmp_pat
 def test_uids_without_inner_endings(tmp_path):
     touch(tmp_path, "a/chair.gltf.glb", "a/b.GLTF")
     assert uids(tmp_path) == ["b", "chair"]
-    touch(tmp_path, "c/chair.obj")
-    assert uids(tmp_path) == ["b", "chair.gltf", "chair"]
+    touch(tmp_path, "a/mug.gltf.glb", "c/chair.obj")
+    assert uids(tmp_path) == ["b", "chair.gltf", "mug", "chair"]
     touch(tmp_path, "c/b.obj")
     assert uids(tmp_path)[0] == "a/b.GLTF"
 
@@ -103,3 +103,13 @@ def test_assets_to_evaluate_behind_links(tmp_path):
     assert {asset.name: asset.method for asset in found} == expected
     (one,) = find_assets([tmp_path / "rev/mine/toy.glb"])
     assert (one.name, one.method) == ("toy", "toy")
+
+
+def test_a_link_to_itself_ends_nothing(tmp_path, capsys):
+    (tmp_path / "a.glb").symlink_to("a.glb")
+    corner().save(tmp_path / "b.glb")
+    assert [asset.name for asset in find_assets([tmp_path])] == ["a", "b"]
+    small = ["--views", "1", "--size", "8", "--workers", "1"]
+    assert run(["render-ccm", str(tmp_path), "--out", str(tmp_path / "c"), *small]) == 3
+    failure = json.loads((tmp_path / "c" / "failures.jsonl").read_text())
+    assert (failure["uid"], failure["reason"]) == ("a", "unreadable-file")

@@ -536,3 +536,13 @@ def test_an_unknown_required_extension_of_looks_alone_refuses_nothing(tmp_path):
     primitive = sample.tree["meshes"][0]["primitives"][0]
     primitive["extensions"] = use
     assert refused(sample.save(path))[0] == "unsupported-extension"
+
+
+@pytest.mark.parametrize("wrong", [-16, 4, 10**6])
+def test_a_wrong_length_in_the_header_matters_to_nobody_if_all_is_there(tmp_path, wrong):
+    data = bytearray(corner().data())
+    data[8:12] = struct.pack("<I", len(data) + wrong)
+    (tmp_path / "a.glb").write_bytes(data + b"appended" * (wrong < 0))
+    np.testing.assert_array_equal(read_glb(tmp_path / "a.glb").v_pos, CORNER)
+    (tmp_path / "a.glb").write_bytes(data[:-1])
+    assert refused(tmp_path / "a.glb")[0] == "corrupt-file"

@@ -145,6 +145,35 @@ def test_ply_colours_and_normals(tmp_path):
     assert face_colors(mesh) == [[1, 0, 1]] + [[0, 0, 1]] * 3
 
 
+def test_the_image_of_a_ply_by_corners_and_by_vertices(tmp_path):
+    quarters(tmp_path / "my scan.png")
+    comment = ["comment TextureFile my scan.png"]
+    rows = "".join("{:g} {:g} {:g}\n".format(*v) for v in V)
+    faces = "".join("3 {} {} {} 6 0.25 0.75 0.75 0.75 0.25 0.25\n".format(*f) for f in F)
+    more = [*comment, "element face 4", CORNERS, "property list uchar float texcoord"]
+    mesh = same(
+        written(tmp_path / "a.ply", ply("ascii", 4, more).decode() + rows + faces), textures=True
+    )
+    assert mesh.t_texture.tolist() == [0] * 4 and mesh.v_color is None
+    np.testing.assert_allclose(
+        mesh.v_uv[mesh.t_pos_idx[0]], [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75]]
+    )
+    vertex = ["float x", "float y", "float z", "float s", "float t"]
+    rows = "".join("{:g} {:g} {:g} 0.25 0.75\n".format(*v) for v in V)
+    faces = "".join("3 {} {} {}\n".format(*f) for f in F)
+    text = (
+        ply("ascii", 4, [*comment, "element face 4", CORNERS], vertex=vertex).decode()
+        + rows
+        + faces
+    )
+    mesh = same(written(tmp_path / "b.ply", text), textures=True)
+    np.testing.assert_allclose(mesh.v_uv, [[0.25, 0.25]] * 4)
+    assert mesh.textures[0].image[4, 4].tolist() == [255, 0, 0, 255]
+    (tmp_path / "my scan.png").unlink()
+    assert load_mesh(tmp_path / "b.ply", textures=True).lost_images == 1
+    assert not load_mesh(tmp_path / "b.ply").textures
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -280,6 +309,16 @@ def test_images_that_are_missing_broken_or_outside_are_counted(tmp_path):
         assert face_colors(mesh) == [list(BLUE), [0, 0, 0]]  # its Kd is all that is left
     path = textured(tmp_path / "objs", "map_Kd absent.png", library="../../etc/passwd")
     assert load_mesh(path, textures=True).lost_images == 1
+
+
+def test_an_image_is_seen_from_the_library_or_from_the_obj(tmp_path):
+    for number, place in enumerate(("looks/a.png", "a.png")):
+        folder = tmp_path / str(number)
+        path = textured(folder, "map_Kd a.png", library="looks/a.mtl")
+        (folder / "looks").mkdir()
+        (folder / "a.mtl").rename(folder / "looks" / "a.mtl")
+        quarters(folder / place)
+        assert len(load_mesh(path, textures=True).textures) == 1
 
 
 def test_a_corner_without_coordinates_takes_the_image_from_its_face_alone(tmp_path):

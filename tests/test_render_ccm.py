@@ -602,7 +602,7 @@ def test_images_that_are_not_read_are_counted(tmp_path, monkeypatch, capsys):
     Path("objs/a.mtl").write_text("newmtl a\nmap_Kd a.png\nnewmtl b\nmap_Kd b.tga\n")
     write_glb("objs/plain.glb", icosphere(1))
     assert render("objs", "--out", "ccm", "--maps", "ccm,rgb") == 0
-    assert "2 images of 1 objects are missing or cannot be read" in capsys.readouterr().err
+    assert "2 images of 1 object missing or not readable" in capsys.readouterr().err
     found = [json.loads(line) for line in Path("ccm/index.jsonl").read_text().splitlines()]
     assert {line["uid"]: line.get("images_not_read") for line in found} == {"a": 2, "plain": None}
     assert json.loads(Path("ccm/stage.json").read_text())["counts"]["images not read"] == 2

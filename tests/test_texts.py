@@ -145,3 +145,10 @@ def test_such_names_in_pictures_models_and_on_stdout(tmp_path):
     done = subprocess.run(command, capture_output=True, env=environment)
     assert done.returncode == 0 and done.stdout == os.fsencode(page) + b"\n", done.stderr
     assert Path(page).is_file()
+
+
+def test_prompts_of_all_editors(tmp_path):
+    from sdtool.stages.lift import _read
+
+    for _ in by_editor(tmp_path / "p.txt", "# my wishes\na corgi\n\na café # later\na corgi\n"):
+        assert _read(tmp_path / "p.txt") == ["a corgi", "a café"]

@@ -14,7 +14,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from glb_samples import container
+from glb_samples import CORNER, CORNER_FACES, Sample, container
 from PIL import Image
 from test_export import COLOR, FACES, V_POS, write_run
 
@@ -252,3 +252,25 @@ def test_the_browser_opens_only_when_asked_or_when_somebody_looks(tmp_path, monk
     )
     assert sdtool(["view", str(path), "--no-browser"]) == 0 and len(opened) == 1
     assert sdtool(["view", str(path)]) == 0 and len(opened) == 2
+
+
+def test_a_text_gltf_is_packed_with_what_lies_beside_it(tmp_path, capsys):
+    sample = Sample()
+    uv = np.full((4, 2), 0.5, np.float32)
+    sample.primitive(CORNER, CORNER_FACES, vertex={"TEXCOORD_0": uv}, material=0)
+    texture = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
+    sample.tree |= {"materials": [texture], "textures": [{"source": 0}]}
+    sample.tree["images"] = [{"uri": "red.png"}]
+    sample.tree["buffers"] = [{"byteLength": len(sample.binary), "uri": "a%20b.bin"}]
+    (tmp_path / "a b.bin").write_bytes(sample.binary)
+    Image.new("RGB", (2, 2), (255, 0, 0)).save(tmp_path / "red.png")
+    (tmp_path / "corner.gltf").write_text(json.dumps(sample.tree))
+    (tmp_path / "seen.glb").write_bytes(read_subject(tmp_path / "corner.gltf").glb)
+    seen = read_glb(tmp_path / "seen.glb", textures=True)
+    np.testing.assert_array_equal(seen.v_pos, CORNER)
+    assert seen.textures[0].image[0, 0].tolist() == [255, 0, 0, 255]
+    assert capsys.readouterr().err == ""
+    (tmp_path / "red.png").unlink()  # then the shape is shown, and the reason said
+    (tmp_path / "seen.glb").write_bytes(read_subject(tmp_path / "corner.gltf").glb)
+    assert len(read_glb(tmp_path / "seen.glb").t_pos_idx) == 4
+    assert "red.png" in capsys.readouterr().err

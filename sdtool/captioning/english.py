@@ -43,6 +43,7 @@ IRREGULAR = {
     "people": "person", "potatoes": "potato", "shelves": "shelf", "bookshelves": "bookshelf",
     "teeth": "tooth", "tomatoes": "tomato", "wolves": "wolf", "women": "woman",
 }  # fmt: skip
+PLURAL_OF = {one: many for many, one in IRREGULAR.items()}
 UNCOUNTED = {
     "armour", "armor", "bacon", "bread", "clothing", "coral", "fire", "food", "footwear", "fruit",
     "furniture", "grass", "hair", "jewellery", "jewelry", "money", "ruins", "scaffolding", "sushi",
@@ -80,7 +81,7 @@ def sounds_like_a_vowel(word: str) -> bool:
         return word[0] in "aefhilmnorsx"
     if re.match(r"hour|honest|honou?r|heir|8|1[18]$", word):
         return True
-    if re.match(r"uni(?!n|m)|use|usu|ufo|usb|uk|uto|eu|ew|one$|ouija", word):
+    if re.match(r"uni(?!n|m)|use|usu|ufo|usb|uk|uto|eu|ew|one(?:$|-)|ouija", word):
         return False
     return word[0] in "aeiouáàäâéèêíîóöôú"
 

@@ -22,6 +22,7 @@ from sdtool.captioning.english import (
     singular,
     with_article,
 )
+from sdtool.captioning.file_names import is_file_name, read_file_name, words_of
 from sdtool.captioning.file_words import FileWords
 from sdtool.captioning.names import SUFFIX, clean_name, clean_tag, first_sentence
 from sdtool.captioning.nouns import KINDS, THINGS
@@ -86,7 +87,7 @@ def caption_from_words(
     for candidate in candidates:
         unique.setdefault(candidate.text, candidate.source)
     found = [{"caption": text, "source": source} for text, source in unique.items()]
-    names = (clean_name(record.name), words.title)
+    names = (words_of(record.name) or clean_name(record.name), words.title)
     line = {
         "uid": record.uid,
         **found[0],
@@ -106,10 +107,17 @@ def _candidates(record: ObjectRecord, words: FileWords, seed: int) -> list[Candi
     said = [word for title, *_ in titles for word in title.lower().split()]
     noun = lvis[0] if lvis else thing_among(tags, said)
     source = "lvis" if lvis else "tags"
-    candidates, unsure = [], []
+    candidates, unsure, bare = [], [], []
     for title, written, origin in titles:
         phrase = title.lower().split()
         if not phrase:
+            continue
+        read = read_file_name(written) if is_file_name(written) else None
+        if read is not None:
+            vague = read[0] == read[1] and singular(read[0].split()[-1]) in KINDS  # "a toy"
+            is_sure = _speaks_of(phrase, [*lvis, *tags]) or not (noun or vague)
+            candidates.append(Candidate(read[0], origin, is_sure))
+            bare.append(Candidate(read[1], origin, is_sure=False))
             continue
         candidate = Candidate(noun_phrase(" ".join(_adjectives_first(phrase))), origin)
         if _speaks_of(phrase, [*lvis, *tags]) or (not lvis and _is_sure(phrase, written, noun)):
@@ -118,7 +126,7 @@ def _candidates(record: ObjectRecord, words: FileWords, seed: int) -> list[Candi
             unsure.append(Candidate(candidate.text, origin, is_sure=False))
     if not noun:
         parts = [part for part in words.parts if set(map(singular, part.split())) & THINGS]
-        candidates += [Candidate(with_article(part), "parts") for part in parts[:1]]
+        candidates += [Candidate(_part(part), "parts") for part in parts[:1]]
     if noun:
         traits = [tag for tag in tags if tag in ADJECTIVES and tag not in noun.split()]
         traits += [word for word in words.traits if not _same_kind(word, traits)]
@@ -136,11 +144,17 @@ def _candidates(record: ObjectRecord, words: FileWords, seed: int) -> list[Candi
     if not noun:
         unsure += [Candidate(kind, "tags", is_sure=False) for kind in kinds[:1]]
         unsure += [Candidate(_kind(c), "category", False) for c in record.categories]
-        unsure += [Candidate(with_article(part), "parts", False) for part in words.parts[:1]]
+        unsure += [Candidate(_part(part), "parts", False) for part in words.parts[:1]]
     if re.search(r"_|\d", original):  # a file's name speaks last
         unsure.sort(key=lambda candidate: candidate.source == "name")
     sentence = Candidate(first_sentence(record.description_text()), "description")
-    return [*candidates, *unsure, sentence]
+    return [*candidates, *unsure, *bare, sentence]
+
+
+def _part(words: str) -> str:
+    """The name of a part, which programs take from files' names, as a phrase."""
+    read = read_file_name(words.replace(" ", "_"))
+    return with_article(words) if read is None else read[0]
 
 
 def _kind(category: str) -> str:

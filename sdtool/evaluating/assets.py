@@ -41,13 +41,17 @@ def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
         if not path.exists():
             raise InputError(f"{path} does not exist; name lifts, models or folders of them")
         below = _below(path, set())
-        here = [one for one in below if not hidden or hidden not in one.resolve().parents]
+        here = [
+            one for one in below if not hidden or hidden not in Path(os.path.realpath(one)).parents
+        ]
         if not here:
             kinds = ", ".join(MESH_SUFFIXES)
             raise InputError(f"{path} holds neither a lift nor a model ({kinds})")
         for one in here:
             unfinished = one.is_dir() and not (one / DONE).is_file()
-            found.setdefault(one.resolve(), Asset(one, _method(one, paths), unfinished))
+            found.setdefault(
+                Path(os.path.realpath(one)), Asset(one, _method(one, paths), unfinished)
+            )
     return list(found.values())
 
 

@@ -6,7 +6,7 @@ polygon does and no other corner lies in their triangle.
 
 import numpy as np
 
-LONGEST = 20_000  # corners of a concave polygon that is cut by ears; longer ones become a fan
+LONGEST = 10_000  # corners of a concave polygon that is cut by ears; longer ones become a fan
 EDGE = 1e-9  # of the area of its box: turns below this are straight
 
 

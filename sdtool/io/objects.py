@@ -198,8 +198,8 @@ def iter_objects(source: str | Path) -> Iterator[ObjectRecord]:
     nothing names an object, its uid does.
 
     source: an `objects.jsonl`; a directory that holds one; or any folder of meshes, searched
-    recursively, where the file's name without endings becomes the uid (with the inner ones of
-    chair.gltf.glb if names repeat without them; the relative path, if they repeat with them). Hidden
+    recursively, where the file's name without endings becomes the uid (with the inner one of
+    chair.gltf.glb if there is another chair; the relative paths, if names repeat even so). Hidden
     files and folders are passed over; links are followed. InputError if there is nothing, or a line
     is unusable.
     """
@@ -257,10 +257,13 @@ def _in_folder(folder: Path) -> Iterator[ObjectRecord]:
     """The meshes below a folder, by path; a link keeps its own name, whatever it leads to."""
     root = folder.resolve()
     paths = [path.relative_to(folder) for path in survey(folder).models]
-    ways = (model_stem, lambda path: path.stem, Path.as_posix)
-    uid_of_path = next(way for way in ways if len(set(map(way, paths))) == len(paths))
+    bare, stems = Counter(map(model_stem, paths)), {path.stem for path in paths}
     for path in paths:
-        yield ObjectRecord(uid_of_path(path), str(root / path), model_stem(path))
+        name = model_stem(path)
+        uid = name if bare[name] == 1 else path.stem
+        if len(stems) < len(paths):
+            uid = path.as_posix()
+        yield ObjectRecord(uid, str(root / path), name)
 
 
 def unread_beside(source: str | Path) -> Counter[str]:

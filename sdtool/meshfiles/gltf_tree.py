@@ -136,14 +136,16 @@ class GlbTree:
             raise ObjectError(
                 "unsupported-version", f"{self.path} is glTF {version}; convert it to glTF 2.0"
             )
-        if total > size:
-            raise self.corrupt(f"it ends after {size} of {total} bytes")
         chunks: list[tuple[bytes, np.ndarray]] = []
         start = 12
-        while start + 8 <= total and len(chunks) < 2:  # chunks after the second are extensions'
+        while start + 8 <= size and len(chunks) < 2:  # chunks after the second are extensions'
             length, kind = struct.unpack("<I4s", data[start : start + 8].tobytes())
-            if start + 8 + length > total:
-                raise self.corrupt("a chunk is longer than the file")
+            if start >= total and kind != b"BIN\0":
+                break  # what is appended to a file is no part of it; some writers count wrong
+            if start + 8 + length > size:
+                raise self.corrupt(
+                    f"it ends after {size} of {max(total, start + 8 + length)} bytes"
+                )
             chunks.append((kind, data[start + 8 : start + 8 + length]))
             start += 8 + length
             # Chunks begin at multiples of four; some writers forgot to pad them.

@@ -16,6 +16,7 @@ OPTIONS = {
     b"-blendu": 1, b"-blendv": 1, b"-boost": 1, b"-bm": 1, b"-cc": 1, b"-clamp": 1, b"-colorspace": 1,
     b"-imfchan": 1, b"-mm": 2, b"-o": 3, b"-s": 3, b"-t": 3, b"-texres": 1, b"-type": 1,
 }  # fmt: skip
+FOLDER = b" folder"  # of the library that a material stands in; no statement has such a name
 NUMBERS = (b"-o", b"-s", b"-t")
 
 
@@ -28,7 +29,7 @@ class Look:
 
 
 class ObjMaterials:
-    """The materials of one OBJ file, from libraries in its own folder tree.
+    """The materials of one OBJ file, from libraries in its own folder tree; the images of one PLY.
 
     lost: the libraries and images that are missing, or cannot be read.
     """
@@ -44,21 +45,22 @@ class ObjMaterials:
         """Read what a line with `mtllib` names: one file, whose name may hold spaces, or several."""
         whole = self._bytes_of(names)
         if whole is not None:
-            self._read(whole)
+            self._read(whole, names)
             return
         for name in names.split():
             data = self._bytes_of(name)
             if data is None:
                 self.lost.add(_text(name))
             else:
-                self._read(data)
+                self._read(data, name)
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, name: bytes) -> None:
+        folder = name.replace(b"\\", b"/").rpartition(b"/")[0]
         record: dict[bytes, bytes] = {}
         for line in data.removeprefix(b"\xef\xbb\xbf").splitlines():
             kind, _, rest = line.strip().replace(b"\t", b" ").partition(b" ")
             if kind.lower() == b"newmtl":
-                record = self._records.setdefault(rest.strip(), {})
+                record = self._records.setdefault(rest.strip(), {FOLDER: folder})
             else:
                 record.setdefault(kind.lower(), rest.strip())
 
@@ -69,7 +71,7 @@ class ObjMaterials:
         if record.get(b"map_kd"):
             if not self.wants_textures:
                 return Look()
-            texture = self._texture(record[b"map_kd"])
+            texture = self.texture(record[b"map_kd"], record[FOLDER])
             if texture is not None:
                 return Look(texture=texture)
         try:
@@ -81,9 +83,11 @@ class ObjMaterials:
         good = color.shape == (3,) and np.isfinite(color).all()
         return Look(color.clip(0, 1)) if good else Look()
 
-    def _texture(self, statement: bytes) -> Texture | None:
+    def texture(self, statement: bytes, folder: bytes = b"") -> Texture | None:
+        """The image of a statement, seen from the library's folder or from that of the model."""
         name, clamp = image_name(statement)
-        data = self._bytes_of(name)
+        data = self._bytes_of(folder + b"/" + name) if folder else None
+        data = self._bytes_of(name) if data is None else data
         image = None if data is None else self._store.image(data, 0.0)
         if image is None:
             self.lost.add(_text(name))

@@ -64,12 +64,11 @@ def _mesh(
     """What is in the bytes of a file; vertices are split for normals only if these are wanted."""
     if kind == "stl":
         return _stl(path, data, limits)
-    if kind == "ply":
-        return to_mesh(read_ply(data, path), path, limits.triangles)
     if kind == "off":
         return to_mesh(read_off(data, path), path, limits.triangles)
     materials = ObjMaterials(path, limits, textures)
-    polygons = read_obj(data, path, materials)
+    read = {"ply": read_ply, "obj": read_obj}[kind]
+    polygons = read(data, path, materials)
     if not normals:
         polygons.c_normal = None
     mesh = to_mesh(polygons, path, limits.triangles)

@@ -4,13 +4,20 @@ Line ends may be of any system, and what follows the last element is not looked 
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sdtool.errors import ObjectError
-from sdtool.meshfiles.polygon_mesh import Polygons, read_numbers
+from sdtool.meshfiles.mtl import ObjMaterials
+from sdtool.meshfiles.ply_values import (
+    Element,
+    List,
+    Property,
+    corrupt,
+    read_binary_values,
+    read_text_values,
+)
+from sdtool.meshfiles.polygon_mesh import Polygons
 
 TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2",
@@ -20,37 +27,21 @@ TYPES = {
 ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
 CORNERS = ("vertex_indices", "vertex_index")
 HEADER = 1 << 16  # bytes in which the header has to end
-List = tuple[np.ndarray, np.ndarray]  # (N,) lengths, and all values one after another
 
 
-@dataclass(frozen=True)
-class Property:
-    """One column of an element. length: the type of a list's length; None of a plain value."""
+def read_ply(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
+    """The surface in the bytes of a PLY file. ObjectError ``corrupt-file``.
 
-    name: str
-    kind: str
-    length: str | None = None
-
-
-@dataclass(frozen=True)
-class Element:
-    """So many rows of the same properties."""
-
-    name: str
-    count: int
-    properties: tuple[Property, ...]
-
-
-def read_ply(data: bytes, path: Path) -> Polygons:
-    """The surface in the bytes of a PLY file. ObjectError ``corrupt-file``."""
+    materials: reads the image that a comment names, if that is wanted.
+    """
     order, elements, start = _header(data, path)
     if any(element.count > len(data) for element in elements):
-        raise _corrupt(path, "it ends too early")
-    values = _read_text if order == "=" else _read_binary
+        raise corrupt(path, "it ends too early")
+    values = read_text_values if order == "=" else read_binary_values
     found = values(data[start:], elements, order, path)
     vertex = found.get("vertex", {})
     if not all(isinstance(vertex.get(axis), np.ndarray) for axis in "xyz"):
-        raise _corrupt(path, "its vertices have no x, y and z")
+        raise corrupt(path, "its vertices have no x, y and z")
     v_pos = np.column_stack([vertex[axis] for axis in "xyz"]).astype(np.float32)
     corner, count = _faces(found)
     polygons = Polygons(v_pos, corner, count)
@@ -61,18 +52,42 @@ def read_ply(data: bytes, path: Path) -> Polygons:
     if of_faces is not None and polygons.v_color is None and len(of_faces) <= len(count):
         polygons.p_color = np.full((len(count), 3), np.nan, np.float32)
         polygons.p_color[: len(of_faces)] = of_faces
+    image = re.search(rb"[\r\n]comment\s+TextureFile\s+([^\r\n]+)", data[:start])
+    if image is not None and materials.wants_textures:
+        _cover(polygons, found, materials, image[1].strip())
     return polygons
 
 
-def _corrupt(path: Path, what: str) -> ObjectError:
-    return ObjectError("corrupt-file", f"{path} cannot be read as .ply ({what})")
+def _cover(
+    polygons: Polygons,
+    found: dict[str, dict[str, np.ndarray | List]],
+    materials: ObjMaterials,
+    name: bytes,
+) -> None:
+    """Give the polygons the image `name`, as MeshLab and scanners write it: by corners or vertices."""
+    uv: np.ndarray | None = None
+    wedges = found.get("face", {}).get("texcoord")
+    if isinstance(wedges, tuple) and (wedges[0] == 2 * polygons.count[: len(wedges[0])]).all():
+        uv = wedges[1].reshape(-1, 2)
+    for names in (("s", "t"), ("u", "v"), ("texture_u", "texture_v")):
+        columns = [found["vertex"].get(one) for one in names]
+        if uv is None and all(isinstance(column, np.ndarray) for column in columns):
+            uv = np.column_stack(columns)[polygons.corner.clip(0, len(polygons.v_pos) - 1)]  # type: ignore[arg-type]
+    if uv is None or len(uv) != len(polygons.corner):
+        return
+    texture = materials.texture(name)
+    if texture is not None:
+        polygons.textures = (texture,)
+        polygons.c_uv = np.column_stack([uv[:, 0], 1 - uv[:, 1]]).astype(np.float32)
+        polygons.p_texture = np.zeros(len(polygons.count), np.int32)
+        polygons.v_color = polygons.p_color = None  # the image has all the colour
 
 
 def _header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
     """The byte order, the elements and where they begin."""
     end = re.search(rb"(?:^|[\r\n])[ \t]*end_header[ \t]*(\r\n|\n|\r)", data[:HEADER])
     if not re.match(rb"ply\s", data) or end is None:
-        raise _corrupt(path, "it has no header of a PLY file")
+        raise corrupt(path, "it has no header of a PLY file")
     # A lone CR ends the lines of old systems; then a first byte 10 is data.
     stop = end.end() - (end[1] == b"\r\n" and b"\r\n" not in data[: end.start()])
     order, elements = "", []
@@ -89,9 +104,9 @@ def _header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
             added = (*last.properties, _property(words[1:], path))
             elements.append(Element(last.name, last.count, added))
         else:
-            raise _corrupt(path, f"its header says {' '.join(words)[:60]}")
+            raise corrupt(path, f"its header says {' '.join(words)[:60]}")
     if not order:
-        raise _corrupt(path, "its format is unknown")
+        raise corrupt(path, "its format is unknown")
     return order, elements, stop
 
 
@@ -101,147 +116,7 @@ def _property(words: list[str], path: Path) -> Property:
         return Property(words[3], kinds[1], kinds[0])
     if len(words) == 2 and all(kinds):
         return Property(words[1], kinds[0])
-    raise _corrupt(path, f"it has the property {' '.join(words)[:60]}")
-
-
-# Values
-
-
-def _read_text(
-    data: bytes, elements: list[Element], order: str, path: Path
-) -> dict[str, dict[str, np.ndarray | List]]:
-    numbers = read_numbers(data)
-    found: dict[str, dict[str, np.ndarray | List]] = {}
-    at = 0
-    for element in elements:
-        lists = [p for p in element.properties if p.length]
-        if not lists:
-            width = len(element.properties)
-            rows = numbers[at : at + element.count * width]
-            if len(rows) < element.count * width:
-                raise _corrupt(path, "it ends too early, or holds something that is no number")
-            at += len(rows)
-            rows = rows.reshape(element.count, width)
-            columns = enumerate(element.properties)
-            found[element.name] = {p.name: rows[:, k].astype(p.kind) for k, p in columns}
-            continue
-        found[element.name], at = _text_lists(numbers, at, element, path)
-    return found
-
-
-def _text_lists(
-    numbers: np.ndarray, at: int, element: Element, path: Path
-) -> tuple[dict[str, np.ndarray | List], int]:
-    """The rows of an element with lists, from number `at` on, and where they end."""
-    starts = np.empty((len(element.properties), element.count), np.int64)
-    lengths = np.ones_like(starts)
-    total = len(numbers)
-    for row in range(element.count):
-        for k, column in enumerate(element.properties):
-            if column.length:
-                length = numbers[at] if at < total else -1
-                if not 0 <= length <= total - at or length != int(length):
-                    raise _corrupt(path, f"row {row} of {element.name} is no list")
-                lengths[k, row], at = int(length), at + 1
-            starts[k, row] = at
-            at += int(lengths[k, row])
-    if at > total:
-        raise _corrupt(path, "it ends too early, or holds something that is no number")
-    values: dict[str, np.ndarray | List] = {}
-    for k, column in enumerate(element.properties):
-        taken = numbers[_ranges(starts[k], lengths[k])].astype(column.kind)
-        values[column.name] = (lengths[k], taken) if column.length else taken
-    return values, at
-
-
-def _read_binary(
-    data: bytes, elements: list[Element], order: str, path: Path
-) -> dict[str, dict[str, np.ndarray | List]]:
-    found: dict[str, dict[str, np.ndarray | List]] = {}
-    at = 0
-    for element in elements:
-        made = _alike(data, at, element, order)
-        if made is None:
-            made = _binary_lists(data, at, element, order, path)
-        found[element.name], at = made
-    return found
-
-
-def _alike(
-    data: bytes, at: int, element: Element, order: str
-) -> tuple[dict[str, np.ndarray | List], int] | None:
-    """The rows of an element whose lists are as long in all rows as in the first; None if not so."""
-    fields: list[tuple] = []
-    offset = at
-    for k, column in enumerate(element.properties):
-        if column.length:
-            kind = np.dtype(order + column.length)
-            head = data[offset : offset + kind.itemsize]
-            length = int(np.frombuffer(head, kind)[0]) if len(head) == kind.itemsize else -1
-            if element.count and not 0 <= length <= len(data):
-                return None
-            length = max(length, 0)
-            fields += [(f"n{k}", kind), (f"v{k}", order + column.kind, (length,))]
-            offset += kind.itemsize + length * np.dtype(column.kind).itemsize
-        else:
-            fields.append((f"v{k}", order + column.kind))
-            offset += np.dtype(column.kind).itemsize
-    row = np.dtype(fields)
-    end = at + element.count * row.itemsize
-    if end > len(data):
-        return None
-    rows = np.frombuffer(data, row, element.count, at) if element.count and row.itemsize else None
-    values: dict[str, np.ndarray | List] = {}
-    for k, column in enumerate(element.properties):
-        if rows is None:
-            empty = np.empty(0, column.kind)
-            values[column.name] = (np.empty(0, np.int64), empty) if column.length else empty
-        elif not column.length:
-            values[column.name] = rows[f"v{k}"]
-        else:
-            lengths = rows[f"n{k}"].astype(np.int64)
-            if (lengths != lengths[0]).any():
-                return None
-            values[column.name] = (lengths, rows[f"v{k}"].reshape(-1))
-    return values, end
-
-
-def _binary_lists(
-    data: bytes, at: int, element: Element, order: str, path: Path
-) -> tuple[dict[str, np.ndarray | List], int]:
-    """The rows of an element with lists of many lengths, and where they end."""
-    side = "little" if order == "<" else "big"
-    columns = []
-    for column in element.properties:
-        size = np.dtype(column.kind).itemsize
-        columns.append((np.dtype(column.length).itemsize if column.length else 0, size))
-    starts = np.empty((len(columns), element.count), np.int64)
-    lengths = np.ones_like(starts)
-    for row in range(element.count):
-        for k, (head, size) in enumerate(columns):
-            if head:
-                lengths[k, row] = length = int.from_bytes(data[at : at + head], side)  # type: ignore[arg-type]
-                at += head
-            else:
-                length = 1
-            starts[k, row] = at
-            at += length * size
-        if at > len(data):
-            raise _corrupt(path, "it ends too early")
-    raw = np.frombuffer(data, np.uint8)
-    values: dict[str, np.ndarray | List] = {}
-    for k, column in enumerate(element.properties):
-        size = columns[k][1]
-        taken = raw[_ranges(starts[k], lengths[k] * size)].view(order + column.kind)
-        values[column.name] = (lengths[k], taken) if column.length else taken
-    return values, at
-
-
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The numbers start, …, start + length − 1 of each range, one after another."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    raise corrupt(path, f"it has the property {' '.join(words)[:60]}")
 
 
 # What they mean
