@@ -65,7 +65,9 @@ def _kept(shape: Shape, keep: Callable[[Trimesh], np.ndarray]) -> Shape:
 
 def _union(*shapes: Shape) -> Shape:
     inside = lambda p: np.any([one(p) for _, one in shapes], axis=0)  # noqa: E731
-    return concatenate([mesh for mesh, _ in shapes]), inside
+    joined = concatenate([mesh for mesh, _ in shapes])
+    assert isinstance(joined, Trimesh)
+    return joined, inside
 
 
 def _turned(shape: Shape, share: float) -> Shape:

@@ -64,7 +64,7 @@ def _filter(root: Path, out: Path, options: list[str]) -> Run:
 def _table(root: Path, path: Path) -> list[str]:
     """Options that join a table with a row for each object, written to `path`."""
     uids = json.loads(gzip.decompress((root / PATHS).read_bytes()))
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write("UID,score,is_multi_object,is_scene,density\n")
         file.writelines(
             f"{uid},{n % 4},{n % 7 == 0},{n % 9 == 0},mid\n" for n, uid in enumerate(uids)

@@ -12,6 +12,7 @@ from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.beside import map_file
 from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
+from sdtool.meshfiles.mtl import ObjMaterials
 from sdtool.meshfiles.ply import read_ply
 from sdtool.meshfiles.primitives import Primitive
 from sdtool.meshfiles.scene import placements
@@ -27,7 +28,7 @@ def read_points(path: Path, limits: Limits) -> Points | None:
     kind = path.suffix.lower()
     with np.errstate(all="ignore"):
         if kind == ".ply":
-            found = read_ply(map_file(path).tobytes(), path)
+            found = read_ply(map_file(path).tobytes(), path, ObjMaterials(path, limits, False))
             normal = None if found.v_normal is None else usable_normals(found.v_normal)
             made = Points(found.v_pos, normal, found.v_color)
         elif kind in (".glb", ".gltf"):
