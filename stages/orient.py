@@ -36,7 +36,6 @@ Examples:
 """
 
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -64,7 +63,7 @@ if TYPE_CHECKING:
     from sdtool.io.ledger import Ledger
     from sdtool.io.objects import ObjectRecord
 
-LEDGER, ORIENTATIONS, PREVIEW = "orientations.partial", "orientations.jsonl", "preview.png"
+LEDGER = "orientations.partial"
 RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 BY_AGP, BY_TABLE, BY_MODEL = "With --by agp", "With --by table", "With --by model"
 
@@ -135,6 +134,7 @@ def orient(
     from sdtool.io.ledger import Ledger
     from sdtool.io.objects import unread_beside
     from sdtool.io.yaw_fix import YAW_FIX
+    from sdtool.orienting.results import ORIENTATIONS, PREVIEW, finish
 
     for method, needed, given in (("table", "--table", table), ("model", "--model", model)):
         if by == method and not given:
@@ -203,7 +203,7 @@ def orient(
             device,
             pool,
         )
-    return _finish(record, ledger, items, min_confidence, previews)
+    return finish(record, ledger, items, min_confidence, previews)
 
 
 def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
@@ -251,68 +251,3 @@ def _say_unknown(table: Path, uids: set[str], items) -> None:
         some = ", ".join(sorted(uids)[:3]) + ", …" * (len(uids) > 3)
         said = f"--table {table}: {len(uids)} of its {count} uids are of no object here"
         print(f"{said} ({some})", file=sys.stderr)
-
-
-def _finish(
-    record: stage_record.StageRecord, ledger: "Ledger", items, min_confidence: float, previews: int
-) -> stage_record.Result:
-    """Write the tables, the failures and the picture in the listing's order, then the done-marker."""
-    import json
-
-    from sdtool.io.failures import FAILURES, failures_file
-    from sdtool.io.files import atomic_file
-    from sdtool.io.ledger import FAILED
-    from sdtool.io.yaw_fix import YAW_FIX, yaw_fix_file, yaw_fix_line
-    from sdtool.orienting.answer import turns
-
-    counts: Counter[str] = Counter(ok=0, failed=0, turned=0, unsure=0)
-    unknown: Counter[str] = Counter()  # words that the AGP has never met
-    shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}  # turned; left as they are
-    with (
-        atomic_file(record.out / ORIENTATIONS) as every,
-        yaw_fix_file(record.out) as fixes,
-        failures_file(record.out) as failures,
-    ):
-        for kind, text in ledger.entries():
-            if kind == FAILED:
-                counts[FAILED] += 1
-                failures.write(text + b"\n")
-                continue
-            counts["ok"] += 1
-            every.write(text + b"\n")
-            line = json.loads(text)
-            unknown.update(line.get("unknown", ()))
-            if "unknown" in line:
-                counts["of unknown words"] += 1
-            turned = turns(line, min_confidence)
-            counts["turned"] += turned
-            counts["unsure"] += line["confidence"] < min_confidence
-            if turned:
-                fixes.write(yaw_fix_line(line["uid"], line["degrees"], line["confidence"]))
-            if len(shown[turned]) < previews:
-                shown[turned].append(line)
-    outputs = [YAW_FIX, ORIENTATIONS, *([FAILURES] if counts["failed"] else [])]
-    if _preview(
-        record.out / PREVIEW, items, (shown[True] + shown[False])[:previews], min_confidence
-    ):
-        outputs.append(PREVIEW)
-    if unknown:
-        some = ", ".join(word for word, _ in unknown.most_common(8)) + ", …" * (len(unknown) > 8)
-        said = f"the AGP has never met words of {counts['of unknown words']} captions: {some}"
-        print(said, file=sys.stderr)
-    said = f"{counts['turned']} of {counts['ok']} objects are to be turned"
-    print(f"{said}, {counts['unsure']} are unsure and stay as they are", file=sys.stderr)
-    result = record.finish(counts=dict(counts), outputs=outputs)
-    ledger.close()
-    ledger.path.unlink()
-    return result
-
-
-def _preview(path: Path, items, lines: list[dict[str, Any]], min_confidence: float) -> bool:
-    """Draw some objects before and after; False if there are none to draw."""
-    from sdtool.orienting.sheet import write_before_after
-
-    wanted = {line["uid"] for line in lines}
-    files = {item.uid: item.path for _, item in items() if item.uid in wanted and item.path}
-    rows = [(line, files[line["uid"]]) for line in lines if line["uid"] in files]
-    return write_before_after(path, rows, min_confidence)
