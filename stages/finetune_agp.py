@@ -178,11 +178,9 @@ def finetune_agp(
     inputs |= _numbered("exam", exam_on) | {"exam-captions": exam_captions if exam_on else None}
     inputs["base"] = Path(base) if Path(base).is_dir() else None
 
-    from sdtool.priors.folder_check import check_local
-    from sdtool.training.distributed import Processes, is_alone
+    from sdtool.training.distributed import Processes
 
-    if is_alone():
-        check_local(base)
+    _check(base)
     processes = Processes(device, mixed_precision)
     processes.on_main(lambda: settings.check(processes.size))
     record = processes.on_main(
@@ -231,11 +229,18 @@ def finetune_agp(
     outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
     outputs += ["tensorboard"] if tensorboard else []
     _clear(out)
-    counts = {"ok": agp.facts["objects"], "failed": 0, "maps": agp.facts["maps"]}
-    counts |= {"without caption": agp.uncaptioned} if agp.uncaptioned else {}
-    result = record.finish(counts=counts, outputs=outputs)
+    result = record.finish(counts=agp.counts, outputs=outputs)
     processes.end()
     return result
+
+
+def _check(base: str) -> None:
+    """Refuse a base before anything else is said; many processes do so when they load it."""
+    from sdtool.priors.folder_check import check_local
+    from sdtool.training.distributed import is_alone
+
+    if is_alone():
+        check_local(base)
 
 
 def _numbered(name: str, paths: list[Path]) -> dict[str, Path | None]:

@@ -72,9 +72,11 @@ def sample_prior(
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
 
     for prompt in prompts:
-        _, cut = picture.fitted_normal(prompt) if picture.normal_suffix else picture.fitted(prompt)
-        if cut:
-            print(say_cut(cut, "the prompt", picture.text_encoder.length), file=sys.stderr)
+        cut = picture.fitted(prompt)[1]
+        less = picture.fitted_normal(prompt)[1] if picture.normal_suffix else cut
+        for words, whose in ((cut, "the prompt"), (less, "for normals the prompt")):
+            if words and (words != cut or whose == "the prompt"):
+                print(say_cut(words, whose, picture.text_encoder.length), file=sys.stderr)
 
     def drawn(prior, text, count, c2w=None):
         generator = torch.Generator().manual_seed(seed)

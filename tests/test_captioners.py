@@ -356,6 +356,17 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path, models, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.parametrize("write", [write_clip, write_siglip])
+def test_a_long_text_keeps_its_ending(write, tmp_path):
+    """CLIP that looks for front and back would compare a long prompt with itself."""
+    scorer = Scorer(str(write(tmp_path / "model")), CPU)
+    assert scorer.fitted("a box", ", front view") == "a box, front view"
+    sides = [scorer.fitted("a red box " * 90, f", {side} view") for side in ("front", "back")]
+    assert sides[0].endswith(", front view") and sides[0].startswith("a ")
+    places = scorer.model.config.text_config.max_position_embeddings
+    assert all(len(scorer.processor.tokenizer(side).input_ids) <= places for side in sides)
+
+
 def test_finished_objects_are_not_asked_again(tmp_path, models):
     objects = write_objects(tmp_path / "objects")
     rows = list(enumerate(iter_objects(objects)))

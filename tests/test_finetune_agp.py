@@ -21,6 +21,7 @@ from sdtool.priors.agp import jittered
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.prior import Prior, camera_vector
+from sdtool.training.agp import TrainedAgp
 from sdtool.training.data import Views
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, read_categories, take_exam
@@ -305,3 +306,9 @@ def test_wrong_options_are_named_before_anything_is_written(views, tmp_path, cap
     command = ["finetune-agp", str(views), "--captions", str(views), *SHORT, *option]
     assert run([*command, "--out", str(tmp_path / "agp")]) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "agp").exists()
+
+
+def test_the_record_counts_objects_without_a_caption():
+    facts = {"objects": 5, "maps": 20}
+    assert TrainedAgp(None, facts, {}).counts == {"ok": 5, "failed": 0, "maps": 20}
+    assert TrainedAgp(None, facts, {}, 3).counts["without caption"] == 3

@@ -191,3 +191,39 @@ def test_lengths_of_time():
         r"sdtool lift, process 3 on a, since .* \(\d+ days ago\)",
         str(lock.Holder("lift", "a", 3, 0.0)),
     )
+
+
+MANY = """
+import sys, time
+from pathlib import Path
+from sdtool.errors import BusyError
+from sdtool.io.stage_record import begin
+sys.stdin.read(1)
+won = 0
+for k in range(12):
+    while True:
+        try:
+            record = begin(Path(sys.argv[1], str(k)), "demo", params={})
+        except BusyError:
+            time.sleep(0.001)
+            continue
+        break
+    if not record.is_done:
+        open(record.out / "mine", "x").close()  # fails if another one is in
+        time.sleep(0.002)
+        (record.out / "mine").unlink()
+        record.finish(counts={}, outputs=[])
+        won += 1
+print(won)
+"""
+
+
+def test_of_many_that_begin_at_once_one_works_in_each_directory(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    team = [subprocess.Popen([sys.executable, "-c", MANY, str(tmp_path)], **pipes) for _ in "abc"]
+    for process in team:
+        process.stdin.write("g")
+        process.stdin.flush()
+    won = [int(process.communicate()[0]) for process in team]
+    assert sum(won) == 12
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"stage.json"}

@@ -67,6 +67,12 @@ class TrainedAgp:
     exams: dict[str, dict]
     uncaptioned: int = 0
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the stage's record counts."""
+        found = {"ok": self.facts["objects"], "failed": 0, "maps": self.facts["maps"]}
+        return found | ({"without caption": self.uncaptioned} if self.uncaptioned else {})
+
 
 def read_agp_data(
     folders: list[Path],
