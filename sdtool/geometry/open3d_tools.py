@@ -244,7 +244,8 @@ def _edges(faces: np.ndarray) -> np.ndarray:
 def _crowded(faces: np.ndarray) -> np.ndarray:
     """(F,) whether a face has an edge that more than two have."""
     _, edge, uses = np.unique(_edges(faces), axis=0, return_inverse=True, return_counts=True)
-    return (uses[edge.reshape(-1, 3)] > 2).any(axis=1)
+    crowded: np.ndarray = uses[edge.reshape(-1, 3)] > 2
+    return crowded.max(axis=1)
 
 
 def _edges_with(faces: np.ndarray) -> tuple[int, int]:
