@@ -167,11 +167,11 @@ def _model(
 
 def _repaired(mesh, name: str):
     """The mesh, repaired; what was done goes to stderr."""
-    from sdtool.geometry import cleaning, open3d_tools
+    from sdtool.geometry import open3d_tools
 
     mesh, done = open3d_tools.repair(mesh)
     print(f"repaired {name}: {done}", file=sys.stderr)
-    return cleaning.clean(mesh)
+    return mesh
 
 
 def _extras(record: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import builtins
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -246,6 +247,23 @@ def test_render_ccm_and_init_take_points(tmp_path, capsys):
     assert sdf[6, 6, 6] == pytest.approx(-0.3, abs=0.02)  # the middle; y is the shortest axis
 
 
+def test_records_of_runs_without_the_option_are_as_before(tmp_path):
+    from sdtool.lifting.presets import PRESETS
+    from sdtool.lifting.run import Lift
+
+    (tmp_path / "objs").mkdir()
+    trimesh.creation.box().export(tmp_path / "objs" / "box.stl")
+    small = ["--views", "1", "--size", "8", "--workers", "1", "--previews", "0"]
+    assert run(["render-ccm", str(tmp_path / "objs"), "--out", str(tmp_path / "ccm"), *small]) == 0
+    assert "surface_points" not in (tmp_path / "ccm" / "stage.json").read_text()
+    plan = PRESETS["dmtet"]["tiny-cpu"]
+    for method in ("", "pivot"):
+        chosen = replace(plan, surface_points=method)
+        lift = Lift("dmtet", "tiny", "", "tiny-cpu", chosen, 1.0, 1.0, 1.0, None, "", 0, False)
+        assert lift.params("x")["settings"].get("surface_points", "") == method
+        assert ("surface_points" in lift.params("x")["settings"]) is bool(method)
+
+
 # Repairs
 
 
@@ -257,15 +275,17 @@ def test_repair_closes_holes_and_leaves_two_faces_to_an_edge():
     color = np.linspace(0, 1, 3 * len(v_pos)).reshape(-1, 3).astype(np.float32)
     torn = Mesh(v_pos, np.concatenate([faces[:-40:1], fin]), color)
     made, done = repair(torn)
-    assert (done.edges, done.removed, done.open_edges) == (1, 1, 0)
+    assert (done.edges, done.removed, done.left) == (1, 1, 0)
     assert done.filled > 0 and str(done).startswith("1 edges of more than two faces lost 1 faces")
     mesh = trimesh.Trimesh(made.v_pos, made.t_pos_idx, process=False)
     assert mesh.is_watertight and mesh.is_winding_consistent
     assert mesh.volume == pytest.approx(4 / 3 * np.pi * 0.125, rel=0.05)
-    assert np.array_equal(made.v_color[: len(color)], color)
+    where = {tuple(p): c for p, c in zip(v_pos.tolist(), color.tolist(), strict=True)}
+    kept = [where.get(tuple(p)) for p in made.v_pos.tolist()]
+    assert kept[:600] == made.v_color[:600].tolist()
     whole, nothing = repair(Mesh(*ball()))
     assert np.array_equal(whole.t_pos_idx, ball()[1])
-    assert (nothing.edges, nothing.removed, nothing.filled, nothing.open_edges) == (0, 0, 0, 0)
+    assert (nothing.edges, nothing.removed, nothing.filled, nothing.left) == (0, 0, 0, 0)
 
 
 @needs_open3d
@@ -279,4 +299,4 @@ def test_export_repairs_what_it_writes(tmp_path, capsys):
         command = ["export", str(lift), "--out", str(out), "--faces", "600"]
         assert run([*command, *["--repair"] * repaired]) == 0
         assert trimesh.load(out, process=False).is_watertight is repaired
-    assert "repaired the shape: 0 edges" in capsys.readouterr().err
+    assert "faces fill holes\nrepaired what is left of it with --faces: " in capsys.readouterr().err

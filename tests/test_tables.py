@@ -114,6 +114,13 @@ def test_json_may_be_a_dictionary_a_list_of_uids_or_an_index(tmp_path):
     assert list(read_table(path)) == [(UIDS[5], {"value": 90.0})]
 
 
+def test_rows_of_other_sites_are_known_by_their_sha256(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [f"{'a' * 64},{PAGE}{UIDS[2]}", f"{'b' * 64},https://github.com/a/b/raw/chair.glb"]
+    path.write_text("\n".join(["sha256,file_identifier", *rows]))
+    assert [uid for uid, _ in read_table(path)] == [UIDS[2], "b" * 64]
+
+
 def test_a_csv_without_a_head_is_known_by_its_uids(tmp_path):
     path = tmp_path / "list.csv"
     path.write_text(f"000-005,{UIDS[0]}\n000-058,{UIDS[1]}\n")

@@ -122,7 +122,7 @@ def _open3d() -> str:
         bool(np.allclose([low, high], [[-0.5] * 3, [0.5] * 3], atol=0.02)), "a ball became other"
     )
     _, done = open3d_tools.repair(Mesh(v_pos, faces[1:]))
-    expect((done.filled, done.open_edges) == (1, 0), f"a hole of one face: {done}")
+    expect((done.filled, done.left) == (1, 0), f"a hole of one face: {done}")
     centre = float(open3d_tools.signed_distance(np.zeros((1, 3)), v_pos, faces)[0])
     expect(abs(centre + 0.5) < 0.01, f"the middle of a ball is {centre:.3f} from it, not -0.5")
     return "a distance, a surface of points and a hole"

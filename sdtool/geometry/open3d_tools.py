@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import MissingDependencyError, ObjectError
-from sdtool.geometry.cleaning import fill_holes
+from sdtool.geometry.cleaning import clean, fill_holes
 from sdtool.geometry.meshes import Mesh
 
 INSTALL = "pip install 'sdtool[open3d]'"
@@ -22,7 +22,7 @@ NEIGHBOURS = 16  # points that tell how a surface lies at one of them
 DEPTH = 8  # of the octree of screened Poisson: cells of 1/256 of the box
 REACH = 4.0  # spacings of the points beyond which a surface is made up
 RADII = (1.0, 2.0, 4.0)  # of pivoting balls, in spacings
-ROUNDS = 3  # of filling holes: where two touch, the first fills one of them
+ROUNDS = 3  # of filling holes and of mending edges
 RAYS = 11  # that vote about one point
 
 
@@ -144,16 +144,16 @@ def _add_normals(open3d: Any, cloud: Any, given: np.ndarray | None) -> None:
 
 @dataclass(frozen=True)
 class Repair:
-    """What was done to a mesh. edges: that more than two faces had, now two at most; faces that went
-    for it, and faces that fill holes. open_edges: that still have one face."""
+    """What was done to a mesh. edges: that more than two faces had, of which `removed` faces went.
+    filled: faces that fill holes. left: edges that still have one face, or more than two."""
 
     edges: int
     removed: int
     filled: int
-    open_edges: int
+    left: int
 
     def __str__(self) -> str:
-        left = f"; {self.open_edges} edges stay open" if self.open_edges else ""
+        left = f"; {self.left} edges could not be mended" if self.left else ""
         return (
             f"{self.edges} edges of more than two faces lost {self.removed} faces, "
             f"{self.filled} faces fill holes{left}"
@@ -161,31 +161,51 @@ class Repair:
 
 
 def repair(mesh: Mesh) -> tuple[Mesh, Repair]:
-    """The mesh without edges that more than two faces have, and without holes as far as possible.
+    """The mesh without edges that more than two faces have, and without holes, as far as possible.
 
-    Vertices stay as they are, with their colours. Where holes were filled, all faces turn as most do. Faces
-    that fill a hole join vertices of its border; where that does not work, they fan around a new one.
+    Vertices that are used stay as they are, with their colours. Faces that fill a hole join vertices
+    of its border; where that does not work, they fan around a new one. Where holes were filled, all
+    faces turn as most do.
     """
     open3d = library("export --repair")
-    vertices = open3d.utility.Vector3dVector(mesh.v_pos.astype(np.float64))
-    old = open3d.geometry.TriangleMesh(vertices, open3d.utility.Vector3iVector(mesh.t_pos_idx))
-    edges = len(np.asarray(old.get_non_manifold_edges(allow_boundary_edges=True)))
-    faces = np.asarray(mesh.t_pos_idx)
-    if edges:
-        old.remove_non_manifold_edges()
-        faces = np.asarray(old.triangles).astype(np.int32)
-    before = len(faces)
+    edges = removed = filled = 0
+    for _ in range(ROUNDS):  # what fills a hole may be one face too many elsewhere
+        before = len(mesh.t_pos_idx)
+        if crowded := _edges_with(mesh.t_pos_idx)[1]:
+            mesh = clean(_thinned(open3d, mesh))
+        edges, removed = edges + crowded, removed + before - len(mesh.t_pos_idx)
+        before = len(mesh.t_pos_idx)
+        if _edges_with(mesh.t_pos_idx)[0]:
+            mesh = clean(_closed(open3d, mesh))
+        filled += len(mesh.t_pos_idx) - before
+        if not sum(_edges_with(mesh.t_pos_idx)):
+            break
+    return mesh, Repair(edges, removed, filled, sum(_edges_with(mesh.t_pos_idx)))
+
+
+def _thinned(open3d: Any, mesh: Mesh) -> Mesh:
+    """The mesh without the smallest faces of edges that more than two have."""
+    legacy = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(mesh.v_pos.astype(np.float64)),
+        open3d.utility.Vector3iVector(mesh.t_pos_idx),
+    )
+    legacy.remove_non_manifold_edges()
+    return Mesh(mesh.v_pos, np.asarray(legacy.triangles).astype(np.int32), mesh.v_color)
+
+
+def _closed(open3d: Any, mesh: Mesh) -> Mesh:
+    """The mesh with its holes filled; where two touch, the first round fills one of them."""
+    faces, before = mesh.t_pos_idx, len(mesh.t_pos_idx)
     for _ in range(ROUNDS):
-        if not (left := _open_edges(faces)):
-            break
+        left = _edges_with(faces)[0]
         faces = _filled(open3d, mesh, faces)
-        if _open_edges(faces) == left:
+        if _edges_with(faces)[0] in (0, left):
             break
-    made = Mesh(mesh.v_pos, faces, mesh.v_color)
-    if _open_edges(faces):
-        made = fill_holes(made)
-    filled, left = len(made.t_pos_idx) - before, _open_edges(made.t_pos_idx)
-    return made, Repair(edges, len(mesh.t_pos_idx) - before, filled, left)
+    # A diagonal of a hole may be an edge that two faces have already: there a fan is better.
+    fits = ~_crowded(faces)
+    fits[:before] = True
+    made = Mesh(mesh.v_pos, faces[fits], mesh.v_color)
+    return fill_holes(made) if _edges_with(made.t_pos_idx)[0] else made
 
 
 def _filled(open3d: Any, mesh: Mesh, faces: np.ndarray) -> np.ndarray:
@@ -216,6 +236,19 @@ def _turned_alike(open3d: Any, vertices: Any, faces: np.ndarray, before: int) ->
     return turned if same.mean() >= 0.5 else np.ascontiguousarray(turned[:, ::-1])
 
 
-def _open_edges(faces: np.ndarray) -> int:
-    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    return int((np.unique(edges, axis=0, return_counts=True)[1] == 1).sum())
+def _edges(faces: np.ndarray) -> np.ndarray:
+    """(3 F, 2) the edges of each face, each with its lower vertex first."""
+    return np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+
+
+def _crowded(faces: np.ndarray) -> np.ndarray:
+    """(F,) whether a face has an edge that more than two have."""
+    _, edge, uses = np.unique(_edges(faces), axis=0, return_inverse=True, return_counts=True)
+    crowded: np.ndarray = uses[edge.reshape(-1, 3)] > 2
+    return crowded.max(axis=1)
+
+
+def _edges_with(faces: np.ndarray) -> tuple[int, int]:
+    """How many edges have one face, and how many have more than two."""
+    uses = np.unique(_edges(faces), axis=0, return_counts=True)[1]
+    return int((uses == 1).sum()), int((uses > 2).sum())
