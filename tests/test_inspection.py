@@ -298,7 +298,7 @@ def test_a_required_measure_waits_for_inspect(collection, tmp_path, capsys):
     assert len(lines(tmp_path / "f/objects.jsonl")) == len(FILES)
     command(capsys, *arguments, tmp_path / "g", "--inspect")
     kept = {line["uid"] for line in lines(tmp_path / "g/objects.jsonl")}
-    assert kept == {*GOOD, "sheet", "lines", "tiny", "tagged"}
+    assert kept == {*GOOD, "sheet", "lines", "tiny", "stray", "tagged"}
 
 
 def test_explain_can_look_at_the_file(collection, capsys):
