@@ -146,7 +146,7 @@ def test_the_tiny_agp_puts_a_toy_right():
         "recall": 1.0,
         "best turn is right": 1.0,
     }
-    assert Image.open("oriented/preview.png").size == (256, 2 * 144)
+    assert Image.open("oriented/preview.png").size == (320, 2 * 176)
     assert read_json("oriented/stage.json")["counts"]["turned"] == 2
     # Asked again it does nothing; asked more strictly it refuses to mix.
     assert orient(*ask) == 0

@@ -52,8 +52,8 @@ class OrientAnything(nn.Module):
     def forward(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, H, W, 3) uint8 sRGB → (N, 360) log-probabilities and (N,) of there being a front.
 
-        Azimuth a: the camera stands a degrees from the object's front; it grows to the same side as our
-        azimuths do.
+        Azimuth a: the camera stands a degrees from the object's front, growing as our azimuths do. That
+        is how we read the paper; the published weights have not been tried.
         """
         weight = next(self.down_sampler.parameters())
         x = torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).float() / 255

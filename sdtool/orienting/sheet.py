@@ -15,9 +15,10 @@ from sdtool.orienting.answer import turns
 from sdtool.rendering.maps import render_maps
 
 FOV, ELEVATION, DISTANCE = 45.0, 15.0, 1.8
+SIDE = 160  # pixels: two views are as wide as the words over them
 
 
-def front_views(path: str, degrees: float, size: int = 128) -> np.ndarray:
+def front_views(path: str, degrees: float, size: int = SIDE) -> np.ndarray:
     """(2, size, size, 3) uint8: an object file from +Z as it is, and as it is once it is turned."""
     mesh = to_canonical(load_mesh(path, textures=True))
     azimuth, elevation = np.radians([0.0, -degrees]), np.radians(ELEVATION)
@@ -44,5 +45,5 @@ def write_before_after(
         except ObjectError:  # the listing's file has changed since
             continue
     if drawn:
-        write_sheet(path, drawn)
+        write_sheet(path, drawn, SIDE)
     return bool(drawn)
