@@ -71,6 +71,20 @@ def test_no_other_file_compiles_past_it():
     assert past == ["jit.py"]
 
 
+def test_without_any_home_no_folder_called_tilde_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(jit.os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(jit.tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv(jit.FOLDER, "kept")  # so that it is put back
+    monkeypatch.delenv(jit.FOLDER)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    jit._folder.cache_clear()
+    assert jit.njit()(lambda x: x + 1)(1) == 2
+    jit._folder.cache_clear()
+    assert [p.name for p in tmp_path.iterdir()] == ["tmp"]
+    assert os.environ[jit.FOLDER].startswith(str(tmp_path / "tmp"))
+
+
 def test_what_is_compiled_computes():
     double = jit.njit(nogil=True)(lambda x: 2 * x)
     assert double(21) == 42 and isinstance(double, numba.core.registry.CPUDispatcher)

@@ -23,10 +23,13 @@ def njit(**options: Any) -> Callable[[Callable], Any]:
     """`numba.njit(**options)` with `cache=True`, as far as that is possible."""
 
     def compiled(function: Callable) -> Any:
-        try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # no place that numba knows of can be written
-            pass
+        if (
+            FOLDER in os.environ or os.path.expanduser("~") != "~"
+        ):  # else numba makes a folder "~" here
+            try:
+                return numba.njit(cache=True, **options)(function)
+            except RuntimeError:  # no place that numba knows of can be written
+                pass
         if folder := _folder():
             os.environ[FOLDER] = str(folder)  # worker processes see it, too
             setattr(numba.config, "CACHE_DIR", str(folder))  # noqa: B010  # its types know no names
