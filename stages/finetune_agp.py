@@ -169,6 +169,7 @@ def finetune_agp(
         tensorboard=tensorboard,
     )
     from sdtool.io.objects import objects_in
+    from sdtool.training.distributed import Processes
 
     captions, exam_on = captions_in(captions), exam_on or []
     listings = [objects_in(path) for path in objects or []]
@@ -177,9 +178,6 @@ def finetune_agp(
     inputs = _numbered("ccm", ccm) | {"captions": captions} | _numbered("objects", listings)
     inputs |= _numbered("exam", exam_on) | {"exam-captions": exam_captions if exam_on else None}
     inputs["base"] = Path(base) if Path(base).is_dir() else None
-
-    from sdtool.training.distributed import Processes
-
     _check(base)
     processes = Processes(device, mixed_precision)
     processes.on_main(lambda: settings.check(processes.size))
@@ -226,8 +224,7 @@ def finetune_agp(
     facts = params | agp.facts | {"data": [stage_record.digest(folder) for folder in ccm]}
     named = stored_base(base, out)
     outputs = save_agp(agp.prior.cpu(), out, base=named, facts=facts, exams=agp.exams, fp16=fp16)
-    outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
-    outputs += ["tensorboard"] if tensorboard else []
+    outputs += [n for n in ("log.jsonl", "samples", "tensorboard") if (out / n).exists()]
     _clear(out)
     result = record.finish(counts=agp.counts, outputs=outputs)
     processes.end()
