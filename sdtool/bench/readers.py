@@ -144,13 +144,12 @@ def _table(found: dict[str, dict[str, float]], refused: dict[str, list[str]], co
     table.add_column("of", overflow="fold")
     for key, what in MEASURES.items():
         values = {name: each[key] for name, each in found.items() if key in each}
-        for number, name in enumerate(sorted(values, key=lambda n: -values[n])[:NAMED]):
-            worst = f"{values[name]:.2g}"
-            if number:
-                table.add_row("", "", "", worst, name)
-            else:
-                median = f"{np.median(list(values.values())):.2g}"
-                table.add_row(what, str(len(values)), median, worst, name)
+        worst = sorted(values, key=lambda n: -values[n])[:NAMED]
+        median = f"{np.median(list(values.values())):.2g}" if values else "–"
+        first = [what, str(len(values)), median]
+        for name in [n for n in worst if values[n] > 0] or [""]:
+            table.add_row(*first, f"{values.get(name, 0):.2g}" if values else "–", name)
+            first = [""] * 3
     lines = [
         f"{reader} refused {len(names)}: {', '.join(names)}" for reader, names in refused.items()
     ]

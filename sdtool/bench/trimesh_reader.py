@@ -55,10 +55,7 @@ class Read:
         image = material.baseColorTexture if physical else material.image
         plain = material.baseColorFactor if physical else material.diffuse
         if image is not None and visual.uv is not None:
-            from trimesh.visual.color import uv_to_interpolated_color
-
-            texels = uv_to_interpolated_color(mixed(visual.uv), image)
-            color = srgb_to_linear(texels[:, :3] / 255)
+            color = _texels(image, mixed(visual.uv))
         if plain is not None and (
             physical or image is None
         ):  # programs write any Kd beside an image
@@ -72,6 +69,21 @@ class Read:
         values = np.asarray(values)[:, :3]
         color = values / np.iinfo(values.dtype).max if values.dtype.kind in "ui" else values
         return np.clip(color, 0, 1) if self.linear else srgb_to_linear(color)
+
+
+def _texels(image: Any, uv: np.ndarray) -> np.ndarray:
+    """(K, 3) linear, bilinear and repeated, by SciPy. uv: (K, 2), t up, as trimesh has it.
+
+    Not by trimesh's `to_color`, which takes the first and last texels' centres for the image's sides:
+    up to half a texel off. It does not keep samplers, so clamped and nearest ones are not known here.
+    """
+    from scipy.ndimage import map_coordinates
+
+    pixels = srgb_to_linear(np.asarray(image.convert("RGB")) / 255)
+    height, width = pixels.shape[:2]
+    place = np.stack([(1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5])
+    each = [map_coordinates(pixels[..., k], place, order=1, mode="grid-wrap") for k in range(3)]
+    return np.stack(each, axis=1)
 
 
 def read_by_trimesh(path: Path) -> Read:
