@@ -50,14 +50,17 @@ def readers(folder: Path, arguments: Sequence[str] = ()) -> Table:
     found: dict[str, dict[str, float]] = {}
     refused: dict[str, list[str]] = defaultdict(list)
     for path, name in chosen.items():
-        read = []
-        for reader, load in {"sdtool": _ours, "trimesh": read_by_trimesh}.items():
-            try:
-                read.append(load(path))
-            except ObjectError as error:
-                refused[reader].append(f"{name} ({error.reason})")
-        if len(read) == 2:
-            found[name] = differences(*read)
+        ours, theirs = None, None
+        try:
+            ours = load_mesh(path, textures=True, normals=False)
+        except ObjectError as error:
+            refused["sdtool"].append(f"{name} ({error.reason})")
+        try:
+            theirs = read_by_trimesh(path)
+        except ObjectError as error:
+            refused["trimesh"].append(f"{name} ({error.reason})")
+        if ours is not None and theirs is not None:
+            found[name] = differences(ours, theirs)
     return _table(found, refused, len(chosen))
 
 
@@ -118,10 +121,6 @@ def differences(ours: Mesh, theirs: Read) -> dict[str, float]:
     return values
 
 
-def _ours(path: Path) -> Mesh:
-    return load_mesh(path, textures=True, normals=False)
-
-
 def _unlike(a: np.ndarray, b: np.ndarray) -> float:
     return 1 - float((a & b).sum() / max((a | b).sum(), 1))
 
@@ -130,7 +129,8 @@ def _even(mask: np.ndarray) -> np.ndarray:
     """Where (N, S, S) bool is the same in all of a pixel's neighbours, eight of them."""
     wide = np.pad(mask, ((0, 0), (1, 1), (1, 1)), mode="edge")
     around = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), axis=(1, 2))
-    return around.all(axis=(3, 4)) | ~around.any(axis=(3, 4))
+    whole, none = around.all(axis=(3, 4)), ~around.any(axis=(3, 4))
+    return np.asarray(whole | none)
 
 
 def _table(found: dict[str, dict[str, float]], refused: dict[str, list[str]], count: int) -> Table:
@@ -161,7 +161,7 @@ def make_models(folder: Path) -> list[Path]:
     """Three small models: a coloured .glb, an .obj with a material, a .ply with colours of vertices."""
     import trimesh
 
-    color = np.float32([[0.9, 0.5, 0.1], [0.2, 0.6, 0.3]])
+    color = np.array([[0.9, 0.5, 0.1], [0.2, 0.6, 0.3]], np.float32)
     ball, cone = trimesh.creation.icosphere(2), trimesh.creation.cone(0.5, 1.0)
     mixed = color[(ball.vertices[:, 0] > 0).astype(int)]
     mesh = Mesh(np.asarray(ball.vertices, np.float32), np.asarray(ball.faces, np.int32), mixed)
@@ -172,6 +172,6 @@ def make_models(folder: Path) -> list[Path]:
     text = "\n".join(["mtllib box.mtl", *corners, "usemtl red", *faces])
     paths[1].write_text(f"{text}\n", encoding="utf-8")
     (folder / "box.mtl").write_text("newmtl red\nKd 0.8 0.2 0.1\n", encoding="utf-8")
-    cone.visual.vertex_colors = np.uint8([60, 120, 200, 255])
-    cone.export(paths[2])
+    shade = np.tile(np.array([60, 120, 200, 255], np.uint8), (len(cone.vertices), 1))
+    trimesh.Trimesh(cone.vertices, cone.faces, vertex_colors=shade).export(paths[2])
     return paths

@@ -54,6 +54,10 @@ class Read:
         physical = hasattr(material, "baseColorTexture")
         image = material.baseColorTexture if physical else material.image
         plain = material.baseColorFactor if physical else material.diffuse
+        if (
+            image is not None and image.format is None
+        ):  # of no file: it stands in where none is given
+            return np.full((len(face), 3), np.nan)
         if image is not None and visual.uv is not None:
             color = _texels(image, mixed(visual.uv))
         if plain is not None and (
