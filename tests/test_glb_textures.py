@@ -148,6 +148,30 @@ def test_wrap_modes(tmp_path, sampler, wrap):
     assert mesh.textures[0].wrap == wrap
 
 
+@pytest.mark.parametrize(
+    "sampler, nearest",
+    [
+        (None, False),
+        ({}, False),
+        ({"magFilter": 9729, "minFilter": 9728}, False),
+        ({"magFilter": 9728, "minFilter": 9987}, True),
+        ({"magFilter": [9728]}, False),  # nonsense
+    ],
+)
+def test_pixel_art_is_not_blended(tmp_path, sampler, nearest):
+    mesh = read(textured(encoded(checks()), sampler=sampler), tmp_path / "a.glb")
+    assert mesh.textures[0].nearest is nearest
+
+
+def test_one_image_may_be_blended_here_and_not_there(tmp_path):
+    sample = textured(encoded(checks()), sampler={"magFilter": 9728})
+    sample.tree["textures"].append({"source": 0})
+    sample.tree["materials"].append({"pbrMetallicRoughness": {"baseColorTexture": {"index": 1}}})
+    sample.primitive(CORNER, CORNER_FACES, material=1, vertex={"TEXCOORD_0": UV})
+    first, second = read(sample, tmp_path / "a.glb").textures
+    assert first.image is second.image and (first.nearest, second.nearest) == (True, False)
+
+
 # Coordinates
 
 

@@ -45,10 +45,21 @@ def test_outside_of_the_texture(mode, expected):
     assert np.allclose(found, texel(np.array(expected)), atol=1e-5)
 
 
-def test_coordinates_that_are_no_numbers_find_a_texel():
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("repeat", [0, 240]), ("clamp", [240, 0]), ("mirror", [240, 0])]
+)
+def test_the_nearest_texel_is_of_one_colour_up_to_its_sides(mode, expected):
+    u = np.array([0.01, 0.24, 0.26, 0.49, 0.99, 1.01, -0.01])
+    uv = np.stack([u, np.full(7, 0.49)], axis=1).astype(np.float32)
+    found = sample(Texture(RAMP, (mode, "clamp"), nearest=True), uv)[:, 0]
+    assert np.allclose(found, texel(np.array([0, 0, 80, 80, 240, *expected])), atol=1e-6)
+
+
+@pytest.mark.parametrize("nearest", [False, True])
+def test_coordinates_that_are_no_numbers_find_a_texel(nearest):
     uv = np.array([[np.nan, 0.5], [np.inf, -np.inf], [1e30, -1e30]], np.float32)
     for mode in ("repeat", "clamp", "mirror"):
-        assert sample(Texture(RAMP, (mode, mode)), uv).shape == (3, 3)
+        assert sample(Texture(RAMP, (mode, mode), nearest), uv).shape == (3, 3)
 
 
 def quad(**more):

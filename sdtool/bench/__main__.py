@@ -2,8 +2,8 @@
 
     python -m sdtool.bench [PART] [OPTIONS]
 
-PART is one of PARTS; all of them run without it. OPTIONS are those of `sdtool lift`, or of the part
-`training` (`python -m sdtool.bench training --help`). Only ratios within one run mean anything.
+PART is one of PARTS; all of them run without it. OPTIONS are those of `sdtool lift`, or of the parts
+`training` and `readers` (`python -m sdtool.bench training --help`). Only ratios within one run mean anything.
 
     python -m sdtool.bench gpu --out DIR
 
@@ -32,6 +32,7 @@ def parts() -> "dict[str, Callable[..., Table]]":
     from sdtool.bench.filtering import filtering
     from sdtool.bench.lifting import lifting
     from sdtool.bench.nerf import nerf
+    from sdtool.bench.readers import readers
     from sdtool.bench.rendering import rendering
     from sdtool.bench.training import training
 
@@ -46,6 +47,7 @@ def parts() -> "dict[str, Callable[..., Table]]":
         "lifting": lifting,
         "exporting": exporting,
         "distances": distances,
+        "readers": readers,
     }
 
 
@@ -86,7 +88,7 @@ def tables(given: list[str]) -> None:
     name, *options = given if given and given[0] in found else ["", *given]
     with tempfile.TemporaryDirectory() as folder:
         for part in [name] if name else found:
-            takes = part == (name or "lifting") and part in ("lifting", "training")
+            takes = part == (name or "lifting") and part in ("lifting", "training", "readers")
             console.print(found[part](Path(folder), *([options] if takes else [])))
 
 

@@ -13,10 +13,12 @@ class Texture:
 
     image: (H, W, 4) uint8 RGBA, sRGB-encoded, alpha not premultiplied; row 0 is at t = 0, the top.
     wrap: what happens along s and along t: "repeat", "clamp" or "mirror".
+    nearest: whether a texel is a square of one colour, as in pixel art, or neighbours are blended.
     """
 
     image: np.ndarray
     wrap: tuple[str, str] = ("repeat", "repeat")
+    nearest: bool = False
 
 
 @dataclass(frozen=True)

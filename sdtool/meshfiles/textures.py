@@ -16,6 +16,7 @@ from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.images import ImageStore
 from sdtool.meshfiles.materials import GltfMaterial
 
+NEAREST = 9728
 WRAPS = {10497: "repeat", 33071: "clamp", 33648: "mirror"}
 TRANSFORM = "KHR_texture_transform"
 ELSEWHERE = ("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds")
@@ -33,7 +34,7 @@ class TextureReader:
         self.lost: set[str] = set()
         self._store = ImageStore(file.limits)
         self._sources: dict[tuple[int, float], np.ndarray | None] = {}
-        self._textures: dict[tuple[int, str, str], Texture] = {}
+        self._textures: dict[tuple[int, str, str, bool], Texture] = {}
 
     def of(self, material: GltfMaterial) -> Texture | None:
         """The texture of a material; None if it has none, or if its image cannot be used."""
@@ -48,7 +49,9 @@ class TextureReader:
                 if record.get("sampler") is not None:
                     sampler = file.entry("samplers", record["sampler"])
                 s, t = (WRAPS.get(sampler.get(k, 10497), "repeat") for k in ("wrapS", "wrapT"))
-                return self._textures.setdefault((id(image), s, t), Texture(image, (s, t)))
+                nearest = sampler.get("magFilter") == NEAREST
+                made = Texture(image, (s, t), nearest)
+                return self._textures.setdefault((id(image), s, t, nearest), made)
         except (ObjectError, *MISTYPED):
             pass
         self.lost.add(str(index)[:20])

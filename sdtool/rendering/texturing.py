@@ -31,10 +31,15 @@ def base_color(seen: Visible) -> np.ndarray:
 
 
 def sample(texture: Texture, uv: np.ndarray) -> np.ndarray:
-    """Bilinear texels (P, 3) float32, linear, of `texture` at `uv` (P, 2), glTF coordinates."""
+    """Texels (P, 3) float32, linear, of `texture` at `uv` (P, 2), glTF coordinates: bilinear or nearest."""
     height, width = texture.image.shape[:2]
     uv = np.nan_to_num(uv, nan=0.0, posinf=0.0, neginf=0.0)
-    x, y = uv[:, 0] * np.float32(width) - 0.5, uv[:, 1] * np.float32(height) - 0.5
+    x, y = uv[:, 0] * np.float32(width), uv[:, 1] * np.float32(height)
+    if texture.nearest:
+        column = _wrap(np.floor(x), width, texture.wrap[0])
+        row = _wrap(np.floor(y), height, texture.wrap[1])
+        return _LINEAR[texture.image[row, column, :3]]
+    x, y = x - 0.5, y - 0.5
     left, top = np.floor(x), np.floor(y)
     right_share, bottom_share = (x - left)[:, None], (y - top)[:, None]
     columns = [_wrap(left + k, width, texture.wrap[0]) for k in (0, 1)]
