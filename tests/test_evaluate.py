@@ -227,7 +227,9 @@ def test_a_method_of_which_nothing_counts_is_told_without_a_rate():
     assert headline([*none, none[0]], "m") == "m: nothing to count (2 not applicable, 1 not judged)"
     assert str(Rate(0, 0)) == "nothing to count" and "nan" not in str(rates(none))
     some = [*none, Evaluated("y", "m", "y", "", "", "consistent")]
-    assert headline(some, "m") == "m: consistent 1 of 1: 100% (21% to 100%)"
+    said = "m: consistent 1 of 1: 100% (21% to 100%)"
+    assert headline(some[2:], "m") == said
+    assert headline(some, "m") == f"{said}; not counted: 1 not applicable, 1 not judged"
 
 
 def test_a_method_has_the_name_that_was_given_not_that_of_a_links_target(tmp_path):

@@ -131,11 +131,10 @@ class Calibration:
 
 
 def headline(assets: Iterable[Evaluated], method: str) -> str:
-    """A method's rate in words; if none of its assets counts, why."""
+    """A method's rate in words, and how many of its assets do not count, and why."""
     own = [asset for asset in assets if asset.method == method]
-    rate = rates(own)[method]
-    if rate.of:
-        return f"{method}: consistent {rate}"
-    verdicts = Counter(asset.verdict for asset in own)
-    why = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    left = Counter(asset.verdict for asset in own if asset.verdict in UNCOUNTED)
+    why = ", ".join(f"{count} {verdict}" for verdict, count in sorted(left.items()))
+    if (rate := rates(own)[method]).of:
+        return f"{method}: consistent {rate}" + (f"; not counted: {why}" if why else "")
     return f"{method}: nothing to count ({why})"
