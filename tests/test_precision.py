@@ -68,17 +68,20 @@ def priors(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", HALF])
 def test_priors_of_broken_weights_are_named_before_the_first_step(precision, priors, tmp_path):
-    broken = shutil.copytree(priors / "fine", tmp_path / "broken")
-    path = broken / "unet" / "diffusion_pytorch_model.safetensors"
-    weights = load_file(path)
-    weights["conv_out.bias"][0] = torch.nan
-    save_file(weights, path, metadata={"format": "pt"})
-    last = precision.replace(HALF, "bf16")
-    with pytest.raises(
-        SdtoolError, match=f"coarse phase .* not finite, in {last}; check the weights"
+    for value, said in (
+        (torch.nan, "unet is damaged: its tensor conv_out.bias holds what is no number"),
+        (1e38, f"not finite, in {precision.replace(HALF, 'bf16')}; check the weights"),
     ):
-        lift_of(tmp_path, "broken", precision, agp=priors / "agp")(("a corgi", tmp_path / "run"))
-    assert not (tmp_path / "run" / "log.jsonl").exists()
+        broken = shutil.copytree(priors / "fine", tmp_path / f"broken by {value}")
+        path = broken / "unet" / "diffusion_pytorch_model.safetensors"
+        weights = load_file(path)
+        weights["conv_out.bias"][0] = value
+        weights["conv_out.weight"] *= max(1.0, value)
+        save_file(weights, path, metadata={"format": "pt"})
+        lifting = lift_of(tmp_path, broken.name, precision, agp=priors / "agp")
+        with pytest.raises(SdtoolError, match=said):
+            lifting(("a corgi", tmp_path / "run"))
+        assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
 def lift_of(priors, base: str, precision: str, agp=None) -> Lift:

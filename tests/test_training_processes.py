@@ -120,8 +120,10 @@ def kill_at_the_first_checkpoint(command, cwd):
         launcher = psutil.Process(started.pid)
         while started.poll() is None and not list(cwd.glob("out/checkpoint-*.safetensors")):
             time.sleep(0.01)
-        for process in [*launcher.children(recursive=True), launcher]:
+        children = launcher.children(recursive=True)
+        for process in [*children, launcher]:
             process.kill()
+        psutil.wait_procs(children)  # they hold the directory to their very end
     assert started.wait() == -signal.SIGKILL, (cwd / "log").read_text()
     assert not (cwd / "out" / "agp.json").exists()
 

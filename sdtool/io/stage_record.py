@@ -237,7 +237,10 @@ def _begun(
 
 def _marks(out: Path) -> list[str]:
     """The records that a directory holds, that of a finished stage first."""
-    return [name for name in (DONE, PARTIAL) if (out / name).is_file()]
+    found = [name for name in (DONE, PARTIAL) if (out / name).is_file()]
+    if not found and (out / DONE).is_file():  # another process has finished between the two looks
+        found = [DONE]
+    return found
 
 
 def _passes(name: str) -> bool:

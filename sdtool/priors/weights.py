@@ -19,8 +19,6 @@ def load_whole(kind: Any, place: Path, stem: str, **options: Any) -> Any:
     stem: `DIFFUSERS` or `TRANSFORMERS`. InputError if weights are missing, which the libraries would draw
     at random or leave empty, or if some are no numbers.
     """
-    import torch
-
     options |= {"variant": variant_of(place, stem, str(place)), "use_safetensors": True}
     model, facts = kind.from_pretrained(place, output_loading_info=True, **options)
     if missing := sorted(facts["missing_keys"]):
@@ -29,12 +27,24 @@ def load_whole(kind: Any, place: Path, stem: str, **options: Any) -> Any:
             f"{place} is not whole: its weights lack {len(missing)} of {len(model.state_dict())} tensors "
             f"({some}), so it is a broken copy or of another architecture; {AGAIN}"
         )
-    for name, value in model.named_parameters():
-        if not torch.isfinite(value).all():
+    if name := _no_number(model):
+        kept = {key: value for key, value in options.items() if key not in ("dtype", "torch_dtype")}
+        whole = kind.from_pretrained(
+            place, **kept
+        )  # as the files have it: fp16 may have overflowed
+        if name := _no_number(whole):
             raise InputError(
                 f"{place} is damaged: its tensor {name} holds what is no number (NaN or infinity); {AGAIN}"
             )
     return model
+
+
+def _no_number(model: Any) -> str:
+    """The name of the first tensor of a torch module that holds NaN or infinity; "" if none does."""
+    import torch
+
+    parameters = model.named_parameters()
+    return next((name for name, value in parameters if not torch.isfinite(value).all()), "")
 
 
 def variant_of(place: Path, stem: str, name: str) -> str | None:
