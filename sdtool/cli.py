@@ -178,11 +178,22 @@ def root(
 def main(arguments: list[str] | None = None) -> None:
     """Run one command line and exit: 0 done, 1 failed, 2 wrong usage, 3 done with failed objects."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by whoever began this
+            setattr(sys, stream, open(os.devnull, "w"))
     if isinstance(
         sys.stdout, io.TextIOWrapper
     ):  # a path whose name is no UTF-8 is printed as it is
         sys.stdout.reconfigure(errors="surrogateescape")
-    sys.exit(run(arguments))
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except OSError as error:  # nobody reads the result any more (`| head -1`), or a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+        if not isinstance(error, BrokenPipeError):
+            print(f"sdtool: stdout: {error.strerror}", file=sys.stderr)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
