@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from sdtool import __version__
 from sdtool.errors import SdtoolError, UsageError
 from sdtool.io import lock
+from sdtool.io.failures import FAILURES
 from sdtool.io.stage_record import Report, Result
 from sdtool.runtime.config import Config
 
@@ -235,6 +236,9 @@ def run(arguments: list[str]) -> int:
         return result or 0
     if isinstance(result, Report):
         return _answer(result, as_json)
+    if result.failed and (named := result.path / FAILURES).is_file():
+        many = "object" if result.failed == 1 else "objects"
+        print(f"{result.failed} {many} failed; {named} says why", file=sys.stderr)
     if as_json:
         print(json.dumps({"path": str(result.path), "failed": result.failed, **result.summary}))
     else:

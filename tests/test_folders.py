@@ -112,6 +112,7 @@ def test_a_link_to_itself_ends_nothing(tmp_path, capsys):
     assert [asset.name for asset in find_assets([tmp_path])] == ["a", "b"]
     small = ["--views", "1", "--size", "8", "--workers", "1"]
     assert run(["render-ccm", str(tmp_path), "--out", str(tmp_path / "c"), *small]) == 3
+    assert f"1 object failed; {tmp_path}/c/failures.jsonl says why" in capsys.readouterr().err
     failure = json.loads((tmp_path / "c" / "failures.jsonl").read_text())
     assert (failure["uid"], failure["reason"]) == ("a", "unreadable-file")
 
