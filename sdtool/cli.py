@@ -181,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by whoever began this
-            setattr(sys, stream, open(os.devnull, "w"))
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))
     if isinstance(
         sys.stdout, io.TextIOWrapper
     ):  # a path whose name is no UTF-8 is printed as it is
