@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from sdtool import __version__
 from sdtool.errors import SdtoolError, UsageError
 from sdtool.io import lock
+from sdtool.io.failures import FAILURES
 from sdtool.io.stage_record import Report, Result
 from sdtool.runtime.config import Config
 
@@ -178,11 +179,22 @@ def root(
 def main(arguments: list[str] | None = None) -> None:
     """Run one command line and exit: 0 done, 1 failed, 2 wrong usage, 3 done with failed objects."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by whoever began this
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))
     if isinstance(
         sys.stdout, io.TextIOWrapper
     ):  # a path whose name is no UTF-8 is printed as it is
         sys.stdout.reconfigure(errors="surrogateescape")
-    sys.exit(run(arguments))
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except OSError as error:  # nobody reads the result any more (`| head -1`), or a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+        if not isinstance(error, BrokenPipeError):
+            print(f"sdtool: stdout: {error.strerror}", file=sys.stderr)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -224,6 +236,9 @@ def run(arguments: list[str]) -> int:
         return result or 0
     if isinstance(result, Report):
         return _answer(result, as_json)
+    if result.failed and (named := result.path / FAILURES).is_file():
+        many = "object" if result.failed == 1 else "objects"
+        print(f"{result.failed} {many} failed; {named} says why", file=sys.stderr)
     if as_json:
         print(json.dumps({"path": str(result.path), "failed": result.failed, **result.summary}))
     else:

@@ -139,6 +139,8 @@ def orient(
     for method, needed, given in (("table", "--table", table), ("model", "--model", model)):
         if by == method and not given:
             raise UsageError(f"--by {method} needs {needed}", "--by", needed)
+        if by != method and given:
+            raise UsageError(f"{needed} is for --by {method}", needed, "--by")
     ranks = Ranks(rank, world_size)
     items = partial(_items, objects, ranks)
     total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 
@@ -189,3 +191,27 @@ def test_numbers_that_nothing_computes_with_are_wrong_usage(options, said, tmp_p
 def test_the_largest_seed_is_taken(tmp_path):
     options = ["--count", "1", "--seed", str(2**63 - 1), "--bad-share", "0"]
     assert run(["toyverse", "--out", str(tmp_path / "out"), *options]) == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("taker", "code", "said"),
+    [
+        (">&-", 0, ""),
+        (">/dev/full", 1, "sdtool: (stdout: )?No space left on device\n"),
+        ("", 1, ""),  # a pipe that nobody reads
+    ],
+)
+def test_a_result_that_nobody_takes_is_no_traceback(taker, code, said, unbuffered):
+    program = shlex.join([sys.executable, "-m", "sdtool.cli", "finetune-agp", "--print-config"])
+    reader, writer = os.pipe()
+    os.close(reader)
+    finished = subprocess.run(
+        ["sh", "-c", f"exec {program} {taker}"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(writer)
+    assert re.fullmatch(said, finished.stderr.decode())
+    assert finished.returncode == code

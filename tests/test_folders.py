@@ -8,6 +8,7 @@ from glb_samples import corner
 from sdtool.cli import run
 from sdtool.errors import InputError
 from sdtool.evaluating.assets import find_assets
+from sdtool.filtering.first_pass import Listings
 from sdtool.io.folders import say_unread, survey, unread_kind
 from sdtool.io.objects import iter_objects
 
@@ -111,5 +112,17 @@ def test_a_link_to_itself_ends_nothing(tmp_path, capsys):
     assert [asset.name for asset in find_assets([tmp_path])] == ["a", "b"]
     small = ["--views", "1", "--size", "8", "--workers", "1"]
     assert run(["render-ccm", str(tmp_path), "--out", str(tmp_path / "c"), *small]) == 3
+    assert f"1 object failed; {tmp_path}/c/failures.jsonl says why" in capsys.readouterr().err
     failure = json.loads((tmp_path / "c" / "failures.jsonl").read_text())
     assert (failure["uid"], failure["reason"]) == ("a", "unreadable-file")
+
+
+def test_a_link_to_itself_hides_no_file_beside_it(tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "turn.glb").symlink_to("turn.glb")
+    for number in range(20):  # folders are listed in no known order
+        (folder / f"{number}.glb").write_bytes(b"glTF")
+    listings = Listings()
+    assert all(listings.has(str(folder / f"{number}.glb")) for number in range(20))
+    assert not listings.has(str(folder / "turn.glb"))

@@ -31,6 +31,7 @@ from sdtool.bench.gpu import (
     training,
 )
 from sdtool.bench.gpu.checks import CHECKS
+from sdtool.bench.gpu.command import gpu_check
 from sdtool.bench.gpu.figures import Figure, Sheet, short
 from sdtool.bench.gpu.machine import device_for
 from sdtool.bench.gpu.running import Outcome, run_checks
@@ -338,3 +339,11 @@ def test_an_option_that_is_wrong_has_the_code_of_wrong_usage(tmp_path):
     done = subprocess.run([*command_line, "--device", "cpu"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("bench: --device cpu takes hours")
     assert not done.stdout
+    (tmp_path / "file").touch()
+    for options, said in (
+        (["--small", "--out", str(tmp_path / "file")], "file cannot be made a directory"),
+        (["--small", "--minutes", "nan"], "--minutes nan is no time"),
+        (["--small", "--minutes", "-1"], "--minutes -1 is no time"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            gpu_check(["--out", str(tmp_path / "out"), "--device", "cpu", *options])

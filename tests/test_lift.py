@@ -195,6 +195,10 @@ def test_a_start_that_cannot_work_is_named(tmp_path, capsys):
     (tmp_path / "torn.glb").write_bytes(b"glTF")
     with pytest.raises(InputError, match="torn.glb cannot be used"):
         initial_sdf(str(tmp_path / "torn.glb"), 16, 0.6)
+    head = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
+    (tmp_path / "scan.ply").write_text(f"{head}end_header\n0 0 0\n")
+    with pytest.raises(InputError, match="if it is points, add --surface-points poisson"):
+        initial_sdf(str(tmp_path / "scan.ply"), 16, 0.6)
 
 
 @pytest.mark.slow

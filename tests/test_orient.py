@@ -235,6 +235,8 @@ def test_a_table_is_asked_for(capsys):
     write_seats("objs", (0,))
     assert orient("objs", "--by", "table", "--out", "oriented") == 2
     assert "--by table needs --table" in capsys.readouterr().err
+    assert orient("objs", "--table", "table.json", "--out", "oriented") == 2  # not silently unread
+    assert "--table is for --by table" in capsys.readouterr().err
     assert not Path("oriented").exists()
 
 

@@ -287,6 +287,16 @@ def test_a_yaw_fix_that_is_no_table_is_named(text, capsys):
     assert not Path("out").exists()
 
 
+def test_two_angles_of_one_object_are_named(capsys):
+    write_objects("objs")
+    Path("yaw.csv").write_text("ball,10\nball,10\nball,90\n")
+    assert render("objs", "--out", "out", "--yaw-fix", "yaw.csv") == 1
+    assert (
+        "yaw.csv, entry 3 turns ball by 90°, and an entry before it by 10°"
+        in capsys.readouterr().err
+    )
+
+
 # Pictures for the base prior
 
 

@@ -134,6 +134,12 @@ def test_a_csv_without_a_head_is_known_by_its_uids(tmp_path):
     [
         ("t.csv", "name,score\na,1\n", "no column of uids, by one of the names uid,"),
         ("t.csv", f"uid,score\n{UIDS[0]},1,2\n", "row 2 has 3 cells for 2 columns"),
+        ("t.csv", "uid,score,score\na,1,2\n", "two columns named score; rename one"),
+        (
+            "t.csv",
+            'uid,said\na,"one\nb,two\nc,three\n',
+            r"cannot be read after row 1 \(unexpected end",
+        ),
         ("t.json", '[{"uid": "a"}', "is not valid JSON"),
         ("t.jsonl", '{"uid": "a"}\n{"uid"\n', "line 2 is not valid JSON"),
         ("t.parquet", "PAR", "cannot be read as Parquet"),

@@ -122,10 +122,17 @@ class Listings:
         try:
             with os.scandir(folder) as entries:
                 some = list(islice(entries, LISTED + 1))
-            self._files.update(entry.path for entry in some if entry.is_file())
+            self._files.update(entry.path for entry in some if _is_file(entry))
         except (OSError, ValueError):
             return True  # there is nothing
         return len(some) <= LISTED
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself, for one, must not hide the files beside it
+        return False
 
 
 @dataclass

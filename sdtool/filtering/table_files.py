@@ -104,7 +104,8 @@ def _csv(path: Path, divide: str) -> Iterator[Row]:
         with _text(path) as file:
             start = file.readline()
             file.seek(0)
-            lines = csv.reader(file, delimiter=divide or max(",;\t", key=start.count))
+            divide = divide or max(",;\t", key=start.count)
+            lines = csv.reader(file, delimiter=divide, strict=True)  # no open quote eats the rest
             head = [name.strip() for name in next(lines, [])]
             uids = [at for at, cell in enumerate(head) if SHAPE.fullmatch(uid_in(cell))]
             columns = head
@@ -112,6 +113,8 @@ def _csv(path: Path, divide: str) -> Iterator[Row]:
                 columns = [f"column{at + 1}" for at in range(len(head))]
                 columns[uids[0]] = UID_COLUMNS[0]
                 yield uid_in(head[uids[0]]), dict(zip(columns, head, strict=True))
+            if twice := [name for name in columns if name and columns.count(name) > 1]:
+                raise InputError(f"{path} has two columns named {twice[0]}; rename one of them")
             whose, width = _Whose(path, columns), len(columns)
             for number, cells in enumerate(lines, start=2):
                 if len(cells) > width:
@@ -122,7 +125,9 @@ def _csv(path: Path, divide: str) -> Iterator[Row]:
                     row = dict(zip(columns, cells, strict=False))
                     yield whose(row), row
     except (UnicodeError, csv.Error, EOFError, OSError) as error:
-        raise InputError(f"{path} cannot be read after row {number or 1} ({error})") from None
+        cure = "; save it as UTF-8" if isinstance(error, UnicodeError) else ""
+        said = f"{path} cannot be read after row {number or 1} ({error}){cure}"
+        raise InputError(said) from None
 
 
 @contextmanager

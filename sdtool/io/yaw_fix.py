@@ -54,11 +54,15 @@ def read_yaw_fix(path: str | Path) -> dict[str, float]:
     table: dict[str, float] = {}
     for number, row in enumerate(rows, start=1):
         try:
-            uid, degrees = row
-            table[uid] = float(degrees)
-            good = isinstance(uid, str) and uid and math.isfinite(table[uid])
-        except (TypeError, ValueError):
+            uid, degrees = row[0], float(row[1])
+            good = len(row) == 2 and isinstance(uid, str) and uid and math.isfinite(degrees)
+        except (TypeError, ValueError, IndexError):
             good = False
         if not good:
             raise InputError(f"{path}, entry {number} is not a uid and an angle in degrees: {row}")
+        if table.setdefault(uid, degrees) != degrees:
+            said = (
+                f"turns {uid} by {degrees:g}°, and an entry before it by {table[uid]:g}°; keep one"
+            )
+            raise InputError(f"{path}, entry {number} {said}")
     return table

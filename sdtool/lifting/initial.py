@@ -59,7 +59,9 @@ def initial_sdf(
     try:
         mesh = to_canonical(load_mesh(Path(init), normals=False, surface_points=surface_points))
     except ObjectError as error:
-        raise InputError(f"--init {init} cannot be used: {error}") from None
+        bare = error.reason == "no-triangles" and not surface_points
+        cure = "; if it is points, add --surface-points poisson" if bare else ""
+        raise InputError(f"--init {init} cannot be used: {error}{cure}") from None
     return torch.from_numpy(_distance_to(mesh, init, points.numpy()))
 
 

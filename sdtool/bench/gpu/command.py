@@ -10,6 +10,7 @@ missed is no failure.
 """
 
 import argparse
+import math
 import shutil
 import sys
 import tempfile
@@ -50,9 +51,15 @@ def gpu_check(arguments: Sequence[str]) -> int:
     given = options(arguments)
     if given.device.partition(":")[0] == "cpu" and not given.small:
         raise UsageError("--device cpu takes hours at full size; add --small", "--device")
+    if given.minutes is not None and not 0 < given.minutes < math.inf:
+        raise UsageError(f"--minutes {given.minutes:g} is no time to check in", "--minutes")
     device = device_for(given.device)
     minutes = given.minutes or (PATIENCE if device == "cpu" else MINUTES)
-    given.out.mkdir(parents=True, exist_ok=True)
+    try:
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = f"--out {given.out} cannot be made a directory ({error.strerror}); name another"
+        raise UsageError(said, "--out") from None
     checks = [check for name, check in CHECKS.items() if not given.only or name in given.only]
     work = Path(tempfile.mkdtemp(prefix="gpu-check-", dir=given.out)).resolve()
     (given.out / LOG).unlink(missing_ok=True)
