@@ -31,7 +31,7 @@ def load_whole(kind: Any, place: Path, stem: str, **options: Any) -> Any:
         kept = {key: value for key, value in options.items() if key not in ("dtype", "torch_dtype")}
         whole = kind.from_pretrained(
             place, **kept
-        )  # as the files have it: fp16 may have overflowed
+        )  # in the files' own precision, which may hold more
         if name := _no_number(whole):
             raise InputError(
                 f"{place} is damaged: its tensor {name} holds what is no number (NaN or infinity); {AGAIN}"
