@@ -393,6 +393,7 @@ def test_finished_objects_are_not_asked_again(tmp_path, models):
     assert asked == [4, 2]  # box 3 in the company of box 2, as before
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_here_is_one_sentence(tmp_path, models, capsys, monkeypatch):
     import huggingface_hub.constants
 

@@ -95,6 +95,7 @@ def test_the_colour_in_the_file_is_linear(run, capsys):
     assert stored[0, 0] == pytest.approx(0.02 / 12.92, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_file_says_what_it_is(run, capsys):
     export(capsys, run, *SMALL)
     said = asset(run / "model.glb")

@@ -248,6 +248,7 @@ def command(capsys, *arguments):
     return code, captured.out, captured.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_rule_about_files_finds_its_object(collection, tmp_path, capsys, workers):
     out = tmp_path / "f"

@@ -49,6 +49,7 @@ def test_a_second_head_stands_at_the_back():
     assert set(corgi_faults(facts)) == {"ears_in_front"}
 
 
+@pytest.mark.slow
 def test_mirrored_halves_are_their_own_mirror_image():
     body = solid(spoiled("mirrored"))
     inside = filled(body)

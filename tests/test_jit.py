@@ -40,6 +40,7 @@ def test_the_cache_goes_to_a_folder_of_the_users_own(tmp_path):
     assert list(folder.rglob("*.nbi"))
 
 
+@pytest.mark.slow
 def test_a_folder_that_others_may_write_is_not_used(tmp_path):
     folder = tmp_path / f"sdtool-numba-{os.getuid()}"
     folder.mkdir()

@@ -166,6 +166,7 @@ def test_shards_hold_so_many_objects_each():
     assert [t["object"].tolist() for t, _ in shards] == [[0] * 3 + [1] * 3, [0] * 3]
 
 
+@pytest.mark.slow
 def test_the_preview_has_a_row_of_four_views_for_each_object():
     write_objects("objs")
     assert render("objs", "--out", "out", "--views", 5, "--size", 16, quick=False) == 0

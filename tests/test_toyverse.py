@@ -525,6 +525,7 @@ def test_bad_objects_are_labelled_as_artists_do():
             assert 4 <= len(toy.mesh.t_pos_idx) < 400
 
 
+@pytest.mark.slow
 def test_the_bad_share_is_kept():
     assert not any(generate(2, k, bad_share=0.0).spoiled for k in range(100))
     share = sum(bool(generate(2, k, bad_share=0.3).spoiled) for k in range(400)) / 400

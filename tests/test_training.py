@@ -319,6 +319,7 @@ def test_a_killed_run_continues_bit_for_bit(views, captions, tmp_path, more):
     assert not list((tmp_path / "b").glob("checkpoint*"))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     views, captions, tmp_path, capsys
 ):
@@ -583,6 +584,7 @@ def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_pa
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
+@pytest.mark.slow
 def test_wrong_sizes_and_options_are_named_with_a_cure(base, views, tmp_path, capsys):
     large = write_views(tmp_path / "large", size=32, objects=2, views=1)
     agp = ["finetune-agp", str(large), "--captions", str(large), "--out"]

@@ -83,6 +83,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(vae, views, tmp_path, m
     assert (tmp_path / "vae" / name).read_bytes() == (vae / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_repeated_and_its_size_is_checked(vae, views, tmp_path, capsys):
     assert run(["train-vae", str(views), "--out", str(vae), "--steps", "200", *QUICK]) == 0
     assert "already done" in capsys.readouterr().err

@@ -29,9 +29,8 @@ def load_whole(kind: Any, place: Path, stem: str, **options: Any) -> Any:
         )
     if name := _no_number(model):
         kept = {key: value for key, value in options.items() if key not in ("dtype", "torch_dtype")}
-        whole = kind.from_pretrained(
-            place, **kept
-        )  # in the files' own precision, which may hold more
+        # in the files' own precision, which may hold more
+        whole = kind.from_pretrained(place, **kept)
         if name := _no_number(whole):
             raise InputError(
                 f"{place} is damaged: its tensor {name} holds what is no number (NaN or infinity); {AGAIN}"
