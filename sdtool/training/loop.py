@@ -245,6 +245,8 @@ def to_device(value: torch.Tensor, device: torch.device) -> torch.Tensor:
         return value
     if device.type == "mps":  # shares its memory with the CPU; there is nothing to pin
         return value.to(device)
+    if value.device.type != "cpu":  # only the CPU's memory can be pinned
+        return value.to(device)
     return value.pin_memory().to(device, non_blocking=True)
 
 
