@@ -5,6 +5,7 @@ the DeepFloyd kind, the bundled tiny one, or an aligned geometric prior (AGP) th
 camera. `sdtool.priors.loading` makes them from folders and hub ids.
 """
 
+import math
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -22,13 +23,17 @@ if TYPE_CHECKING:  # at run time diffusers, slow to import, comes with the model
 CAMERA_NUMBERS = 12
 """The camera condition: the upper 3×4 of c2w, row by row."""
 
+GUIDANCE_NUMBERS = 64
+"""Sines and cosines by which a guidance scale is told."""
+
 
 class Prior(nn.Module):
     """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
     alphas_cumprod: (T,) float32. prediction: what the UNet predicts: "epsilon", "v_prediction" or
-    "sample". text_folder: where its text encoder can be read again. Everything is frozen until a trainer
-    thaws it.
+    "sample". text_folder: where its text encoder can be read again. guidance: the least and the most of
+    the guidance scales whose guided prediction it answers in one pass; None for a plain prior. Everything
+    is frozen until a trainer thaws it.
     """
 
     alphas_cumprod: torch.Tensor
@@ -45,9 +50,10 @@ class Prior(nn.Module):
         vocabulary: Collection[str] | None = None,
         name: str = "",
         text_folder: Path | None = None,
+        guidance: tuple[float, float] | None = None,
     ):
         super().__init__()
-        self.unet, self.text, self.vae = unet, text, vae
+        self.unet, self.text, self.vae, self.guidance = unet, text, vae, guidance
         self.register_buffer("alphas_cumprod", alphas_cumprod.float(), persistent=False)
         self.prediction, self.name, self.text_folder = prediction, name, text_folder
         self.normal_suffix = normal_suffix
@@ -165,13 +171,15 @@ class Prior(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The noise ε̂ in x, whatever the UNet itself predicts: (N, channels, h, w) float32.
 
         x: (N, channels, h, w) noisy. t: (N,) int64 in [0, T). text: (N, L, C) from `encode_text`.
-        c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them.
+        c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them. guidance: (N,) scales
+        s, whose ε_u + s·(ε_c − ε_u) is wanted, 0 for a plain prediction; only where `self.guidance` is.
         """
-        out = self.predict(x, t, text, c2w)
+        out = self.predict(x, t, text, c2w, guidance)
         if self.prediction == "epsilon":
             return out
         a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
@@ -185,6 +193,7 @@ class Prior(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """What the UNet itself predicts, for training; arguments and shape as `predict_noise`."""
         camera = None
@@ -197,8 +206,19 @@ class Prior(nn.Module):
             t,
             encoder_hidden_states=text.to(self.unet.dtype),
             class_labels=camera,
+            timestep_cond=None if guidance is None else self._scales(guidance),
         ).sample
         return out[:, : self.channels].float()  # models of the IF kind append a predicted variance
+
+    def _scales(self, guidance: torch.Tensor) -> torch.Tensor:
+        """(N,) guidance scales → (N, GUIDANCE_NUMBERS); all zero for scale 0, a plain prediction."""
+        if self.guidance is None:
+            raise ValueError(f"{self.name} answers no guided predictions")
+        count = GUIDANCE_NUMBERS // 2
+        frequency = torch.logspace(math.log10(1 / 32), 0, count, device=guidance.device)
+        angle = guidance[:, None].float() * frequency
+        told = torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
+        return (told * (guidance[:, None] != 0)).to(self.unet.dtype)
 
     def target(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """What `predict` should give for clean x (N, C, h, w): the noise, v, or x itself.
