@@ -1,9 +1,10 @@
 """Let a prior answer its guided prediction in one pass instead of two.
 
 Classifier-free guidance asks a prior twice: with the text and without. The copy that this stage trains
-gives the guided answer at once, for any guidance scale between `--scales` (Meng et al. 2022), and its plain
-answer as before. A lift takes the one pass wherever the scale is in that range and nothing is said not to
-be wanted; elsewhere it takes the two. All else is as of PRIOR: the result is a folder of the same kind.
+gives both answers at once (after Meng et al. 2022): the one with the text as before, and how it differs
+from the one without in further channels, from which guidance of any scale follows. A lift takes the one
+pass wherever nothing is said not to be wanted, else the two. All else is as of PRIOR: the result is a
+folder of the same kind.
 
 PRIOR is an AGP that `finetune-agp` wrote, or a small base of `train-base`. VIEWS are what it was
 trained on. A share of the steps, spread over all of them, runs at half resolution: a lift's first
@@ -13,7 +14,7 @@ Examples:
 
     sdtool distill-guidance agp/ ccm/ --captions captions/ --out agp-guided/
 
-    sdtool distill-guidance base/ views/ --captions captions/ --out base-guided/ --scales 2:12
+    sdtool distill-guidance base/ views/ --captions captions/ --out base-guided/
 """
 
 import sys
@@ -22,7 +23,7 @@ from typing import Annotated
 
 import typer
 
-from sdtool.errors import InputError, UsageError
+from sdtool.errors import InputError
 from sdtool.io import stage_record
 from sdtool.io.captions import captions_in
 from sdtool.runtime.options import Device, MixedPrecision, Out, Overwrite, Seed
@@ -48,9 +49,6 @@ def distill_guidance(
     ],
     captions: Captions,
     out: Out = Path("guided"),
-    scales: Annotated[
-        str, typer.Option(metavar="LOW:HIGH", help="Guidance scales that it learns.")
-    ] = "2:12",
     steps: Steps = 3000,
     batch: Batch = 32,
     lr: LearningRate = 5e-4,
@@ -78,13 +76,13 @@ def distill_guidance(
         checkpoint_every=checkpoint_every,
         sample_every=0,
     )
-    learned, captions = _scales(scales), captions_in(captions)
+    captions = captions_in(captions)
     if not (prior / "unet").is_dir():
         raise InputError(f"{prior} is no folder of an AGP or a base: it holds no unet/")
     from sdtool.training.distributed import Processes, require_alone
 
     require_alone("distill-guidance")
-    params = settings.params() | {"scales": list(learned), "fp16": fp16, "seed": seed}
+    params = settings.params() | {"fp16": fp16, "seed": seed}
     inputs: dict[str, Path | None] = {f"views-{k}": folder for k, folder in enumerate(views)}
     record = stage_record.begin(
         out,
@@ -111,7 +109,7 @@ def distill_guidance(
     teacher, prompts_of = load(prior), read_captions(captions)
     record.clear()
     student, facts = distill(
-        teacher, views, prompts_of, settings, learned, out, seed=seed, processes=processes
+        teacher, views, prompts_of, settings, out, seed=seed, processes=processes
     )
     errors = ", ".join(f"t {band}: {error:.0%}" for band, error in facts["guidance_error"].items())
     print(f"one pass differs from two by these shares of the guidance: {errors}", file=sys.stderr)
@@ -121,17 +119,3 @@ def distill_guidance(
     (out / LATENTS).unlink(missing_ok=True)
     counts = {"ok": facts["objects"], "failed": 0, "maps": facts["maps"]}
     return record.finish(counts=counts, outputs=[*outputs, "log.jsonl"])
-
-
-def _scales(text: str) -> tuple[float, float]:
-    """LOW:HIGH as two numbers, or a UsageError."""
-    low, colon, high = text.partition(":")
-    try:
-        found = float(low), float(high if colon else low)
-    except ValueError:
-        found = 0.0, 0.0
-    if not 0 < found[0] <= found[1] < 1000:
-        raise UsageError(
-            f"--scales {text} is no range of guidance scales; write for example 2:12", "--scales"
-        )
-    return found

@@ -87,13 +87,11 @@ def guided_noise(
 
 
 def answers_guided(
-    prior, scale: float, negative: str, rescale: float = 0.0, against: Against | None = None
+    prior, negative: str, rescale: float = 0.0, against: Against | None = None
 ) -> bool:
-    """Whether one pass of the prior is the guided prediction: it was distilled for this scale, and the
-    guidance is plain: nothing is said not to be wanted, and nothing is rescaled."""
-    scales = getattr(prior, "guidance", None)
-    plain = not negative and not rescale and against is None
-    return plain and scales is not None and scales[0] <= scale <= scales[1]
+    """Whether one pass of the prior is the guided prediction: it was distilled for that, and the guidance
+    is plain: nothing is said not to be wanted, and nothing is rescaled."""
+    return not negative and not rescale and against is None and getattr(prior, "is_guided", False)
 
 
 def perpendicular(part: torch.Tensor, to: torch.Tensor) -> torch.Tensor:

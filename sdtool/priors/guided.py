@@ -1,37 +1,41 @@
-"""A prior that answers the guided prediction in one pass (Meng et al. 2022, stage one of their distillation).
+"""A prior that answers the guided prediction in one pass.
 
-The guidance scale goes in beside the time, through diffusers' own hook for it (`time_cond_proj_dim`), which
-latent consistency models use in the same way. Without a scale the UNet answers as it always did, so one
-folder serves as a plain prior and as a guided one.
+Beside its prediction p_c of what a text asks for, the UNet gives the direction of the guidance, δ = p_c − p_u
+(p_u: without the text), in as many further channels; then p_u + s·δ = p_c + (s − 1)·δ for every scale s.
+Meng et al. (2022) tell the scale to the network instead, which must then learn each scale's answer.
 """
+
+from collections.abc import Mapping
 
 import torch
 from diffusers.models import UNet2DConditionModel
-from torch import nn
 
 from sdtool.errors import InputError
-from sdtool.priors.prior import GUIDANCE_NUMBERS, Prior
+from sdtool.priors.prior import Prior
 
 
-def fresh_guided(teacher: Prior, scales: tuple[float, float]) -> Prior:
-    """A copy of a prior with a hook for guidance scales, which do not change its answers yet.
+def fresh_guided(teacher: Prior) -> Prior:
+    """A copy of a prior with channels for the direction of its guidance, which are zero still.
 
-    scales: the least and the most that it will be asked for. Shares the teacher's text encoder and VAE.
+    Shares the teacher's text encoder and VAE.
     """
-    if teacher.guidance is not None:
+    if teacher.is_guided:
         raise InputError(
             f"{teacher.name} answers guided predictions already; name what it came from"
         )
-    if teacher.unet.config["time_cond_proj_dim"] is not None:
-        raise InputError(f"{teacher.name} already uses the hook that the guidance scale needs")
-    config = {**teacher.unet.config, "time_cond_proj_dim": GUIDANCE_NUMBERS}
+    if teacher.unet.config["out_channels"] != teacher.channels:
+        raise InputError(
+            f"{teacher.name} predicts more than noise; its guidance cannot be distilled"
+        )
+    config = {**teacher.unet.config, "out_channels": 2 * teacher.channels}
     config.pop(
         "_use_default_values", None
     )  # else diffusers resets what the teacher left at default
     unet = UNet2DConditionModel.from_config(config).to(teacher.device, teacher.unet.dtype)
-    missing, unexpected = unet.load_state_dict(teacher.unet.state_dict(), strict=False)
-    assert not unexpected and missing == ["time_embedding.cond_proj.weight"]
-    nn.init.zeros_(unet.time_embedding.cond_proj.weight)
+    state = dict(teacher.unet.state_dict())
+    for name in ("conv_out.weight", "conv_out.bias"):
+        state[name] = torch.cat([state[name], torch.zeros_like(state[name])])
+    unet.load_state_dict(state)
     return Prior(
         unet.to(memory_format=torch.channels_last),
         teacher.text,
@@ -42,11 +46,17 @@ def fresh_guided(teacher: Prior, scales: tuple[float, float]) -> Prior:
         vocabulary=teacher.vocabulary,
         name=f"{teacher.name}, guided",
         text_folder=teacher.text_folder,
-        guidance=scales,
+        is_guided=True,
     )
 
 
-def without_guidance(config: dict, state: dict) -> tuple[dict, dict]:
-    """A UNet's configuration and state without the hook for guidance scales, for what is trained from it."""
-    state = {name: value for name, value in state.items() if ".cond_proj." not in name}
-    return {**config, "time_cond_proj_dim": None}, state
+def plain_unet(prior: Prior) -> tuple[dict, Mapping[str, torch.Tensor]]:
+    """Configuration and state of a prior's UNet, without a direction of the guidance, for what is trained
+    from it."""
+    config, state = dict(prior.unet.config), dict(prior.unet.state_dict())
+    config.pop("_use_default_values", None)  # else diffusers resets what the prior left at default
+    if prior.is_guided:
+        config["out_channels"] = prior.channels
+        for name in ("conv_out.weight", "conv_out.bias"):
+            state[name] = state[name][: prior.channels]
+    return config, state

@@ -21,13 +21,12 @@ def save_guided(
 
     facts: how it was distilled. fp16: float16 weights.
     """
-    assert prior.guidance is not None
     is_agp = (source / AGP_CARD).is_file()
     name = AGP_CARD if is_agp else CARD
     card = read_json(source / name) if (source / name).is_file() else {}
     if is_agp:
         card["base"] = stored_base(base_of(source), folder)
-    write_json(folder / name, card | {"guidance": list(prior.guidance), "distillation": facts})
+    write_json(folder / name, card | {"guided": True, "distillation": facts})
     made = [name, "unet", "README.md"]
     for part in () if is_agp else PARTS:
         if (source / part).is_dir():
@@ -43,7 +42,7 @@ def save_guided(
     about = source / "README.md"
     text = about.read_text(encoding="utf-8") if about.is_file() else f"# {source.name}\n"
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
-    write_text(folder / "README.md", text.rstrip() + _ABOUT.format(*prior.guidance, rows=rows))
+    write_text(folder / "README.md", text.rstrip() + _ABOUT.format(rows=rows))
     return made
 
 
@@ -51,8 +50,9 @@ _ABOUT = """
 
 ## Guidance in one pass
 
-Afterwards `sdtool distill-guidance` taught the UNet to answer its guided prediction in one pass, for
-guidance scales from {0:g} to {1:g}, told through `timestep_cond`; without it, the UNet answers as before.
+Afterwards `sdtool distill-guidance` taught the UNet to answer its guided prediction in one pass. Its first
+channels are its prediction with the text, p_c, as before; the others are the direction δ in which guidance
+of scale s goes: p_c + (s − 1)·δ.
 
 | | |
 |---|---|

@@ -55,7 +55,7 @@ def load_base(
         vae = load_vae(folder / "vae", dtype) if (folder / "vae").is_dir() else None
         name = f"the base {path_or_id}"
         prior = _assemble(folder / "unet", folder, dtype, with_text, vae=vae, name=name)
-        prior.guidance = guidance_of(folder / CARD)
+        prior.is_guided = is_guided(folder / CARD)
     if prior.has_camera:
         raise InputError(f"{path_or_id} is an AGP, not a base prior; name its base instead")
     return prior.to(device)
@@ -91,7 +91,7 @@ def load_agp(
         check_unet(card if isinstance(card, dict) else {}, str(path))
         check_parts(source, base_of(path), ("text_encoder", "tokenizer", "scheduler"))
         prior = _assemble(folder / "unet", source, dtype, with_text, name=f"the AGP {path}")
-        prior.guidance = guidance_of(folder / AGP_CARD)
+        prior.is_guided = is_guided(folder / AGP_CARD)
     if not prior.has_camera:
         raise InputError(f"{folder} is not an AGP: its UNet takes no camera")
     return prior.to(device)
@@ -151,10 +151,10 @@ def camera_of(path: str | Path) -> ViewRange:
     return view_range(_card(agp_folder(path)).get("camera", {}))
 
 
-def guidance_of(card: Path) -> tuple[float, float] | None:
-    """The guidance scales for which a prior with this card answers in one pass; None for a plain prior."""
-    found = read_json(card).get("guidance") if card.is_file() else None
-    return (float(found[0]), float(found[1])) if found else None
+def is_guided(card: Path) -> bool:
+    """Whether a prior with this card answers guided predictions in one pass."""
+    found = read_json(card) if card.is_file() else {}
+    return isinstance(found, dict) and bool(found.get("guided"))
 
 
 def stored_base(base: str | Path, folder: Path) -> str:

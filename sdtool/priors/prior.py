@@ -5,7 +5,6 @@ the DeepFloyd kind, the bundled tiny one, or an aligned geometric prior (AGP) th
 camera. `sdtool.priors.loading` makes them from folders and hub ids.
 """
 
-import math
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -23,17 +22,14 @@ if TYPE_CHECKING:  # at run time diffusers, slow to import, comes with the model
 CAMERA_NUMBERS = 12
 """The camera condition: the upper 3×4 of c2w, row by row."""
 
-GUIDANCE_NUMBERS = 64
-"""Sines and cosines by which a guidance scale is told."""
-
 
 class Prior(nn.Module):
     """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
     alphas_cumprod: (T,) float32. prediction: what the UNet predicts: "epsilon", "v_prediction" or
-    "sample". text_folder: where its text encoder can be read again. guidance: the least and the most of
-    the guidance scales whose guided prediction it answers in one pass; None for a plain prior. Everything
-    is frozen until a trainer thaws it.
+    "sample". text_folder: where its text encoder can be read again. is_guided: further channels of the
+    UNet's output are the direction of its guidance (`sdtool.priors.guided`). Everything is frozen until
+    a trainer thaws it.
     """
 
     alphas_cumprod: torch.Tensor
@@ -50,10 +46,10 @@ class Prior(nn.Module):
         vocabulary: Collection[str] | None = None,
         name: str = "",
         text_folder: Path | None = None,
-        guidance: tuple[float, float] | None = None,
+        is_guided: bool = False,
     ):
         super().__init__()
-        self.unet, self.text, self.vae, self.guidance = unet, text, vae, guidance
+        self.unet, self.text, self.vae, self.is_guided = unet, text, vae, is_guided
         self.register_buffer("alphas_cumprod", alphas_cumprod.float(), persistent=False)
         self.prediction, self.name, self.text_folder = prediction, name, text_folder
         self.normal_suffix = normal_suffix
@@ -177,7 +173,7 @@ class Prior(nn.Module):
 
         x: (N, channels, h, w) noisy. t: (N,) int64 in [0, T). text: (N, L, C) from `encode_text`.
         c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them. guidance: (N,) scales
-        s, whose ε_u + s·(ε_c − ε_u) is wanted, 0 for a plain prediction; only where `self.guidance` is.
+        s, if ε_u + s·(ε_c − ε_u) is wanted; only where `is_guided` holds.
         """
         out = self.predict(x, t, text, c2w, guidance)
         if self.prediction == "epsilon":
@@ -196,6 +192,22 @@ class Prior(nn.Module):
         guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """What the UNet itself predicts, for training; arguments and shape as `predict_noise`."""
+        plain, direction = self.predict_both(x, t, text, c2w)
+        if guidance is None:
+            return plain
+        if not self.is_guided:
+            raise ValueError(f"{self.name} answers no guided predictions")
+        return plain + (guidance.view(-1, 1, 1, 1) - 1) * direction
+
+    def predict_both(
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        c2w: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the UNet predicts with the text, and the direction of the guidance if `is_guided`, which is
+        how that differs from without; (N, channels, h, w) float32 each."""
         camera = None
         if self.has_camera:
             if c2w is None:
@@ -206,19 +218,9 @@ class Prior(nn.Module):
             t,
             encoder_hidden_states=text.to(self.unet.dtype),
             class_labels=camera,
-            timestep_cond=None if guidance is None else self._scales(guidance),
-        ).sample
-        return out[:, : self.channels].float()  # models of the IF kind append a predicted variance
-
-    def _scales(self, guidance: torch.Tensor) -> torch.Tensor:
-        """(N,) guidance scales → (N, GUIDANCE_NUMBERS); all zero for scale 0, a plain prediction."""
-        if self.guidance is None:
-            raise ValueError(f"{self.name} answers no guided predictions")
-        count = GUIDANCE_NUMBERS // 2
-        frequency = torch.logspace(math.log10(1 / 32), 0, count, device=guidance.device)
-        angle = guidance[:, None].float() * frequency
-        told = torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
-        return (told * (guidance[:, None] != 0)).to(self.unet.dtype)
+        ).sample.float()
+        # models of the IF kind append a predicted variance
+        return out[:, : self.channels], out[:, self.channels :]
 
     def target(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """What `predict` should give for clean x (N, C, h, w): the noise, v, or x itself.

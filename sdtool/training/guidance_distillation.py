@@ -1,4 +1,5 @@
-"""Guidance in one pass: a prior learns to answer what its guided two passes would (Meng et al. 2022)."""
+"""Guidance in one pass: a prior learns what its two passes, with the text and without, give (after Meng et
+al. 2022; see `sdtool.priors.guided`)."""
 
 from pathlib import Path
 
@@ -16,28 +17,24 @@ from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import encode_texts
 from sdtool.training.vae import FACTOR, LatentViews
 
-PLAIN_SHARE = 0.3  # of the samples: without a scale, so that it stays a plain prior too
+TYPICAL = 8.0  # guidance scale at which an error of the direction is weighed
 LATENTS = "latents.npy"
 BANDS = ((50, 350), (350, 650), (650, 950))  # timesteps in which it is measured
 MEASURED = 128  # maps
 
 
 class GuidedObjective(nn.Module):
-    """How far the student is from ε_u + s·(ε_c − ε_u) of the teacher, and from its plain prediction.
+    """How far the student is from the teacher's prediction with the text, and from its direction of guidance.
 
-    empty: (1, L, C), the embedding of the empty prompt. scales: from which s is drawn uniformly. What both
-    predict (noise or v) is linear in the noise, so guidance may be applied to it as it is.
+    empty: (1, L, C), the embedding of the empty prompt. What both predict (noise or v) is linear in the
+    noise, so guidance may be applied to it as it is.
     """
 
     empty: torch.Tensor
-    draws = 2
-    """Uniform numbers that each sample gets."""
 
-    def __init__(
-        self, student: Prior, teacher: Prior, empty: torch.Tensor, scales: tuple[float, float]
-    ):
+    def __init__(self, student: Prior, teacher: Prior, empty: torch.Tensor):
         super().__init__()
-        self.prior, self.scales = student, scales
+        self.prior = student
         self.held = [teacher]  # not a submodule: it neither trains nor moves
         self.register_buffer("empty", empty)
 
@@ -48,35 +45,30 @@ class GuidedObjective(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None,
-        drawn: torch.Tensor,
     ) -> torch.Tensor:
-        """Mean squared error. x, noise: (B, C, h, w). t: (B,). text: (B, L, C). c2w: (B, 4, 4) or None.
-        drawn: (B, 2) in [0, 1)."""
-        low, high = self.scales
-        scale = low + (high - low) * drawn[:, 0]
-        scale = torch.where(drawn[:, 1] < PLAIN_SHARE, torch.zeros_like(scale), scale)
+        """A scalar. x, noise: (B, C, h, w). t: (B,). text: (B, L, C). c2w: (B, 4, 4) or None."""
         noisy = self.prior.add_noise(x, noise, t)
-        goal = guided(self.held[0], noisy, t, text, self.empty, scale, c2w)
-        return F.mse_loss(self.prior.predict(noisy, t, text, c2w, guidance=scale), goal)
+        goals = two_passes(self.held[0], noisy, t, text, self.empty, c2w)
+        plain, direction = self.prior.predict_both(noisy, t, text, c2w)
+        error = F.mse_loss(plain, goals[0])
+        return error + (TYPICAL - 1) ** 2 * F.mse_loss(direction, goals[1])
 
 
 @torch.no_grad()
-def guided(
+def two_passes(
     teacher: Prior,
     noisy: torch.Tensor,
     t: torch.Tensor,
     text: torch.Tensor,
     empty: torch.Tensor,
-    scale: torch.Tensor,
     c2w: torch.Tensor | None,
-) -> torch.Tensor:
-    """What the teacher predicts in two passes, (B, C, h, w); scale: (B,), 0 for its plain prediction."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the teacher predicts with the text, and how that differs from without; (B, C, h, w) each."""
     texts = torch.cat([empty.expand(len(text), -1, -1), text])
     cameras = None if c2w is None else torch.cat([c2w] * 2)
     found = teacher.predict(torch.cat([noisy] * 2), torch.cat([t] * 2), texts, cameras)
     without, with_text = found.chunk(2)
-    factor = torch.where(scale == 0, torch.ones_like(scale), scale).view(-1, 1, 1, 1)
-    return without + factor * (with_text - without)
+    return with_text, with_text - without
 
 
 def distill(
@@ -84,7 +76,6 @@ def distill(
     folders: list[Path],
     captions: dict[str, list[str]],
     settings: TrainingSettings,
-    scales: tuple[float, float],
     out: Path,
     *,
     seed: int,
@@ -92,8 +83,8 @@ def distill(
 ) -> tuple[Prior, dict]:
     """A prior that answers the teacher's guided predictions in one pass, and facts for its card.
 
-    folders: CCMs with their cameras for an AGP; pictures and normals for a base of `train-base`.
-    scales: the least and the most of the guidance scales. UsageError if the maps do not fit.
+    folders: CCMs with their cameras for an AGP; pictures and normals for a base of `train-base`. UsageError
+    if the maps do not fit.
     """
     names = ("ccm",) if teacher.has_camera else ("rgb", "normal")
     factor = FACTOR if teacher.is_latent else 1
@@ -113,10 +104,10 @@ def distill(
     suffixes = ("",) if teacher.has_camera else ("", teacher.normal_suffix)
     prompts = PromptTable(views, captions, suffixes, lambda p, s: teacher.fitted(p, s)[0])
     teacher = teacher.to(processes.device)
-    student = fresh_guided(teacher, scales)
+    student = fresh_guided(teacher)
     processes.say(
-        f"{len(views)} maps of {len(views.uids)} objects, {len(prompts.table)} prompts; scales "
-        f"{scales[0]:g} to {scales[1]:g}; on {processes.device.type}"
+        f"{len(views)} maps of {len(views.uids)} objects, {len(prompts.table)} prompts; on "
+        f"{processes.device.type}"
     )
     if said := views.say_uncaptioned():
         processes.say(said)
@@ -127,7 +118,7 @@ def distill(
     if teacher.vae is not None:
         with processes.autocast():
             latents = LatentViews(views, teacher.vae, out / LATENTS)
-    objective = GuidedObjective(student, teacher, encoded.lookup(torch.tensor([0])), scales)
+    objective = GuidedObjective(student, teacher, encoded.lookup(torch.tensor([0])))
     loss = finetune(
         student,
         views,
@@ -150,8 +141,8 @@ def distill(
 
 @torch.no_grad()
 def measure(objective: GuidedObjective, images, views: Views, prompts, lookup, seed: int) -> dict:
-    """How far one pass is from two: name of a band of timesteps → ‖student − guided‖ / ‖guided − plain‖,
-    at the middle of the scales, on some of the maps."""
+    """How far one pass is from two: name of a band of timesteps → error of the guided prediction as a share
+    of what guidance changes, at the scale `TYPICAL`, on some of the maps."""
     ask = torch.Generator().manual_seed(seed)
     index = torch.randint(len(views), (MEASURED,), generator=ask)
     numbers = prompts.draw(views, index.numpy(), 0.0, ask)
@@ -160,13 +151,13 @@ def measure(objective: GuidedObjective, images, views: Views, prompts, lookup, s
     x = images.maps(index.numpy()).to(device)
     text = lookup(numbers).to(device)
     c2w = views.cameras(index.numpy()).to(device) if student.has_camera else None
-    scale = torch.full((len(x),), sum(objective.scales) / 2, device=device)
+    scale = torch.full((len(x),), TYPICAL, device=device)
     for low, high in BANDS:
         t = torch.randint(low, high, (len(x),), generator=ask).to(device)
         noisy = student.add_noise(x, torch.randn(x.shape, generator=ask).to(device), t)
-        goal = guided(teacher, noisy, t, text, objective.empty, scale, c2w)
-        plain = guided(teacher, noisy, t, text, objective.empty, 0 * scale, c2w)
+        plain, direction = two_passes(teacher, noisy, t, text, objective.empty, c2w)
+        change = (TYPICAL - 1) * direction
         guess = student.predict(noisy, t, text, c2w, guidance=scale)
-        ratio = (guess - goal).norm() / (goal - plain).norm().clamp(min=1e-12)
+        ratio = (guess - plain - change).norm() / change.norm().clamp(min=1e-12)
         found[f"{low}-{high - 1}"] = round(float(ratio), 4)
     return found

@@ -48,29 +48,25 @@ def train(
 
     choose: draws whole batches, alike in every process. load: fetches a process's share of one.
     embed: turns what `load` gives as text into (B, L, C) embeddings, where gradients flow. objective: in
-    the place of `Objective`; as many uniform numbers as its attribute `draws` says, (B, draws), are its
-    last argument. The rest is `fit`'s.
+    the place of `Objective`. The rest is `fit`'s.
     """
     processes = processes or Processes(str(prior.device), settings.mixed_precision)
     prior, device = prior.to(processes.device), processes.device
-    draws = getattr(objective, "draws", 0)
 
     def draw(generator: torch.Generator, count: int) -> tuple[torch.Tensor, ...]:
         rows = choose(generator, count)
         t = draw_times(prior.alphas_cumprod, count, settings.logit_normal, generator)
-        seeds = torch.randint(2**62, (count,), generator=generator)
-        return (*rows, t, seeds, torch.rand(count, draws, generator=generator))
+        return (*rows, t, torch.randint(2**62, (count,), generator=generator))
 
     def share(step: int, *rows: torch.Tensor) -> Given:
-        *chosen, t, seeds, drawn = rows
+        *chosen, t, seeds = rows
         x, text, c2w = load(*chosen)
         x, text = to_device(x, device), to_device(text, device)
         c2w = None if c2w is None else to_device(c2w, device)
         if settings.is_half(step):
             x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
         noise = seeded_noise(seeds, x.shape[1:], device)
-        given = (x, noise, to_device(t, device), text, c2w)
-        return (*given, to_device(drawn, device)) if draws else given
+        return x, noise, to_device(t, device), text, c2w
 
     if settings.gradient_checkpointing:
         prior.unet.enable_gradient_checkpointing()
