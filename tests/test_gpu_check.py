@@ -359,6 +359,8 @@ def test_the_command_checks_all_on_a_cpu(tmp_path):
     assert {one["state"] for one in record["checks"]} == {"passed"} and record["sound"]
     assert all(len(one["figures"]) >= 3 for one in record["checks"])
     assert {f["verdict"] for one in record["checks"] for f in one["figures"]} == {"", "right"}
+    paper = {f["name"]: f["value"] for f in record["checks"][-2]["figures"]}
+    assert record["checks"][-2]["name"] == "paper-nerf" and paper["fine: samples a step"] > 0
     text = (tmp_path / page.PAGE).read_text()
     assert all(f"\n## {one.title}\n" in text for one in CHECKS.values())
     assert {path.name for path in tmp_path.iterdir()} == {page.JSON, page.PAGE, page.LOG}
