@@ -236,7 +236,7 @@ def test_another_gradient_is_found_wrong(monkeypatch, tmp_path):
 
 
 def test_a_tinycudann_that_crashes_costs_no_other_figures(monkeypatch, tmp_path):
-    def apart(function, backend, device):
+    def apart(function, backend, device, seconds):
         assert (function, backend, device) == (hash_grids.tried, "tinycudann", "meta")
         raise SdtoolError("its process crashed (SIGSEGV, Segmentation fault)")
 

@@ -105,9 +105,7 @@ def _module() -> Any:
     """nvdiffrast.torch. MissingDependencyError if it is absent, UsageError if it is there but broken."""
     try:
         import nvdiffrast.torch as dr
-    except (
-        PackageNotFoundError
-    ) as error:  # it is there, without its metadata: a ModuleNotFoundError too
+    except PackageNotFoundError as error:  # there, but without its metadata
         raise _broken(error) from None
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "nvdiffrast":

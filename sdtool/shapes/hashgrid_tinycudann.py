@@ -24,9 +24,7 @@ def is_installed() -> bool:
 def _module():
     try:
         import tinycudann
-    except (
-        PackageNotFoundError
-    ) as error:  # it is there, without its metadata: a ModuleNotFoundError too
+    except PackageNotFoundError as error:  # there, but without its metadata
         raise _broken(error) from None
     except ModuleNotFoundError as error:
         if error.name == "tinycudann":

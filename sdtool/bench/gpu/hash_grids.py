@@ -18,6 +18,7 @@ GRIDS: dict[str, tuple[int, int, float, float, float]] = {
     "of fields": (16, 4096, 5e-4, 0.05, 0.1),
     "of surfaces": (8, 256, 5e-5, 1e-3, 1e-3),
 }
+PATIENCE = 30.0  # seconds, within which tinycudann must give something
 PARTS = ("values", "gradient in the points", "gradient in the table")
 SECOND = ("second, in the points", "second, in the table", "second, in what pulls")
 
@@ -75,7 +76,7 @@ def backends(place: torch.device) -> list[str]:
 def against_tinycudann(device: str) -> str:
     """Why it cannot work there, in one line, or "". Tried in a process of its own, for it may crash."""
     try:
-        apart(tried, "tinycudann", device)
+        apart(tried, "tinycudann", device, seconds=PATIENCE)
     except Exception as error:
         return str(error).strip().partition("\n")[0] or type(error).__name__
     return ""
