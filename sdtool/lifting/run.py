@@ -149,7 +149,8 @@ def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance
             open_words,
             lifting.perp_neg,
         )
-        cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, "--negative")
+        unwanted = "--negative" if lifting.negative else "the default of --negative"
+        cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, unwanted)
         window = min(prior.text_encoder.length, geometric.text_encoder.length)
     for cut, whose in cuts:
         if cut:
