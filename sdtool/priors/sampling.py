@@ -26,7 +26,8 @@ def ddim(
 
     text: (N, L, C), one image for each. empty: (1, L, C), the unconditional prompt. c2w: (N, 4, 4)
     for an AGP; ccm: (N, 4, h, w) for a colour prior. generator: a CPU generator, which
-    draws the initial noise. Returns clean samples (N, channels, h, w) float32; pixels and maps are kept inside [-1, 1] at every step.
+    draws the initial noise. Returns clean samples (N, channels, h, w) float32; pixels and maps are kept
+    inside [-1, 1] at every step.
     """
     size = prior.sample_size
     noise = torch.randn(len(text), prior.channels, size, size, generator=generator)
