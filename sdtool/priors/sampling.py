@@ -36,16 +36,17 @@ def ddim(
     times = torch.linspace(last, 0, steps + 1, device=prior.device).round().long()[:-1]
     done = []
     for part in range(0, len(text), batch):
-        x, cameras, where = noise[part : part + batch], None, None
+        x, cameras = noise[part : part + batch], None
+        seen: dict[str, torch.Tensor] = {}
         n = len(x)
         both = torch.cat([empty.expand(n, -1, -1), text[part : part + batch]])
         if c2w is not None:
             cameras = c2w[part : part + batch].repeat(2, 1, 1)
         if ccm is not None:
-            where = ccm[part : part + batch].repeat(2, 1, 1, 1)
+            seen = {"ccm": ccm[part : part + batch].repeat(2, 1, 1, 1)}
         for k, time in enumerate(times):
             t = time.expand(2 * n)
-            guess = prior.predict_noise(x.repeat(2, 1, 1, 1), t, both, cameras, where)
+            guess = prior.predict_noise(x.repeat(2, 1, 1, 1), t, both, cameras, **seen)
             without, with_ = guess.chunk(2)
             eps = without + scale * (with_ - without)
             a = prior.alphas_cumprod[time]
