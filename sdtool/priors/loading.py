@@ -190,6 +190,16 @@ def camera_of(path: str | Path) -> ViewRange:
     return view_range(_card(agp_folder(path)).get("camera", {}))
 
 
+def color_camera_of(path: str | Path) -> ViewRange:
+    """Where the cameras stood whose pictures a colour prior was trained on."""
+    return view_range(_card(color_folder(path), COLOR_CARD).get("camera", {}))
+
+
+def has_bundled_color() -> bool:
+    """True if a colour prior is bundled beside the tiny priors."""
+    return (Path(str(resources.files("sdtool"))) / "tiny" / "color" / COLOR_CARD).is_file()
+
+
 def stored_base(base: str | Path, folder: Path) -> str:
     """How an AGP in `folder` names its base: an id as it is, a local folder as seen from it."""
     if (Path(base) / "unet" / "config.json").is_file():
