@@ -215,12 +215,10 @@ def in_full(options: dict[str, Any]) -> dict[str, Any]:
     """What `--print-config` shows of `--set`: every setting of every phase."""
     from sdtool.lifting.config import settings_of
 
+    names = ("color_prior", "agp", "preset", "lambda_align")
+    color = _color_prior(*(options[name] for name in names))
     names = ("rep", "preset", "init", "appearance", "environment", "settings")
-    color = _color_prior(
-        *(options[name] for name in ("color_prior", "agp", "preset", "lambda_align"))
-    )
-    plan = _plan(*(options[name] for name in names), color=color)
-    return {"settings": settings_of(plan)}
+    return {"settings": settings_of(_plan(*(options[name] for name in names), color))}
 
 
 def _color_prior(asked: str, agp: str, preset: str, lambda_align: float) -> str:
