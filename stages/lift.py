@@ -215,9 +215,9 @@ def in_full(options: dict[str, Any]) -> dict[str, Any]:
     """What `--print-config` shows of `--set`: every setting of every phase."""
     from sdtool.lifting.config import settings_of
 
-    names = ("color_prior", "agp", "preset", "lambda_align")
+    names = ["color_prior", "agp", "preset", "lambda_align"]
     color = _color_prior(*(options[name] for name in names))
-    names = ("rep", "preset", "init", "appearance", "environment", "settings")
+    names = ["rep", "preset", "init", "appearance", "environment", "settings"]
     return {"settings": settings_of(_plan(*(options[name] for name in names), color))}
 
 

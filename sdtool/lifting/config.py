@@ -26,7 +26,8 @@ class Phase:
     the prior's own size. guide: which prior looks at the picture: "base", or "color", a colour prior, in its
     place. color_grid: cells a side of a colour field's finest level. sees: what the prior is
     shown: "normal", "rgb", or "normal_latent", normals and mask without the VAE. normal_turn:
-    largest turn, in degrees, of the normals which the base sees: of all views about +Y (turns "step"), or of each view about +X and then +Y ("view").
+    largest turn, in degrees, of the normals which the base sees: of all views about +Y (turns "step"),
+    or of each view about +X and then +Y ("view").
     lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead
     alone at first. scale_*: classifier-free guidance. rescale: how far the base's guided noise is brought
     back to the spread of the unguided one. t_high: upper end of the noise level at the phase's start and
