@@ -218,7 +218,8 @@ def in_full(options: dict[str, Any]) -> dict[str, Any]:
     names = ["color_prior", "agp", "preset", "lambda_align"]
     color = _color_prior(*(options[name] for name in names))
     names = ["rep", "preset", "init", "appearance", "environment", "settings"]
-    return {"settings": settings_of(_plan(*(options[name] for name in names), color))}
+    given = [*(options[name] for name in names), color]
+    return {"settings": settings_of(_plan(*given))}
 
 
 def _color_prior(asked: str, agp: str, preset: str, lambda_align: float) -> str:
