@@ -259,7 +259,7 @@ def start(views, captions, seed=0):
         return index, prompts.draw(data, index.numpy(), 0.1, generator)
 
     def load(index, numbers):
-        return data.maps(index.numpy()), numbers, None
+        return data.maps(index.numpy()), numbers, None, None
 
     def embed(numbers):
         return prior.encode_text([prompts.table[k] for k in numbers.tolist()])

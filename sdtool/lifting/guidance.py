@@ -1,4 +1,7 @@
-"""The two priors' pull on rendered maps: λ_ori · SDS(base) + λ_align · SDS(AGP) (paper, section 3.2)."""
+"""The two priors' pull on rendered maps: λ_ori · SDS(base) + λ_align · SDS(AGP) (paper, section 3.2).
+
+A colour prior may stand in the base's place where a phase is about colours, which the paper does not have.
+"""
 
 import math
 
@@ -31,7 +34,8 @@ class Guidance:
     scales. by_view: tell both priors the side that is seen. perp_neg: tell the base by Perp-Neg, which
     needs by_view. negative: what is not wanted, told to both priors. Without one, a base of an open
     vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
-    cut, cut_negative: words of the prompt, and of what is not wanted, that do not fit into the encoders.
+    color: a colour prior, for the phases whose `guide` it is. cut, cut_negative: words of the
+    prompt, and of what is not wanted, that do not fit into the encoders.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Guidance:
         negative: str = "",
         open_words: bool = False,
         perp_neg: bool = False,
+        color=None,
     ):
         if perp_neg and not by_view:
             raise UsageError(
@@ -54,13 +59,17 @@ class Guidance:
                 "--perp-neg",
             )
         self.base, self.agp, self.scale, self.perp_neg = base, agp, scale, perp_neg
+        self.color = color
         self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
         told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
         normal = Prompts(base, prompt, by_view, told["normal"], base.fitted_normal)
-        color = Prompts(base, prompt, by_view, told["rgb"])
-        self.prompts = {"rgb": color, "normal": normal, "normal_latent": normal}
+        pictures = Prompts(base, prompt, by_view, told["rgb"])
+        self.prompts = {"rgb": pictures, "normal": normal, "normal_latent": normal}
         self.prompts_agp = Prompts(agp, prompt, by_view, negative)
-        told_all = (normal, color, self.prompts_agp)
+        told_all = [normal, pictures, self.prompts_agp]
+        if color is not None:
+            self.prompts_color = Prompts(color, prompt, by_view, negative)
+            told_all.append(self.prompts_color)
         self.cut = max((told.cut for told in told_all), key=len)
         self.cut_negative = max((told.cut_negative for told in told_all), key=len)
 
@@ -95,7 +104,11 @@ class Guidance:
         weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
         if self.lambda_align == 0 and phase.scene != "color":
             weight = self.lambda_ori  # without an AGP the base must lead from the first step
-        if weight > 0:
+        if weight > 0 and phase.guide == "color":
+            term = self._color_term(maps, phase, upper, strength, generator, c2w)
+            sizes["color"] = term.detach()
+            total = total + weight * term
+        elif weight > 0:
             x = self._base_image(maps, phase, generator)
             scale = phase.scale_ori * self.scale * strength
             text = self.prompts[phase.sees]
@@ -104,8 +117,24 @@ class Guidance:
             total = total + weight * term
         return total, sizes
 
-    def _term(self, prior, x, prompts, scale, phase, upper, generator, c2w) -> torch.Tensor:
-        """One prior's SDS loss on x (N, C, h, w); a base ignores the cameras."""
+    def _color_term(self, maps, phase, upper, strength, generator, c2w) -> torch.Tensor:
+        """The colour prior's SDS loss on the picture; the map of coordinates is told, not changed."""
+        if self.color is None:
+            raise UsageError(
+                f"the {phase.name} phase is to be guided by a colour prior, and there is none; name one, "
+                f"or: --set {phase.name}.guide=base",
+                "--color-prior",
+                f"--set {phase.name}.guide",
+            )
+        x = self.color.encode_image(maps["rgb"])
+        ccm = resized(maps["ccm"].detach(), self.color.sample_size)
+        scale = phase.scale_ori * self.scale * strength
+        told = (self.prompts_color, scale, phase, upper, generator, c2w)
+        return self._term(self.color, x, *told, ccm=ccm)
+
+    def _term(self, prior, x, prompts, scale, phase, upper, generator, c2w, ccm=None):
+        """One prior's SDS loss on x (N, C, h, w), a scalar; a base ignores the cameras. ccm: (N, 4, h, w)
+        for a colour prior."""
         t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
         empty, against = prompts.empty, None
@@ -129,6 +158,7 @@ class Guidance:
             weighting=phase.weighting,
             rescale=rescale,
             against=against,
+            ccm=ccm,
         )
 
     def _base_image(

@@ -17,9 +17,10 @@ from sdtool.errors import (
     SdtoolError,
     UsageError,
 )
+from sdtool.geometry.cameras import ViewRange
 from sdtool.io import files, lock, stage_record
 from sdtool.lifting import dmtet, loop, nerf, pictures
-from sdtool.lifting.config import LiftPlan
+from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.lift_files import SHAPE
@@ -27,8 +28,8 @@ from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import rehearse
 from sdtool.priors.fitting import say_cut
-from sdtool.priors.loading import base_of, camera_of
-from sdtool.priors.pairs import load_pair, text_encoders
+from sdtool.priors.loading import base_of, camera_of, color_camera_of
+from sdtool.priors.pairs import load_painter, load_pair, text_encoders
 from sdtool.runtime.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,7 +49,8 @@ class Lift:
     agp: a folder, or tiny. base: likewise, or a hub id; "" for the AGP's own. lambda_ori,
     lambda_align, scale: factors on the weights and the guidance scales of the plan. by_view: name the
     side in the prompt; None for bases of an open vocabulary only. perp_neg: by Perp-Neg. device: where
-    everything is computed. precision: of the priors' weights, a name of `PRECISIONS`, or `HALF`.
+    everything is computed. precision: of the priors' weights, a name of `PRECISIONS`, or `HALF`. color: a
+    colour prior, for the phases that have it as their guide: a folder, or tiny; "" for none.
     """
 
     rep: str
@@ -66,6 +68,7 @@ class Lift:
     device: str = "cpu"
     precision: str = "fp32"
     perp_neg: bool = False
+    color: str = ""
 
     def __call__(self, job: tuple[str, Path]) -> stage_record.Result:
         """Lift a prompt into a directory; `job` is both."""
@@ -90,6 +93,10 @@ class Lift:
         settings = asdict(self.plan)
         if not self.plan.surface_points:
             del settings["surface_points"]  # as runs from before it was there have it
+        for phase, kept in zip(self.plan.phases, settings["phases"], strict=True):
+            if phase.guide == "base" and phase.color_grid == Phase.color_grid:
+                del kept["guide"], kept["color_grid"]  # likewise
+        more = {"color_prior": self.color} if self.color else {}
         return {
             "prompt": prompt,
             "rep": self.rep,
@@ -104,12 +111,14 @@ class Lift:
             "negative": self.negative,
             "perp_neg": self.perp_neg,
             "seed": self.seed,
+            **more,
         }
 
     def inputs(self) -> dict[str, Path | None]:
         """What it is made from, as far as that lies on this disk."""
         init = self.plan.init if self.plan.init not in STARTS else ""
         given = {"agp": self.agp, "base": self.base, "init": init}
+        given |= {"color-prior": self.color} if self.color else {}
         given["environment"] = self.plan.environment
         return {k: Path(v) if v and Path(v).exists() else None for k, v in given.items()}
 
@@ -127,16 +136,17 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
 
 
 @lru_cache(1)
-def _priors(base: str, agp: str, device: str, precision: str) -> tuple:
-    """The two priors; those of the last call are kept for the next prompt."""
-    return load_pair(base, agp, device, PRECISIONS[precision])
+def _priors(base: str, agp: str, color: str, device: str, precision: str) -> tuple:
+    """Base, AGP and colour prior (or None); those of the last call are kept for the next prompt."""
+    dtype = PRECISIONS[precision]
+    return *load_pair(base, agp, device, dtype), load_painter(color, device, dtype)
 
 
 def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance:
     """The priors with the prompt's embeddings; their text encoders are gone again."""
-    prior, geometric = _priors(base, lifting.agp, lifting.device, precision)
+    prior, geometric, color = _priors(base, lifting.agp, lifting.color, lifting.device, precision)
     open_words = prior.vocabulary is None
-    with text_encoders(prior, geometric):
+    with text_encoders(prior, geometric, *([color] if color else [])):
         guidance = Guidance(
             prior,
             geometric,
@@ -148,6 +158,7 @@ def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance
             lifting.negative,
             open_words,
             lifting.perp_neg,
+            color,
         )
         unwanted = "--negative" if lifting.negative else "the default of --negative"
         cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, unwanted)
@@ -195,6 +206,7 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     precision = _first_precision(lifting, base)
     guidance = _guidance(lifting, base, prompt, precision)
     record.head["priors"] = {"agp": lifting.agp, "base": base}
+    record.head["priors"] |= {"color": lifting.color} if lifting.color else {}
     record.head["device"] = str(guidance.device)
     if unknown := guidance.base.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
@@ -239,8 +251,8 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
                     pictures.preview(scene, view_range, path, f"{prompt}, {phase.name} {done}")
 
             clock = loop.optimise(
-                scene, guidance, phase, view_range, number=index, seed=lifting.seed, start=step,
-                adam=adam, strength=strength, out=out, on_step=show,
+                scene, guidance, phase, _cameras(lifting, phase, view_range), number=index,
+                seed=lifting.seed, start=step, adam=adam, strength=strength, out=out, on_step=show,
             )  # fmt: skip
             for key, seconds in clock.spent.items():
                 spent[key] = spent.get(key, 0.0) + seconds
@@ -253,6 +265,13 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
     result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)
     return result
+
+
+def _cameras(lifting: Lift, phase: Phase, view_range: ViewRange) -> ViewRange:
+    """Where a phase's cameras stand: as the AGP's did, or, where it has no say, as the colour prior's."""
+    if phase.guide == "color" and lifting.color and phase.lambda_align == (0.0, 0.0):
+        return color_camera_of(lifting.color)
+    return view_range
 
 
 def _trim_log(path: Path, plan: LiftPlan, number: int, step: int) -> None:
