@@ -60,14 +60,17 @@ def guided_noise(
 
     x_t: (N, C, h, w). t: (N,). text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4), and ccm:
     (N, 4, h, w) for a colour prior, given to each part. One call of the prior on a batch of (2 + K) · N; on
-    N alone where `answers_guided` holds and `empty` is None, or s is 1. Returns (N, C, h, w), without gradient.
+    N alone where `answers_guided` holds and `empty` is None, or s is 1. Returns (N, C, h, w), without
+    gradient.
     """
     n = len(x_t)
+    where = {} if ccm is None else {"ccm": ccm}
     if empty is None:
         scales = torch.full((n,), float(scale), device=x_t.device)
-        return prior.predict_noise(x_t, t, text.expand(n, -1, -1), c2w, ccm, guidance=scales)
+        told = text.expand(n, -1, -1)
+        return prior.predict_noise(x_t, t, told, c2w, guidance=scales, **where)
     if scale == 1 and against is None:  # ε_c itself, of which nothing is left to rescale
-        return prior.predict_noise(x_t, t, text.expand(n, -1, -1), c2w, ccm)
+        return prior.predict_noise(x_t, t, text.expand(n, -1, -1), c2w, **where)
     texts = [empty.expand(n, -1, -1), text.expand(n, -1, -1)]
     if against is not None:
         texts += against[0].unbind(1)
