@@ -83,7 +83,7 @@ def lift(
         str, typer.Option(help="Base prior: a folder, tiny or a hub id; default: the AGP's own.")
     ] = "",
     preset: Annotated[
-        Literal["tiny-cpu", "preview", "paper"],
+        Literal["tiny-cpu", "preview", "paper", "reference"],
         typer.Option(help="preview: worse, quicker. paper: for Stable Diffusion."),
     ] = "tiny-cpu",
     init: Annotated[

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -112,7 +112,8 @@ class LiftPlan:
     "neutral" or an .hdr file, the light on a material; log2_table: size of its hash grid, or a radiance
     field's; finest: corners a side of the latter's finest level; metallic, detail: the most metal and
     relief that it may have. surface_points: as `sdtool.meshfiles.load_mesh` has it, of the file
-    `init`.
+    `init`. processes: 2 for small priors on a CPU of two cores or more, half of whose work a second
+    process does; 1 for this process alone.
     """
 
     phases: tuple[Phase, ...]
@@ -127,6 +128,12 @@ class LiftPlan:
     metallic: float = 1.0
     detail: float = 0.0
     surface_points: str = ""
+    processes: int = 2
+
+    @property
+    def steps(self) -> int:
+        """Of all phases together."""
+        return sum(phase.steps for phase in self.phases)
 
 
 CHOICES = {
@@ -178,7 +185,7 @@ def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
     wanted = old if isinstance(old, tuple) else (old,)
     given = tuple(value) if isinstance(value, list) else (value,)
     if len(given) == len(wanted) and isinstance(value, list) == isinstance(old, tuple):
-        likes = (0,) if name in MAY_BE_0 else wanted
+        likes = (0,) if name in MAY_BE_0 else (1,) if name == "processes" else wanted
         kept = [_number_like(one, like) for one, like in zip(given, likes, strict=True)]
         if None not in kept:
             new = replace(holder, **{name: tuple(kept) if isinstance(old, tuple) else kept[0]})
@@ -195,6 +202,8 @@ def _refused(setting: str, why: str) -> UsageError:
 def _what_is_wrong(holder: Any) -> str:
     """The first thing in a plan or phase that cannot work, in words; empty if there is none."""
     if isinstance(holder, LiftPlan):
+        if holder.processes > 2:
+            return "processes is 1 or 2"
         return "" if holder.half_extent > 0 else "half_extent must be above 0"
     for name, known in CHOICES.items():
         if getattr(holder, name) not in known:
@@ -235,6 +244,22 @@ def settings_of(plan: LiftPlan) -> dict[str, Any]:
     return out | {
         one.name: {name: getattr(one, name) for name in _known(one)} for one in plan.phases
     }
+
+
+LATER = ("surface_points", "processes")
+"""Settings that came later than the first recorded lifts: left out of records where they are as before."""
+
+
+def as_recorded(plan: LiftPlan) -> dict[str, Any]:
+    """A plan as a lift's record keeps it."""
+    return _without_later(asdict(plan), plan) | {
+        "phases": [_without_later(asdict(phase), phase) for phase in plan.phases]
+    }
+
+
+def _without_later(found: dict[str, Any], holder: Any) -> dict[str, Any]:
+    defaults = {one.name: one.default for one in fields(holder)}
+    return {k: v for k, v in found.items() if k not in LATER or v != defaults[k]}
 
 
 def _known(holder: Any) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sdtool.errors import UsageError
 from sdtool.lifting.config import LiftPlan, Phase
+from sdtool.lifting.reference import NERF_REFERENCE, REFERENCE
 
 # Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
 # Smoothness of the geometry phase, measured on a corgi: faces lean 7° from their vertices' normals
@@ -221,8 +222,18 @@ NERF_PAPER = LiftPlan(
 )
 
 PRESETS = {
-    "dmtet": {"tiny-cpu": TINY_CPU, "preview": PREVIEW, "paper": PAPER},
-    "nerf": {"tiny-cpu": NERF_TINY_CPU, "preview": NERF_PREVIEW, "paper": NERF_PAPER},
+    "dmtet": {
+        "tiny-cpu": TINY_CPU,
+        "preview": PREVIEW,
+        "paper": PAPER,
+        "reference": REFERENCE,
+    },
+    "nerf": {
+        "tiny-cpu": NERF_TINY_CPU,
+        "preview": NERF_PREVIEW,
+        "paper": NERF_PAPER,
+        "reference": NERF_REFERENCE,
+    },
 }
 """Representation → name → plan."""
 

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
@@ -18,8 +19,8 @@ from sdtool.errors import (
     UsageError,
 )
 from sdtool.io import files, lock, stage_record
-from sdtool.lifting import dmtet, loop, nerf, pictures
-from sdtool.lifting.config import LiftPlan
+from sdtool.lifting import dmtet, loop, nerf, pictures, second_core
+from sdtool.lifting.config import LiftPlan, as_recorded
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.lift_files import SHAPE
@@ -87,9 +88,7 @@ class Lift:
 
     def params(self, prompt: str) -> dict[str, Any]:
         """What the stage's record keeps of a prompt's lift."""
-        settings = asdict(self.plan)
-        if not self.plan.surface_points:
-            del settings["surface_points"]  # as runs from before it was there have it
+        settings = as_recorded(self.plan)
         return {
             "prompt": prompt,
             "rep": self.rep,
@@ -184,12 +183,15 @@ def _overflows(lifting: Lift, base: str, phase: str, precision: str) -> None:
 def forget_priors() -> None:
     """Let go of the priors that were kept for the next prompt."""
     _priors.cache_clear()
+    second_core.end()
 
 
 def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage_record.Result:
     """Load the priors, run the phases, write shape, material and pictures."""
     began = time.monotonic()
     out, plan, rep = record.out, lifting.plan, REPRESENTATIONS[lifting.rep]
+    splits = second_core.may_split(lifting.device, plan.processes)
+    helper = second_core.begin() if splits and plan.steps >= second_core.FEWEST else None
     base = lifting.base or base_of(lifting.agp)
     precision = _first_precision(lifting, base)
     guidance = _guidance(lifting, base, prompt, precision)
@@ -220,10 +222,16 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     else:
         scene = rep.first_scene(plan, device)
     spent: dict[str, float] = {}
-    total = sum(phase.steps for phase in plan.phases)
+    total = plan.steps
     ready = sum(phase.steps for phase in plan.phases[:number]) + step
     alone = parent_process() is None  # the bars of workers would overwrite one another
-    with progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone) as bar:
+    with ExitStack() as during:
+        if splits:
+            pair = guidance.base, guidance.agp
+            during.enter_context(second_core.halves(*pair, (base, lifting.agp), helper))
+        bar = during.enter_context(
+            progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone)
+        )
         for index, phase in enumerate(plan.phases[number:], start=number):
             if index > number:
                 scene, step, strength, adam = rep.next_scene(scene, phase, plan), 0, 1.0, None
