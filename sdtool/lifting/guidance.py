@@ -115,6 +115,8 @@ class Guidance:
             text = prompts.at(c2w)
         c2w = c2w.to(x.device, non_blocking=True)
         rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
+        if sds.answers_guided(prior, prompts.negative, rescale, against):
+            empty = None
         return sds.sds_loss(
             prior,
             x,

@@ -44,7 +44,7 @@ def guided_noise(
     x_t: torch.Tensor,
     t: torch.Tensor,
     text: torch.Tensor,
-    empty: torch.Tensor,
+    empty: torch.Tensor | None,
     scale: float,
     c2w: torch.Tensor | None = None,
     rescale: float = 0.0,
@@ -58,9 +58,13 @@ def guided_noise(
     is the component of δ_k perpendicular to δ.
 
     x_t: (N, C, h, w). t: (N,). text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4), given
-    to each part. One call of the prior on a batch of (2 + K) · N. Returns (N, C, h, w), without gradient.
+    to each part. One call of the prior on a batch of (2 + K) · N; on N alone where `answers_guided` holds
+    and `empty` is None. Returns (N, C, h, w), without gradient.
     """
     n = len(x_t)
+    if empty is None:
+        scales = torch.full((n,), float(scale), device=x_t.device)
+        return prior.predict_noise(x_t, t, text.expand(n, -1, -1), c2w, guidance=scales)
     texts = [empty.expand(n, -1, -1), text.expand(n, -1, -1)]
     if against is not None:
         texts += against[0].unbind(1)
@@ -82,6 +86,14 @@ def guided_noise(
     return guided * (rescale * spread / wider.clamp(min=1e-8) + 1 - rescale)
 
 
+def answers_guided(
+    prior, negative: str, rescale: float = 0.0, against: Against | None = None
+) -> bool:
+    """Whether one pass of the prior is the guided prediction: it was distilled for that, and the guidance
+    is plain: nothing is said not to be wanted, and nothing is rescaled."""
+    return not negative and not rescale and against is None and getattr(prior, "is_guided", False)
+
+
 def perpendicular(part: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
     """The component of `part` (N, ...) that is perpendicular to `to` (N, ...), within each sample."""
     dims = tuple(range(1, part.dim()))
@@ -95,7 +107,7 @@ def sds_loss(
     t: torch.Tensor,
     noise: torch.Tensor,
     text: torch.Tensor,
-    empty: torch.Tensor,
+    empty: torch.Tensor | None,
     scale: float,
     *,
     c2w: torch.Tensor | None = None,

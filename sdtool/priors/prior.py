@@ -27,8 +27,9 @@ class Prior(nn.Module):
     """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
     alphas_cumprod: (T,) float32. prediction: what the UNet predicts: "epsilon", "v_prediction" or
-    "sample". text_folder: where its text encoder can be read again. Everything is frozen until a trainer
-    thaws it.
+    "sample". text_folder: where its text encoder can be read again. is_guided: further channels of the
+    UNet's output are the direction of its guidance (`sdtool.priors.guided`). Everything is frozen until
+    a trainer thaws it.
     """
 
     alphas_cumprod: torch.Tensor
@@ -45,9 +46,10 @@ class Prior(nn.Module):
         vocabulary: Collection[str] | None = None,
         name: str = "",
         text_folder: Path | None = None,
+        is_guided: bool = False,
     ):
         super().__init__()
-        self.unet, self.text, self.vae = unet, text, vae
+        self.unet, self.text, self.vae, self.is_guided = unet, text, vae, is_guided
         self.register_buffer("alphas_cumprod", alphas_cumprod.float(), persistent=False)
         self.prediction, self.name, self.text_folder = prediction, name, text_folder
         self.normal_suffix = normal_suffix
@@ -165,13 +167,15 @@ class Prior(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The noise ε̂ in x, whatever the UNet itself predicts: (N, channels, h, w) float32.
 
         x: (N, channels, h, w) noisy. t: (N,) int64 in [0, T). text: (N, L, C) from `encode_text`.
-        c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them.
+        c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them. guidance: (N,) scales
+        s, if ε_u + s·(ε_c − ε_u) is wanted; only where `is_guided` holds.
         """
-        out = self.predict(x, t, text, c2w)
+        out = self.predict(x, t, text, c2w, guidance)
         if self.prediction == "epsilon":
             return out
         a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
@@ -185,8 +189,25 @@ class Prior(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """What the UNet itself predicts, for training; arguments and shape as `predict_noise`."""
+        plain, direction = self.predict_both(x, t, text, c2w)
+        if guidance is None:
+            return plain
+        if not self.is_guided:
+            raise ValueError(f"{self.name} answers no guided predictions")
+        return plain + (guidance.view(-1, 1, 1, 1) - 1) * direction
+
+    def predict_both(
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        c2w: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the UNet predicts with the text, and the direction of the guidance if `is_guided`, which is
+        how that differs from without; (N, channels, h, w) float32 each."""
         camera = None
         if self.has_camera:
             if c2w is None:
@@ -197,8 +218,9 @@ class Prior(nn.Module):
             t,
             encoder_hidden_states=text.to(self.unet.dtype),
             class_labels=camera,
-        ).sample
-        return out[:, : self.channels].float()  # models of the IF kind append a predicted variance
+        ).sample.float()
+        # models of the IF kind append a predicted variance
+        return out[:, : self.channels], out[:, self.channels :]
 
     def target(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """What `predict` should give for clean x (N, C, h, w): the noise, v, or x itself.
