@@ -46,6 +46,7 @@ REFERENCE = LiftPlan(
         ),
     ),
     processes=1,
+    passes=2,
 )
 
 NERF_REFERENCE = LiftPlan(
@@ -81,4 +82,5 @@ NERF_REFERENCE = LiftPlan(
     samples=64,
     finest=64,
     processes=1,
+    passes=2,
 )

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import torch
@@ -26,6 +27,7 @@ def rehearse(
     """
     scene, overflow, device = None, "", guidance.device
     for number, phase in enumerate(plan.phases):
+        phase = replace(phase, ori_every=1)
         try:
             _forget_peak(device)
             scene = rep.rehearsal_scene(scene, phase, plan, device)

@@ -147,6 +147,7 @@ def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance
             lifting.negative,
             open_words,
             lifting.perp_neg,
+            lifting.plan.passes == 1,
         )
         cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, "--negative")
         window = min(prior.text_encoder.length, geometric.text_encoder.length)

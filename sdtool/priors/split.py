@@ -83,15 +83,14 @@ class Helper:
         """Whether it has not failed so far."""
         return self.process is not None
 
-    def ask(self, which: int, inputs: Mapping[str, torch.Tensor]) -> Place | None:
-        """Have the UNet of prior `which` (0: base, 1: AGP) called with these inputs, the first of which has
-        its answer's shape. Returns where the answer will be, or nothing: then it must be computed here."""
+    def ask(self, which: int, inputs: Mapping[str, torch.Tensor], shape: list[int]) -> Place | None:
+        """Have the UNet of prior `which` (0: base, 1: AGP) called with these inputs, for an answer of this
+        shape. Returns where that will be, or nothing: then it must be computed here."""
         if self.process is None or not self._ready():
             return None
         placed, at = place(inputs)
-        first = next(iter(inputs.values()))
-        answer: Place = ("float32", list(first.shape), at)
-        if at + 4 * first.numel() > ROOM:
+        answer: Place = ("float32", shape, at)
+        if at + 4 * torch.Size(shape).numel() > ROOM:
             return None
         for name, tensor in inputs.items():
             view(self.memory, placed[name]).copy_(tensor)
@@ -210,7 +209,8 @@ class SplitUNet(nn.Module):
         first = {name: one[:middle] for name, one in given.items()}
         second = {name: one[middle:] for name, one in given.items()}
         helper = self.halves.helper
-        where = None if helper is None else helper.ask(self.which, second)
+        shape = [count - middle, self.config["out_channels"], *sample.shape[2:]]
+        where = None if helper is None else helper.ask(self.which, second, shape)
         here = called(self.unet, first)
         there = None if helper is None or where is None else helper.answer(where)
         self.halves.asked += there is not None
