@@ -47,6 +47,18 @@ def rehearse(
     return overflow
 
 
+LIGHT = {"tet_resolution": 80, "samples": 64, "log2_table": 14, "sdf_table": 0}
+LIGHT_PHASE = {"views": 4, "size": 128, "subdivide": 0}
+
+
+def is_light(plan: LiftPlan) -> bool:
+    """Whether a plan is at most as heavy as the presets for the bundled priors, which need 1 GB on a CPU:
+    then a rehearsal would tell nothing, and take its seconds."""
+    return all(getattr(plan, name) <= most for name, most in LIGHT.items()) and all(
+        getattr(phase, name) <= most for phase in plan.phases for name, most in LIGHT_PHASE.items()
+    )
+
+
 def _finite(scene: Scene, loss: torch.Tensor) -> bool:
     """Whether a loss and the gradients that it has left in a scene are numbers."""
     found = [p.grad for p in scene.parameters() if p.grad is not None]

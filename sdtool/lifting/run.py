@@ -26,10 +26,8 @@ from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.lift_files import SHAPE
 from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
-from sdtool.lifting.rehearsal import rehearse
+from sdtool.lifting.rehearsal import is_light, rehearse
 from sdtool.priors.fitting import say_cut
-from sdtool.priors.loading import base_of, camera_of
-from sdtool.priors.pairs import load_pair, text_encoders
 from sdtool.runtime.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,6 +35,9 @@ HALF = "half"
 """fp16, whose guidance errs less, or bf16 where the rehearsal shows that fp16 overflows."""
 _overflowing: set[tuple[str, str]] = set()
 """Bases and AGPs for which this process has found that out."""
+
+FIRST_SEEN = (10, 25)
+"""Steps of the first phase after which there is a picture beside those after every fiftieth step of each."""
 
 REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
 OUTPUTS = (SHAPE, MATERIAL, "views.png", "turntable.webp")
@@ -128,11 +129,15 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
 @lru_cache(1)
 def _priors(base: str, agp: str, device: str, precision: str) -> tuple:
     """The two priors; those of the last call are kept for the next prompt."""
+    from sdtool.priors.pairs import load_pair
+
     return load_pair(base, agp, device, PRECISIONS[precision])
 
 
 def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance:
     """The priors with the prompt's embeddings; their text encoders are gone again."""
+    from sdtool.priors.pairs import text_encoders
+
     prior, geometric = _priors(base, lifting.agp, lifting.device, precision)
     open_words = prior.vocabulary is None
     with text_encoders(prior, geometric):
@@ -193,6 +198,12 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     out, plan, rep = record.out, lifting.plan, REPRESENTATIONS[lifting.rep]
     splits = second_core.may_split(lifting.device, plan.processes)
     helper = second_core.begin() if splits and plan.steps >= second_core.FEWEST else None
+    from sdtool.priors.loading import (
+        TINY,
+        base_of,
+        camera_of,
+    )  # diffusers: the helper loads it meanwhile
+
     base = lifting.base or base_of(lifting.agp)
     precision = _first_precision(lifting, base)
     guidance = _guidance(lifting, base, prompt, precision)
@@ -200,19 +211,20 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     record.head["device"] = str(guidance.device)
     if unknown := guidance.base.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
-    view_range = camera_of(lifting.agp)
+    view_range, device = camera_of(lifting.agp), guidance.device
     record.clear()
     saved = loop.load(out)
     undecided = lifting.precision == HALF and precision == "fp16"
     smallest = PRESETS[lifting.rep]["preview"]
-    while saved is None or undecided:
+    is_known = base == lifting.agp == TINY and device.type == "cpu" and is_light(plan)
+    while (saved is None and not is_known) or undecided:
         overflow = rehearse(rep, plan, guidance, view_range, smallest)
         if not overflow:
             break
         del guidance  # its priors go before the next ones take memory
         _overflows(lifting, base, overflow, precision)
         guidance = _guidance(lifting, base, prompt, precision := "bf16")
-    record.head["precision"], device = precision, guidance.device
+    record.head["precision"] = precision
     number, step, strength, adam = 0, 0, 1.0, None
     if saved:
         place, tensors, adam = saved
@@ -239,10 +251,12 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
 
             bar.message(f"{phase.name}: {phase.steps - step} steps")
 
-            def show(done: int, loss: float | None, scene=scene, phase=phase) -> None:
+            first = FIRST_SEEN if index == 0 else ()
+
+            def show(done: int, loss: float | None, scene=scene, phase=phase, first=first) -> None:
                 said = "" if loss is None else f", loss {loss:.1f}"
                 bar.advance(1, note=f"{phase.name}{said}")
-                if done % 50 == 0 or done == phase.steps:
+                if done % 50 == 0 or done == phase.steps or done in first:
                     path = out / "previews" / f"{phase.name}-{done:04d}.png"
                     pictures.preview(scene, view_range, path, f"{prompt}, {phase.name} {done}")
 
