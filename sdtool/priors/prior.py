@@ -133,16 +133,17 @@ class Prior(nn.Module):
 
     # Images
 
-    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, image: torch.Tensor, size: int = 0) -> torch.Tensor:
         """Rendered images → the model's own space, differentiable: (N, channels, h, w) float32.
 
         image: what the model takes, of any size: maps (N, 4, H, W), which are premultiplied, or
-        pictures (N, 3, H, W); in [−1, 1].
+        pictures (N, 3, H, W); in [−1, 1]. size: h and w, if not the model's own.
         """
+        size = size or self.sample_size
         if self.vae is None:
-            return resized(image, self.sample_size)
+            return resized(image, size)
         factor = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
-        return vae_encode(self.vae, resized(image, self.sample_size * factor))
+        return vae_encode(self.vae, resized(image, size * factor))
 
     def decode_image(self, x: torch.Tensor) -> torch.Tensor:
         """Clean samples (N, channels, h, w) → pictures (N, 3, H, W) in [0, 1], maps over white."""
