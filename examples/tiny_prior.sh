@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes the bundled tiny prior: a toy world, a VAE, a base prior that knows no cameras, its AGP, both taught
-# to answer guided predictions in one pass, and a colour prior that sees canonical coordinates.
+# Makes the bundled tiny priors: a toy world, a VAE, a base prior that knows no cameras and answers guided
+# predictions in one pass, its AGP, and a colour prior that sees canonical coordinates.
 #
-# It takes four hours on one CPU core and half an hour on a GPU. A stopped run continues where it was. Only
-# when all is done do the results replace those in BUNDLE. Those in the repository had the batches 128.
+# It takes hours on one CPU core, and less on a GPU. A stopped run continues where it was. Only when all is
+# done do the results replace those in BUNDLE.
 #
 #     examples/tiny_prior.sh
-#     DEVICE=cuda AGP_BATCH=128 GUIDED_BATCH=128 COLOR_BATCH=128 examples/tiny_prior.sh
+#     DEVICE=cuda AGP_BATCH=128 GUIDED_BATCH=128 examples/tiny_prior.sh    # as those in the repository
 #     BUILD=try BUNDLE=try/tiny COUNT=100 VAE_STEPS=50 BASE_STEPS=50 AGP_STEPS=50 GUIDED_STEPS=50 \
 #         COLOR_STEPS=50 examples/tiny_prior.sh
 set -euo pipefail
@@ -20,8 +20,8 @@ UNSEEN=${UNSEEN:-60}                          # objects of the combinations that
 VAE_STEPS=${VAE_STEPS:-3500}                  # training steps of the VAE
 BASE_STEPS=${BASE_STEPS:-8000}                # training steps of the base prior
 AGP_STEPS=${AGP_STEPS:-8000}                  # training steps of the AGP
-GUIDED_STEPS=${GUIDED_STEPS:-4000}            # training steps towards guidance in one pass, of each
-COLOR_STEPS=${COLOR_STEPS:-6000}              # training steps of the colour prior
+GUIDED_STEPS=${GUIDED_STEPS:-4000}            # training steps of the base towards guidance in one pass
+COLOR_STEPS=${COLOR_STEPS:-4000}              # training steps of the colour prior
 AGP_BATCH=${AGP_BATCH:-32}                    # maps in a step of these
 GUIDED_BATCH=${GUIDED_BATCH:-32}
 COLOR_BATCH=${COLOR_BATCH:-32}
@@ -58,24 +58,21 @@ base=$(stage train-base "$views" --captions "$captions" --vae "$vae" --out plain
     --steps "$BASE_STEPS" --half-resolution 0.6 --ema 0.998 "${train[@]}" --fp16)
 
 # The AGP: canonical coordinates, with their cameras.
-agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out plain/agp \
+agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out agp \
     --steps "$AGP_STEPS" --batch "$AGP_BATCH" --lr 0.001 --half-resolution 0.4 --logit-normal 0.7 --ema 0.998 \
     "${train[@]}" --fp16 \
     --exam "$EXAM" --exam-on "$unseen_ccm" --exam-captions "$unseen_captions")
 
 # The colour prior: the coloured view that belongs to a canonical coordinate map.
 pairs=$(stage render-ccm "$filtered" --out pairs --maps rgb,ccm \
-    --views 3 --size 128 --supersample 2 --distance 1.8)
+    --views 3 --size 128 --supersample 2 --distance 1.8 --elevation -30 70)
 color=$(stage finetune-color "$pairs" --captions "$captions" --base "$base" --out color \
-    --steps "$COLOR_STEPS" --batch "$COLOR_BATCH" --half-resolution 0.3 --ema 0.998 "${train[@]}" --fp16)
+    --steps "$COLOR_STEPS" --batch "$COLOR_BATCH" --half-resolution 0.5 --ema 0.997 \
+    --device "$DEVICE" --fp16)
 
-# Guidance in one pass, at full and at half resolution.
-guided() { # PRIOR VIEWS TO
-    stage distill-guidance "$1" "$2" --captions "$captions" --out "$3" --steps "$GUIDED_STEPS" \
-        --batch "$GUIDED_BATCH" --lr 0.001 --ema 0.998 "${train[@]}" --fp16
-}
-base=$(guided "$base" "$views" base)
-agp=$(guided "$agp" "$ccm" agp)
+# The base learns to answer guided predictions in one pass.
+base=$(stage distill-guidance "$base" "$views" --captions "$captions" --out base \
+    --steps "$GUIDED_STEPS" --batch "$GUIDED_BATCH" --lr 0.001 --ema 0.998 "${train[@]}" --fp16)
 
 bundle() { # FROM TO PART…: replace the folder TO by the named parts of FROM
     local from=$1 to=$2

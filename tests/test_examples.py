@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdtool.meshfiles import read_glb
-from sdtool.priors.loading import load_agp, load_base
+from sdtool.priors.loading import load_agp, load_base, load_color
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TINY = EXAMPLES.parent / "sdtool" / "tiny"
@@ -42,6 +42,8 @@ workers = 1
 [train-base]
 sample-every = 0
 [finetune-agp]
+sample-every = 0
+[finetune-color]
 sample-every = 0
 [lift.set]
 tet_resolution = 32
@@ -87,6 +89,7 @@ def test_tiny_prior(tmp_path):
     size = {"COUNT": "24", "UNSEEN": "6", "EXAM": "2", "BUILD": "build"}
     (tmp_path / "small.toml").write_text(SMALL)
     size |= {"CONFIG": "small.toml", "VAE_STEPS": "2", "BASE_STEPS": "2", "AGP_STEPS": "2"}
+    size |= {"GUIDED_STEPS": "2", "COLOR_STEPS": "2", "DEVICE": "cpu"}
     old = tmp_path / "bundle" / "agp" / "old"
     old.mkdir(parents=True)
     finished = run("tiny_prior.sh", tmp_path, BUNDLE="bundle", **size)
@@ -94,8 +97,13 @@ def test_tiny_prior(tmp_path):
     assert finished.stdout == f"{tmp_path / 'bundle'}\n"
     assert not old.exists()
     moved = (tmp_path / "bundle").rename(tmp_path / "elsewhere")
-    base, agp = load_base(moved / "base"), load_agp(moved / "agp")
+    base, agp, color = (
+        load_base(moved / "base"),
+        load_agp(moved / "agp"),
+        load_color(moved / "color"),
+    )
+    assert color.has_ccm and base.is_guided
     assert agp.has_camera and base.is_latent and base.sample_size == agp.sample_size == 32
     names = {p.name for p in moved.glob("*/*")}
     assert not names & {"stage.json", "log.jsonl", "samples"}
-    assert sum(p.stat().st_size for p in moved.rglob("*") if p.is_file()) < 25e6
+    assert sum(p.stat().st_size for p in moved.rglob("*") if p.is_file()) < 30e6
