@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sdtool.errors import UsageError
+from sdtool.errors import InputError, UsageError
 from sdtool.io import stage_record
 from sdtool.runtime.options import (
     Agp,
@@ -177,6 +177,9 @@ def orient(
         from sdtool.orienting.by_table import by_table, read_facings
 
         known = read_facings(table, up)
+        if not any(known.values()):
+            said = f"none of the {len(known)} directions in {table} says which way an object faces"
+            raise InputError(f"{said}; is --up right?")
         ledger = Ledger(record.out / LEDGER)
         with ledger.gathering():
             for index, item in items():

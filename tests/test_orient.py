@@ -173,6 +173,14 @@ ORIENTEXT = [
 ]
 
 
+def test_a_table_of_which_nothing_is_a_direction_is_named(capsys):
+    write_json("table.json", {"seat-0": "up there", "seat-90": None})
+    write_seats("objs", (0, 90))
+    ask = ("objs", "--by", "table", "--table", "table.json", "--out", "oriented")
+    assert orient(*ask) == 1
+    assert "none of the 2 directions in table.json says" in capsys.readouterr().err
+
+
 def test_a_table_in_the_layout_of_orientext(capsys):
     write_json("OrienText300K.json", ORIENTEXT)
     write_seats("objs", (0, 90, 180, 270, 45))

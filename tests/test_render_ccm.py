@@ -301,6 +301,14 @@ def test_two_angles_of_one_object_are_named(capsys):
 # Pictures for the base prior
 
 
+@pytest.mark.parametrize("text", ["", "uid,degrees\n", "\n\n"])
+def test_a_yaw_fix_without_a_line_is_named(text, capsys):
+    write_objects("objs")
+    Path("yaw.csv").write_text(text)
+    assert render("objs", "--out", "out", "--yaw-fix", "yaw.csv") == 1
+    assert "yaw.csv holds no line of uid,degrees" in capsys.readouterr().err
+
+
 def test_random_yaw_turns_objects_and_keeps_them_canonical():
     write_objects("objs")
     options = ["--maps", "rgb,normal", "--views", 2]

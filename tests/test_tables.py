@@ -244,6 +244,7 @@ def test_of_repeated_rows_the_last_holds_and_they_are_counted(collection, comman
         ('true = ["kind"]', "kind is compared as a truth, and none of its 2 values is one, such"),
         ('one_of = { kind = "a" }', "should be a list of texts"),
         ('true = "kind"', "is not understood"),
+        ("below = { score = nan }", "nan } is not understood"),
     ],
 )
 def test_a_rule_that_a_table_cannot_answer_is_an_error(collection, command, tmp_path, test, said):

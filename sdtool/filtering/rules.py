@@ -3,6 +3,7 @@
 `matching.py` applies them to hundreds of thousands.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -284,7 +285,7 @@ def _rule(where: str, name: str, entry: dict[str, Any]) -> Rule:
         elif key in ("below", "above") and isinstance(value, dict):
             bounds = _flat(value)
             for measure, bound in bounds.items():
-                if type(bound) not in (int, float):
+                if type(bound) not in (int, float) or math.isnan(bound):
                     known = ", ".join(NUMBERS + MEASURES)
                     raise InputError(
                         f"{where}: {key} = {{ {measure} = {bound!r} }} is not understood; "

@@ -51,6 +51,12 @@ def read_yaw_fix(path: str | Path) -> dict[str, float]:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path} cannot be read as a table of uid,degrees ({error})") from None
         rows = rows[1:] if rows and [w.strip().lower() for w in rows[0]] == HEAD else rows
+    if (
+        not rows and path.suffix != ".jsonl"
+    ):  # JSON lines without any are orient's, which turned nothing
+        raise InputError(
+            f"{path} holds no line of uid,degrees; leave --yaw-fix out to turn nothing"
+        )
     table: dict[str, float] = {}
     for number, row in enumerate(rows, start=1):
         try:
