@@ -8,7 +8,8 @@ options it uses the bundled tiny prior, on an accelerator where there is one.
 surface is found at the end. A surface may start from such a lift: `--init runs/other`.
 
 Phases of `--rep dmtet`: a density finds the parts (coarse), a surface on a tetrahedral grid sharpens
-them (geometry), a colour field paints them (color). Pictures of each phase appear in `previews/`; at
+them (geometry), a colour field paints them (color): guided by a colour prior, which knows where on the
+object each pixel lies, or with `--color-prior none` by the base. Pictures of each phase appear in `previews/`; at
 the end `views.png` shows eight sides and `turntable.webp` one turn. The same command continues an
 interrupted run.
 
@@ -31,6 +32,8 @@ Examples:
     sdtool lift "a red chair" --out runs/chair --seed 3
 
     sdtool lift "a corgi" --lambda-align 0 --out runs/without-agp   # see what the AGP is for
+
+    sdtool lift "a corgi" --color-prior none --out runs/base-colors
 
     sdtool lift "a corgi" --preset preview --set geometry.steps=60 --set tet_resolution=40
 
