@@ -55,7 +55,7 @@ bench: $(READY) ## Measure the figures that docs/performance.md claims, each bes
 gpu-check: $(READY) ## Try and measure everything on a GPU, in eight minutes (CHECK=gpu-check).
 	@$(BIN)/python -m sdtool.bench gpu --out $(CHECK)
 
-tiny-prior: $(READY) ## Train the bundled tiny prior again (hours on a CPU).
+tiny-prior: $(READY) ## Train the bundled tiny priors again (hours on a CPU; DEVICE=cuda: minutes).
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_prior.sh
 
 judge: $(READY) ## Train and calibrate the bundled judge of consistency again (an hour on a CPU).

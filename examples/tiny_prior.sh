@@ -1,21 +1,30 @@
 #!/usr/bin/env bash
-# Makes the bundled tiny prior: a toy world, a VAE, a base prior that knows no cameras, and its AGP.
+# Makes the bundled tiny prior: a toy world, a VAE, a base prior that knows no cameras, its AGP, both taught
+# to answer guided predictions in one pass, and a colour prior that sees canonical coordinates.
 #
-# It takes two hours on one CPU core and minutes on a GPU. A stopped run continues where it was. Only
-# when all is done do the base and the AGP replace those in BUNDLE.
+# It takes four hours on one CPU core and half an hour on a GPU. A stopped run continues where it was. Only
+# when all is done do the results replace those in BUNDLE. Those in the repository had the batches 128.
 #
 #     examples/tiny_prior.sh
-#     BUILD=try BUNDLE=try/tiny COUNT=100 VAE_STEPS=50 BASE_STEPS=50 AGP_STEPS=50 examples/tiny_prior.sh
+#     DEVICE=cuda AGP_BATCH=128 GUIDED_BATCH=128 COLOR_BATCH=128 examples/tiny_prior.sh
+#     BUILD=try BUNDLE=try/tiny COUNT=100 VAE_STEPS=50 BASE_STEPS=50 AGP_STEPS=50 GUIDED_STEPS=50 \
+#         COLOR_STEPS=50 examples/tiny_prior.sh
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
 
 BUILD=${BUILD:-$repository/build/tiny-prior}  # folder for everything on the way
-BUNDLE=${BUNDLE:-$repository/sdtool/tiny}     # folder for the two priors
+BUNDLE=${BUNDLE:-$repository/sdtool/tiny}     # folder for the three priors
+DEVICE=${DEVICE:-auto}                        # cpu, cuda, …
 COUNT=${COUNT:-8000}                          # objects in the toy world
 UNSEEN=${UNSEEN:-60}                          # objects of the combinations that it leaves out
 VAE_STEPS=${VAE_STEPS:-3500}                  # training steps of the VAE
 BASE_STEPS=${BASE_STEPS:-8000}                # training steps of the base prior
 AGP_STEPS=${AGP_STEPS:-8000}                  # training steps of the AGP
+GUIDED_STEPS=${GUIDED_STEPS:-4000}            # training steps towards guidance in one pass, of each
+COLOR_STEPS=${COLOR_STEPS:-6000}              # training steps of the colour prior
+AGP_BATCH=${AGP_BATCH:-32}                    # maps in a step of these
+GUIDED_BATCH=${GUIDED_BATCH:-32}
+COLOR_BATCH=${COLOR_BATCH:-32}
 EXAM=${EXAM:-256}                             # held-out maps by which the AGP is measured
 CONFIG=${CONFIG:+$(realpath "$CONFIG")}       # TOML file with further options of each stage
 
@@ -41,17 +50,32 @@ unseen_captions=$(stage caption "$unseen" --out unseen/captions)
 unseen_ccm=$(stage render-ccm "$unseen" --out unseen/ccm --views 12 --size 32 --supersample 4 --distance 1.8)
 
 # The VAE and the base prior: pictures and normals of objects turned at random, without their cameras.
+train=(--mixed-precision bf16 --device "$DEVICE")
 views=$(stage render-ccm "$filtered" --out views --maps rgb,normal \
     --views 3 --size 128 --supersample 2 --distance 1.8 --random-yaw)
-vae=$(stage train-vae "$views" --out vae --steps "$VAE_STEPS" --mixed-precision bf16)
-base=$(stage train-base "$views" --captions "$captions" --vae "$vae" --out base \
-    --steps "$BASE_STEPS" --half-resolution 0.6 --ema 0.998 --mixed-precision bf16 --fp16)
+vae=$(stage train-vae "$views" --out vae --steps "$VAE_STEPS" "${train[@]}")
+base=$(stage train-base "$views" --captions "$captions" --vae "$vae" --out plain/base \
+    --steps "$BASE_STEPS" --half-resolution 0.6 --ema 0.998 "${train[@]}" --fp16)
 
 # The AGP: canonical coordinates, with their cameras.
-agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out agp \
-    --steps "$AGP_STEPS" --lr 0.001 --half-resolution 0.6 --logit-normal 0.7 --ema 0.998 \
-    --mixed-precision bf16 --fp16 \
+agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out plain/agp \
+    --steps "$AGP_STEPS" --batch "$AGP_BATCH" --lr 0.001 --half-resolution 0.4 --logit-normal 0.7 --ema 0.998 \
+    "${train[@]}" --fp16 \
     --exam "$EXAM" --exam-on "$unseen_ccm" --exam-captions "$unseen_captions")
+
+# The colour prior: the coloured view that belongs to a canonical coordinate map.
+pairs=$(stage render-ccm "$filtered" --out pairs --maps rgb,ccm \
+    --views 3 --size 128 --supersample 2 --distance 1.8)
+color=$(stage finetune-color "$pairs" --captions "$captions" --base "$base" --out color \
+    --steps "$COLOR_STEPS" --batch "$COLOR_BATCH" --half-resolution 0.3 --ema 0.998 "${train[@]}" --fp16)
+
+# Guidance in one pass, at full and at half resolution.
+guided() { # PRIOR VIEWS TO
+    stage distill-guidance "$1" "$2" --captions "$captions" --out "$3" --steps "$GUIDED_STEPS" \
+        --batch "$GUIDED_BATCH" --lr 0.001 --ema 0.998 "${train[@]}" --fp16
+}
+base=$(guided "$base" "$views" base)
+agp=$(guided "$agp" "$ccm" agp)
 
 bundle() { # FROM TO PART…: replace the folder TO by the named parts of FROM
     local from=$1 to=$2
@@ -66,5 +90,9 @@ bundle() { # FROM TO PART…: replace the folder TO by the named parts of FROM
 bundle "$base" "$BUNDLE/base" \
     model_index.json sdtool.json README.md unet text_encoder tokenizer scheduler vae
 bundle "$agp" "$BUNDLE/agp" agp.json README.md unet
+bundle "$color" "$BUNDLE/color" color.json README.md unet
+for card in "$BUNDLE"/{agp/agp,color/color}.json; do # the base stands beside them there
+    sed 's|"base": "[^"]*"|"base": "../base"|' "$card" > "$card.new" && mv "$card.new" "$card"
+done
 echo "$BUNDLE"
-du -sh "$BUNDLE"/{base,agp} >&2
+du -sh "$BUNDLE"/{base,agp,color} >&2

@@ -92,7 +92,7 @@ def lift(
         ),
     ] = "",
     preset: Annotated[
-        Literal["tiny-cpu", "preview", "paper"],
+        Literal["tiny-cpu", "preview", "paper", "reference"],
         typer.Option(help="preview: worse, quicker. paper: for Stable Diffusion."),
     ] = "tiny-cpu",
     init: Annotated[

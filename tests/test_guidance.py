@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sdtool.geometry.cameras import orbit, rotate_y
+from sdtool.lifting import sds
 from sdtool.lifting.guidance import Guidance, _turned
 from sdtool.lifting.presets import TINY_CPU
 from sdtool.lifting.prompts import SIDES, Prompts, side_of
@@ -95,3 +96,52 @@ def test_both_priors_pull_with_their_weights(priors):
     assert torch.allclose(twice["ccm"], 2 * alone["ccm"], atol=1e-6)
     sizes, led = pull(lambda_align=0.0)
     assert sizes.keys() == {"ori"} and led["ccm"] is None and led["normal"].abs().sum() > 0
+
+
+def asked(monkeypatch, priors, phase, progress, **weights):
+    """What each prior is asked in a step, a list of (prior, levels of noise, side), and the weighted sum."""
+    found, levels = [], []
+    monkeypatch.setattr(sds, "sample_t", lambda n, r, *_: levels.append(r) or torch.full((n,), 9))
+
+    def loss(prior, x, *_, **__):
+        found.append((prior, levels[-1], x.shape[-1]))
+        return x.sum() * 0 + 1
+
+    monkeypatch.setattr(sds, "sds_loss", loss)
+    maps = {name: torch.rand(2, 4, 16, 16) * 2 - 1 for name in ("ccm", "normal")}
+    guidance = Guidance(*priors, "a red corgi", **weights)
+    generator = torch.Generator().manual_seed(0)
+    total, _ = guidance.loss(maps, cameras([0, 90], 10.0), phase, progress, 1.0, generator)
+    return found, float(total)
+
+
+def test_noise_levels_are_drawn_in_a_falling_band(monkeypatch, priors):
+    phase = replace(PHASE, t_low=0.1, t_high=(0.9, 0.2), t_until=1.0, t_band=0.2)
+    for progress, (low, high) in {0.0: (0.7, 0.9), 0.5: (0.35, 0.55), 1.0: (0.1, 0.2)}.items():
+        for _, levels, _ in asked(monkeypatch, priors, phase, progress)[0]:
+            assert levels == pytest.approx((low, high))
+    ((_, levels, _), *_), _ = asked(monkeypatch, priors, replace(phase, t_band=0.0), 0.0)
+    assert levels == (0.1, 0.9)
+
+
+def test_a_base_that_is_asked_at_every_third_step_has_three_times_the_weight(monkeypatch, priors):
+    base, agp = priors
+    phase = replace(PHASE, steps=30, ori_every=3, lambda_ori=(0.1, 0.1), lambda_align=(1.0, 1.0))
+    for step in range(30):
+        found, total = asked(monkeypatch, priors, phase, step / 30)
+        due = step % 3 == 0
+        assert [prior for prior, *_ in found] == ([agp, base] if due else [agp])
+        assert total == pytest.approx(1.3 if due else 1.0)
+        if step < 3:  # alone it leads at every step
+            found, total = asked(monkeypatch, priors, phase, step / 30, lambda_align=0.0)
+            assert [prior for prior, *_ in found] == [base] and total == pytest.approx(1.0)
+
+
+def test_a_phase_can_show_the_priors_less(monkeypatch, priors):
+    found, _ = asked(monkeypatch, priors, replace(PHASE, latent=8), 0.5)
+    assert [side for *_, side in found] == [8, 8]
+    found, _ = asked(monkeypatch, priors, PHASE, 0.5)
+    assert [side for *_, side in found] == [16, 16]
+    image = torch.rand(1, 4, 32, 32)
+    expected = torch.nn.functional.avg_pool2d(image, 4)
+    assert torch.allclose(priors[0].encode_image(image, 8), expected, atol=1e-6)

@@ -135,6 +135,11 @@ def test_settings_change_a_phase_or_the_plan():
         ("coarse.sees=depth", "sees is not one of normal, normal_latent, rgb"),
         ("coarse.weighting=flat", "weighting is not one of one_minus_alpha, sqrt_alpha"),
         ("half_extent=0", "half_extent must be above 0"),
+        ("processes=3", "processes is 1 or 2"),
+        ("passes=0", "it should look like 1"),
+        ("coarse.t_band=1.5", "t_band is a share of the noise schedule, at most 1"),
+        ("coarse.ori_every=0", "it should look like 1"),
+        ("coarse.latent=12", "latent is a multiple of 8, or 0 for the priors' own size"),
     ],
 )
 def test_wrong_settings_are_named(setting, words, capsys):

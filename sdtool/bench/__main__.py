@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from sdtool.errors import SdtoolError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 
-def parts() -> "dict[str, Callable[..., Table]]":
+def parts() -> "dict[str, Callable[..., RenderableType]]":
     """Name → a function that measures and makes a table. Loads all that they need."""
     from sdtool.bench.captions import captions
     from sdtool.bench.collections import collections

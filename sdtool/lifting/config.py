@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -31,8 +31,12 @@ class Phase:
     lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead
     alone at first. scale_*: classifier-free guidance. rescale: how far the base's guided noise is brought
     back to the spread of the unguided one. t_high: upper end of the noise level at the phase's start and
-    end, as a share of the schedule, falling linearly over the share t_until of the phase. smooth: weight
-    of the scene's own smoothness. subdivide: how often a surface's grid is halved when the phase begins.
+    end, as a share of the schedule, falling linearly over the share t_until of the phase. t_band: width of
+    the band below it in which noise levels are drawn, never below t_low; 0 for all down to t_low.
+    ori_every: the base is asked at every so many steps only, with so many times the weight, if the AGP is
+    asked too. latent: side of what this phase shows the priors, less than their own; 0 for their own.
+    smooth: weight of the scene's own smoothness. subdivide: how often a surface's grid is halved when the
+    phase begins.
 
     For a radiance field: shading: shares of the steps that show it as albedo, Lambertian and
     textureless (DreamFusion, section 3.1). light_spread: how far the light strays at random, as a share
@@ -67,6 +71,9 @@ class Phase:
     t_low: float = 0.02
     t_high: tuple[float, float] = (0.98, 0.5)
     t_until: float = 0.7
+    t_band: float = 0.0
+    ori_every: int = 1
+    latent: int = 0
     weighting: str = "one_minus_alpha"
     smooth: float = 0.0
     subdivide: int = 0
@@ -116,7 +123,9 @@ class LiftPlan:
     "neutral" or an .hdr file, the light on a material; log2_table: size of its hash grid, or a radiance
     field's; finest: corners a side of the latter's finest level; metallic, detail: the most metal and
     relief that it may have. surface_points: as `sdtool.meshfiles.load_mesh` has it, of the file
-    `init`.
+    `init`. processes: 2 for small priors on a CPU of two cores or more, half of whose work a second
+    process does; 1 for this process alone. passes: 1 for guided predictions in one pass of a prior that
+    was distilled for it; 2 for two passes of every prior.
     """
 
     phases: tuple[Phase, ...]
@@ -131,6 +140,13 @@ class LiftPlan:
     metallic: float = 1.0
     detail: float = 0.0
     surface_points: str = ""
+    processes: int = 2
+    passes: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Of all phases together."""
+        return sum(phase.steps for phase in self.phases)
 
 
 CHOICES = {
@@ -141,8 +157,10 @@ CHOICES = {
     "orient_over": ("rays", "hits"),
 }
 
-MAY_BE_0 = ("sdf_table", "subdivide")
+MAY_BE_0 = ("sdf_table", "subdivide", "latent")
 """Whole numbers of which 0 turns something off, where the preset has it too."""
+
+ONE_OR_TWO = ("processes", "passes")
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 
@@ -183,7 +201,7 @@ def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
     wanted = old if isinstance(old, tuple) else (old,)
     given = tuple(value) if isinstance(value, list) else (value,)
     if len(given) == len(wanted) and isinstance(value, list) == isinstance(old, tuple):
-        likes = (0,) if name in MAY_BE_0 else wanted
+        likes = (0,) if name in MAY_BE_0 else (1,) if name in ONE_OR_TWO else wanted
         kept = [_number_like(one, like) for one, like in zip(given, likes, strict=True)]
         if None not in kept:
             new = replace(holder, **{name: tuple(kept) if isinstance(old, tuple) else kept[0]})
@@ -200,12 +218,19 @@ def _refused(setting: str, why: str) -> UsageError:
 def _what_is_wrong(holder: Any) -> str:
     """The first thing in a plan or phase that cannot work, in words; empty if there is none."""
     if isinstance(holder, LiftPlan):
+        for name in ONE_OR_TWO:
+            if getattr(holder, name) > 2:
+                return f"{name} is 1 or 2"
         return "" if holder.half_extent > 0 else "half_extent must be above 0"
     for name, known in CHOICES.items():
         if getattr(holder, name) not in known:
             return f"{name} is not one of {', '.join(known)}"
     if not sum(holder.shading) > 0:
         return "of the three kinds of shading one must have a share above 0"
+    if holder.t_band > 1:
+        return "t_band is a share of the noise schedule, at most 1"
+    if holder.latent % 8:
+        return "latent is a multiple of 8, or 0 for the priors' own size"
     if not holder.t_low <= min(holder.t_high) <= max(holder.t_high) <= 1:
         return f"noise levels go from t_low, {holder.t_low}, up to at most 1"
     if holder.fov != (0.0, 0.0) and not 1 <= min(holder.fov) <= max(holder.fov) < 179:
@@ -244,6 +269,31 @@ def settings_of(plan: LiftPlan) -> dict[str, Any]:
     return out | {
         one.name: {name: getattr(one, name) for name in _known(one)} for one in plan.phases
     }
+
+
+LATER = (
+    "surface_points",
+    "processes",
+    "passes",
+    "t_band",
+    "ori_every",
+    "latent",
+    "guide",
+    "color_grid",
+)
+"""Settings that came later than the first recorded lifts: left out of records where they are as before."""
+
+
+def as_recorded(plan: LiftPlan) -> dict[str, Any]:
+    """A plan as a lift's record keeps it."""
+    return _without_later(asdict(plan), plan) | {
+        "phases": [_without_later(asdict(phase), phase) for phase in plan.phases]
+    }
+
+
+def _without_later(found: dict[str, Any], holder: Any) -> dict[str, Any]:
+    defaults = {one.name: one.default for one in fields(holder)}
+    return {k: v for k, v in found.items() if k not in LATER or v != defaults[k]}
 
 
 def _known(holder: Any) -> list[str]:

@@ -34,8 +34,9 @@ class Guidance:
     scales. by_view: tell both priors the side that is seen. perp_neg: tell the base by Perp-Neg, which
     needs by_view. negative: what is not wanted, told to both priors. Without one, a base of an open
     vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
-    color: a colour prior, for the phases whose `guide` it is. cut, cut_negative: words of the
-    prompt, and of what is not wanted, that do not fit into the encoders.
+    color: a colour prior, for the phases whose `guide` it is. one_pass: ask priors that can answer guided
+    predictions in one pass for them. cut, cut_negative: words of the prompt, and of what is not wanted,
+    that do not fit into the encoders.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Guidance:
         open_words: bool = False,
         perp_neg: bool = False,
         color=None,
+        one_pass: bool = True,
     ):
         if perp_neg and not by_view:
             raise UsageError(
@@ -60,7 +62,7 @@ class Guidance:
             )
         self.base, self.agp, self.scale, self.perp_neg = base, agp, scale, perp_neg
         self.color = color
-        self.lambda_ori, self.lambda_align = lambda_ori, lambda_align
+        self.lambda_ori, self.lambda_align, self.one_pass = lambda_ori, lambda_align, one_pass
         told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
         normal = Prompts(base, prompt, by_view, told["normal"], base.fitted_normal)
         pictures = Prompts(base, prompt, by_view, told["rgb"])
@@ -93,31 +95,35 @@ class Guidance:
         strength: factor on the guidance scales (lowered after a rollback).
         """
         upper = schedules.linear(*phase.t_high, end=phase.t_until)(progress)
+        levels = max(phase.t_low, upper - phase.t_band) if phase.t_band else phase.t_low, upper
         total, sizes = torch.zeros(()), dict[str, torch.Tensor]()
         weight = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
         if weight > 0:
-            x = self.agp.encode_map(resized(maps["ccm"], self.agp.sample_size))
+            x = self.agp.encode_map(resized(maps["ccm"], phase.latent or self.agp.sample_size))
             scale = phase.scale_align * self.scale * strength
-            term = self._term(self.agp, x, self.prompts_agp, scale, phase, upper, generator, c2w)
+            term = self._term(self.agp, x, self.prompts_agp, scale, phase, levels, generator, c2w)
             sizes["align"] = term.detach()
             total = total + weight * term
         weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
         if self.lambda_align == 0 and phase.scene != "color":
             weight = self.lambda_ori  # without an AGP the base must lead from the first step
+        elif sizes:
+            asked = round(progress * phase.steps) % phase.ori_every == 0
+            weight = weight * phase.ori_every if asked else 0.0
         if weight > 0 and phase.guide == "color":
-            term = self._color_term(maps, phase, upper, strength, generator, c2w)
+            term = self._color_term(maps, phase, levels, strength, generator, c2w)
             sizes["color"] = term.detach()
             total = total + weight * term
         elif weight > 0:
             x = self._base_image(maps, phase, generator)
             scale = phase.scale_ori * self.scale * strength
             text = self.prompts[phase.sees]
-            term = self._term(self.base, x, text, scale, phase, upper, generator, c2w)
+            term = self._term(self.base, x, text, scale, phase, levels, generator, c2w)
             sizes["ori"] = term.detach()
             total = total + weight * term
         return total, sizes
 
-    def _color_term(self, maps, phase, upper, strength, generator, c2w) -> torch.Tensor:
+    def _color_term(self, maps, phase, levels, strength, generator, c2w) -> torch.Tensor:
         """The colour prior's SDS loss on the picture; the map of coordinates is told, not changed."""
         if self.color is None:
             raise UsageError(
@@ -129,13 +135,13 @@ class Guidance:
         x = self.color.encode_image(maps["rgb"])
         ccm = resized(maps["ccm"].detach(), self.color.sample_size)
         scale = phase.scale_ori * self.scale * strength
-        told = (self.prompts_color, scale, phase, upper, generator, c2w)
+        told = (self.prompts_color, scale, phase, levels, generator, c2w)
         return self._term(self.color, x, *told, ccm=ccm)
 
-    def _term(self, prior, x, prompts, scale, phase, upper, generator, c2w, ccm=None):
+    def _term(self, prior, x, prompts, scale, phase, levels, generator, c2w, ccm=None):
         """One prior's SDS loss on x (N, C, h, w), a scalar; a base ignores the cameras. ccm: (N, 4, h, w)
         for a colour prior."""
-        t = sds.sample_t(len(x), (phase.t_low, upper), len(prior.alphas_cumprod), generator)
+        t = sds.sample_t(len(x), levels, len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
         empty, against = prompts.empty, None
         if self.perp_neg and prior is self.base:
@@ -144,6 +150,8 @@ class Guidance:
             text = prompts.at(c2w)
         c2w = c2w.to(x.device, non_blocking=True)
         rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
+        if self.one_pass and sds.answers_guided(prior, prompts.negative, rescale, against):
+            empty = None
         return sds.sds_loss(
             prior,
             x,
@@ -177,14 +185,14 @@ class Guidance:
         if phase.sees == "normal_latent":
             if not self.base.takes_maps:  # Fantasia3D: to Stable Diffusion the mask is 0 and 1
                 image = torch.cat([image[:, :3], (image[:, 3:] + 1) / 2], dim=1)
-            return self.base.encode_map(resized(image, self.base.sample_size))
+            return self.base.encode_map(resized(image, phase.latent or self.base.sample_size))
         if not self.base.takes_maps:
             behind = 2 * torch.rand((len(image), 1, 1, 1), generator=generator) - 1
             behind = behind.to(image.device, non_blocking=True)
             if "backdrop" in maps and torch.rand((), generator=generator) < phase.backdrop:
                 behind = maps["backdrop"]
             image = image[:, :3] + behind * (1 - image[:, 3:]) / 2
-        return self.base.encode_image(image)
+        return self.base.encode_image(image, phase.latent)
 
 
 def _turned(

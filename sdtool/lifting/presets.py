@@ -5,6 +5,7 @@ from typing import Any
 
 from sdtool.errors import UsageError
 from sdtool.lifting.config import LiftPlan, Phase
+from sdtool.lifting.reference import NERF_REFERENCE, REFERENCE
 
 # Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
 # Smoothness of the geometry phase, measured on a corgi: faces lean 7° from their vertices' normals
@@ -240,8 +241,18 @@ COLOR_STEPS = {200: 80, 60: 40}
 """Steps of a mesh's colour phase, without a colour prior and with one."""
 
 PRESETS = {
-    "dmtet": {"tiny-cpu": TINY_CPU, "preview": PREVIEW, "paper": PAPER},
-    "nerf": {"tiny-cpu": NERF_TINY_CPU, "preview": NERF_PREVIEW, "paper": NERF_PAPER},
+    "dmtet": {
+        "tiny-cpu": TINY_CPU,
+        "preview": PREVIEW,
+        "paper": PAPER,
+        "reference": REFERENCE,
+    },
+    "nerf": {
+        "tiny-cpu": NERF_TINY_CPU,
+        "preview": NERF_PREVIEW,
+        "paper": NERF_PAPER,
+        "reference": NERF_REFERENCE,
+    },
 }
 """Representation → name → plan."""
 

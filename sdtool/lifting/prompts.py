@@ -31,6 +31,7 @@ class Prompts:
     ):
         endings = [f", {side}" for side in SIDES] if by_view else [""]
         told = [(in_words or prior.fitted)(prompt, ending) for ending in endings]
+        self.negative = negative
         self.cut_negative = prior.fitted(negative, "")[1]
         self.cut = max((cut for _, cut in told), key=len)
         with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import torch
@@ -26,6 +27,7 @@ def rehearse(
     """
     scene, overflow, device = None, "", guidance.device
     for number, phase in enumerate(plan.phases):
+        phase = replace(phase, ori_every=1)
         try:
             _forget_peak(device)
             scene = rep.rehearsal_scene(scene, phase, plan, device)
@@ -43,6 +45,18 @@ def rehearse(
                 raise
             raise SdtoolError(_advice(plan, phase, smallest)) from None
     return overflow
+
+
+LIGHT = {"tet_resolution": 80, "samples": 64, "log2_table": 14, "sdf_table": 0}
+LIGHT_PHASE = {"views": 4, "size": 128, "subdivide": 0}
+
+
+def is_light(plan: LiftPlan) -> bool:
+    """Whether a plan is at most as heavy as the presets for the bundled priors, which need 1 GB on a CPU:
+    then a rehearsal would tell nothing, and take its seconds."""
+    return all(getattr(plan, name) <= most for name, most in LIGHT.items()) and all(
+        getattr(phase, name) <= most for phase in plan.phases for name, most in LIGHT_PHASE.items()
+    )
 
 
 def _finite(scene: Scene, loss: torch.Tensor) -> bool:

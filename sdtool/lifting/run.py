@@ -2,7 +2,8 @@
 
 import sys
 import time
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
@@ -19,17 +20,15 @@ from sdtool.errors import (
 )
 from sdtool.geometry.cameras import ViewRange
 from sdtool.io import files, lock, stage_record
-from sdtool.lifting import dmtet, loop, nerf, pictures
-from sdtool.lifting.config import LiftPlan, Phase
+from sdtool.lifting import dmtet, loop, nerf, pictures, second_core
+from sdtool.lifting.config import LiftPlan, Phase, as_recorded
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.lift_files import SHAPE
 from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
-from sdtool.lifting.rehearsal import rehearse
+from sdtool.lifting.rehearsal import is_light, rehearse
 from sdtool.priors.fitting import say_cut
-from sdtool.priors.loading import base_of, camera_of, color_camera_of
-from sdtool.priors.pairs import load_painter, load_pair, text_encoders
 from sdtool.runtime.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,6 +36,9 @@ HALF = "half"
 """fp16, whose guidance errs less, or bf16 where the rehearsal shows that fp16 overflows."""
 _overflowing: set[tuple[str, str]] = set()
 """Bases and AGPs for which this process has found that out."""
+
+FIRST_SEEN = (10, 25)
+"""Steps of the first phase after which there is a picture beside those after every fiftieth step of each."""
 
 REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
 OUTPUTS = (SHAPE, MATERIAL, "views.png", "turntable.webp")
@@ -90,12 +92,7 @@ class Lift:
 
     def params(self, prompt: str) -> dict[str, Any]:
         """What the stage's record keeps of a prompt's lift."""
-        settings = asdict(self.plan)
-        if not self.plan.surface_points:
-            del settings["surface_points"]  # as runs from before it was there have it
-        for phase, kept in zip(self.plan.phases, settings["phases"], strict=True):
-            if phase.guide == "base" and phase.color_grid == Phase.color_grid:
-                del kept["guide"], kept["color_grid"]  # likewise
+        settings = as_recorded(self.plan)
         more = {"color_prior": self.color} if self.color else {}
         return {
             "prompt": prompt,
@@ -138,12 +135,16 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
 @lru_cache(1)
 def _priors(base: str, agp: str, color: str, device: str, precision: str) -> tuple:
     """Base, AGP and colour prior (or None); those of the last call are kept for the next prompt."""
+    from sdtool.priors.pairs import load_painter, load_pair
+
     dtype = PRECISIONS[precision]
     return *load_pair(base, agp, device, dtype), load_painter(color, device, dtype)
 
 
 def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance:
     """The priors with the prompt's embeddings; their text encoders are gone again."""
+    from sdtool.priors.pairs import text_encoders
+
     prior, geometric, color = _priors(base, lifting.agp, lifting.color, lifting.device, precision)
     open_words = prior.vocabulary is None
     with text_encoders(prior, geometric, *([color] if color else [])):
@@ -159,8 +160,10 @@ def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance
             open_words,
             lifting.perp_neg,
             color,
+            lifting.plan.passes == 1,
         )
-        cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, "--negative")
+        unwanted = "--negative" if lifting.negative else "the default of --negative"
+        cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, unwanted)
         window = min(prior.text_encoder.length, geometric.text_encoder.length)
     for cut, whose in cuts:
         if cut:
@@ -195,12 +198,21 @@ def _overflows(lifting: Lift, base: str, phase: str, precision: str) -> None:
 def forget_priors() -> None:
     """Let go of the priors that were kept for the next prompt."""
     _priors.cache_clear()
+    second_core.end()
 
 
 def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage_record.Result:
     """Load the priors, run the phases, write shape, material and pictures."""
     began = time.monotonic()
     out, plan, rep = record.out, lifting.plan, REPRESENTATIONS[lifting.rep]
+    splits = second_core.may_split(lifting.device, plan.processes)
+    helper = second_core.begin() if splits and plan.steps >= second_core.FEWEST else None
+    from sdtool.priors.loading import (  # diffusers: the helper loads it meanwhile
+        TINY,
+        base_of,
+        camera_of,
+    )
+
     base = lifting.base or base_of(lifting.agp)
     precision = _first_precision(lifting, base)
     guidance = _guidance(lifting, base, prompt, precision)
@@ -209,19 +221,20 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     record.head["device"] = str(guidance.device)
     if unknown := guidance.base.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
-    view_range = camera_of(lifting.agp)
+    view_range, device = camera_of(lifting.agp), guidance.device
     record.clear()
     saved = loop.load(out)
     undecided = lifting.precision == HALF and precision == "fp16"
     smallest = PRESETS[lifting.rep]["preview"]
-    while saved is None or undecided:
+    is_known = base == lifting.agp == TINY and device.type == "cpu" and is_light(plan)
+    while (saved is None and not is_known) or undecided:
         overflow = rehearse(rep, plan, guidance, view_range, smallest)
         if not overflow:
             break
         del guidance  # its priors go before the next ones take memory
         _overflows(lifting, base, overflow, precision)
         guidance = _guidance(lifting, base, prompt, precision := "bf16")
-    record.head["precision"], device = precision, guidance.device
+    record.head["precision"] = precision
     number, step, strength, adam = 0, 0, 1.0, None
     if saved:
         place, tensors, adam = saved
@@ -232,20 +245,29 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     else:
         scene = rep.first_scene(plan, device)
     spent: dict[str, float] = {}
-    total = sum(phase.steps for phase in plan.phases)
+    total = plan.steps
     ready = sum(phase.steps for phase in plan.phases[:number]) + step
     alone = parent_process() is None  # the bars of workers would overwrite one another
-    with progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone) as bar:
+    with ExitStack() as during:
+        if splits:
+            priors = [guidance.base, guidance.agp, *([guidance.color] if lifting.color else [])]
+            names = base, lifting.agp, lifting.color
+            during.enter_context(second_core.halves(priors, names, helper))
+        bar = during.enter_context(
+            progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone)
+        )
         for index, phase in enumerate(plan.phases[number:], start=number):
             if index > number:
                 scene, step, strength, adam = rep.next_scene(scene, phase, plan), 0, 1.0, None
 
             bar.message(f"{phase.name}: {phase.steps - step} steps")
 
-            def show(done: int, loss: float | None, scene=scene, phase=phase) -> None:
+            first = FIRST_SEEN if index == 0 else ()
+
+            def show(done: int, loss: float | None, scene=scene, phase=phase, first=first) -> None:
                 said = "" if loss is None else f", loss {loss:.1f}"
                 bar.advance(1, note=f"{phase.name}{said}")
-                if done % 50 == 0 or done == phase.steps:
+                if done % 50 == 0 or done == phase.steps or done in first:
                     path = out / "previews" / f"{phase.name}-{done:04d}.png"
                     pictures.preview(scene, view_range, path, f"{prompt}, {phase.name} {done}")
 
@@ -269,6 +291,8 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
 def _cameras(lifting: Lift, phase: Phase, view_range: ViewRange) -> ViewRange:
     """Where a phase's cameras stand: as the AGP's did, or, where it has no say, as the colour prior's."""
     if phase.guide == "color" and lifting.color and phase.lambda_align == (0.0, 0.0):
+        from sdtool.priors.loading import color_camera_of
+
         return color_camera_of(lifting.color)
     return view_range
 

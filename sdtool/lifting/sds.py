@@ -44,7 +44,7 @@ def guided_noise(
     x_t: torch.Tensor,
     t: torch.Tensor,
     text: torch.Tensor,
-    empty: torch.Tensor,
+    empty: torch.Tensor | None,
     scale: float,
     c2w: torch.Tensor | None = None,
     rescale: float = 0.0,
@@ -59,10 +59,18 @@ def guided_noise(
     is the component of δ_k perpendicular to δ.
 
     x_t: (N, C, h, w). t: (N,). text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4), and ccm:
-    (N, 4, h, w) for a colour prior, given to each part. One call of the prior on a batch of (2 + K) · N.
-    Returns (N, C, h, w), without gradient.
+    (N, 4, h, w) for a colour prior, given to each part. One call of the prior on a batch of (2 + K) · N; on
+    N alone where `answers_guided` holds and `empty` is None, or s is 1. Returns (N, C, h, w), without
+    gradient.
     """
     n = len(x_t)
+    where = {} if ccm is None else {"ccm": ccm}
+    if empty is None:
+        scales = torch.full((n,), float(scale), device=x_t.device)
+        told = text.expand(n, -1, -1)
+        return prior.predict_noise(x_t, t, told, c2w, guidance=scales, **where)
+    if scale == 1 and against is None:  # ε_c itself, of which nothing is left to rescale
+        return prior.predict_noise(x_t, t, text.expand(n, -1, -1), c2w, **where)
     texts = [empty.expand(n, -1, -1), text.expand(n, -1, -1)]
     if against is not None:
         texts += against[0].unbind(1)
@@ -85,6 +93,14 @@ def guided_noise(
     return guided * (rescale * spread / wider.clamp(min=1e-8) + 1 - rescale)
 
 
+def answers_guided(
+    prior, negative: str, rescale: float = 0.0, against: Against | None = None
+) -> bool:
+    """Whether one pass of the prior is the guided prediction: it was distilled for that, and the guidance
+    is plain: nothing is said not to be wanted, and nothing is rescaled."""
+    return not negative and not rescale and against is None and getattr(prior, "is_guided", False)
+
+
 def perpendicular(part: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
     """The component of `part` (N, ...) that is perpendicular to `to` (N, ...), within each sample."""
     dims = tuple(range(1, part.dim()))
@@ -98,7 +114,7 @@ def sds_loss(
     t: torch.Tensor,
     noise: torch.Tensor,
     text: torch.Tensor,
-    empty: torch.Tensor,
+    empty: torch.Tensor | None,
     scale: float,
     *,
     c2w: torch.Tensor | None = None,

@@ -5,6 +5,7 @@ from diffusers.models import UNet2DConditionModel
 from torch import nn
 
 from sdtool.errors import InputError
+from sdtool.priors.guided import plain_unet
 from sdtool.priors.prior import CAMERA_NUMBERS, Prior
 
 
@@ -24,10 +25,10 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
     if base.unet.config["class_embed_type"] is not None:
         raise InputError(f"{base.name} already uses the hook that the camera needs")
     hook = {"projection_class_embeddings_input_dim": CAMERA_NUMBERS}
-    config = {**base.unet.config, "class_embed_type": "projection", **hook}
-    config.pop("_use_default_values", None)  # else diffusers resets what the base left at default
+    config, state = plain_unet(base)
+    config |= {"class_embed_type": "projection", **hook}
     unet = UNet2DConditionModel.from_config(config).to(base.device, base.unet.dtype)
-    missing, unexpected = unet.load_state_dict(base.unet.state_dict(), strict=False)
+    missing, unexpected = unet.load_state_dict(state, strict=False)
     assert not unexpected and all(name.startswith("class_embedding.") for name in missing)
     first, last = unet.class_embedding.linear_1, unet.class_embedding.linear_2
     with torch.no_grad():

@@ -12,6 +12,7 @@ from diffusers.models import UNet2DConditionModel
 
 from sdtool.errors import InputError
 from sdtool.io.files import write_json, write_text
+from sdtool.priors.guided import plain_unet
 from sdtool.priors.loading import COLOR_CARD
 from sdtool.priors.prior import CCM_CHANNELS, Prior
 
@@ -23,13 +24,13 @@ def fresh_color(base: Prior) -> Prior:
     InputError if the base's pictures have no coverage, or it sees something besides.
     """
     check_base(base)
-    config = {**base.unet.config, "in_channels": 2 * CCM_CHANNELS}
-    config.pop("_use_default_values", None)  # else diffusers resets what the base left at default
+    config, state = plain_unet(base)
+    config["in_channels"] = 2 * CCM_CHANNELS
     unet = UNet2DConditionModel.from_config(config).to(base.device, base.unet.dtype)
-    weights = base.unet.state_dict()
-    first = weights["conv_in.weight"]
-    weights["conv_in.weight"] = torch.cat([first, torch.zeros_like(first)], dim=1)
-    unet.load_state_dict(weights)
+    first = state["conv_in.weight"]
+    unet.load_state_dict(
+        {**state, "conv_in.weight": torch.cat([first, torch.zeros_like(first)], dim=1)}
+    )
     return Prior(
         unet.to(memory_format=torch.channels_last),
         base.text,

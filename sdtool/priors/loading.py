@@ -55,6 +55,7 @@ def load_base(
         vae = load_vae(folder / "vae", dtype) if (folder / "vae").is_dir() else None
         name = f"the base {path_or_id}"
         prior = _assemble(folder / "unet", folder, dtype, with_text, vae=vae, name=name)
+        prior.is_guided = is_guided(folder / CARD)
     if prior.has_camera:
         raise InputError(f"{path_or_id} is an AGP, not a base prior; name its base instead")
     return prior.to(device)
@@ -90,6 +91,7 @@ def load_agp(
         check_unet(card if isinstance(card, dict) else {}, str(path))
         check_parts(source, base_of(path), ("text_encoder", "tokenizer", "scheduler"))
         prior = _assemble(folder / "unet", source, dtype, with_text, name=f"the AGP {path}")
+        prior.is_guided = is_guided(folder / AGP_CARD)
     if not prior.has_camera:
         raise InputError(f"{folder} is not an AGP: its UNet takes no camera")
     return prior.to(device)
@@ -188,6 +190,12 @@ def _base_named(folder: Path, card: str) -> str:
 def camera_of(path: str | Path) -> ViewRange:
     """Where the cameras stood that an AGP was trained with."""
     return view_range(_card(agp_folder(path)).get("camera", {}))
+
+
+def is_guided(card: Path) -> bool:
+    """Whether a prior with this card answers guided predictions in one pass."""
+    found = read_json(card) if card.is_file() else {}
+    return isinstance(found, dict) and bool(found.get("guided"))
 
 
 def color_camera_of(path: str | Path) -> ViewRange:

@@ -31,8 +31,9 @@ class Prior(nn.Module):
     """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
     alphas_cumprod: (T,) float32. prediction: what the UNet predicts: "epsilon", "v_prediction" or
-    "sample". text_folder: where its text encoder can be read again. Everything is frozen until a trainer
-    thaws it.
+    "sample". text_folder: where its text encoder can be read again. is_guided: further channels of the
+    UNet's output are the direction of its guidance (`sdtool.priors.guided`). Everything is frozen until
+    a trainer thaws it.
     """
 
     alphas_cumprod: torch.Tensor
@@ -49,9 +50,10 @@ class Prior(nn.Module):
         vocabulary: Collection[str] | None = None,
         name: str = "",
         text_folder: Path | None = None,
+        is_guided: bool = False,
     ):
         super().__init__()
-        self.unet, self.text, self.vae = unet, text, vae
+        self.unet, self.text, self.vae, self.is_guided = unet, text, vae, is_guided
         self.register_buffer("alphas_cumprod", alphas_cumprod.float(), persistent=False)
         self.prediction, self.name, self.text_folder = prediction, name, text_folder
         self.normal_suffix = normal_suffix
@@ -131,16 +133,17 @@ class Prior(nn.Module):
 
     # Images
 
-    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, image: torch.Tensor, size: int = 0) -> torch.Tensor:
         """Rendered images → the model's own space, differentiable: (N, channels, h, w) float32.
 
         image: what the model takes, of any size: maps (N, 4, H, W), which are premultiplied, or
-        pictures (N, 3, H, W); in [−1, 1].
+        pictures (N, 3, H, W); in [−1, 1]. size: h and w, if not the model's own.
         """
+        size = size or self.sample_size
         if self.vae is None:
-            return resized(image, self.sample_size)
+            return resized(image, size)
         factor = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
-        return vae_encode(self.vae, resized(image, self.sample_size * factor))
+        return vae_encode(self.vae, resized(image, size * factor))
 
     def decode_image(self, x: torch.Tensor) -> torch.Tensor:
         """Clean samples (N, channels, h, w) → pictures (N, 3, H, W) in [0, 1], maps over white."""
@@ -175,14 +178,16 @@ class Prior(nn.Module):
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
         ccm: torch.Tensor | None = None,
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The noise ε̂ in x, whatever the UNet itself predicts: (N, channels, h, w) float32.
 
         x: (N, channels, h, w) noisy. t: (N,) int64 in [0, T). text: (N, L, C) from `encode_text`.
         c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them. ccm: (N, 4, h, w)
         canonical coordinate maps of what the image shows; a colour prior needs them, no other does.
+        guidance: (N,) scales s, if ε_u + s·(ε_c − ε_u) is wanted; only where `is_guided` holds.
         """
-        out = self.predict(x, t, text, c2w, ccm)
+        out = self.predict(x, t, text, c2w, ccm, guidance)
         if self.prediction == "epsilon":
             return out
         a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
@@ -197,8 +202,26 @@ class Prior(nn.Module):
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
         ccm: torch.Tensor | None = None,
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """What the UNet itself predicts, for training; arguments and shape as `predict_noise`."""
+        plain, direction = self.predict_both(x, t, text, c2w, ccm)
+        if guidance is None:
+            return plain
+        if not self.is_guided:
+            raise ValueError(f"{self.name} answers no guided predictions")
+        return plain + (guidance.view(-1, 1, 1, 1) - 1) * direction
+
+    def predict_both(
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        text: torch.Tensor,
+        c2w: torch.Tensor | None = None,
+        ccm: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the UNet predicts with the text, and the direction of the guidance if `is_guided`, which is
+        how that differs from without; (N, channels, h, w) float32 each."""
         camera = None
         if self.has_camera:
             if c2w is None:
@@ -213,8 +236,9 @@ class Prior(nn.Module):
             t,
             encoder_hidden_states=text.to(self.unet.dtype),
             class_labels=camera,
-        ).sample
-        return out[:, : self.channels].float()  # models of the IF kind append a predicted variance
+        ).sample.float()
+        # models of the IF kind append a predicted variance
+        return out[:, : self.channels], out[:, self.channels :]
 
     def target(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """What `predict` should give for clean x (N, C, h, w): the noise, v, or x itself.

@@ -40,8 +40,17 @@ def timed_out(timeout: float) -> ObjectError:
     return ObjectError("timeout", f"it took longer than {timeout:g} seconds")
 
 
+_began: list[int] = []
+
+
+def is_worker() -> bool:
+    """Whether this process is one of several that share the machine's cores."""
+    return bool(_began) or multiprocessing.parent_process() is not None
+
+
 def begin_worker(memory: int = 0) -> None:
     """Make this process a worker: one thread, bounded memory, and an end when its parent ends."""
+    _began.append(memory)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     if memory:

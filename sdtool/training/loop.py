@@ -42,12 +42,13 @@ def train(
     processes: Processes | None = None,
     embed: Callable[[torch.Tensor], torch.Tensor] = lambda text: text,
     sample: Callable[[int], None] = lambda step: None,
+    objective: nn.Module | None = None,
 ) -> float:
     """Train the modules `trained` of `prior` to predict what it predicts (DDPM, eq. 14, for noise).
 
     choose: draws whole batches, alike in every process. load: fetches a process's share of one.
-    embed: turns what `load` gives as text into (B, L, C) embeddings, where gradients flow. The rest
-    is `fit`'s.
+    embed: turns what `load` gives as text into (B, L, C) embeddings, where gradients flow. objective: in
+    the place of `Objective`. The rest is `fit`'s.
     """
     processes = processes or Processes(str(prior.device), settings.mixed_precision)
     prior, device = prior.to(processes.device), processes.device
@@ -63,7 +64,7 @@ def train(
         x, text = to_device(x, device), to_device(text, device)
         c2w = None if c2w is None else to_device(c2w, device)
         ccm = None if ccm is None else to_device(ccm, device)
-        if step < settings.half_resolution * settings.steps:
+        if settings.is_half(step):
             x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
             ccm = None if ccm is None else F.avg_pool2d(ccm, 2)
         noise = seeded_noise(seeds, x.shape[1:], device)
@@ -71,7 +72,7 @@ def train(
 
     if settings.gradient_checkpointing:
         prior.unet.enable_gradient_checkpointing()
-    objective = Objective(prior, embed)
+    objective = objective or Objective(prior, embed)
     with plain_attention(prior):
         loss = fit(
             objective,

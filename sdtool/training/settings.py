@@ -20,7 +20,8 @@ class TrainingSettings:
     (×0.2 for the last 30%), "cosine" or "linear" (to zero), or "constant". ema: decay of the averaged
     weights. max_grad_norm: largest norm of the gradient. text_dropout: share of empty prompts.
     camera_jitter: degrees (standard deviation) by which the camera that is told is wrong.
-    half_resolution: the first share of the steps, which run at half resolution. logit_normal: share
+    half_resolution: the first share of the steps, which run at half resolution; or a share that is
+    spread over all of them (spread_half). logit_normal: share
     of the samples whose noise is of middling strength (see `loop.draw_times`), instead of uniform.
     gradient_checkpointing: of the UNet. keep_checkpoints: how many of them stay. sample_every: steps
     between sample grids; 0 for none.
@@ -38,6 +39,7 @@ class TrainingSettings:
     text_dropout: float = 0.1
     camera_jitter: float = 0.0
     half_resolution: float = 0.0
+    spread_half: bool = False
     logit_normal: float = 0.0
     gradient_checkpointing: bool = False
     mixed_precision: Literal["no", "bf16"] = "no"
@@ -62,7 +64,15 @@ class TrainingSettings:
         """What changes the result, for the record of a stage."""
         leave_out = {"gradient_checkpointing", "checkpoint_every", "keep_checkpoints"}
         leave_out |= {"sample_every", "tensorboard"}
+        leave_out |= set() if self.spread_half else {"spread_half"}  # as older records have it
         return {name: value for name, value in asdict(self).items() if name not in leave_out}
+
+    def is_half(self, step: int) -> bool:
+        """Whether step `step` (from 0) runs at half resolution."""
+        share = self.half_resolution
+        if self.spread_half:
+            return int((step + 1) * share) > int(step * share)
+        return step < share * self.steps
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of step `step` (from 0): linear warm-up times the decay."""

@@ -1,0 +1,62 @@
+"""A prior that answers the guided prediction in one pass.
+
+Beside its prediction p_c of what a text asks for, the UNet gives the direction of the guidance, δ = p_c − p_u
+(p_u: without the text), in as many further channels; then p_u + s·δ = p_c + (s − 1)·δ for every scale s.
+Meng et al. (2022) tell the scale to the network instead, which must then learn each scale's answer.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from diffusers.models import UNet2DConditionModel
+
+from sdtool.errors import InputError
+from sdtool.priors.prior import Prior
+
+
+def fresh_guided(teacher: Prior) -> Prior:
+    """A copy of a prior with channels for the direction of its guidance, which are zero still.
+
+    Shares the teacher's text encoder and VAE.
+    """
+    if teacher.is_guided:
+        raise InputError(
+            f"{teacher.name} answers guided predictions already; name what it came from"
+        )
+    if teacher.unet.config["out_channels"] != teacher.channels:
+        raise InputError(
+            f"{teacher.name} predicts more than noise; its guidance cannot be distilled"
+        )
+    config = {**teacher.unet.config, "out_channels": 2 * teacher.channels}
+    config.pop(
+        "_use_default_values", None
+    )  # else diffusers resets what the teacher left at default
+    unet = UNet2DConditionModel.from_config(config).to(teacher.device, teacher.unet.dtype)
+    state = dict(teacher.unet.state_dict())
+    for name in ("conv_out.weight", "conv_out.bias"):
+        state[name] = torch.cat([state[name], torch.zeros_like(state[name])])
+    unet.load_state_dict(state)
+    return Prior(
+        unet.to(memory_format=torch.channels_last),
+        teacher.text,
+        teacher.alphas_cumprod,
+        prediction=teacher.prediction,
+        vae=teacher.vae,
+        normal_suffix=teacher.normal_suffix,
+        vocabulary=teacher.vocabulary,
+        name=f"{teacher.name}, guided",
+        text_folder=teacher.text_folder,
+        is_guided=True,
+    )
+
+
+def plain_unet(prior: Prior) -> tuple[dict, Mapping[str, torch.Tensor]]:
+    """Configuration and state of a prior's UNet, without a direction of the guidance, for what is trained
+    from it."""
+    config, state = dict(prior.unet.config), dict(prior.unet.state_dict())
+    config.pop("_use_default_values", None)  # else diffusers resets what the prior left at default
+    if prior.is_guided:
+        config["out_channels"] = prior.channels
+        for name in ("conv_out.weight", "conv_out.bias"):
+            state[name] = state[name][: prior.channels]
+    return config, state
