@@ -228,7 +228,7 @@ def in_full(options: dict[str, Any]) -> dict[str, Any]:
 def _color_prior(asked: str, agp: str, preset: str, lambda_align: float) -> str:
     """The colour prior that the options ask for, "" for none: where nothing is said, the bundled one
     belongs to the bundled AGP."""
-    if asked == "none" or (preset == "paper" and not asked):
+    if asked == "none" or (preset in ("paper", "reference") and not asked):
         return ""
     if preset == "paper":
         said = (
