@@ -10,8 +10,8 @@ surface is found at the end. A surface may start from such a lift: `--init runs/
 Phases of `--rep dmtet`: a density finds the parts (coarse), a surface on a tetrahedral grid sharpens
 them (geometry), a colour field paints them (color): guided by a colour prior, which knows where on the
 object each pixel lies, or with `--color-prior none` by the base. Pictures of each phase appear in
-`previews/`; at the end `views.png` shows eight sides and `turntable.webp` one turn. The same command continues an
-interrupted run.
+`previews/`; at the end `views.png` shows eight sides and `turntable.webp` one turn. The same command
+continues an interrupted run.
 
 The preset `paper` has the settings of the papers, for Stable Diffusion: of Fantasia3D (an ellipsoid
 becomes a surface, coarse, then fine, then a physically based material) or of SweetDreamer's NeRF.
