@@ -25,7 +25,7 @@ Examples:
 
     sdtool render-ccm objs/ --out views/ --maps rgb,ccm --size 128 --distance 1.8
 
-    sdtool finetune-color views/ --captions captions/ --base base/ --out color/ --steps 4000
+    sdtool finetune-color views/ --captions captions/ --base tiny --out color/ --steps 4000
 """
 
 import sys

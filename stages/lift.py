@@ -8,9 +8,10 @@ options it uses the bundled tiny prior, on an accelerator where there is one.
 surface is found at the end. A surface may start from such a lift: `--init runs/other`.
 
 Phases of `--rep dmtet`: a density finds the parts (coarse), a surface on a tetrahedral grid sharpens
-them (geometry), a colour field paints them (color). Pictures of each phase appear in `previews/`; at
-the end `views.png` shows eight sides and `turntable.webp` one turn. The same command continues an
-interrupted run.
+them (geometry), a colour field paints them (color): guided by a colour prior, which knows where on the
+object each pixel lies, or with `--color-prior none` by the base. Pictures of each phase appear in
+`previews/`; at the end `views.png` shows eight sides and `turntable.webp` one turn. The same command
+continues an interrupted run.
 
 The preset `paper` has the settings of the papers, for Stable Diffusion: of Fantasia3D (an ellipsoid
 becomes a surface, coarse, then fine, then a physically based material) or of SweetDreamer's NeRF.
@@ -31,6 +32,8 @@ Examples:
     sdtool lift "a red chair" --out runs/chair --seed 3
 
     sdtool lift "a corgi" --lambda-align 0 --out runs/without-agp   # see what the AGP is for
+
+    sdtool lift "a corgi" --color-prior none --out runs/base-colors
 
     sdtool lift "a corgi" --preset preview --set geometry.steps=60 --set tet_resolution=40
 
@@ -225,7 +228,7 @@ def in_full(options: dict[str, Any]) -> dict[str, Any]:
 def _color_prior(asked: str, agp: str, preset: str, lambda_align: float) -> str:
     """The colour prior that the options ask for, "" for none: where nothing is said, the bundled one
     belongs to the bundled AGP."""
-    if asked == "none" or (preset == "paper" and not asked):
+    if asked == "none" or (preset in ("paper", "reference") and not asked):
         return ""
     if preset == "paper":
         said = (

@@ -123,6 +123,7 @@ def test_which_colour_prior_is_meant(monkeypatch):
             ("none", "tiny", "preview", 1.0),
             ("", "my/agp", "preview", 1.0),  # of another base, perhaps
             ("", "tiny", "paper", 1.0),
+            ("", "tiny", "reference", 1.0),
             ("", "tiny", "tiny-cpu", 0.0),
         ):
             assert stage._color_prior(asked, agp, preset, weight) == ""

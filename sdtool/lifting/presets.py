@@ -225,19 +225,20 @@ NERF_PAPER = LiftPlan(
 COLORS: dict[str, dict[str, Any]] = {
     "dmtet": {
         "guide": "color",
-        "views": 6,
         "lr": 0.05,
+        "scale_ori": 3.0,
         "t_low": 0.02,
         "t_high": (0.98, 0.15),
         "t_until": 0.9,
-        "smooth": 30.0,
+        "smooth": 10.0,
         "color_grid": 64,
     },
-    "nerf": {"guide": "color", "t_low": 0.1, "t_high": (0.98, 0.3)},
+    # with the base's weight of 1, white paws stayed orange: the steps are few
+    "nerf": {"guide": "color", "lambda_ori": (3.0, 3.0), "t_low": 0.1, "t_high": (0.98, 0.6)},
 }
 """Representation → what a colour prior changes in the phase that is about colours."""
 
-COLOR_STEPS = {200: 80, 60: 40}
+COLOR_STEPS = {200: 60, 60: 40}
 """Steps of a mesh's colour phase, without a colour prior and with one."""
 
 PRESETS = {
