@@ -94,7 +94,7 @@ class Guidance:
             scale = phase.scale_align * self.scale * strength
             term = self._term(self.agp, x, self.prompts_agp, scale, phase, levels, generator, c2w)
             sizes["align"] = term.detach()
-            total = total + weight * term
+            total = total + weight * term * _as_large(phase, self.agp)
         weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
         if self.lambda_align == 0 and phase.scene != "color":
             weight = self.lambda_ori  # without an AGP the base must lead from the first step
@@ -107,7 +107,7 @@ class Guidance:
             text = self.prompts[phase.sees]
             term = self._term(self.base, x, text, scale, phase, levels, generator, c2w)
             sizes["ori"] = term.detach()
-            total = total + weight * term
+            total = total + weight * term * _as_large(phase, self.base)
         return total, sizes
 
     def _term(self, prior, x, prompts, scale, phase, levels, generator, c2w) -> torch.Tensor:
@@ -163,6 +163,12 @@ class Guidance:
                 behind = maps["backdrop"]
             image = image[:, :3] + behind * (1 - image[:, 3:]) / 2
         return self.base.encode_image(image, phase.latent)
+
+
+def _as_large(phase: Phase, prior) -> float:
+    """A factor by which a rendered pixel is pulled as it would be at the prior's own size: the loss is a sum
+    over the pixels that a prior sees."""
+    return (prior.sample_size / phase.latent) ** 2 if phase.latent else 1.0
 
 
 def _turned(

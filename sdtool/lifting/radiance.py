@@ -18,7 +18,7 @@ from sdtool.rendering.shading import headlight, shade
 from sdtool.rendering.steps import Steps, parts_within, placed
 from sdtool.shapes.nerf import Background, hash_radiance
 
-OCCUPANCY_EVERY, OCCUPANCY_FROM = 16, 32
+OCCUPANCY_EVERY = 16
 TAIL = 0.005
 """The box leaves out so much of what is seen at either end of each axis: haze, not parts."""
 
@@ -86,9 +86,9 @@ class RadianceScene(Scene):
     def _look_again(self, generator: torch.Generator | None) -> None:
         """Every few steps of training, find out where there is something."""
         budget = self.phase.samples_budget
-        begins = 0 if budget else OCCUPANCY_FROM
-        if generator is not None and self.box.steps >= begins:
-            if self.box.steps % OCCUPANCY_EVERY == 0:
+        since = self.box.steps - (0 if budget else self.plan.skip_from)
+        if generator is not None and since >= 0:
+            if since % OCCUPANCY_EVERY == 0:
                 self.empty.update(
                     self.field.density, drawn_seed(generator) if budget else generator
                 )

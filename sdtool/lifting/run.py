@@ -28,6 +28,8 @@ from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import is_light, rehearse
 from sdtool.priors.fitting import say_cut
+from sdtool.priors.split import is_small
+from sdtool.priors.traced import traced
 from sdtool.runtime.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -239,9 +241,14 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     ready = sum(phase.steps for phase in plan.phases[:number]) + step
     alone = parent_process() is None  # the bars of workers would overwrite one another
     with ExitStack() as during:
-        if splits:
-            pair = guidance.base, guidance.agp
-            during.enter_context(second_core.halves(*pair, (base, lifting.agp), helper))
+        pair, names = (guidance.base, guidance.agp), (base, lifting.agp)
+        are_small = device.type == "cpu" and all(map(is_small, pair))
+        if is_traced := are_small and plan.calls == "traced":
+            during.enter_context(traced(*pair))
+        if splits and are_small:
+            during.enter_context(second_core.halves(*pair, names, helper, is_traced))
+        elif helper is not None:
+            second_core.end()
         bar = during.enter_context(
             progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone)
         )

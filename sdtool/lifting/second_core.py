@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from sdtool.priors.prior import Prior
-from sdtool.priors.split import Halves, Helper, is_small, split
+from sdtool.priors.split import Halves, Helper, split
 from sdtool.runtime.engine import available_cores
 from sdtool.runtime.workers import is_worker
 
@@ -41,18 +41,14 @@ def end() -> None:
 
 @contextmanager
 def halves(
-    base: Prior, agp: Prior, names: tuple[str, str], helper: Helper | None
-) -> Iterator[Halves | None]:
+    base: Prior, agp: Prior, names: tuple[str, str], helper: Helper | None, is_traced: bool = False
+) -> Iterator[Halves]:
     """While it lasts, both priors compute in two halves, the second by the helper as soon as it is ready.
 
-    names: of base and AGP. Not large priors, which keep one process busy.
+    names: of base and AGP. is_traced: so are their UNets.
     """
-    if not (is_small(base) and is_small(agp)):
-        end()
-        yield None
-        return
     threads = max(1, available_cores() // 2)
     if helper is not None:
-        helper.load(*names, base.unet.dtype, threads)
+        helper.load(*names, base.unet.dtype, threads, is_traced)
     with split(base, agp, helper, threads) as found:
         yield found
