@@ -163,6 +163,9 @@ class Nothing:
 
     takes_maps, sample_size, device = True, 8, torch.device("cpu")
 
+    def base_weight(self, phase, progress):
+        return 1.0
+
     def loss(self, maps, c2w, phase, progress, strength, generator):
         target = torch.randn(maps["ccm"].shape, generator=generator)
         return (maps["ccm"] - target).square().sum() + maps["rgb"].square().sum(), {
@@ -199,7 +202,7 @@ def test_guidance_sees_both_backgrounds_where_a_base_takes_pictures():
     class Pictures(Nothing):
         takes_maps = False
 
-        def encode_image(self, image):
+        def encode_image(self, image, size=0):
             return image
 
     guidance = Guidance.__new__(Guidance)

@@ -71,6 +71,17 @@ class Guidance:
         """Where both priors are, and where the maps should be."""
         return self.base.device
 
+    def base_weight(self, phase: Phase, progress: float) -> float:
+        """The base's weight at a share of the phase; 0 where it is not asked."""
+        weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
+        align = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
+        if self.lambda_align == 0 and phase.scene != "color":
+            return self.lambda_ori  # without an AGP the base must lead from the first step
+        if align == 0:
+            return weight
+        due = round(progress * phase.steps) % phase.ori_every == 0
+        return weight * phase.ori_every if due else 0.0
+
     def loss(
         self,
         maps: dict[str, torch.Tensor],
@@ -95,13 +106,7 @@ class Guidance:
             term = self._term(self.agp, x, self.prompts_agp, scale, phase, levels, generator, c2w)
             sizes["align"] = term.detach()
             total = total + weight * term * _as_large(phase, self.agp)
-        weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
-        if self.lambda_align == 0 and phase.scene != "color":
-            weight = self.lambda_ori  # without an AGP the base must lead from the first step
-        elif sizes:
-            asked = round(progress * phase.steps) % phase.ori_every == 0
-            weight = weight * phase.ori_every if asked else 0.0
-        if weight > 0:
+        if (weight := self.base_weight(phase, progress)) > 0:
             x = self._base_image(maps, phase, generator)
             scale = phase.scale_ori * self.scale * strength
             text = self.prompts[phase.sees]
