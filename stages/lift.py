@@ -82,6 +82,12 @@ def lift(
     base: Annotated[
         str, typer.Option(help="Base prior: a folder, tiny or a hub id; default: the AGP's own.")
     ] = "",
+    color_prior: Annotated[
+        str,
+        typer.Option(
+            help="Colour prior: a folder, tiny, or none; default: the bundled one beside its AGP."
+        ),
+    ] = "",
     preset: Annotated[
         Literal["tiny-cpu", "preview", "paper", "reference"],
         typer.Option(help="preview: worse, quicker. paper: for Stable Diffusion."),
@@ -153,7 +159,8 @@ def lift(
     workers: Workers = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
-    chosen = _plan(rep, preset, init, appearance, environment, settings)
+    color = _color_prior(color_prior, agp, preset, lambda_align)
+    chosen = _plan(rep, preset, init, appearance, environment, settings, color)
     if surface_points != "off":
         chosen = _of_points(chosen, surface_points)
     if lambda_ori == lambda_align == 0:
@@ -196,6 +203,7 @@ def lift(
         device=str(place),
         precision=weights,
         perp_neg=perp_neg,
+        color=color if any(phase.guide == "color" for phase in chosen.phases) else "",
     )
     if not prompts:
         return lifting((prompt, out or folder_of(prompt, Path("runs"))))
@@ -207,8 +215,28 @@ def in_full(options: dict[str, Any]) -> dict[str, Any]:
     """What `--print-config` shows of `--set`: every setting of every phase."""
     from sdtool.lifting.config import settings_of
 
-    names = ("rep", "preset", "init", "appearance", "environment", "settings")
-    return {"settings": settings_of(_plan(*(options[name] for name in names)))}
+    names = ["color_prior", "agp", "preset", "lambda_align"]
+    color = _color_prior(*(options[name] for name in names))
+    names = ["rep", "preset", "init", "appearance", "environment", "settings"]
+    given = [*(options[name] for name in names), color]
+    return {"settings": settings_of(_plan(*given))}
+
+
+def _color_prior(asked: str, agp: str, preset: str, lambda_align: float) -> str:
+    """The colour prior that the options ask for, "" for none: where nothing is said, the bundled one
+    belongs to the bundled AGP."""
+    if asked == "none" or (preset == "paper" and not asked):
+        return ""
+    if preset == "paper":
+        said = (
+            "--preset paper leaves the colours to the base, as the paper does; use another preset"
+        )
+        raise UsageError(said, "--color-prior", "--preset")
+    if asked:
+        return asked
+    from sdtool.priors.loading import TINY, has_bundled_color
+
+    return TINY if agp == TINY and lambda_align > 0 and has_bundled_color() else ""
 
 
 def _plan(
@@ -218,16 +246,18 @@ def _plan(
     appearance: str,
     environment: str,
     settings: list[str] | None,
+    color: str,
 ):
     """The phases and their settings, as the options ask for them."""
     from dataclasses import replace
 
     from sdtool.lifting.config import override
-    from sdtool.lifting.presets import PRESETS, painted_as, starting_from
+    from sdtool.lifting.presets import PRESETS, painted_as, starting_from, with_color_prior
 
     chosen = PRESETS[rep][preset]
     chosen = starting_from(chosen, init) if init else chosen
     chosen = painted_as(chosen, appearance) if appearance else chosen
+    chosen = with_color_prior(chosen) if color else chosen
     if environment != "neutral" and chosen.phases[-1].scene != "material":
         said = "--environment lights a material only; add --appearance pbr"
         raise UsageError(said, "--environment")

@@ -4,6 +4,7 @@ A module of their own that imports little: each process that runs them loads it.
 """
 
 import os
+import signal
 import threading
 
 from sdtool.bench.gpu.figures import Absent
@@ -52,6 +53,11 @@ def hangs(setup, on):
 
 def dies(setup, on):
     os._exit(9)
+
+
+def crashes(setup, on):
+    on.note("before", 1)
+    os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def check(run, share=1.0):

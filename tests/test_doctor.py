@@ -145,6 +145,19 @@ def test_a_package_that_is_there_but_broken_is_failed_not_missing(tmp_path, monk
     assert (finding.state, finding.detail) == ("failed", "libparty.so.7 is absent")
 
 
+@pytest.mark.slow
+def test_a_crash_of_what_was_built_from_source_is_a_row(tmp_path, monkeypatch):
+    """As tiny-cuda-nn's on the GPU where it was tried first: this process goes on."""
+    monkeypatch.setattr("sdtool.doctor.optional._accelerator", lambda: torch.device("cpu"))
+    crash = "import os, signal\ndef Encoding(*_, **__): os.kill(os.getpid(), signal.SIGSEGV)\n"
+    (tmp_path / "tinycudann.py").write_text(crash)
+    monkeypatch.syspath_prepend(tmp_path)
+    finding = attempt(next(check for check in OPTIONAL if check.name == "tinycudann"))
+    assert finding.state == "failed", finding
+    assert finding.detail == "its process crashed (SIGSEGV, Segmentation fault)"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nvdiffrast", "tinycudann", "warp"])
 def test_an_accelerator_of_another_torch_is_failed_not_missing(name, tmp_path, monkeypatch):
     """Its library misses a symbol: ImportError, or OSError where ctypes loads it."""

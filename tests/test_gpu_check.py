@@ -8,6 +8,7 @@ import pytest
 import torch
 from pretended_checks import (
     check,
+    crashes,
     dies,
     good,
     hangs,
@@ -37,7 +38,7 @@ from sdtool.bench.gpu.machine import device_for
 from sdtool.bench.gpu.running import Outcome, run_checks
 from sdtool.bench.gpu.setup import Setup
 from sdtool.bench.training import ALONE, OURS, STOCK
-from sdtool.errors import UsageError
+from sdtool.errors import SdtoolError, UsageError
 from sdtool.geometry.cameras import ViewRange
 from sdtool.lifting import loop
 from sdtool.lifting.config import Phase
@@ -88,7 +89,7 @@ def test_values_are_short():
 
 
 def test_whatever_fails_is_recorded_and_the_others_run(tmp_path):
-    bad = [raises, needs_memory, own_error, lacks, wrong, dies]
+    bad = [raises, needs_memory, own_error, lacks, wrong, dies, crashes]
     checks = [check(run) for kind in bad for run in (kind, good)]
     seen = []
     outcomes = run_checks(
@@ -112,12 +113,14 @@ def test_whatever_fails_is_recorded_and_the_others_run(tmp_path):
         "lacks": ("skipped", "the package warp is not installed"),
         "wrong": ("failed", "not all is as it must be"),
         "dies": ("failed", "its process died (exit code 9), perhaps for want of memory"),
+        "crashes": ("failed", "its process crashed (SIGSEGV, Segmentation fault)"),
     }
     assert [figure.name for figure in outcomes[0].figures] == ["before"]
     assert [figure.name for figure in outcomes[8].figures] == ["error", "after"]
     assert ("a pretended GPU", "running") in seen  # figures are there before the end
     log = (tmp_path / "log").read_text()
     assert "and more about it" in log and "Traceback" in log
+    assert "Fatal Python error: Segmentation fault" in log and "in crashes" in log
 
 
 def test_a_check_that_hangs_costs_its_share(tmp_path):
@@ -232,6 +235,33 @@ def test_another_gradient_is_found_wrong(monkeypatch, tmp_path):
     assert wrong == [f"{kind}, warp: second, in the table" for kind in hash_grids.GRIDS]
 
 
+def test_a_tinycudann_that_crashes_costs_no_other_figures(monkeypatch, tmp_path):
+    def apart(function, backend, device, seconds):
+        assert (function, backend, device) == (hash_grids.tried, "tinycudann", "meta")
+        raise SdtoolError("its process crashed (SIGSEGV, Segmentation fault)")
+
+    found_by = dict.fromkeys((*hash_grids.PARTS, *hash_grids.SECOND), torch.ones(5))
+    monkeypatch.setattr(hash_grids, "apart", apart)
+    monkeypatch.setattr(hash_grids, "derivatives", lambda *_: found_by)
+    monkeypatch.setattr(hash_grids.hashgrid_tinycudann, "is_installed", lambda: True)
+    monkeypatch.setattr(hash_grids.warp_module, "runs_on", lambda device: True)
+    monkeypatch.delenv("SDTOOL_HASH_GRID", raising=False)
+    hash_grids.against_tinycudann.cache_clear()
+    on, found = sheet()
+    hash_grids.compare(Setup("meta", True, tmp_path), on)
+    hash_grids.against_tinycudann.cache_clear()
+    values = {figure.name: (figure.value, figure.verdict) for figure in found}
+    assert values["backends"] == ("torch, warp", "")
+    assert values["taken by auto"] == ("warp", "")
+    assert values["tinycudann gives a value and its derivatives"] == (False, "wrong")
+    assert values["tinycudann"][0] == "its process crashed (SIGSEGV, Segmentation fault)"
+    assert values["of fields, warp: values"] == (0.0, "right")
+
+
+def test_what_gpu_check_tries_of_a_hash_grid_is_there():
+    hash_grids.tried("torch", "cpu")
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -332,6 +362,8 @@ def test_the_command_checks_all_on_a_cpu(tmp_path):
     assert {one["state"] for one in record["checks"]} == {"passed"} and record["sound"]
     assert all(len(one["figures"]) >= 3 for one in record["checks"])
     assert {f["verdict"] for one in record["checks"] for f in one["figures"]} == {"", "right"}
+    paper = {f["name"]: f["value"] for f in record["checks"][-2]["figures"]}
+    assert record["checks"][-2]["name"] == "paper-nerf" and paper["fine: samples a step"] > 0
     text = (tmp_path / page.PAGE).read_text()
     assert all(f"\n## {one.title}\n" in text for one in CHECKS.values())
     assert {path.name for path in tmp_path.iterdir()} == {page.JSON, page.PAGE, page.LOG}

@@ -16,7 +16,7 @@ from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
 
 TEXTS = [f"a red corgi, {side}" for side in SIDES] + ["ugly"]
-PHASE = TINY_CPU.phases[1]
+PHASE = replace(TINY_CPU.phases[1], ori_every=1)
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def test_the_loss_is_zero_for_one_that_answers_as_guidance_does(agp):
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
     empty = agp.encode_text([""])
 
-    def answer(noisy, t, text, c2w, factor=1.0):
+    def answer(noisy, t, text, c2w, ccm=None, factor=1.0):
         without = agp.predict(noisy, t, empty.expand(3, -1, -1), c2w)
         with_text = agp.predict(noisy, t, text, c2w)
         return with_text, factor * (with_text - without)
@@ -113,9 +113,9 @@ def test_a_lift_asks_once_for_each_view(base, agp):
     def counting(name, prior):
         whole = prior.predict_noise
 
-        def predict_noise(x, t, text, c2w=None, guidance=None):
+        def predict_noise(x, t, text, c2w=None, ccm=None, guidance=None):
             asked[name].append((len(x), None if guidance is None else guidance.tolist()))
-            return whole(x, t, text, c2w, guidance)
+            return whole(x, t, text, c2w, ccm, guidance)
 
         prior.predict_noise = predict_noise
         return prior

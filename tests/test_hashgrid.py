@@ -8,8 +8,10 @@ from safetensors.torch import load_file, save_file
 from torch.autograd import gradcheck, gradgradcheck
 
 from sdtool.bench.encoding import encoding
+from sdtool.bench.gpu import hash_grids
 from sdtool.errors import MissingDependencyError, UsageError
 from sdtool.runtime import warp_module
+from sdtool.runtime.apart import apart
 from sdtool.shapes import hashgrid, hashgrid_numba, hashgrid_reference, hashgrid_warp
 from sdtool.shapes.field import Field
 from sdtool.shapes.hashgrid import HashGrid, backend_for
@@ -356,17 +358,38 @@ def test_a_missing_warp_says_how_to_get_it(monkeypatch):
         grid("warp")
 
 
-def test_an_accelerator_gets_tinycudann_else_warp_else_torch(monkeypatch):
+def test_an_accelerator_gets_warp_else_torch(monkeypatch):
+    """tinycudann is not taken unasked, wherever it is installed: nobody has seen it to be right."""
     there, installed = torch.device("meta"), {"tinycudann", "warp"}
-    monkeypatch.setattr(
-        hashgrid.hashgrid_tinycudann, "is_installed", lambda: "tinycudann" in installed
-    )
+    monkeypatch.delenv("SDTOOL_HASH_GRID", raising=False)
+    monkeypatch.setattr(hashgrid.hashgrid_tinycudann, "is_installed", lambda: True)
     monkeypatch.setattr(warp_module, "runs_on", lambda device: "warp" in installed)
-    assert backend_for(there) == "tinycudann"
-    installed.remove("tinycudann")
     assert backend_for(there) == "warp" and backend_for(torch.device("cpu")) == "numba"
-    installed.clear()
+    installed.remove("warp")
     assert backend_for(there) == "torch"
+
+
+def test_the_environment_chooses_for_an_accelerator(monkeypatch):
+    there = torch.device("meta")
+    monkeypatch.setattr(warp_module, "runs_on", lambda device: True)
+    for name in ("tinycudann", "torch", "warp"):
+        monkeypatch.setenv("SDTOOL_HASH_GRID", name)
+        assert backend_for(there) == name and backend_for(torch.device("cpu")) == "numba"
+    monkeypatch.setenv("SDTOOL_HASH_GRID", "")
+    assert backend_for(there) == "warp"
+    monkeypatch.setenv("SDTOOL_HASH_GRID", "numba")
+    with pytest.raises(UsageError, match="SDTOOL_HASH_GRID=numba is none .* torch, warp, tinycuda"):
+        backend_for(there)
+
+
+def test_a_tinycudann_without_metadata_is_there_and_broken(tmp_path, monkeypatch):
+    (tmp_path / "tinycudann.py").write_text(
+        "from importlib.metadata import version\nversion('tinycudann')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tinycudann", raising=False)
+    with pytest.raises(UsageError, match="is installed but cannot run here .*metadata"):
+        grid("tinycudann")
 
 
 @NEEDS_WARP
@@ -389,6 +412,7 @@ def test_tinycudann_agrees_with_the_reference():
     pytest.importorskip("tinycudann")
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    apart(hash_grids.tried, "tinycudann", "cuda")  # its crash is this test's failure, not the end
     agrees_on_cuda("tinycudann")
 
 

@@ -111,7 +111,7 @@ def test_settings_change_a_phase_or_the_plan():
         presets.TINY_CPU,
         ["coarse.steps=7", "tet_resolution = 32", "color.t_high=[0.9, 0.5]", "geometry.sees=rgb"],
     )
-    assert [phase.steps for phase in plan.phases] == [7, 150, 200] and plan.tet_resolution == 32
+    assert [phase.steps for phase in plan.phases] == [7, 60, 80] and plan.tet_resolution == 32
     assert plan.phases[2].t_high == (0.9, 0.5) and plan.phases[1].sees == "rgb"
     assert config.override(plan, []) == plan != presets.TINY_CPU
     off = config.override(presets.PAPER, ["sdf_table=0", "fine.subdivide=0"])
@@ -125,11 +125,11 @@ def test_settings_change_a_phase_or_the_plan():
         ("fine.steps=5", "fine is not one of coarse, geometry, color"),
         ("coarse.stepps=5", "stepps is not one of steps, lr, views"),
         ("steps=5", "steps is not one of tet_resolution, sdf_table, samples, half_extent"),
-        ("coarse.steps=0", "it should look like 300"),
-        ("coarse.steps=1.5", "it should look like 300"),
-        ("coarse.steps=true", "it should look like 300"),
-        ("coarse.lr=-0.1", "it should look like 0.07"),
-        ("coarse.lr=nan", "it should look like 0.07"),
+        ("coarse.steps=0", "it should look like 120"),
+        ("coarse.steps=1.5", "it should look like 120"),
+        ("coarse.steps=true", "it should look like 120"),
+        ("coarse.lr=-0.1", "it should look like 0.1"),
+        ("coarse.lr=nan", "it should look like 0.1"),
         ("coarse.t_high=0.5", "it should look like [0.98, 0.4]"),
         ("coarse.t_high=[0.5, 0.01]", "go from t_low, 0.02, up to at most 1"),
         ("coarse.sees=depth", "sees is not one of normal, normal_latent, rgb"),
@@ -138,7 +138,7 @@ def test_settings_change_a_phase_or_the_plan():
         ("processes=3", "processes is 1 or 2"),
         ("passes=0", "it should look like 1"),
         ("coarse.t_band=1.5", "t_band is a share of the noise schedule, at most 1"),
-        ("coarse.ori_every=0", "it should look like 1"),
+        ("coarse.ori_every=0", "it should look like 4"),
         ("coarse.latent=12", "latent is a multiple of 8, or 0 for the priors' own size"),
     ],
 )
@@ -151,7 +151,7 @@ def test_wrong_settings_are_named(setting, words, capsys):
 def test_the_printed_config_is_toml_and_holds_the_settings(capsys):
     assert cli.run(["lift", "--preset", "preview", "--set", "color.lr=0.25", "--print-config"]) == 0
     found = tomllib.loads(capsys.readouterr().out)["set"]
-    assert found["color"]["lr"] == 0.25 and found["coarse"]["steps"] == 150
+    assert found["color"]["lr"] == 0.25 and found["coarse"]["steps"] == 80
     assert found["tet_resolution"] == 32
 
 

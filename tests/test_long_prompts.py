@@ -1,11 +1,14 @@
 """Prompts longer than the text encoder's window: what goes is said, and is never the words of the view."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from sdtool.lifting import run as lift_run
+from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.prompts import SIDES, Prompts
 from sdtool.priors.fitting import fitted, say_cut
 from sdtool.priors.prior import Prior
@@ -74,6 +77,24 @@ def test_what_fits_is_told_as_it_is(encoder):
     assert (told.cut, told.cut_negative) == ("", "")
     assert torch.equal(told.text[2:3], encoder(["a  red corgi , back view"]))
     assert Prompts(prior, "a corgi", by_view=False, negative=LONG * 5).cut_negative
+
+
+@pytest.mark.parametrize(
+    ("negative", "said"), [("ugly", "--negative is"), ("", "the default of --negative is")]
+)
+def test_what_is_not_wanted_is_blamed_on_whoever_said_it(negative, said, monkeypatch, capsys):
+    prior = SimpleNamespace(vocabulary=None, text_encoder=SimpleNamespace(length=77))
+    monkeypatch.setattr(lift_run, "_priors", lambda *_: (prior, prior))
+    monkeypatch.setattr(lift_run, "text_encoders", lambda *_: nullcontext())
+    monkeypatch.setattr(
+        lift_run, "Guidance", lambda *_: SimpleNamespace(cut="", cut_negative="ugly")
+    )
+    plan = PRESETS["dmtet"]["preview"]
+    lifting = lift_run.Lift(
+        "dmtet", "tiny", "", "preview", plan, 1.0, 1.0, 1.0, True, negative, 0, True
+    )
+    lift_run._guidance(lifting, "", "a corgi", "fp32")
+    assert capsys.readouterr().err.startswith(f"{said} longer than the 77 tokens")
 
 
 def test_it_is_said(encoder, capsys):

@@ -2,6 +2,7 @@
 vertices, emulated on the CPU; and ids of faces beyond what float32 counts."""
 
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from shape_samples import icosphere
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, UsageError
 from sdtool.geometry.cameras import orbit, world_to_clip
 from sdtool.rendering import face_ids, kernels, nvdiffrast_backend, raster
 from sdtool.rendering.nvdiffrast_backend import BUDGET, MOST_TRIANGLES, allocated, calls
@@ -46,6 +47,45 @@ def fake(monkeypatch):
     monkeypatch.setitem(sys.modules, "nvdiffrast.torch", module)
     monkeypatch.setattr(nvdiffrast_backend, "_CONTEXTS", {})
     return found
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("from importlib.metadata import version\nversion('nvdiffrast')", "metadata"),
+        ("raise ImportError('lib.so: undefined symbol: _ZN3c10')", "undefined symbol"),
+        ("raise OSError('libcudart.so.13 is absent')", "libcudart"),
+    ],
+)
+def test_what_is_there_but_broken_says_so_and_is_not_taken(lines, why, tmp_path, monkeypatch):
+    if version_of("nvdiffrast"):
+        pytest.skip("nvdiffrast is installed")
+    (tmp_path / "nvdiffrast").mkdir()
+    (tmp_path / "nvdiffrast" / "__init__.py").write_text(lines)
+    (tmp_path / "nvdiffrast" / "torch.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(nvdiffrast_backend, "_CONTEXTS", {})
+    monkeypatch.setattr(raster.warp_module, "runs_on", lambda device: True)
+    nvdiffrast_backend.can_be_loaded.cache_clear()
+    with pytest.raises(UsageError, match=f"installed but cannot be loaded .*{why}"):
+        nvdiffrast_backend.check("cuda")
+    assert nvdiffrast_backend.is_installed() and not nvdiffrast_backend.can_be_loaded()
+    assert raster.backend_for(torch.device("meta")) == "warp"
+    nvdiffrast_backend.can_be_loaded.cache_clear()
+
+
+def version_of(name):
+    """The version of an installed package, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def test_what_can_be_loaded_is_taken(fake):
+    nvdiffrast_backend.can_be_loaded.cache_clear()
+    assert raster.backend_for(torch.device("meta")) == "nvdiffrast"
+    nvdiffrast_backend.can_be_loaded.cache_clear()
 
 
 def ranges_of(counts):

@@ -61,14 +61,14 @@ def asked(prior, rows=ROWS):
 def test_a_helper_gives_the_bits_that_would_be_computed_here(priors, which, is_traced, in_a_thread):
     prior, whole = priors[which], asked(priors[which])
     recorded = partial(traced, *priors) if is_traced else nullcontext
-    with recorded(), split.split(*priors, None, 1) as alone:
+    with recorded(), split.split(priors, None, 1) as alone:
         here = asked(prior)
         for _ in range(4):  # TorchScript looks at its first calls before it decides how to compute
             assert torch.equal(asked(prior), here)
     helper = split.Helper()
-    helper.load("a base", "an AGP", torch.float32, 1, is_traced)
+    helper.load("a base", "an AGP", "", torch.float32, 1, is_traced)
     assert helper.wait_until_ready(60)
-    with recorded(), split.split(*priors, helper, 1) as halves:
+    with recorded(), split.split(priors, helper, 1) as halves:
         there = asked(prior)
         one = asked(prior, 1)
     assert (alone.asked, halves.asked) == (0, 1)  # one row is not split
@@ -78,12 +78,12 @@ def test_a_helper_gives_the_bits_that_would_be_computed_here(priors, which, is_t
 
 
 def test_a_helper_that_fails_is_said_once_and_costs_nothing(priors, in_a_thread, capsys):
-    with split.split(*priors, None, 1):
+    with split.split(priors, None, 1):
         here = asked(priors[0])
     helper = split.Helper()
-    helper.load("a base", "an AGP", torch.float32, 1)
+    helper.load("a base", "an AGP", "", torch.float32, 1)
     assert helper.wait_until_ready(60)
-    with split.split(*priors, helper, 1) as halves:
+    with split.split(priors, helper, 1) as halves:
         asked(priors[0])
         helper._say([7, {}, ["float32", [1], 0]])  # it holds no such prior, and ends
         assert torch.equal(asked(priors[0]), here) and torch.equal(asked(priors[0]), here)
@@ -96,10 +96,10 @@ def test_a_helper_that_fails_is_said_once_and_costs_nothing(priors, in_a_thread,
 def test_a_helper_that_cannot_start_is_said(program, priors, monkeypatch, capsys):
     monkeypatch.setattr(split.sys, "executable", program)
     helper = split.Helper()
-    helper.load("tiny", "tiny", torch.float32, 1)
+    helper.load("tiny", "tiny", "", torch.float32, 1)
     assert not helper.wait_until_ready(60)
     assert "going on without" in capsys.readouterr().err
-    with split.split(*priors, helper, 1) as halves:
+    with split.split(priors, helper, 1) as halves:
         asked(priors[0])
     assert halves.asked == 0
 
@@ -109,9 +109,9 @@ def test_what_does_not_fit_into_the_shared_memory_is_computed_here(
 ):
     monkeypatch.setattr(split, "ROOM", 1 << 12)
     helper = split.Helper()
-    helper.load("a base", "an AGP", torch.float32, 1)
+    helper.load("a base", "an AGP", "", torch.float32, 1)
     assert helper.wait_until_ready(60)
-    with split.split(*priors, helper, 1) as halves:
+    with split.split(priors, helper, 1) as halves:
         asked(priors[1])
     assert halves.asked == 0
 
@@ -130,7 +130,7 @@ def test_a_recorded_prior_answers_as_it_does_itself(priors):
 
 
 def test_a_trainers_gradients_are_never_split(priors):
-    with split.split(*priors, None, 1):
+    with split.split(priors, None, 1):
         x = torch.zeros(2, 4, 16, 16, requires_grad=True)
         text = priors[0].encode_text(["a red corgi"]).expand(2, -1, -1)
         priors[0].predict_noise(x, torch.tensor([5, 5]), text).sum().backward()

@@ -28,7 +28,7 @@ from sdtool.training.checkpoints import clear_checkpoints, last_checkpoint
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.identification import turntable_cameras
-from sdtool.training.loop import draw_times, seeded_noise, train
+from sdtool.training.loop import draw_times, seeded_noise, to_device, train
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import clear_embeddings, embeddings
 
@@ -259,7 +259,7 @@ def start(views, captions, seed=0):
         return index, prompts.draw(data, index.numpy(), 0.1, generator)
 
     def load(index, numbers):
-        return data.maps(index.numpy()), numbers, None
+        return data.maps(index.numpy()), numbers, None, None
 
     def embed(numbers):
         return prior.encode_text([prompts.table[k] for k in numbers.tolist()])
@@ -376,6 +376,17 @@ def test_noise_belongs_to_its_sample(views):
     assert noise.mean().item() == pytest.approx(0, abs=0.1)
     assert noise.std().item() == pytest.approx(1, abs=0.05)
     assert not torch.allclose(noise[0], noise[2])
+
+
+def test_what_lies_on_a_device_is_not_pinned(monkeypatch):
+    """ "cuda" and "cuda:0" differ, though texts may lie on the one and be wanted on the other."""
+    there, pinned = torch.zeros(2, device="meta"), []
+    assert to_device(there, torch.device("meta", 0)).device.type == "meta"
+    assert to_device(there, there.device) is there
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x.device.type) or x)
+    here = torch.zeros(2)
+    assert to_device(here, torch.device("meta")).device.type == "meta" and pinned == ["cpu"]
+    assert to_device(here, torch.device("cpu")) is here and pinned == ["cpu"]
 
 
 def test_the_average_and_not_the_last_weights_are_the_result(views, captions, tmp_path):

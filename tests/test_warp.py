@@ -231,7 +231,7 @@ def test_an_image_and_its_gradient_are_those_of_the_cpu(monkeypatch):
 def test_an_accelerator_gets_nvdiffrast_else_warp_else_numba(monkeypatch):
     there, installed = torch.device("meta"), {"nvdiffrast", "warp"}
     nvdiffrast = raster.nvdiffrast_backend
-    monkeypatch.setattr(nvdiffrast, "is_installed", lambda: "nvdiffrast" in installed)
+    monkeypatch.setattr(nvdiffrast, "can_be_loaded", lambda: "nvdiffrast" in installed)
     monkeypatch.setattr(warp_module, "runs_on", lambda device: "warp" in installed)
     assert raster.backend_for(there) == "nvdiffrast"
     installed.remove("nvdiffrast")

@@ -52,11 +52,19 @@ def _gpu() -> str:
     return f"a product of matrices on each of {count} {kind}"
 
 
-def _nvdiffrast() -> str:
+def _apart(function, *arguments: Any) -> str:
+    """What a function of this module or `core` says in a process of its own: what is built from source may
+    crash, as tiny-cuda-nn has done, and the other parts are still to be tried."""
+    from sdtool.runtime.apart import apart
+
+    return apart(function, *arguments)
+
+
+def nvdiffrast_on(device: str) -> str:
+    """A triangle by nvdiffrast, beside numba's."""
     from sdtool.rendering import nvdiffrast_backend
 
-    device = _accelerator()
-    nvdiffrast_backend.check(str(device))
+    nvdiffrast_backend.check(device)
     seen, expected = triangle_seen(device), triangle_seen("cpu")
     expect(seen == expected, f"it sees {seen} pixels of a triangle, numba {expected}")
     return f"a triangle with gradients on {device}, as numba sees it"
@@ -210,13 +218,13 @@ OPTIONAL = (
     Check("gpu", _gpu),
     Check(
         "nvdiffrast",
-        _nvdiffrast,
+        lambda: _apart(nvdiffrast_on, str(_accelerator())),
         module="nvdiffrast",
         cure=FROM_REPOSITORY.format("NVlabs/nvdiffrast"),
     ),
     Check(
         "tinycudann",
-        lambda: grid_point("tinycudann", _accelerator()),
+        lambda: _apart(grid_point, "tinycudann", str(_accelerator())),
         module="tinycudann",
         cure="pip install 'setuptools<81' && " + FROM_REPOSITORY.format(TINYCUDANN),
     ),

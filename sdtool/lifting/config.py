@@ -23,9 +23,11 @@ class Phase:
     views: cameras a step, spread evenly in azimuth. fov: degrees between which each view's field of view
     is drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
     share of its distance. size: rendered pixels a side, averaged down to
-    the prior's own size. sees: what the base prior is shown: "normal", "rgb", or "normal_latent",
-    normals and mask without the VAE. normal_turn: largest turn, in degrees, of the normals which the
-    base sees: of all views about +Y (turns "step"), or of each view about +X and then +Y ("view").
+    the prior's own size. guide: which prior looks at the picture: "base", or "color", a colour prior, in its
+    place. color_grid: cells a side of a colour field's finest level. sees: what the prior is
+    shown: "normal", "rgb", or "normal_latent", normals and mask without the VAE. normal_turn:
+    largest turn, in degrees, of the normals which the base sees: of all views about +Y (turns "step"),
+    or of each view about +X and then +Y ("view").
     lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead
     alone at first. scale_*: classifier-free guidance. rescale: how far the base's guided noise is brought
     back to the spread of the unguided one. t_high: upper end of the noise level at the phase's start and
@@ -59,6 +61,8 @@ class Phase:
     lr_network: float = 0.0
     decay: float = 0.0
     sees: str = "normal"
+    guide: str = "base"
+    color_grid: int = 48
     lambda_ori: tuple[float, float] = (1.0, 1.0)
     lambda_align: tuple[float, float] = (1.0, 1.0)
     scale_ori: float = 10.0
@@ -151,6 +155,7 @@ class LiftPlan:
 
 CHOICES = {
     "sees": ("normal", "normal_latent", "rgb"),
+    "guide": ("base", "color"),
     "weighting": tuple(WEIGHTINGS),
     "turns": ("step", "view"),
     "orient_over": ("rays", "hits"),
@@ -239,6 +244,10 @@ def _what_is_wrong(holder: Any) -> str:
         return "fov is a range of degrees from 1 to 179, or 0, 0 for the AGP's own"
     if holder.rescale > 1:
         return "rescale is a share, at most 1"
+    if holder.guide == "color" and holder.sees != "rgb":
+        return "a colour prior (guide) sees rgb only"
+    if holder.color_grid < 8:
+        return "color_grid is 8 or more"
     for name in ("least_transmittance", "least_alpha"):
         if getattr(holder, name) >= 1:
             return f"{name} is a share below 1"
@@ -278,6 +287,8 @@ LATER = (
     "t_band",
     "ori_every",
     "latent",
+    "guide",
+    "color_grid",
 )
 """Settings that came later than the first recorded lifts: left out of records where they are as before."""
 

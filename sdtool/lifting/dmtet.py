@@ -58,7 +58,9 @@ def next_scene(previous: DensityScene | SurfaceScene, phase: Phase, plan: LiftPl
 
 def _painted(phase: Phase, v_pos, faces, plan: LiftPlan) -> PaintedScene:
     if phase.scene == "color":
-        return ColorScene(v_pos, faces, plan.half_extent).to(v_pos.device)
+        scene = ColorScene(v_pos, faces, plan.half_extent, phase.color_grid).to(v_pos.device)
+        scene.with_ccm = phase.guide == "color"
+        return scene
     named = plan.environment
     light = neutral_environment() if named == "neutral" else read_environment(named)
     options: MaterialOptions = {
@@ -66,7 +68,9 @@ def _painted(phase: Phase, v_pos, faces, plan: LiftPlan) -> PaintedScene:
         "metallic": plan.metallic,
         "detail": plan.detail,
     }
-    return MaterialScene(v_pos, faces, plan.half_extent, light, options)
+    painted = MaterialScene(v_pos, faces, plan.half_extent, light, options)
+    painted.with_ccm = phase.guide == "color"
+    return painted
 
 
 def _surface(sdf0: torch.Tensor, plan: LiftPlan, device: torch.device) -> SurfaceScene:

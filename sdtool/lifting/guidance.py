@@ -1,4 +1,7 @@
-"""The two priors' pull on rendered maps: λ_ori · SDS(base) + λ_align · SDS(AGP) (paper, section 3.2)."""
+"""The two priors' pull on rendered maps: λ_ori · SDS(base) + λ_align · SDS(AGP) (paper, section 3.2).
+
+A colour prior may stand in the base's place where a phase is about colours, which the paper does not have.
+"""
 
 import math
 
@@ -31,8 +34,9 @@ class Guidance:
     scales. by_view: tell both priors the side that is seen. perp_neg: tell the base by Perp-Neg, which
     needs by_view. negative: what is not wanted, told to both priors. Without one, a base of an open
     vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
-    one_pass: ask priors that can answer guided predictions in one pass for them.
-    cut, cut_negative: words of the prompt, and of what is not wanted, that do not fit into the encoders.
+    color: a colour prior, for the phases whose `guide` it is. one_pass: ask priors that can answer guided
+    predictions in one pass for them. cut, cut_negative: words of the prompt, and of what is not wanted,
+    that do not fit into the encoders.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Guidance:
         negative: str = "",
         open_words: bool = False,
         perp_neg: bool = False,
+        color=None,
         one_pass: bool = True,
     ):
         if perp_neg and not by_view:
@@ -56,13 +61,17 @@ class Guidance:
                 "--perp-neg",
             )
         self.base, self.agp, self.scale, self.perp_neg = base, agp, scale, perp_neg
+        self.color = color
         self.lambda_ori, self.lambda_align, self.one_pass = lambda_ori, lambda_align, one_pass
         told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
         normal = Prompts(base, prompt, by_view, told["normal"], base.fitted_normal)
-        color = Prompts(base, prompt, by_view, told["rgb"])
-        self.prompts = {"rgb": color, "normal": normal, "normal_latent": normal}
+        pictures = Prompts(base, prompt, by_view, told["rgb"])
+        self.prompts = {"rgb": pictures, "normal": normal, "normal_latent": normal}
         self.prompts_agp = Prompts(agp, prompt, by_view, negative)
-        told_all = (normal, color, self.prompts_agp)
+        told_all = [normal, pictures, self.prompts_agp]
+        if color is not None:
+            self.prompts_color = Prompts(color, prompt, by_view, negative)
+            told_all.append(self.prompts_color)
         self.cut = max((told.cut for told in told_all), key=len)
         self.cut_negative = max((told.cut_negative for told in told_all), key=len)
 
@@ -106,7 +115,12 @@ class Guidance:
             term = self._term(self.agp, x, self.prompts_agp, scale, phase, levels, generator, c2w)
             sizes["align"] = term.detach()
             total = total + weight * term * _as_large(phase, self.agp)
-        if (weight := self.base_weight(phase, progress)) > 0:
+        weight = self.base_weight(phase, progress)
+        if weight > 0 and phase.guide == "color":
+            term = self._color_term(maps, phase, levels, strength, generator, c2w)
+            sizes["color"] = term.detach()
+            total = total + weight * term
+        elif weight > 0:
             x = self._base_image(maps, phase, generator)
             scale = phase.scale_ori * self.scale * strength
             text = self.prompts[phase.sees]
@@ -115,8 +129,24 @@ class Guidance:
             total = total + weight * term * _as_large(phase, self.base)
         return total, sizes
 
-    def _term(self, prior, x, prompts, scale, phase, levels, generator, c2w) -> torch.Tensor:
-        """One prior's SDS loss on x (N, C, h, w); a base ignores the cameras."""
+    def _color_term(self, maps, phase, levels, strength, generator, c2w) -> torch.Tensor:
+        """The colour prior's SDS loss on the picture; the map of coordinates is told, not changed."""
+        if self.color is None:
+            raise UsageError(
+                f"the {phase.name} phase is to be guided by a colour prior, and there is none; name one, "
+                f"or: --set {phase.name}.guide=base",
+                "--color-prior",
+                f"--set {phase.name}.guide",
+            )
+        x = self.color.encode_image(maps["rgb"])
+        ccm = resized(maps["ccm"].detach(), self.color.sample_size)
+        scale = phase.scale_ori * self.scale * strength
+        told = (self.prompts_color, scale, phase, levels, generator, c2w)
+        return self._term(self.color, x, *told, ccm=ccm)
+
+    def _term(self, prior, x, prompts, scale, phase, levels, generator, c2w, ccm=None):
+        """One prior's SDS loss on x (N, C, h, w), a scalar; a base ignores the cameras. ccm: (N, 4, h, w)
+        for a colour prior."""
         t = sds.sample_t(len(x), levels, len(prior.alphas_cumprod), generator)
         noise = torch.randn(x.shape, generator=generator)
         empty, against = prompts.empty, None
@@ -140,6 +170,7 @@ class Guidance:
             weighting=phase.weighting,
             rescale=rescale,
             against=against,
+            ccm=ccm,
         )
 
     def _base_image(

@@ -26,6 +26,9 @@ from sdtool.lifting.config import Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import Scene, VanishedError
 
+SIZES = ("align", "ori", "color")
+"""Of the losses: names in log.jsonl."""
+
 CHECKPOINT_EVERY, GOOD_EVERY, LOOK_EVERY = 50, 20, 10
 SETTLE = schedules.linear(1.0, 0.1, begin=0.6)
 """Factor on the learning rate over a phase: the last steps average out the noise of the score."""
@@ -52,7 +55,7 @@ class Unread:
         self.numbers: list[dict[str, torch.Tensor]] = []
 
     def add(self, line: dict[str, Any], numbers: dict[str, torch.Tensor]) -> None:
-        """A step: its line, and scalars; those named "align" and "ori" go into the line."""
+        """A step: its line, and scalars; those in `SIZES` go into the line."""
         self.lines.append(line)
         self.numbers.append(numbers)
 
@@ -72,7 +75,7 @@ class Unread:
                 wrong = "nothing is seen of the shape any more"
             if wrong:
                 return loss, done, wrong
-            line |= {name: numbers[name] for name in ("align", "ori") if name in numbers}
+            line |= {name: numbers[name] for name in SIZES if name in numbers}
             append_jsonl(self.path, line)
             loss = numbers["loss"]
         return loss, len(lines), ""

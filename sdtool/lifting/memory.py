@@ -1,7 +1,8 @@
-"""What a step of `--rep nerf` should cost with Stable Diffusion 2.1 in half precision: counted, not measured.
+"""What a step of `--rep nerf` should cost with Stable Diffusion 2.1 in half precision: counted, not fitted.
 
 Bytes of the render are those of live tensors on a CPU, where a test counts them again; bytes and operations
-of the priors are counted on networks without values. No GPU has confirmed any of it (docs/gpu.md).
+of the priors are counted on networks without values. On the one GPU that was tried peaks were 5 to 6% lower,
+and the priors took 2.4 to 5 times as many seconds (docs/gpu.md).
 """
 
 from typing import NamedTuple

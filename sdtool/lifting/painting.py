@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sdtool.geometry.cameras import world_to_clip
-from sdtool.geometry.ccm import encode_map
+from sdtool.geometry.ccm import canonical_coordinates, encode_map
 from sdtool.lifting.lift_materials import Stored, stored_color_field, stored_pbr
 from sdtool.lifting.scenes import Penalty, Scene
 from sdtool.rendering.environment import Environment
@@ -19,10 +19,14 @@ from sdtool.shapes.material import Material, MaterialOptions, hash_material
 
 
 class PaintedScene(Scene):
-    """A frozen mesh: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. Subclasses say what colour it has."""
+    """A frozen mesh: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. Subclasses say what colour it has.
+
+    with_ccm: in training, render its canonical coordinates too, for a colour prior.
+    """
 
     v_pos: torch.Tensor
     t_pos_idx: torch.Tensor
+    with_ccm = False
 
     def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half_extent: float):
         super().__init__()
@@ -31,7 +35,7 @@ class PaintedScene(Scene):
         self.half_extent = half_extent
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
-        """The map "rgb" (N, 4, size, size) from cameras c2w (N, 4, 4)."""
+        """The map "rgb" (N, 4, size, size) from cameras c2w (N, 4, 4); and "ccm", likewise, if asked for."""
         matrix = torch.from_numpy(world_to_clip(c2w, fov))
         matrix = matrix.to(self.v_pos.device, non_blocking=True)
         ones = torch.ones_like(self.v_pos[:, :1])
@@ -44,7 +48,13 @@ class PaintedScene(Scene):
         unit = torch.nn.functional.normalize(normal[where], dim=-1)
         lit = self.lit(position[where], unit, where[0], c2w, generator)
         color = torch.zeros_like(position).index_put(where, lit)
-        return {"rgb": encode_map(color, seen[..., None].to(color.dtype)).movedim(-1, 1)}
+        coverage = seen[..., None].to(color.dtype)
+        maps = {"rgb": encode_map(color, coverage).movedim(-1, 1)}
+        if self.with_ccm and generator is not None:
+            low, high = self.v_pos.amin(0), self.v_pos.amax(0)
+            ccm = encode_map(canonical_coordinates(position, low, high), coverage)
+            maps["ccm"] = ccm.movedim(-1, 1)
+        return maps
 
     @abstractmethod
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
@@ -65,13 +75,14 @@ class PaintedScene(Scene):
 
 
 class ColorScene(PaintedScene):
-    """A colour pyramid, lit by the headlight of the tiny prior's own pictures."""
+    """A colour pyramid, lit by the headlight of the tiny prior's own pictures. finest: its cells a side."""
 
-    LEVELS = (6, 12, 24, 48)
-
-    def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half_extent: float):
+    def __init__(
+        self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half_extent: float, finest: int = 48
+    ):
         super().__init__(v_pos, t_pos_idx, half_extent)
-        self.field = GridPyramid(self.LEVELS, 3, half_extent)
+        levels = tuple(finest // share for share in (8, 4, 2, 1))
+        self.field = GridPyramid(levels, 3, half_extent)
         self.composed: torch.Tensor | None = None  # the field's values, of the last render
 
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """The presets: the phases of each representation, tuned for a prior; and starts and appearances."""
 
 from dataclasses import replace
+from typing import Any
 
 from sdtool.errors import UsageError
 from sdtool.lifting.config import LiftPlan, Phase
@@ -228,6 +229,24 @@ NERF_PAPER = LiftPlan(
     log2_table=19,
 )
 
+COLORS: dict[str, dict[str, Any]] = {
+    "dmtet": {
+        "guide": "color",
+        "views": 6,
+        "lr": 0.05,
+        "t_low": 0.02,
+        "t_high": (0.98, 0.15),
+        "t_until": 0.9,
+        "smooth": 30.0,
+        "color_grid": 64,
+    },
+    "nerf": {"guide": "color", "t_low": 0.1, "t_high": (0.98, 0.3)},
+}
+"""Representation → what a colour prior changes in the phase that is about colours."""
+
+COLOR_STEPS = {200: 80, 60: 40}
+"""Steps of a mesh's colour phase, without a colour prior and with one."""
+
 PRESETS = {
     "dmtet": {
         "tiny-cpu": TINY_CPU,
@@ -249,6 +268,19 @@ APPEARANCES: dict[str, tuple[str, float | None]] = {
     "pbr": ("material", 0.01),
 }
 """Name → scene of the last phase, and its learning rate; None keeps the plan's."""
+
+
+def with_color_prior(plan: LiftPlan) -> LiftPlan:
+    """The plan for a colour prior: it guides a mesh's plain colours in the base's place, from high noise to
+    low; and the fine phase of a radiance field, beside the AGP. Materials are left to the base."""
+    phases = list(plan.phases)
+    last = phases[-1]
+    if last.scene == "color":
+        steps = COLOR_STEPS.get(last.steps, last.steps)
+        phases[-1] = replace(last, steps=steps, **COLORS["dmtet"])
+    elif last.scene == "radiance":
+        phases[-1] = replace(last, **COLORS["nerf"])
+    return replace(plan, phases=tuple(phases))
 
 
 def starting_from(plan: LiftPlan, init: str) -> LiftPlan:

@@ -18,9 +18,10 @@ from sdtool.errors import (
     SdtoolError,
     UsageError,
 )
+from sdtool.geometry.cameras import ViewRange
 from sdtool.io import files, lock, stage_record
 from sdtool.lifting import dmtet, loop, nerf, pictures, second_core
-from sdtool.lifting.config import LiftPlan, as_recorded
+from sdtool.lifting.config import LiftPlan, Phase, as_recorded
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.lift_files import SHAPE
@@ -52,7 +53,8 @@ class Lift:
     agp: a folder, or tiny. base: likewise, or a hub id; "" for the AGP's own. lambda_ori,
     lambda_align, scale: factors on the weights and the guidance scales of the plan. by_view: name the
     side in the prompt; None for bases of an open vocabulary only. perp_neg: by Perp-Neg. device: where
-    everything is computed. precision: of the priors' weights, a name of `PRECISIONS`, or `HALF`.
+    everything is computed. precision: of the priors' weights, a name of `PRECISIONS`, or `HALF`. color: a
+    colour prior, for the phases that have it as their guide: a folder, or tiny; "" for none.
     """
 
     rep: str
@@ -70,6 +72,7 @@ class Lift:
     device: str = "cpu"
     precision: str = "fp32"
     perp_neg: bool = False
+    color: str = ""
 
     def __call__(self, job: tuple[str, Path]) -> stage_record.Result:
         """Lift a prompt into a directory; `job` is both."""
@@ -92,6 +95,7 @@ class Lift:
     def params(self, prompt: str) -> dict[str, Any]:
         """What the stage's record keeps of a prompt's lift."""
         settings = as_recorded(self.plan)
+        more = {"color_prior": self.color} if self.color else {}
         return {
             "prompt": prompt,
             "rep": self.rep,
@@ -106,12 +110,14 @@ class Lift:
             "negative": self.negative,
             "perp_neg": self.perp_neg,
             "seed": self.seed,
+            **more,
         }
 
     def inputs(self) -> dict[str, Path | None]:
         """What it is made from, as far as that lies on this disk."""
         init = self.plan.init if self.plan.init not in STARTS else ""
         given = {"agp": self.agp, "base": self.base, "init": init}
+        given |= {"color-prior": self.color} if self.color else {}
         given["environment"] = self.plan.environment
         return {k: Path(v) if v and Path(v).exists() else None for k, v in given.items()}
 
@@ -129,20 +135,21 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
 
 
 @lru_cache(1)
-def _priors(base: str, agp: str, device: str, precision: str) -> tuple:
-    """The two priors; those of the last call are kept for the next prompt."""
-    from sdtool.priors.pairs import load_pair
+def _priors(base: str, agp: str, color: str, device: str, precision: str) -> tuple:
+    """Base, AGP and colour prior (or None); those of the last call are kept for the next prompt."""
+    from sdtool.priors.pairs import load_painter, load_pair
 
-    return load_pair(base, agp, device, PRECISIONS[precision])
+    dtype = PRECISIONS[precision]
+    return *load_pair(base, agp, device, dtype), load_painter(color, device, dtype)
 
 
 def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance:
     """The priors with the prompt's embeddings; their text encoders are gone again."""
     from sdtool.priors.pairs import text_encoders
 
-    prior, geometric = _priors(base, lifting.agp, lifting.device, precision)
+    prior, geometric, color = _priors(base, lifting.agp, lifting.color, lifting.device, precision)
     open_words = prior.vocabulary is None
-    with text_encoders(prior, geometric):
+    with text_encoders(prior, geometric, *([color] if color else [])):
         guidance = Guidance(
             prior,
             geometric,
@@ -154,9 +161,11 @@ def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance
             lifting.negative,
             open_words,
             lifting.perp_neg,
+            color,
             lifting.plan.passes == 1,
         )
-        cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, "--negative")
+        unwanted = "--negative" if lifting.negative else "the default of --negative"
+        cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, unwanted)
         window = min(prior.text_encoder.length, geometric.text_encoder.length)
     for cut, whose in cuts:
         if cut:
@@ -200,16 +209,17 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     out, plan, rep = record.out, lifting.plan, REPRESENTATIONS[lifting.rep]
     splits = second_core.may_split(lifting.device, plan.processes)
     helper = second_core.begin() if splits and plan.steps >= second_core.FEWEST else None
-    from sdtool.priors.loading import (
+    from sdtool.priors.loading import (  # diffusers: the helper loads it meanwhile
         TINY,
         base_of,
         camera_of,
-    )  # diffusers: the helper loads it meanwhile
+    )
 
     base = lifting.base or base_of(lifting.agp)
     precision = _first_precision(lifting, base)
     guidance = _guidance(lifting, base, prompt, precision)
     record.head["priors"] = {"agp": lifting.agp, "base": base}
+    record.head["priors"] |= {"color": lifting.color} if lifting.color else {}
     record.head["device"] = str(guidance.device)
     if unknown := guidance.base.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
@@ -241,12 +251,13 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     ready = sum(phase.steps for phase in plan.phases[:number]) + step
     alone = parent_process() is None  # the bars of workers would overwrite one another
     with ExitStack() as during:
-        pair, names = (guidance.base, guidance.agp), (base, lifting.agp)
-        are_small = device.type == "cpu" and all(map(is_small, pair))
+        priors = [guidance.base, guidance.agp, *([guidance.color] if lifting.color else [])]
+        are_small = device.type == "cpu" and all(map(is_small, priors))
         if is_traced := are_small and plan.calls == "traced":
-            during.enter_context(traced(*pair))
+            during.enter_context(traced(*priors))
         if splits and are_small:
-            during.enter_context(second_core.halves(*pair, names, helper, is_traced))
+            names = base, lifting.agp, lifting.color
+            during.enter_context(second_core.halves(priors, names, helper, is_traced))
         elif helper is not None:
             second_core.end()
         bar = during.enter_context(
@@ -268,8 +279,8 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
                     pictures.preview(scene, view_range, path, f"{prompt}, {phase.name} {done}")
 
             clock = loop.optimise(
-                scene, guidance, phase, view_range, number=index, seed=lifting.seed, start=step,
-                adam=adam, strength=strength, out=out, on_step=show,
+                scene, guidance, phase, _cameras(lifting, phase, view_range), number=index,
+                seed=lifting.seed, start=step, adam=adam, strength=strength, out=out, on_step=show,
             )  # fmt: skip
             for key, seconds in clock.spent.items():
                 spent[key] = spent.get(key, 0.0) + seconds
@@ -282,6 +293,15 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
     result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)
     return result
+
+
+def _cameras(lifting: Lift, phase: Phase, view_range: ViewRange) -> ViewRange:
+    """Where a phase's cameras stand: as the AGP's did, or, where it has no say, as the colour prior's."""
+    if phase.guide == "color" and lifting.color and phase.lambda_align == (0.0, 0.0):
+        from sdtool.priors.loading import color_camera_of
+
+        return color_camera_of(lifting.color)
+    return view_range
 
 
 def _trim_log(path: Path, plan: LiftPlan, number: int, step: int) -> None:

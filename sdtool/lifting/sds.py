@@ -1,7 +1,7 @@
 """Score distillation sampling (Poole et al. 2023, DreamFusion, eq. 3): a prior as a loss.
 
 The prior is an argument: anything with `alphas_cumprod` (T,), `add_noise(x, noise, t)` and
-`predict_noise(x, t, text, c2w)`.
+`predict_noise(x, t, text, c2w)`, of a colour prior with `ccm=` besides.
 """
 
 import torch
@@ -49,6 +49,7 @@ def guided_noise(
     c2w: torch.Tensor | None = None,
     rescale: float = 0.0,
     against: Against | None = None,
+    ccm: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Classifier-free guidance (Ho & Salimans 2022) in its standard form: ε_u + s·(ε_c − ε_u).
 
@@ -57,21 +58,27 @@ def guided_noise(
     section 3): with δ = ε_c − ε_u, and δ_k likewise of each, δ gives way to δ − Σ w_k · δ_k⊥, where δ_k⊥
     is the component of δ_k perpendicular to δ.
 
-    x_t: (N, C, h, w). t: (N,). text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4), given
-    to each part. One call of the prior on a batch of (2 + K) · N; on N alone where `answers_guided` holds
-    and `empty` is None. Returns (N, C, h, w), without gradient.
+    x_t: (N, C, h, w). t: (N,). text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4), and ccm:
+    (N, 4, h, w) for a colour prior, given to each part. One call of the prior on a batch of (2 + K) · N; on
+    N alone where `answers_guided` holds and `empty` is None, or s is 1. Returns (N, C, h, w), without
+    gradient.
     """
     n = len(x_t)
+    where = {} if ccm is None else {"ccm": ccm}
     if empty is None:
         scales = torch.full((n,), float(scale), device=x_t.device)
-        return prior.predict_noise(x_t, t, text.expand(n, -1, -1), c2w, guidance=scales)
+        told = text.expand(n, -1, -1)
+        return prior.predict_noise(x_t, t, told, c2w, guidance=scales, **where)
+    if scale == 1 and against is None:  # ε_c itself, of which nothing is left to rescale
+        return prior.predict_noise(x_t, t, text.expand(n, -1, -1), c2w, **where)
     texts = [empty.expand(n, -1, -1), text.expand(n, -1, -1)]
     if against is not None:
         texts += against[0].unbind(1)
     parts = len(texts)
     cameras = None if c2w is None else torch.cat([c2w] * parts)
+    where = {} if ccm is None else {"ccm": torch.cat([ccm] * parts)}
     guess = prior.predict_noise(
-        torch.cat([x_t] * parts), torch.cat([t] * parts), torch.cat(texts), cameras
+        torch.cat([x_t] * parts), torch.cat([t] * parts), torch.cat(texts), cameras, **where
     )
     without, with_text, *others = guess.chunk(parts)
     toward = with_text - without
@@ -114,17 +121,18 @@ def sds_loss(
     weighting: str = "one_minus_alpha",
     rescale: float = 0.0,
     against: Against | None = None,
+    ccm: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """A scalar whose gradient with respect to x is w(t)·(ε̂ − ε).
 
     x: (N, C, h, w) in the prior's own space, clean, with gradient. t: (N,) int64. noise: like x.
-    weighting: a name of `WEIGHTINGS`. rescale, against: of the guidance, see `guided_noise`. The loss is
+    weighting: a name of `WEIGHTINGS`. rescale, against, ccm: of the guidance, see `guided_noise`. The loss is
     ½‖x − target‖², summed over the batch, with the target x − w·(ε̂ − ε) held fixed: its value is half
     the squared size of that gradient. The Jacobian of the UNet is left out, as in DreamFusion.
     """
     t, noise = (given.to(x.device, non_blocking=True) for given in (t, noise))
     x_t = prior.add_noise(x.detach(), noise, t)
-    guess = guided_noise(prior, x_t, t, text, empty, scale, c2w, rescale, against)
+    guess = guided_noise(prior, x_t, t, text, empty, scale, c2w, rescale, against, ccm)
     weight = WEIGHTINGS[weighting](prior.alphas_cumprod[t]).view(-1, 1, 1, 1)
     target = (x - weight * (guess - noise)).detach()
     return 0.5 * (x - target).square().sum()

@@ -1,7 +1,7 @@
 """When a lift on a CPU has a helper process for half of its priors' work, and how it gets it."""
 
 import atexit
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -41,14 +41,17 @@ def end() -> None:
 
 @contextmanager
 def halves(
-    base: Prior, agp: Prior, names: tuple[str, str], helper: Helper | None, is_traced: bool = False
+    priors: Sequence[Prior],
+    names: tuple[str, str, str],
+    helper: Helper | None,
+    is_traced: bool = False,
 ) -> Iterator[Halves]:
-    """While it lasts, both priors compute in two halves, the second by the helper as soon as it is ready.
+    """While it lasts, the priors compute in two halves, the second by the helper as soon as it is ready.
 
-    names: of base and AGP. is_traced: so are their UNets.
+    names: of base, AGP and colour prior, "" for none. is_traced: so are their UNets.
     """
     threads = max(1, available_cores() // 2)
     if helper is not None:
-        helper.load(*names, base.unet.dtype, threads, is_traced)
-    with split(base, agp, helper, threads) as found:
+        helper.load(*names, priors[0].unet.dtype, threads, is_traced)
+    with split(priors, helper, threads) as found:
         yield found

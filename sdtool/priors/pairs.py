@@ -1,4 +1,5 @@
-"""The two priors of a lift: a base and an AGP, with one text encoder for both, as long as it is needed."""
+"""The priors of a lift: a base, an AGP and maybe a colour prior, with one text encoder for all, as long as it
+is needed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from sdtool.priors.loading import load_agp, load_base
+from sdtool.priors.loading import load_agp, load_base, load_color
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import TextEncoder, load_text_encoder, same_text_encoder
 
@@ -19,6 +20,11 @@ def load_pair(
         load_base(base, device, dtype, with_text=False),
         load_agp(agp, device, dtype, with_text=False),
     )
+
+
+def load_painter(color: str | Path, device: str | torch.device, dtype: torch.dtype) -> Prior | None:
+    """A colour prior without text encoder, like those of `load_pair`; None where `color` is empty."""
+    return load_color(color, device, dtype, with_text=False) if color else None
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """One contract for every diffusion prior: encode text and images, add noise, predict it.
 
 Who holds a `Prior` never asks which model it is: a latent Stable Diffusion, a pixel-space model of
-the DeepFloyd kind, the bundled tiny one, or an aligned geometric prior (AGP) that also sees the
-camera. `sdtool.priors.loading` makes them from folders and hub ids.
+the DeepFloyd kind, the bundled tiny one, an aligned geometric prior (AGP) that also sees the
+camera, or a colour prior that also sees a map of coordinates. `sdtool.priors.loading` makes them from
+folders and hub ids.
 """
 
 import re
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # at run time diffusers, slow to import, comes with the model
 
 CAMERA_NUMBERS = 12
 """The camera condition: the upper 3×4 of c2w, row by row."""
+
+CCM_CHANNELS = 4
+"""Those of a canonical coordinate map, which a colour prior sees beside the noisy image."""
 
 
 class Prior(nn.Module):
@@ -61,7 +65,7 @@ class Prior(nn.Module):
     @property
     def channels(self) -> int:
         """Channels of the noisy image: 4 for latents and maps, 3 for plain pixels (DeepFloyd IF)."""
-        return self.unet.config["in_channels"]
+        return self.unet.config["in_channels"] - CCM_CHANNELS * self.has_ccm
 
     @property
     def sample_size(self) -> int:
@@ -84,6 +88,11 @@ class Prior(nn.Module):
     def has_camera(self) -> bool:
         """True for an AGP: `predict_noise` then needs `c2w`."""
         return self.unet.config["class_embed_type"] == "projection"
+
+    @property
+    def has_ccm(self) -> bool:
+        """True for a colour prior: `predict_noise` then needs `ccm`."""
+        return self.unet.config["in_channels"] == 2 * CCM_CHANNELS
 
     @property
     def device(self) -> torch.device:
@@ -168,15 +177,17 @@ class Prior(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
+        ccm: torch.Tensor | None = None,
         guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The noise ε̂ in x, whatever the UNet itself predicts: (N, channels, h, w) float32.
 
         x: (N, channels, h, w) noisy. t: (N,) int64 in [0, T). text: (N, L, C) from `encode_text`.
-        c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them. guidance: (N,) scales
-        s, if ε_u + s·(ε_c − ε_u) is wanted; only where `is_guided` holds.
+        c2w: (N, 4, 4) cameras; an AGP needs them, every other prior ignores them. ccm: (N, 4, h, w)
+        canonical coordinate maps of what the image shows; a colour prior needs them, no other does.
+        guidance: (N,) scales s, if ε_u + s·(ε_c − ε_u) is wanted; only where `is_guided` holds.
         """
-        out = self.predict(x, t, text, c2w, guidance)
+        out = self.predict(x, t, text, c2w, ccm, guidance)
         if self.prediction == "epsilon":
             return out
         a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
@@ -190,10 +201,11 @@ class Prior(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
+        ccm: torch.Tensor | None = None,
         guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """What the UNet itself predicts, for training; arguments and shape as `predict_noise`."""
-        plain, direction = self.predict_both(x, t, text, c2w)
+        plain, direction = self.predict_both(x, t, text, c2w, ccm)
         if guidance is None:
             return plain
         if not self.is_guided:
@@ -206,6 +218,7 @@ class Prior(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None = None,
+        ccm: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What the UNet predicts with the text, and the direction of the guidance if `is_guided`, which is
         how that differs from without; (N, channels, h, w) float32 each."""
@@ -214,6 +227,10 @@ class Prior(nn.Module):
             if c2w is None:
                 raise ValueError(f"{self.name} is an AGP: it needs c2w")
             camera = camera_vector(c2w).to(self.unet.dtype)
+        if self.has_ccm:
+            if ccm is None:
+                raise ValueError(f"{self.name} is a colour prior: it needs ccm")
+            x = torch.cat([x, ccm.to(x.dtype)], dim=1)
         out = self.unet(
             x.to(self.unet.dtype, memory_format=torch.channels_last),
             t,

@@ -17,6 +17,7 @@ def ddim(
     *,
     generator: torch.Generator,
     c2w: torch.Tensor | None = None,
+    ccm: torch.Tensor | None = None,
     steps: int = 30,
     scale: float = 5.0,
     batch: int = 16,
@@ -24,8 +25,9 @@ def ddim(
     """Deterministic DDIM sampling (Song et al. 2021, eq. 12) with classifier-free guidance.
 
     text: (N, L, C), one image for each. empty: (1, L, C), the unconditional prompt. c2w: (N, 4, 4)
-    for an AGP. generator: a CPU generator, which draws the initial noise. Returns clean samples
-    (N, channels, h, w) float32; pixels and maps are kept inside [-1, 1] at every step.
+    for an AGP; ccm: (N, 4, h, w) for a colour prior. generator: a CPU generator, which
+    draws the initial noise. Returns clean samples (N, channels, h, w) float32; pixels and maps are kept
+    inside [-1, 1] at every step.
     """
     size = prior.sample_size
     noise = torch.randn(len(text), prior.channels, size, size, generator=generator)
@@ -35,13 +37,17 @@ def ddim(
     done = []
     for part in range(0, len(text), batch):
         x, cameras = noise[part : part + batch], None
+        seen: dict[str, torch.Tensor] = {}
         n = len(x)
         both = torch.cat([empty.expand(n, -1, -1), text[part : part + batch]])
         if c2w is not None:
             cameras = c2w[part : part + batch].repeat(2, 1, 1)
+        if ccm is not None:
+            seen = {"ccm": ccm[part : part + batch].repeat(2, 1, 1, 1)}
         for k, time in enumerate(times):
             t = time.expand(2 * n)
-            without, with_ = prior.predict_noise(x.repeat(2, 1, 1, 1), t, both, cameras).chunk(2)
+            guess = prior.predict_noise(x.repeat(2, 1, 1, 1), t, both, cameras, **seen)
+            without, with_ = guess.chunk(2)
             eps = without + scale * (with_ - without)
             a = prior.alphas_cumprod[time]
             clean = (x - (1 - a).sqrt() * eps) / a.sqrt()

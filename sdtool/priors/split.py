@@ -1,7 +1,7 @@
 """The second core: half the rows of a frozen UNet's batch are computed by a process beside this one.
 
 A small UNet's operators are too short for several threads of one process, and two Python threads wait for
-each other; two processes do not. The helper loads the same two priors itself, and the rows go to and fro
+each other; two processes do not. The helper loads the same priors itself, and the rows go to and fro
 in memory that both see. It ends with this process, whose end it sees on their socket.
 
 Rows are split in the same way at all times, also while the helper is still starting or after it has died:
@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
@@ -43,7 +43,7 @@ Place = tuple[str, list[int], int]
 
 
 class Helper:
-    """A process that imports what priors need, and then holds the two that `load` names.
+    """A process that imports what priors need, and then holds those that `load` names.
 
     Whatever goes wrong with it is said once on stderr; from then on it has no answers.
     """
@@ -69,12 +69,18 @@ class Helper:
         self.lines: IO[str] = self.ours.makefile("r", encoding="utf-8")
 
     def load(
-        self, base: str, agp: str, dtype: torch.dtype, threads: int, traced: bool = False
+        self,
+        base: str,
+        agp: str,
+        color: str,
+        dtype: torch.dtype,
+        threads: int,
+        traced: bool = False,
     ) -> None:
-        """Have it load the two priors, named as `sdtool.priors.pairs.load_pair` has them, and compute with
-        so many threads. Others that it holds are gone. It is ready some time later. traced: as they are
+        """Have it load the priors, named as `sdtool.priors.pairs` has them (color: "" for none), and compute
+        with so many threads. Others that it holds are gone. It is ready some time later. traced: as they are
         here (`sdtool.priors.traced`)."""
-        wanted = [base, agp, _name(dtype), threads, traced]
+        wanted = [base, agp, color, _name(dtype), threads, traced]
         if self.process is None or wanted == self.loaded:
             return
         if self.loaded and not self.wait_until_ready():
@@ -88,8 +94,8 @@ class Helper:
         return self.process is not None
 
     def ask(self, which: int, inputs: Mapping[str, torch.Tensor], shape: list[int]) -> Place | None:
-        """Have the UNet of prior `which` (0: base, 1: AGP) called with these inputs, for an answer of this
-        shape. Returns where that will be, or nothing: then it must be computed here."""
+        """Have the UNet of prior `which` (0: base, 1: AGP, 2: colour prior) called with these inputs, for an
+        answer of this shape. Returns where that will be, or nothing: then it must be computed here."""
         if self.process is None or not self._ready():
             return None
         placed, at = place(inputs)
@@ -181,7 +187,7 @@ class Halves:
 class SplitUNet(nn.Module):
     """A UNet that computes batches of 2 rows and more in two calls, the second by the helper if it is there.
 
-    which: 0 for the base, 1 for the AGP. Looks like the UNet itself to `Prior`.
+    which: 0 for the base, 1 for the AGP, 2 for a colour prior. Looks like the UNet itself to `Prior`.
     """
 
     def __init__(self, unet: nn.Module, halves: Halves, which: int):
@@ -223,17 +229,19 @@ def called(unet: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 @contextmanager
-def split(base: Prior, agp: Prior, helper: Helper | None, threads: int) -> Iterator[Halves]:
-    """While it lasts, two priors compute their batches in two halves, with this many threads here."""
+def split(priors: Sequence[Prior], helper: Helper | None, threads: int) -> Iterator[Halves]:
+    """While it lasts, priors (base, AGP, maybe a colour prior) compute their batches in two halves, with this
+    many threads here."""
     halves, before = Halves(helper), torch.get_num_threads()
-    whole = base.unet, agp.unet
+    whole = [prior.unet for prior in priors]
     torch.set_num_threads(threads)
     try:
-        for which, prior in enumerate((base, agp)):
+        for which, prior in enumerate(priors):
             prior.unet = cast(Any, SplitUNet(prior.unet, halves, which))
         yield halves
     finally:
-        base.unet, agp.unet = whole
+        for prior, unet in zip(priors, whole, strict=True):
+            prior.unet = unet
         torch.set_num_threads(before)
 
 
@@ -273,15 +281,17 @@ def serve(far: int, file: int) -> None:
     end, memory = socket.socket(fileno=far), mmap.mmap(file, ROOM)
     unets: list[nn.Module] = []
     try:
-        from sdtool.priors.pairs import load_pair
+        from sdtool.priors.pairs import load_painter, load_pair
 
         for line in end.makefile("r", encoding="utf-8"):
             message = json.loads(line)
-            if len(message) == 5:
-                base, agp, dtype, threads, traced = message
+            if len(message) == 6:
+                base, agp, color, name, threads, traced = message
                 torch.set_num_threads(threads)
-                pair = load_pair(base, agp, "cpu", getattr(torch, dtype))
-                unets = [TracedUNet(prior.unet) if traced else prior.unet for prior in pair]
+                dtype = getattr(torch, name)
+                priors = *load_pair(base, agp, "cpu", dtype), load_painter(color, "cpu", dtype)
+                unets = [prior.unet for prior in priors if prior is not None]
+                unets = [TracedUNet(unet) if traced else unet for unet in unets]
                 end.sendall(b"ready\n")
                 continue
             which, placed, answer = message

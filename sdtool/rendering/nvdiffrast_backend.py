@@ -11,12 +11,14 @@ seen a large object is replaced as soon as its size would cost a call of its own
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 
-from sdtool.errors import MissingDependencyError, ObjectError, UsageError
+from sdtool.errors import MissingDependencyError, ObjectError, SdtoolError, UsageError
 
 BUDGET = 2_000_000_000
 """Bytes that a context may hold; below 2^31 − 1, up to which nvdiffrast counts right."""
@@ -28,6 +30,16 @@ MOST_TRIANGLES = (1 << 24) - 4096
 def is_installed() -> bool:
     """Whether there is a package nvdiffrast (it may still not fit this GPU)."""
     return find_spec("nvdiffrast") is not None
+
+
+@cache
+def can_be_loaded() -> bool:
+    """Whether there is a package nvdiffrast and this Python can import it."""
+    try:
+        _module()
+    except SdtoolError:
+        return False
+    return True
 
 
 def allocated(images: int, triangles: int, size: tuple[int, int]) -> int:
@@ -82,8 +94,19 @@ def _context(device: str, images: int = 0, triangles: int = 0, size=(0, 0)) -> _
 
 
 def _new_context(device: str) -> _Context:
+    dr = _module()
+    try:
+        return _Context(dr, dr.RasterizeCudaContext(device=device))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UsageError(f"--device {device} cannot run nvdiffrast ({error})", "--device") from None
+
+
+def _module() -> Any:
+    """nvdiffrast.torch. MissingDependencyError if it is absent, UsageError if it is there but broken."""
     try:
         import nvdiffrast.torch as dr
+    except PackageNotFoundError as error:  # there, but without its metadata
+        raise _broken(error) from None
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "nvdiffrast":
             raise MissingDependencyError(
@@ -94,10 +117,7 @@ def _new_context(device: str) -> _Context:
         raise _broken(error) from None
     except (ImportError, OSError) as error:  # built for another torch
         raise _broken(error) from None
-    try:
-        return _Context(dr, dr.RasterizeCudaContext(device=device))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise UsageError(f"--device {device} cannot run nvdiffrast ({error})", "--device") from None
+    return dr
 
 
 def _broken(error: Exception) -> UsageError:

@@ -1,7 +1,7 @@
 """Differentiable rasterisation: nvdiffrast's three primitives, in torch, on any device.
 
 What is visible and where silhouettes are has no gradient: numba finds it on the CPU; elsewhere
-nvdiffrast or Warp finds what is visible, the first that is installed, and else numba for it, on the
+nvdiffrast or Warp finds what is visible, the first that can be loaded, and else numba for it, on the
 CPU; and Warp finds silhouettes, or else torch. Torch computes barycentrics and blending, so that
 gradients reach the clip positions.
 """
@@ -21,7 +21,7 @@ def backend_for(device: torch.device) -> str:
     """Who finds what is visible for tensors on `device`: "numba", "nvdiffrast" or "warp"."""
     if device.type == "cpu":
         return "numba"
-    if nvdiffrast_backend.is_installed():
+    if nvdiffrast_backend.can_be_loaded():
         return "nvdiffrast"
     return "warp" if warp_module.runs_on(device) else "numba"
 

@@ -3,12 +3,13 @@
     torch       plain, on any device: the reference
     numba       the CPU, several times as fast
     warp        CUDA, with NVIDIA's Warp, which pip installs; the same kernels on the CPU
-    tinycudann  CUDA, with NVIDIA's tiny-cuda-nn
+    tinycudann  CUDA, with NVIDIA's tiny-cuda-nn, which is taken only if SDTOOL_HASH_GRID names it
 
 All hold the same flat table, so that what one has saved another loads.
 """
 
 import math
+import os
 
 import torch
 from torch import nn
@@ -19,16 +20,26 @@ from sdtool.shapes import hashgrid_numba, hashgrid_reference, hashgrid_tinycudan
 from sdtool.shapes.hashgrid_layout import layout
 
 BACKENDS = ("torch", "numba", "warp", "tinycudann")
+ELSEWHERE = ("torch", "warp", "tinycudann")  # those that can work on an accelerator
 FINEST = 2**18  # corners a side: beyond, float32 hardly tells where in a cell a point lies
 
 
 def backend_for(device: torch.device) -> str:
-    """The fastest backend that is installed for tensors on `device`; the caller says which it was."""
+    """The backend for tensors on `device`, the fastest that was seen to be right; the caller says which.
+
+    On an accelerator the environment variable SDTOOL_HASH_GRID chooses another one: results do not depend on
+    it, machines do. UsageError if it names none.
+    """
     if device.type == "cpu":
         return "numba"
-    if hashgrid_tinycudann.is_installed():
-        return "tinycudann"
-    return "warp" if warp_module.runs_on(device) else "torch"
+    chosen = os.environ.get("SDTOOL_HASH_GRID", "")
+    if chosen and chosen not in ELSEWHERE:
+        raise UsageError(
+            f"SDTOOL_HASH_GRID={chosen} is none of the hash grid's backends for {device.type}: "
+            + ", ".join(ELSEWHERE),
+            "SDTOOL_HASH_GRID",
+        )
+    return chosen or ("warp" if warp_module.runs_on(device) else "torch")
 
 
 class HashGrid(nn.Module):

@@ -1,11 +1,12 @@
 """The hash grid on CUDA by NVIDIA's tiny-cuda-nn, with a table that belongs to the caller.
 
-Written after the source of its torch bindings, and so far not run on a GPU: the layout of the table
-is checked by its length when the encoder is made, the values are still to be compared with the
-reference.
+Written after the source of its torch bindings. On the one GPU where it was tried (docs/gpu.md) it made
+an encoding and crashed in its first pass, without anything of ours too: the layout of the table is checked
+by its length when the encoder is made, the values are still to be compared with the reference.
 """
 
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 
 import torch
@@ -23,6 +24,8 @@ def is_installed() -> bool:
 def _module():
     try:
         import tinycudann
+    except PackageNotFoundError as error:  # there, but without its metadata
+        raise _broken(error) from None
     except ModuleNotFoundError as error:
         if error.name == "tinycudann":
             raise MissingDependencyError(

@@ -11,6 +11,7 @@ from sdtool.priors.agp import jittered
 from sdtool.priors.prior import Prior
 from sdtool.priors.sampling import contact_sheet
 from sdtool.priors.text import TextEncoder
+from sdtool.training.conditions import Conditions
 from sdtool.training.data import PromptTable, Views
 from sdtool.training.distributed import Processes
 from sdtool.training.loop import train
@@ -32,16 +33,17 @@ def finetune(
     rows: Callable[[], list[Row]],
     lookup: Lookup | None = None,
     latents: LatentViews | None = None,
+    conditions: Conditions | None = None,
     objective: nn.Module | None = None,
 ) -> float:
     """Train the UNet of `prior` to draw the maps of `views`, given a prompt of each object.
 
     A prior that sees the camera (an AGP) is told where each view was taken from. lookup: embeddings
     of the numbers in `prompts`, from a frozen text encoder; without it, the prior's own is trained
-    too. latents: what a latent prior draws in the place of the maps. objective: the loss, in the place of
-    `loop.Objective`. rows: draws a sample grid, with the averaged weights in place. Writes checkpoints,
-    log.jsonl and samples/ into `out`, and continues what was begun there. Returns the mean loss of the
-    last logged stretch.
+    too. latents: what a latent prior draws in the place of the maps. conditions: what a colour prior is
+    told of each view. objective: the loss, in the place of `loop.Objective`. rows: draws a sample grid,
+    with the averaged weights in place. Writes checkpoints, log.jsonl and samples/ into `out`, and
+    continues what was begun there. Returns the mean loss of the last logged stretch.
     """
     prior = prior.to(processes.device)
     images = latents or views
@@ -50,21 +52,24 @@ def finetune(
     def choose(generator: torch.Generator, count: int) -> tuple[torch.Tensor, ...]:
         index = torch.randint(len(views), (count,), generator=generator)
         numbers = prompts.draw(views, index.numpy(), settings.text_dropout, generator)
+        if conditions:
+            return index, numbers, *conditions.draw(generator, count)
         if not prior.has_camera:
             return index, numbers
         turns = torch.randn(count, 3, generator=generator)
         return index, numbers, turns * math.radians(settings.camera_jitter)
 
     def load(
-        index: torch.Tensor, numbers: torch.Tensor, turns: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        index: torch.Tensor, numbers: torch.Tensor, *more: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         c2w = None
-        if turns is not None:
+        if prior.has_camera:
             c2w = views.cameras(index.numpy())
             if settings.camera_jitter:
-                c2w = jittered(c2w, turns)
+                c2w = jittered(c2w, *more)
         x = prior.encode_map(images.maps(index.numpy()))
-        return x, lookup(numbers) if lookup else numbers, c2w
+        ccm = conditions.maps(index, *more, device=processes.device) if conditions else None
+        return x, lookup(numbers) if lookup else numbers, c2w, ccm
 
     def sample(step: int) -> None:
         contact_sheet(out / "samples" / f"step-{step:06d}.png", rows())

@@ -45,6 +45,7 @@ class GuidedObjective(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None,
+        ccm: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """A scalar. x, noise: (B, C, h, w). t: (B,). text: (B, L, C). c2w: (B, 4, 4) or None."""
         noisy = self.prior.add_noise(x, noise, t)

@@ -24,8 +24,8 @@ from sdtool.training.settings import TrainingSettings
 
 # choose(generator, count) → what a batch is made of: CPU tensors with one row for each sample
 Choose = Callable[[torch.Generator, int], tuple[torch.Tensor, ...]]
-# load(*rows) → clean x (B, C, H, W), text, c2w (B, 4, 4) or None
-Load = Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]
+# load(*rows) → clean x (B, C, H, W), text, c2w (B, 4, 4) or None, ccm (B, 4, H, W) or None
+Load = Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]]
 # what an objective takes, images (B, C, H, W) first
 Given = tuple[torch.Tensor, *tuple[torch.Tensor | None, ...]]
 
@@ -60,13 +60,15 @@ def train(
 
     def share(step: int, *rows: torch.Tensor) -> Given:
         *chosen, t, seeds = rows
-        x, text, c2w = load(*chosen)
+        x, text, c2w, ccm = load(*chosen)
         x, text = to_device(x, device), to_device(text, device)
         c2w = None if c2w is None else to_device(c2w, device)
+        ccm = None if ccm is None else to_device(ccm, device)
         if settings.is_half(step):
             x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
+            ccm = None if ccm is None else F.avg_pool2d(ccm, 2)
         noise = seeded_noise(seeds, x.shape[1:], device)
-        return x, noise, to_device(t, device), text, c2w
+        return x, noise, to_device(t, device), text, c2w, ccm
 
     if settings.gradient_checkpointing:
         prior.unet.enable_gradient_checkpointing()
@@ -207,10 +209,12 @@ class Objective(nn.Module):
         t: torch.Tensor,
         text: torch.Tensor,
         c2w: torch.Tensor | None,
+        ccm: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Mean squared error. x, noise: (B, C, h, w). t: (B,). c2w: (B, 4, 4) or None."""
+        """Mean squared error. x, noise: (B, C, h, w). t: (B,). c2w: (B, 4, 4) or None. ccm: (B, 4, h, w)
+        or None."""
         noisy = self.prior.add_noise(x, noise, t)
-        guess = self.prior.predict(noisy, t, self.embed(text), c2w)
+        guess = self.prior.predict(noisy, t, self.embed(text), c2w, ccm)
         return F.mse_loss(guess, self.prior.target(x, noise, t))
 
 

@@ -1,10 +1,13 @@
 """What the hash grid's backends compute on a device, beside numba on the CPU."""
 
+from functools import cache
+
 import torch
 
 from sdtool.bench.gpu.figures import Sheet
 from sdtool.bench.gpu.setup import Setup
 from sdtool.runtime import warp_module
+from sdtool.runtime.apart import apart
 from sdtool.shapes import hashgrid, hashgrid_tinycudann
 from sdtool.shapes.hashgrid import HashGrid
 
@@ -15,6 +18,7 @@ GRIDS: dict[str, tuple[int, int, float, float, float]] = {
     "of fields": (16, 4096, 5e-4, 0.05, 0.1),
     "of surfaces": (8, 256, 5e-5, 1e-3, 1e-3),
 }
+PATIENCE = 30.0  # seconds, within which tinycudann must give something
 PARTS = ("values", "gradient in the points", "gradient in the table")
 SECOND = ("second, in the points", "second, in the table", "second, in what pulls")
 
@@ -25,6 +29,11 @@ def compare(setup: Setup, sheet: Sheet) -> None:
     found = backends(place)
     sheet.note("backends", ", ".join(found))
     sheet.note("taken by auto", hashgrid.backend_for(place))
+    if place.type != "cpu" and hashgrid_tinycudann.is_installed():
+        complaint = against_tinycudann(str(place))
+        sheet.holds("tinycudann gives a value and its derivatives", not complaint)
+        if complaint:
+            sheet.note("tinycudann", complaint)
     points = 3000 if setup.small else 100_000
     expected = {
         kind: derivatives("numba", torch.device("cpu"), points, _options(kind, setup.small))
@@ -58,8 +67,24 @@ def backends(place: torch.device) -> list[str]:
     if warp_module.runs_on(place):
         found.append("warp")
     if place.type != "cpu" and hashgrid_tinycudann.is_installed():
-        found.append("tinycudann")
+        if not against_tinycudann(str(place)):
+            found.append("tinycudann")
     return found
+
+
+@cache
+def against_tinycudann(device: str) -> str:
+    """Why it cannot work there, in one line, or "". Tried in a process of its own, for it may crash."""
+    try:
+        apart(tried, "tinycudann", device, seconds=PATIENCE)
+    except Exception as error:
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+    return ""
+
+
+def tried(backend: str, device: str) -> None:
+    """Values and derivatives of a small grid; raises if there are none."""
+    derivatives(backend, torch.device(device), 8, _options("of surfaces", True))
 
 
 def derivatives(

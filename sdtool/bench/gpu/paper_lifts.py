@@ -19,6 +19,7 @@ from sdtool.lifting.config import LiftPlan, Phase, override
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.presets import PRESETS
+from sdtool.lifting.radiance import RadianceScene
 from sdtool.lifting.run import PRECISIONS, REPRESENTATIONS
 from sdtool.lifting.scenes import Scene
 from sdtool.priors.loading import camera_of
@@ -39,11 +40,13 @@ SMALL = {
 
 @dataclass
 class Spent:
-    """Seconds: of steps that were cut in two, in the priors and outside of them; and of one whole step."""
+    """Seconds: of steps that were cut in two, in the priors and outside of them; and of one whole step.
+    samples: of the last step, if the shape is a radiance field."""
 
     priors: float = 0.0
     others: float = 0.0
     whole: float = 0.0
+    samples: int = 0
 
     @property
     def share(self) -> float:
@@ -62,6 +65,8 @@ def lift_paper(setup: Setup, sheet: Sheet, rep: str) -> None:
     for phase, spent in measured(setup, rep, plan, base, agp, precision):
         sheet.note(f"{phase.name}: a step", spent.whole, "s")
         sheet.note(f"{phase.name}: outside the priors", 100 * spent.share, "%")
+        if rep == "nerf":
+            sheet.note(f"{phase.name}: samples a step", spent.samples)
         total += phase.steps * spent.whole
         others += phase.steps * spent.whole * spent.share
     sheet.at_most(
@@ -96,7 +101,7 @@ def _whole(
     if not setup.is_cpu:
         most = peak(device) / 2**30
         held = torch.get_device_module(device).max_memory_reserved() / 2**30
-        sheet.at_most("peak memory, rehearsal included", most, GOAL_MEMORY, "GB", goal=True)
+        sheet.at_most("peak memory, last rehearsal and steps", most, GOAL_MEMORY, "GB", goal=True)
         sheet.note("most that torch held", held, "GB")
     lifted = read_lift(out)  # whole and finite, or it raises
     sheet.holds("it ends in a shape", len(lifted.mesh.t_pos_idx) > 0)
@@ -133,6 +138,8 @@ def measured(
             whole_step(*given, step)
         synchronize(device)
         spent.whole = (time.perf_counter() - began) / timed
+        if isinstance(scene, RadianceScene):
+            spent.samples, _ = scene.load
         yield phase, spent
 
 

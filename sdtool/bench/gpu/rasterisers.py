@@ -45,6 +45,8 @@ def compare(setup: Setup, sheet: Sheet) -> None:
     sheet.note("taken by auto", raster.backend_for(place))
     if warp_module.is_installed():
         sheet.holds("Warp can use this device", warp_module.runs_on(place))
+    if place.type != "cpu" and nvdiffrast_backend.is_installed():
+        sheet.holds("nvdiffrast can be loaded", nvdiffrast_backend.can_be_loaded())
     scenes = [(name, *given, _numba(*given, side)) for name, given in _scenes(setup.small)]
     for scene in scenes:
         _silhouettes(sheet, *scene, place)
@@ -60,7 +62,7 @@ def backends(place: torch.device) -> dict[str, Rasterize]:
     found: dict[str, Rasterize] = {}
     if warp_module.runs_on(place):
         found["warp"] = warp_backend.rasterize
-    if place.type != "cpu" and nvdiffrast_backend.is_installed():
+    if place.type != "cpu" and nvdiffrast_backend.can_be_loaded():
         found["nvdiffrast"] = nvdiffrast_backend.rasterize
     return found
 

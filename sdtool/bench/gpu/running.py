@@ -4,6 +4,7 @@ A GPU that has met an illegal address is lost to its process, and a kernel that 
 interrupted: so whatever fails ends that process, and the next check begins in a fresh one.
 """
 
+import faulthandler
 import multiprocessing
 import os
 import sys
@@ -18,6 +19,7 @@ from typing import Any, Literal
 from sdtool.bench.gpu.figures import Absent, Figure, Sheet
 from sdtool.bench.gpu.setup import Setup
 from sdtool.errors import SdtoolError
+from sdtool.runtime.apart import how_it_ended
 from sdtool.runtime.workers import end_with_parent
 
 LEAST = 2.0
@@ -135,8 +137,7 @@ class _Worker:
                     return
         except (EOFError, OSError):
             self.process.join()
-            code = self.process.exitcode
-            yield "failed", f"its process died (exit code {code}), perhaps for want of memory"
+            yield "failed", how_it_ended(self.process.exitcode)
         self.end()
 
     def end(self) -> None:
@@ -153,6 +154,7 @@ def _serve(pipe: Connection, setup: Setup, log: str) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
+    faulthandler.enable(descriptor)  # where native code crashes, the log says who called it
     while True:
         try:
             task = pipe.recv()
