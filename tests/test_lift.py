@@ -26,7 +26,7 @@ from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import AXES, initial_sdf
 from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.painting import ColorScene
-from sdtool.lifting.rehearsal import rehearse
+from sdtool.lifting.rehearsal import is_light, rehearse
 from sdtool.lifting.scenes import (
     DensityScene,
     RunningBox,
@@ -39,7 +39,7 @@ from sdtool.lifting.scenes import (
 from sdtool.meshfiles import read_glb, write_glb
 from sdtool.shapes.density import DensityShape
 from sdtool.shapes.dmtet import DMTetShape
-from sdtool.shapes.grids import grid_points
+from sdtool.shapes.grids import grid_points, total_variation
 
 SMALL_PLAN = LiftPlan(
     phases=(
@@ -524,6 +524,45 @@ def test_scenes_render_maps_of_the_same_form():
     assert (maps["surface ccm"][0, 2, 8, 8] + 1) / 2 > 0.9
     assert maps["surface normal"][0, 2, 8, 8] > 0.8
     assert (maps["ccm"][0, 2, 8, 8] + 1) / 2 > 0.8 and maps["normal"][0, 2, 8, 8] > 0.8
+
+
+def test_what_no_prior_looks_at_is_not_rendered():
+    c2w, scene = orbit(np.array([0.0, 2.0]), 0.2, 1.8), DensityScene(0.6, 16)
+    pulls = {}
+    for scene.base_looks in (True, False):
+        scene.box = RunningBox()
+        maps = scene.render(c2w, 0.785, 16, torch.Generator().manual_seed(0))
+        assert set(maps) == ({"ccm", "normal"} if scene.base_looks else {"ccm"})
+        loss = maps["ccm"].square().sum()
+        pulls[scene.base_looks] = [loss, *torch.autograd.grad(loss, list(scene.parameters()))]
+    for whole, alone in zip(pulls[True], pulls[False], strict=True):
+        assert torch.allclose(whole, alone, rtol=1e-4, atol=1e-4)
+    assert set(scene.render(c2w, 0.785, 16)) == {"ccm", "normal"}  # people look at all of it
+
+
+def test_penalties_are_of_the_shape_that_was_rendered():
+    c2w = orbit(np.array([0.0, 2.0]), 0.2, 1.8)
+    density = DensityScene(0.6, 16)
+    surface = SurfaceScene(DMTetShape(grid_points(17, 0.6).norm(dim=-1) - 0.3, 0.6))
+    color = ColorScene(*surface.shape.surface(), 0.6)
+    expected = {
+        density: density.shape.total_variation,
+        surface: surface.shape.roughness,
+        color: lambda: total_variation(color.field.composed()),
+    }
+    for scene, fresh in expected.items():
+        for parameter in scene.parameters():
+            parameter.data.normal_(0, 0.01, generator=torch.Generator().manual_seed(0))
+        scene.render(c2w, 0.785, 16, torch.Generator().manual_seed(0))
+        found = scene.penalties()["smooth"]()
+        assert found > 0 and torch.equal(found, fresh())
+
+
+def test_only_plans_that_need_little_go_without_a_rehearsal():
+    for plans in presets.PRESETS.values():
+        assert {name for name, plan in plans.items() if not is_light(plan)} == {"paper"}
+    assert not is_light(config.override(presets.TINY_CPU, ["tet_resolution=200"]))
+    assert not is_light(config.override(presets.TINY_CPU, ["color.views=16"]))
 
 
 def test_crumbs_are_left_out_and_parts_are_not():
