@@ -197,7 +197,7 @@ def test_a_lift_by_flags_is_the_same_work_as_by_the_file_that_they_print(tmp_pat
         ("lift", "[seed]\nx = 1", ["[seed]", "a whole number"]),
         ("lift", "lambda-ori = 1\nlambda_ori = 1", ["lambda-ori", "twice"]),
         ("lift", "[set.coarse]\nstepps = 1", ["coarse.stepps=1", "stepps is not one of steps"]),
-        ("lift", 'set = ["coarse.steps=x"]', ["--set coarse.steps=x", "like 300"]),
+        ("lift", 'set = ["coarse.steps=x"]', ["--set coarse.steps=x", "like 120"]),
         ("lift", "lambda-ori = 0\nlambda-align = 0", ["--lambda-ori 0", "nothing guides"]),
         ("render-ccm", 'backend = "gl"', ['backend = "gl"', '"numba"']),
         ("render-ccm", "elevation = [1]", ["elevation = [1]", "a list: a number, a number"]),

@@ -27,7 +27,7 @@ SHORT = [
     "tet_resolution=16", "samples=16",
 ]  # fmt: skip
 SHORT_NERF = [
-    "coarse.steps=4", "fine.steps=4", "coarse.size=16", "fine.size=24", "samples=16",
+    "coarse.steps=4", "fine.steps=4", "coarse.size=16", "fine.size=24", "samples=16", "skip_from=2",
     "tet_resolution=24",
 ]  # fmt: skip
 KINDS = {
@@ -114,7 +114,7 @@ def test_no_step_waits_for_its_device(kind, tmp_path, monkeypatch):
     """
     assert loop.LOOK_EVERY == 10
     for module, name, value in (
-        (loop, "LOOK_EVERY", 4), (scenes, "BOX_EVERY", 2), (radiance, "OCCUPANCY_FROM", 2),
+        (loop, "LOOK_EVERY", 4), (scenes, "BOX_EVERY", 2),
         (radiance, "OCCUPANCY_EVERY", 3), (raster, "_visible", on_its_own),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)

@@ -288,6 +288,9 @@ class Towards:
 
     device, asked = torch.device("cpu"), 0
 
+    def base_weight(self, phase, progress):
+        return 1.0
+
     def loss(self, maps, c2w, phase, progress, strength, generator):
         self.asked += 1
         target = torch.randn(maps["ccm"].shape, generator=generator)

@@ -16,7 +16,7 @@ from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
 
 TEXTS = [f"a red corgi, {side}" for side in SIDES] + ["ugly"]
-PHASE = TINY_CPU.phases[1]
+PHASE = replace(TINY_CPU.phases[1], ori_every=1)
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +138,11 @@ def test_a_base_that_is_asked_at_every_third_step_has_three_times_the_weight(mon
 
 
 def test_a_phase_can_show_the_priors_less(monkeypatch, priors):
-    found, _ = asked(monkeypatch, priors, replace(PHASE, latent=8), 0.5)
+    found, total = asked(monkeypatch, priors, replace(PHASE, latent=8), 0.5)
     assert [side for *_, side in found] == [8, 8]
-    found, _ = asked(monkeypatch, priors, PHASE, 0.5)
-    assert [side for *_, side in found] == [16, 16]
+    assert total == pytest.approx(4.4)  # (1 + 0.1) · (16/8)²: what there is less of weighs more
+    found, total = asked(monkeypatch, priors, PHASE, 0.5)
+    assert [side for *_, side in found] == [16, 16] and total == pytest.approx(1.1)
     image = torch.rand(1, 4, 32, 32)
     expected = torch.nn.functional.avg_pool2d(image, 4)
     assert torch.allclose(priors[0].encode_image(image, 8), expected, atol=1e-6)

@@ -26,7 +26,7 @@ from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import AXES, initial_sdf
 from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.painting import ColorScene
-from sdtool.lifting.rehearsal import rehearse
+from sdtool.lifting.rehearsal import is_light, rehearse
 from sdtool.lifting.scenes import (
     DensityScene,
     RunningBox,
@@ -39,7 +39,7 @@ from sdtool.lifting.scenes import (
 from sdtool.meshfiles import read_glb, write_glb
 from sdtool.shapes.density import DensityShape
 from sdtool.shapes.dmtet import DMTetShape
-from sdtool.shapes.grids import grid_points
+from sdtool.shapes.grids import grid_points, total_variation
 
 SMALL_PLAN = LiftPlan(
     phases=(
@@ -111,7 +111,7 @@ def test_settings_change_a_phase_or_the_plan():
         presets.TINY_CPU,
         ["coarse.steps=7", "tet_resolution = 32", "color.t_high=[0.9, 0.5]", "geometry.sees=rgb"],
     )
-    assert [phase.steps for phase in plan.phases] == [7, 150, 200] and plan.tet_resolution == 32
+    assert [phase.steps for phase in plan.phases] == [7, 60, 80] and plan.tet_resolution == 32
     assert plan.phases[2].t_high == (0.9, 0.5) and plan.phases[1].sees == "rgb"
     assert config.override(plan, []) == plan != presets.TINY_CPU
     off = config.override(presets.PAPER, ["sdf_table=0", "fine.subdivide=0"])
@@ -125,11 +125,11 @@ def test_settings_change_a_phase_or_the_plan():
         ("fine.steps=5", "fine is not one of coarse, geometry, color"),
         ("coarse.stepps=5", "stepps is not one of steps, lr, views"),
         ("steps=5", "steps is not one of tet_resolution, sdf_table, samples, half_extent"),
-        ("coarse.steps=0", "it should look like 300"),
-        ("coarse.steps=1.5", "it should look like 300"),
-        ("coarse.steps=true", "it should look like 300"),
-        ("coarse.lr=-0.1", "it should look like 0.07"),
-        ("coarse.lr=nan", "it should look like 0.07"),
+        ("coarse.steps=0", "it should look like 120"),
+        ("coarse.steps=1.5", "it should look like 120"),
+        ("coarse.steps=true", "it should look like 120"),
+        ("coarse.lr=-0.1", "it should look like 0.1"),
+        ("coarse.lr=nan", "it should look like 0.1"),
         ("coarse.t_high=0.5", "it should look like [0.98, 0.4]"),
         ("coarse.t_high=[0.5, 0.01]", "go from t_low, 0.02, up to at most 1"),
         ("coarse.sees=depth", "sees is not one of normal, normal_latent, rgb"),
@@ -138,7 +138,7 @@ def test_settings_change_a_phase_or_the_plan():
         ("processes=3", "processes is 1 or 2"),
         ("passes=0", "it should look like 1"),
         ("coarse.t_band=1.5", "t_band is a share of the noise schedule, at most 1"),
-        ("coarse.ori_every=0", "it should look like 1"),
+        ("coarse.ori_every=0", "it should look like 4"),
         ("coarse.latent=12", "latent is a multiple of 8, or 0 for the priors' own size"),
     ],
 )
@@ -151,7 +151,7 @@ def test_wrong_settings_are_named(setting, words, capsys):
 def test_the_printed_config_is_toml_and_holds_the_settings(capsys):
     assert cli.run(["lift", "--preset", "preview", "--set", "color.lr=0.25", "--print-config"]) == 0
     found = tomllib.loads(capsys.readouterr().out)["set"]
-    assert found["color"]["lr"] == 0.25 and found["coarse"]["steps"] == 150
+    assert found["color"]["lr"] == 0.25 and found["coarse"]["steps"] == 80
     assert found["tet_resolution"] == 32
 
 
@@ -524,6 +524,45 @@ def test_scenes_render_maps_of_the_same_form():
     assert (maps["surface ccm"][0, 2, 8, 8] + 1) / 2 > 0.9
     assert maps["surface normal"][0, 2, 8, 8] > 0.8
     assert (maps["ccm"][0, 2, 8, 8] + 1) / 2 > 0.8 and maps["normal"][0, 2, 8, 8] > 0.8
+
+
+def test_what_no_prior_looks_at_is_not_rendered():
+    c2w, scene = orbit(np.array([0.0, 2.0]), 0.2, 1.8), DensityScene(0.6, 16)
+    pulls = {}
+    for scene.base_looks in (True, False):
+        scene.box = RunningBox()
+        maps = scene.render(c2w, 0.785, 16, torch.Generator().manual_seed(0))
+        assert set(maps) == ({"ccm", "normal"} if scene.base_looks else {"ccm"})
+        loss = maps["ccm"].square().sum()
+        pulls[scene.base_looks] = [loss, *torch.autograd.grad(loss, list(scene.parameters()))]
+    for whole, alone in zip(pulls[True], pulls[False], strict=True):
+        assert torch.allclose(whole, alone, rtol=1e-4, atol=1e-4)
+    assert set(scene.render(c2w, 0.785, 16)) == {"ccm", "normal"}  # people look at all of it
+
+
+def test_penalties_are_of_the_shape_that_was_rendered():
+    c2w = orbit(np.array([0.0, 2.0]), 0.2, 1.8)
+    density = DensityScene(0.6, 16)
+    surface = SurfaceScene(DMTetShape(grid_points(17, 0.6).norm(dim=-1) - 0.3, 0.6))
+    color = ColorScene(*surface.shape.surface(), 0.6)
+    expected = {
+        density: density.shape.total_variation,
+        surface: surface.shape.roughness,
+        color: lambda: total_variation(color.field.composed()),
+    }
+    for scene, fresh in expected.items():
+        for parameter in scene.parameters():
+            parameter.data.normal_(0, 0.01, generator=torch.Generator().manual_seed(0))
+        scene.render(c2w, 0.785, 16, torch.Generator().manual_seed(0))
+        found = scene.penalties()["smooth"]()
+        assert found > 0 and torch.equal(found, fresh())
+
+
+def test_only_plans_that_need_little_go_without_a_rehearsal():
+    for plans in presets.PRESETS.values():
+        assert {name for name, plan in plans.items() if not is_light(plan)} == {"paper"}
+    assert not is_light(config.override(presets.TINY_CPU, ["tet_resolution=200"]))
+    assert not is_light(config.override(presets.TINY_CPU, ["color.views=16"]))
 
 
 def test_crumbs_are_left_out_and_parts_are_not():

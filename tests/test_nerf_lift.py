@@ -120,6 +120,33 @@ def test_penalties_have_their_closed_forms():
     assert total.item() == 2 * 2 + 2 * 5
 
 
+def test_normals_are_rendered_only_where_the_base_looks():
+    seen = {}
+    for every, looks in ((1, True), (1, False), (3, True), (3, False)):
+        scene = scene_of(Ball(0.3), orient=(1.0, 1.0), ori_every=every)
+        scene.field.with_normal = lambda points: (
+            *scene.field(points),  # noqa: B023
+            -torch.nn.functional.normalize(points, dim=-1),
+        )
+        scene.base_looks = looks
+        maps = scene.render(FRONT_AND_RIGHT, 0.8, 17, torch.Generator().manual_seed(0))
+        assert ("normal" in maps) is (looks or every == 1)
+        seen[every, looks] = scene.penalties().get("orient"), maps["ccm"]
+    assert seen[3, False][0] is None and seen[1, False][0] == seen[1, True][0]
+    assert torch.allclose(seen[3, True][0], 3 * seen[1, True][0])  # a third as often
+    assert torch.allclose(seen[3, False][1], seen[3, True][1], atol=1e-5)
+
+
+def test_empty_space_is_skipped_from_the_step_that_the_plan_says():
+    scene = scene_of(Ball(0.2))
+    scene.plan = replace(PLAN, skip_from=2)
+    fractions = []
+    for step in range(4):
+        scene.render(FRONT_AND_RIGHT, 0.8, 9, torch.Generator().manual_seed(step))
+        fractions.append(scene.empty.fraction)
+    assert fractions[:2] == [1, 1] and fractions[2] < 0.5 and fractions[3] == fractions[2]
+
+
 def test_a_fields_gradients_reach_every_parameter():
     scene = scene_of(orient=(1.0, 1.0))
     maps = scene.render(FRONT_AND_RIGHT, 0.8, 12, torch.Generator().manual_seed(0))
@@ -163,6 +190,9 @@ class Nothing:
 
     takes_maps, sample_size, device = True, 8, torch.device("cpu")
 
+    def base_weight(self, phase, progress):
+        return 1.0
+
     def loss(self, maps, c2w, phase, progress, strength, generator):
         target = torch.randn(maps["ccm"].shape, generator=generator)
         return (maps["ccm"] - target).square().sum() + maps["rgb"].square().sum(), {
@@ -199,7 +229,7 @@ def test_guidance_sees_both_backgrounds_where_a_base_takes_pictures():
     class Pictures(Nothing):
         takes_maps = False
 
-        def encode_image(self, image):
+        def encode_image(self, image, size=0):
             return image
 
     guidance = Guidance.__new__(Guidance)

@@ -5,6 +5,8 @@ import select
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,7 @@ from sdtool.lifting.config import LiftPlan, as_recorded
 from sdtool.priors import pairs, split
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
+from sdtool.priors.traced import traced
 
 ROWS = 5
 
@@ -53,15 +56,19 @@ def asked(prior, rows=ROWS):
         return prior.predict_noise(x, t, text, torch.randn(rows, 4, 4, generator=generator))
 
 
+@pytest.mark.parametrize("is_traced", [False, True])
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_helper_gives_the_bits_that_would_be_computed_here(priors, which, in_a_thread):
+def test_a_helper_gives_the_bits_that_would_be_computed_here(priors, which, is_traced, in_a_thread):
     prior, whole = priors[which], asked(priors[which])
-    with split.split(priors, None, 1) as alone:
+    recorded = partial(traced, *priors) if is_traced else nullcontext
+    with recorded(), split.split(priors, None, 1) as alone:
         here = asked(prior)
+        for _ in range(4):  # TorchScript looks at its first calls before it decides how to compute
+            assert torch.equal(asked(prior), here)
     helper = split.Helper()
-    helper.load("a base", "an AGP", "", torch.float32, 1)
+    helper.load("a base", "an AGP", "", torch.float32, 1, is_traced)
     assert helper.wait_until_ready(60)
-    with split.split(priors, helper, 1) as halves:
+    with recorded(), split.split(priors, helper, 1) as halves:
         there = asked(prior)
         one = asked(prior, 1)
     assert (alone.asked, halves.asked) == (0, 1)  # one row is not split
@@ -109,6 +116,19 @@ def test_what_does_not_fit_into_the_shared_memory_is_computed_here(
     assert halves.asked == 0
 
 
+def test_a_recorded_prior_answers_as_it_does_itself(priors):
+    for prior in priors:
+        whole = [asked(prior, rows) for rows in (1, 3)]
+        with traced(prior):
+            for rows, wanted in zip((1, 3), whole, strict=True):
+                assert torch.allclose(asked(prior, rows), wanted, atol=1e-5)
+            assert len(prior.unet.found) == 2
+            x = torch.zeros(1, 4, 16, 16, requires_grad=True)
+            text = prior.encode_text(["a red corgi"])
+            prior.predict_noise(x, torch.tensor([5]), text, torch.eye(4)[None]).sum().backward()
+            assert x.grad is not None and len(prior.unet.found) == 2
+
+
 def test_a_trainers_gradients_are_never_split(priors):
     with split.split(priors, None, 1):
         x = torch.zeros(2, 4, 16, 16, requires_grad=True)
@@ -133,11 +153,9 @@ def test_who_may_split(device, processes, cores, worker, wanted, monkeypatch):
     assert second_core.may_split(device, processes) is wanted
 
 
-def test_large_priors_are_left_whole(priors, monkeypatch):
-    monkeypatch.setattr(split, "SMALL", 1000)
-    unet = priors[0].unet
-    with second_core.halves(priors, ("a base", "an AGP", ""), None) as halves:
-        assert halves is None and priors[0].unet is unet
+def test_what_is_small():
+    assert split.is_small(SimpleNamespace(unet=torch.nn.Linear(1000, 1000)))
+    assert not split.is_small(SimpleNamespace(unet=torch.nn.Linear(6000, 6000, device="meta")))
 
 
 def test_records_of_earlier_lifts_are_still_those_of_today():

@@ -125,7 +125,9 @@ class LiftPlan:
     relief that it may have. surface_points: as `sdtool.meshfiles.load_mesh` has it, of the file
     `init`. processes: 2 for small priors on a CPU of two cores or more, half of whose work a second
     process does; 1 for this process alone. passes: 1 for guided predictions in one pass of a prior that
-    was distilled for it; 2 for two passes of every prior.
+    was distilled for it; 2 for two passes of every prior. skip_from: step from which a radiance field
+    without a budget skips what is empty. calls: small priors on a CPU are "traced"
+    (`sdtool.priors.traced`), or called as they are, "eager".
     """
 
     phases: tuple[Phase, ...]
@@ -142,6 +144,8 @@ class LiftPlan:
     surface_points: str = ""
     processes: int = 2
     passes: int = 1
+    skip_from: int = 32
+    calls: str = "traced"
 
     @property
     def steps(self) -> int:
@@ -157,10 +161,11 @@ CHOICES = {
     "orient_over": ("rays", "hits"),
 }
 
-MAY_BE_0 = ("sdf_table", "subdivide", "latent")
+MAY_BE_0 = ("sdf_table", "subdivide", "latent", "skip_from")
 """Whole numbers of which 0 turns something off, where the preset has it too."""
 
 ONE_OR_TWO = ("processes", "passes")
+CALLS = ("traced", "eager")
 
 # Settings: `coarse.steps=500` changes a phase, `tet_resolution=64` the plan
 
@@ -221,6 +226,8 @@ def _what_is_wrong(holder: Any) -> str:
         for name in ONE_OR_TWO:
             if getattr(holder, name) > 2:
                 return f"{name} is 1 or 2"
+        if holder.calls not in CALLS:
+            return f"calls is not one of {', '.join(CALLS)}"
         return "" if holder.half_extent > 0 else "half_extent must be above 0"
     for name, known in CHOICES.items():
         if getattr(holder, name) not in known:
@@ -275,6 +282,8 @@ LATER = (
     "surface_points",
     "processes",
     "passes",
+    "skip_from",
+    "calls",
     "t_band",
     "ori_every",
     "latent",

@@ -80,6 +80,17 @@ class Guidance:
         """Where both priors are, and where the maps should be."""
         return self.base.device
 
+    def base_weight(self, phase: Phase, progress: float) -> float:
+        """The base's weight at a share of the phase; 0 where it is not asked."""
+        weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
+        align = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
+        if self.lambda_align == 0 and phase.scene != "color":
+            return self.lambda_ori  # without an AGP the base must lead from the first step
+        if align == 0:
+            return weight
+        due = round(progress * phase.steps) % phase.ori_every == 0
+        return weight * phase.ori_every if due else 0.0
+
     def loss(
         self,
         maps: dict[str, torch.Tensor],
@@ -103,13 +114,8 @@ class Guidance:
             scale = phase.scale_align * self.scale * strength
             term = self._term(self.agp, x, self.prompts_agp, scale, phase, levels, generator, c2w)
             sizes["align"] = term.detach()
-            total = total + weight * term
-        weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
-        if self.lambda_align == 0 and phase.scene != "color":
-            weight = self.lambda_ori  # without an AGP the base must lead from the first step
-        elif sizes:
-            asked = round(progress * phase.steps) % phase.ori_every == 0
-            weight = weight * phase.ori_every if asked else 0.0
+            total = total + weight * term * _as_large(phase, self.agp)
+        weight = self.base_weight(phase, progress)
         if weight > 0 and phase.guide == "color":
             term = self._color_term(maps, phase, levels, strength, generator, c2w)
             sizes["color"] = term.detach()
@@ -120,7 +126,7 @@ class Guidance:
             text = self.prompts[phase.sees]
             term = self._term(self.base, x, text, scale, phase, levels, generator, c2w)
             sizes["ori"] = term.detach()
-            total = total + weight * term
+            total = total + weight * term * _as_large(phase, self.base)
         return total, sizes
 
     def _color_term(self, maps, phase, levels, strength, generator, c2w) -> torch.Tensor:
@@ -193,6 +199,12 @@ class Guidance:
                 behind = maps["backdrop"]
             image = image[:, :3] + behind * (1 - image[:, 3:]) / 2
         return self.base.encode_image(image, phase.latent)
+
+
+def _as_large(phase: Phase, prior) -> float:
+    """A factor by which a rendered pixel is pulled as it would be at the prior's own size: the loss is a sum
+    over the pixels that a prior sees."""
+    return (prior.sample_size / phase.latent) ** 2 if phase.latent else 1.0
 
 
 def _turned(

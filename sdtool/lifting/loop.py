@@ -159,6 +159,7 @@ def optimise(
         c2w, fov = strayed(c2w, own_fov, phase, generator)
         optimiser.zero_grad(set_to_none=True)
         try:
+            scene.base_looks = guidance.base_weight(phase, step / phase.steps) > 0
             maps = scene.render(c2w, fov, phase.size, generator)
             now = clock.add("render", now)
             loss, sizes = guidance.loss(

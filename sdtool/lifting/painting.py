@@ -83,20 +83,26 @@ class ColorScene(PaintedScene):
         super().__init__(v_pos, t_pos_idx, half_extent)
         levels = tuple(finest // share for share in (8, 4, 2, 1))
         self.field = GridPyramid(levels, 3, half_extent)
+        self.composed: torch.Tensor | None = None  # the field's values, of the last render
 
     def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
         light = torch.from_numpy(headlight(c2w)).to(points.device, non_blocking=True)[view]
-        return shade(self.color_at(points), normal, light)
+        self.composed = self.field.composed()
+        return shade(self._color_at(points, self.composed), normal, light)
 
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(sample_grid(self.field.composed(), points, self.half_extent))
+        return self._color_at(points, self.field.composed())
+
+    def _color_at(self, points: torch.Tensor, composed: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(sample_grid(composed, points, self.half_extent))
 
     def stored(self) -> Stored:
         return stored_color_field(self.field.grids, self.half_extent)
 
     def penalties(self) -> dict[str, Penalty]:
         """ "smooth": mean squared difference of neighbouring cells."""
-        return {"smooth": lambda: total_variation(self.field.composed())}
+        composed = self.field.composed() if self.composed is None else self.composed
+        return {"smooth": lambda: total_variation(composed)}
 
 
 class MaterialScene(PaintedScene):

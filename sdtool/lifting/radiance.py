@@ -18,7 +18,7 @@ from sdtool.rendering.shading import headlight, shade
 from sdtool.rendering.steps import Steps, parts_within, placed
 from sdtool.shapes.nerf import Background, hash_radiance
 
-OCCUPANCY_EVERY, OCCUPANCY_FROM = 16, 32
+OCCUPANCY_EVERY = 16
 TAIL = 0.005
 """The box leaves out so much of what is seen at either end of each axis: haze, not parts."""
 
@@ -51,10 +51,12 @@ class RadianceScene(Scene):
         eyes, towards = self._rays(c2w, fov, size)
         samples = self._march(eyes, towards, generator)
         shading = _draw(self.phase.shading, generator)
+        bare = generator is not None and not self.base_looks and self.phase.ori_every > 1
+        shading = "albedo" if bare else shading
         light = None
         if shading != "albedo":
             light = _light(c2w, self.phase.light_spread, generator).to(device, non_blocking=True)
-        show = partial(self._show, shading=shading, light=light, per_view=size * size)
+        show = partial(self._show, shading=shading, light=light, per_view=size * size, bare=bare)
         if isinstance(samples, Samples):
             image, away, hits, weight = show(samples, towards)
             points = lambda: samples.points  # noqa: E731
@@ -64,8 +66,9 @@ class RadianceScene(Scene):
         if generator is not None:
             self.seen = {}
             if away is not None:
-                self.seen["orient"] = away / count
+                self.seen["orient"] = self.phase.ori_every * away / count
                 if self.phase.orient_over == "hits":
+                    away = self.phase.ori_every * away
                     self.seen["orient"] = away * len(c2w) / hits.clamp(min=1)
         channels = image.shape[1] - 7
         coverage, position, color, *normal = image.split([1, 3, 3] + [3] * (channels // 3), dim=1)
@@ -86,9 +89,9 @@ class RadianceScene(Scene):
     def _look_again(self, generator: torch.Generator | None) -> None:
         """Every few steps of training, find out where there is something."""
         budget = self.phase.samples_budget
-        begins = 0 if budget else OCCUPANCY_FROM
-        if generator is not None and self.box.steps >= begins:
-            if self.box.steps % OCCUPANCY_EVERY == 0:
+        since = self.box.steps - (0 if budget else self.plan.skip_from)
+        if generator is not None and since >= 0:
+            if since % OCCUPANCY_EVERY == 0:
                 self.empty.update(
                     self.field.density, drawn_seed(generator) if budget else generator
                 )
@@ -140,10 +143,14 @@ class RadianceScene(Scene):
         summed = (None, None) if away[0] is None else (sum(away), sum(hits))
         return torch.cat(image), *summed, torch.cat(weight)
 
-    def _show(self, samples: Samples, towards, shading, light, per_view, first=0) -> tuple:
+    def _show(
+        self, samples: Samples, towards, shading, light, per_view, first=0, bare=False
+    ) -> tuple:
         """Of some rays, from number `first` on: their image (R, 7 or 10), premultiplied; the sum of what
-        faces away, and how many rays hit something, or None, None without normals; and weights (M,)."""
-        if shading != "albedo" or self.phase.orient != (0.0, 0.0):
+        faces away, and how many rays hit something, or None, None without normals; and weights (M,).
+        bare: no normals, whatever they are for.
+        """
+        if not bare and (shading != "albedo" or self.phase.orient != (0.0, 0.0)):
             density, color, normal = self.field.with_normal(samples.points)
         else:
             (density, color), normal = self.field(samples.points), None

@@ -1,6 +1,6 @@
 """The recipe of version e78a945 for the tiny priors, kept so that its successors can be measured against it.
 
-One process, two passes of each prior, noise levels drawn uniformly up to a falling end.
+One process, two passes of each prior, no TorchScript, noise levels drawn uniformly up to a falling end.
 """
 
 from sdtool.lifting.config import LiftPlan, Phase
@@ -47,6 +47,7 @@ REFERENCE = LiftPlan(
     ),
     processes=1,
     passes=2,
+    calls="eager",
 )
 
 NERF_REFERENCE = LiftPlan(
@@ -83,4 +84,5 @@ NERF_REFERENCE = LiftPlan(
     finest=64,
     processes=1,
     passes=2,
+    calls="eager",
 )

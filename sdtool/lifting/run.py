@@ -29,6 +29,8 @@ from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import is_light, rehearse
 from sdtool.priors.fitting import say_cut
+from sdtool.priors.split import is_small
+from sdtool.priors.traced import traced
 from sdtool.runtime.progress import progress
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -249,10 +251,15 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     ready = sum(phase.steps for phase in plan.phases[:number]) + step
     alone = parent_process() is None  # the bars of workers would overwrite one another
     with ExitStack() as during:
-        if splits:
-            priors = [guidance.base, guidance.agp, *([guidance.color] if lifting.color else [])]
+        priors = [guidance.base, guidance.agp, *([guidance.color] if lifting.color else [])]
+        are_small = device.type == "cpu" and all(map(is_small, priors))
+        if is_traced := are_small and plan.calls == "traced":
+            during.enter_context(traced(*priors))
+        if splits and are_small:
             names = base, lifting.agp, lifting.color
-            during.enter_context(second_core.halves(priors, names, helper))
+            during.enter_context(second_core.halves(priors, names, helper, is_traced))
+        elif helper is not None:
+            second_core.end()
         bar = during.enter_context(
             progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone)
         )

@@ -42,7 +42,10 @@ class VanishedError(SdtoolError):
 
 
 class Scene(nn.Module, ABC):
-    """What a phase optimises: see above."""
+    """What a phase optimises: see above. base_looks: whether the base is asked in this step; else only "ccm"
+    is needed of a training's render."""
+
+    base_looks = True
 
     @abstractmethod
     def render(
@@ -107,23 +110,26 @@ class DensityScene(Scene):
         self.shape = DensityShape(half_extent=half_extent)
         self.box = RunningBox()
         self.samples = samples
+        self.composed: torch.Tensor | None = None  # the field's values, of the last render
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         low, high = self.box.update(self.shape.bounds) if generator else self.box.corners
-        grid = self.shape.maps_grid()
+        self.composed = self.shape.field.composed()
+        slope = self.base_looks or generator is None
+        grid = self.shape.maps_grid(self.composed, slope)
         origins, directions = rays_on(grid.device, c2w, fov, size)
-        coverage, position, slope = render_grid(
+        coverage, position, downhill = render_grid(
             grid, self.shape.half_extent, origins, directions, self.samples, generator
         )
         ccm = 2 * (position - low * coverage) / (high - low).clamp(min=0.05) - coverage
-        normal = torch.nn.functional.normalize(slope, dim=-1, eps=1e-6) * coverage
-        return {
-            "ccm": _channels_first(torch.cat([ccm, 2 * coverage - 1], dim=-1)),
-            "normal": _channels_first(torch.cat([normal, 2 * coverage - 1], dim=-1)),
-        }
+        maps = {"ccm": _channels_first(torch.cat([ccm, 2 * coverage - 1], dim=-1))}
+        if downhill.shape[-1]:
+            normal = torch.nn.functional.normalize(downhill, dim=-1, eps=1e-6) * coverage
+            maps["normal"] = _channels_first(torch.cat([normal, 2 * coverage - 1], dim=-1))
+        return maps
 
     def penalties(self) -> dict[str, Penalty]:
-        return {"smooth": self.shape.total_variation}
+        return {"smooth": lambda: self.shape.total_variation(self.composed)}
 
     def extent(self) -> torch.Tensor | None:
         return self.box.corners.sum()
@@ -136,9 +142,11 @@ class SurfaceScene(Scene):
         super().__init__()
         self.shape = shape
         self.box = RunningBox()
+        self.composed: torch.Tensor | None = None  # the field's values, of the last render
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
-        v_pos, faces = self.shape.surface()
+        self.composed = self.shape.field.composed()
+        v_pos, faces = self.shape.surface(self.composed)
         if len(faces) == 0:
             raise VanishedError(
                 "the surface has vanished; lower --scale or try another --seed with --overwrite"
@@ -158,7 +166,7 @@ class SurfaceScene(Scene):
         return {"ccm": torch.cat([ccm, normal[:, 3:]], dim=1), "normal": normal}
 
     def penalties(self) -> dict[str, Penalty]:
-        return {"smooth": self.shape.roughness}
+        return {"smooth": lambda: self.shape.roughness(self.composed)}
 
 
 def _channels_first(image: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from sdtool.priors.prior import Prior
-from sdtool.priors.split import Halves, Helper, is_small, split
+from sdtool.priors.split import Halves, Helper, split
 from sdtool.runtime.engine import available_cores
 from sdtool.runtime.workers import is_worker
 
@@ -41,18 +41,17 @@ def end() -> None:
 
 @contextmanager
 def halves(
-    priors: Sequence[Prior], names: tuple[str, str, str], helper: Helper | None
-) -> Iterator[Halves | None]:
+    priors: Sequence[Prior],
+    names: tuple[str, str, str],
+    helper: Helper | None,
+    is_traced: bool = False,
+) -> Iterator[Halves]:
     """While it lasts, the priors compute in two halves, the second by the helper as soon as it is ready.
 
-    names: of base, AGP and colour prior, "" for none. Not large priors, which keep one process busy.
+    names: of base, AGP and colour prior, "" for none. is_traced: so are their UNets.
     """
-    if not all(is_small(prior) for prior in priors):
-        end()
-        yield None
-        return
     threads = max(1, available_cores() // 2)
     if helper is not None:
-        helper.load(*names, priors[0].unet.dtype, threads)
+        helper.load(*names, priors[0].unet.dtype, threads, is_traced)
     with split(priors, helper, threads) as found:
         yield found

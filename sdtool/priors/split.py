@@ -20,12 +20,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, cast
 
 import torch
 from torch import nn
 
 from sdtool.priors.prior import Prior
+from sdtool.priors.traced import Answer, TracedUNet
 
 ROOM = 1 << 26
 """Bytes of shared memory; only what is written to takes any."""
@@ -67,10 +68,19 @@ class Helper:
         theirs.close()
         self.lines: IO[str] = self.ours.makefile("r", encoding="utf-8")
 
-    def load(self, base: str, agp: str, color: str, dtype: torch.dtype, threads: int) -> None:
+    def load(
+        self,
+        base: str,
+        agp: str,
+        color: str,
+        dtype: torch.dtype,
+        threads: int,
+        traced: bool = False,
+    ) -> None:
         """Have it load the priors, named as `sdtool.priors.pairs` has them (color: "" for none), and compute
-        with so many threads. Others that it holds are gone. It is ready some time later."""
-        wanted = [base, agp, color, _name(dtype), threads]
+        with so many threads. Others that it holds are gone. It is ready some time later. traced: as they are
+        here (`sdtool.priors.traced`)."""
+        wanted = [base, agp, color, _name(dtype), threads, traced]
         if self.process is None or wanted == self.loaded:
             return
         if self.loaded and not self.wait_until_ready():
@@ -174,12 +184,6 @@ class Halves:
     asked: int = field(default=0)  # calls of which the helper had its half
 
 
-class Answer(NamedTuple):
-    """What a UNet of diffusers returns, as far as `Prior` looks at it."""
-
-    sample: torch.Tensor
-
-
 class SplitUNet(nn.Module):
     """A UNet that computes batches of 2 rows and more in two calls, the second by the helper if it is there.
 
@@ -281,12 +285,13 @@ def serve(far: int, file: int) -> None:
 
         for line in end.makefile("r", encoding="utf-8"):
             message = json.loads(line)
-            if len(message) == 5:
-                base, agp, color, name, threads = message
+            if len(message) == 6:
+                base, agp, color, name, threads, traced = message
                 torch.set_num_threads(threads)
                 dtype = getattr(torch, name)
                 priors = *load_pair(base, agp, "cpu", dtype), load_painter(color, "cpu", dtype)
                 unets = [prior.unet for prior in priors if prior is not None]
+                unets = [TracedUNet(unet) if traced else unet for unet in unets]
                 end.sendall(b"ready\n")
                 continue
             which, placed, answer = message

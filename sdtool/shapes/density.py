@@ -30,10 +30,15 @@ class DensityShape(nn.Module):
         """(1, 1, n, n, n) values before the softplus."""
         return self.field.composed() + self.blob
 
-    def maps_grid(self) -> torch.Tensor:
-        """(1, 4, n, n, n): density, then its downhill direction (the outward normal, not unit)."""
-        raw = self.raw()
+    def maps_grid(self, composed: torch.Tensor | None = None, slope: bool = True) -> torch.Tensor:
+        """(1, 4, n, n, n): density, then its downhill direction (the outward normal, not unit).
+
+        composed: the field's values, if they are at hand. slope: False for the density alone.
+        """
+        raw = self.raw() if composed is None else composed + self.blob
         density = SHARPNESS * F.softplus(raw)
+        if not slope:
+            return density
         padded = F.pad(density, (1, 1, 1, 1, 1, 1), mode="replicate")
         x = padded[..., 1:-1, 1:-1, :-2] - padded[..., 1:-1, 1:-1, 2:]
         y = padded[..., 1:-1, :-2, 1:-1] - padded[..., 1:-1, 2:, 1:-1]
@@ -58,6 +63,6 @@ class DensityShape(nn.Module):
             corners.append(line[ends.clamp(max=len(line) - 1)])
         return torch.stack(corners).T.contiguous()
 
-    def total_variation(self) -> torch.Tensor:
-        """Mean squared difference of neighbouring raw values."""
-        return total_variation(self.field.composed())
+    def total_variation(self, composed: torch.Tensor | None = None) -> torch.Tensor:
+        """Mean squared difference of neighbouring raw values; composed: of the field, if at hand."""
+        return total_variation(self.field.composed() if composed is None else composed)

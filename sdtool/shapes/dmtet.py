@@ -52,14 +52,17 @@ class DMTetShape(nn.Module):
         """(V,) signed distance at the grid's vertices, negative inside."""
         return (self.sdf0 + self.field.composed()[0, 0]).reshape(-1)
 
-    def surface(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """v_pos (M, 3) float32 with gradients, t_pos_idx (F, 3) int32; empty if nothing is inside."""
-        sdf, offset = self._corners()
+    def surface(self, composed: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """v_pos (M, 3) float32 with gradients, t_pos_idx (F, 3) int32; empty if nothing is inside.
+
+        composed: the field's values, if they are at hand.
+        """
+        sdf, offset = self._corners(composed)
         return self.grid.march(sdf.reshape(-1), offset.reshape(-1, 3))
 
-    def _corners(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _corners(self, composed: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """sdf (n, n, n) and offset (n, n, n, 3) at the grid's corners."""
-        values = self.field.composed()[0]
+        values = (self.field.composed() if composed is None else composed)[0]
         cell = 2 * self.half_extent / self.resolution
         moved = torch.tanh(values[1:].movedim(0, -1)) * (0.5 * cell)
         return self.sdf0 + values[0], self.offset0 + moved
@@ -77,9 +80,13 @@ class DMTetShape(nn.Module):
         sdf, offset = ((v[ends[0]] + v[ends[1]]) / 2 for v in self._corners())
         return DMTetShape(sdf, self.half_extent, offset, self.log2_table).to(sdf.device)
 
-    def roughness(self) -> torch.Tensor:
-        """Mean squared Laplacian of the change of sdf, in units of cells: 0 for a shifted plane."""
-        change = self.field.composed()[:, :1] * (self.resolution / (2 * self.half_extent))
+    def roughness(self, composed: torch.Tensor | None = None) -> torch.Tensor:
+        """Mean squared Laplacian of the change of sdf, in units of cells: 0 for a shifted plane.
+
+        composed: the field's values, if they are at hand.
+        """
+        composed = self.field.composed() if composed is None else composed
+        change = composed[:, :1] * (self.resolution / (2 * self.half_extent))
         z, y, x = (torch.diff(change, n=2, dim=dim).square().mean() for dim in (2, 3, 4))
         return z + y + x
 
