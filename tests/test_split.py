@@ -183,3 +183,12 @@ def test_a_helper_ends_with_its_parent():
     parent.communicate()
     assert select.select([watched], [], [], 120)[0]  # readable once the process has ended
     os.close(watched)
+
+
+def test_records_of_a_unet_are_made_once_for_all_lifts(priors):
+    kept = []
+    for _ in range(2):
+        with traced(priors[0]):
+            asked(priors[0])
+            kept.append(len(priors[0].unet.found))
+    assert kept[0] == kept[1] >= 1

@@ -5,12 +5,18 @@ batch is recorded at its first call, which takes a third of a second.
 """
 
 import warnings
+import weakref
 from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
+
+
+_records: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Any]] = weakref.WeakKeyDictionary()
+"""What was recorded of each UNet. Kept as long as it is: torch does not give back the memory of a record, so a
+hundred prompts in one process must share theirs."""
 
 
 class Answer(NamedTuple):
@@ -28,7 +34,7 @@ class TracedUNet(nn.Module):
     def __init__(self, unet: nn.Module):
         super().__init__()
         self.unet = unet
-        self.found: dict[tuple, Any] = {}
+        self.found = _records.setdefault(unet, {})
 
     @property
     def config(self) -> Any:
