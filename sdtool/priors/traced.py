@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-
 _records: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Any]] = weakref.WeakKeyDictionary()
 """What was recorded of each UNet. Kept as long as it is: torch does not give back the memory of a record, so a
 hundred prompts in one process must share theirs."""
