@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 _records: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Any]] = weakref.WeakKeyDictionary()
-"""What was recorded of each UNet. Kept as long as it is: torch does not give back the memory of a record, so a
+"""What was recorded of each UNet. Kept as long as it is: torch gives no memory of a record back, so a
 hundred prompts in one process must share theirs."""
 
 
