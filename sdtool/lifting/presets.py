@@ -240,7 +240,6 @@ COLORS: dict[str, dict[str, Any]] = {
         "smooth": 10.0,
         "color_grid": 64,
     },
-    # with the base's weight of 1, white paws stayed orange: the steps are few
     "nerf": {"guide": "color", "lambda_ori": (3.0, 3.0), "t_low": 0.1, "t_high": (0.98, 0.6)},
 }
 """Representation → what a colour prior changes in the phase that is about colours."""

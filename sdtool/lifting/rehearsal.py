@@ -53,9 +53,16 @@ LIGHT_PHASE = {"views": 4, "size": 128, "subdivide": 0}
 
 def is_light(plan: LiftPlan) -> bool:
     """Whether a plan is at most as heavy as the presets for the bundled priors, which need 1 GB on a CPU:
-    then a rehearsal would tell nothing, and take its seconds."""
-    return all(getattr(plan, name) <= most for name, most in LIGHT.items()) and all(
-        getattr(phase, name) <= most for phase in plan.phases for name, most in LIGHT_PHASE.items()
+    then a rehearsal would tell nothing, and take its seconds. Files that a later phase reads, such as the
+    light on a material, are tried by a rehearsal."""
+    return (
+        plan.environment == "neutral"
+        and all(getattr(plan, name) <= most for name, most in LIGHT.items())
+        and all(
+            getattr(phase, name) <= most
+            for phase in plan.phases
+            for name, most in LIGHT_PHASE.items()
+        )
     )
 
 
