@@ -21,7 +21,7 @@ VAE_STEPS=${VAE_STEPS:-3500}                  # training steps of the VAE
 BASE_STEPS=${BASE_STEPS:-8000}                # training steps of the base prior
 AGP_STEPS=${AGP_STEPS:-8000}                  # training steps of the AGP
 GUIDED_STEPS=${GUIDED_STEPS:-4000}            # training steps of the base towards guidance in one pass
-COLOR_STEPS=${COLOR_STEPS:-4000}              # training steps of the colour prior
+COLOR_STEPS=${COLOR_STEPS:-3000}              # training steps of the colour prior
 AGP_BATCH=${AGP_BATCH:-32}                    # maps in a step of these
 GUIDED_BATCH=${GUIDED_BATCH:-32}
 COLOR_BATCH=${COLOR_BATCH:-32}
@@ -67,7 +67,7 @@ agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --b
 pairs=$(stage render-ccm "$filtered" --out pairs --maps rgb,ccm \
     --views 3 --size 128 --supersample 2 --distance 1.8 --elevation -30 70)
 color=$(stage finetune-color "$pairs" --captions "$captions" --base "$base" --out color \
-    --steps "$COLOR_STEPS" --batch "$COLOR_BATCH" --half-resolution 0.5 --ema 0.997 \
+    --steps "$COLOR_STEPS" --batch "$COLOR_BATCH" --half-resolution 0.667 --ema 0.997 \
     --device "$DEVICE" --fp16)
 
 # The base learns to answer guided predictions in one pass.
