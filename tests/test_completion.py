@@ -44,7 +44,7 @@ def words(shell, line):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_gets_stages_options_and_choices(shell):
     assert words(shell, "sdtool ") == list(STAGES)
-    assert words(shell, "sdtool fi") == ["filter-objaverse", "finetune-agp"]
+    assert words(shell, "sdtool fi") == ["filter-objaverse", "finetune-agp", "finetune-color"]
     assert words(shell, "sdtool render-ccm --vi") == ["--views"]
     assert {"--config", "--print-config", "--json"} <= set(words(shell, "sdtool caption --"))
     assert words(shell, "sdtool lift --rep ") == ["dmtet", "nerf"]

@@ -76,7 +76,7 @@ def test_a_lift_stays_on_its_device(kind, tmp_path, monkeypatch):
     base, agp = load_base("tiny"), load_agp("tiny")
     with Elsewheres():
         priors = base.to(DEVICE), agp.to(DEVICE)
-        monkeypatch.setattr(run, "_priors", lambda *_: priors)
+        monkeypatch.setattr(run, "_priors", lambda *_: (*priors, None))
         lifting(("a corgi", tmp_path / "other"))
     assert_same_lift(tmp_path / "cpu", tmp_path / "other", 1e-3)
     assert json.loads((tmp_path / "other" / "stage.json").read_text())["device"] == str(DEVICE)
@@ -102,7 +102,14 @@ def on_its_own(pos, faces, size):
     )
 
 
-WHOLE = {"steps": 6, "views": 2, "size": 16, "lambda_ori": (1.0, 1.0), "normal_turn": 180.0}
+WHOLE = {
+    "steps": 6,
+    "views": 2,
+    "size": 16,
+    "lambda_ori": (1.0, 1.0),
+    "normal_turn": 180.0,
+    "ori_every": 1,
+}
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import torch
 from sdtool.lifting import run as lift_run
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.prompts import SIDES, Prompts
+from sdtool.priors import pairs
 from sdtool.priors.fitting import fitted, say_cut
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import fresh_text_encoder
@@ -84,8 +85,8 @@ def test_what_fits_is_told_as_it_is(encoder):
 )
 def test_what_is_not_wanted_is_blamed_on_whoever_said_it(negative, said, monkeypatch, capsys):
     prior = SimpleNamespace(vocabulary=None, text_encoder=SimpleNamespace(length=77))
-    monkeypatch.setattr(lift_run, "_priors", lambda *_: (prior, prior))
-    monkeypatch.setattr(lift_run, "text_encoders", lambda *_: nullcontext())
+    monkeypatch.setattr(lift_run, "_priors", lambda *_: (prior, prior, None))
+    monkeypatch.setattr(pairs, "text_encoders", lambda *_: nullcontext())
     monkeypatch.setattr(
         lift_run, "Guidance", lambda *_: SimpleNamespace(cut="", cut_negative="ugly")
     )

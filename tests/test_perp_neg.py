@@ -17,7 +17,7 @@ from sdtool.lifting.prompts import SIDES, Prompts
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
 
-PHASE = replace(TINY_CPU.phases[1], lambda_ori=(1.0, 1.0))
+PHASE = replace(TINY_CPU.phases[1], lambda_ori=(1.0, 1.0), ori_every=1)
 
 
 def cameras(*azimuth, elevation=10.0) -> torch.Tensor:

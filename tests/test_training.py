@@ -407,7 +407,7 @@ def test_training_learns_and_grows(views, captions, tmp_path):
     arguments, embed = start(views, captions)
     prior, _, choose, load = arguments
     generator = torch.Generator().manual_seed(7)
-    x, numbers, _ = load(*choose(generator, 32))
+    x, numbers, *_ = load(*choose(generator, 32))
     noise, t = torch.randn(x.shape, generator=generator), torch.arange(0, 992, 31)
 
     def loss():

@@ -134,7 +134,7 @@ def our_loop(
 
     def load(index, numbers):
         text = torch.from_numpy(table[numbers.numpy()]).to(processes.device).float()
-        return prior.encode_map(data.maps(index.numpy())), text, data.cameras(index.numpy())
+        return prior.encode_map(data.maps(index.numpy())), text, data.cameras(index.numpy()), None
 
     settings = TrainingSettings(
         steps=WARM + given.steps + 1,

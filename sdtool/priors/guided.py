@@ -5,8 +5,6 @@ Beside its prediction p_c of what a text asks for, the UNet gives the direction 
 Meng et al. (2022) tell the scale to the network instead, which must then learn each scale's answer.
 """
 
-from collections.abc import Mapping
-
 import torch
 from diffusers.models import UNet2DConditionModel
 
@@ -15,24 +13,16 @@ from sdtool.priors.prior import Prior
 
 
 def fresh_guided(teacher: Prior) -> Prior:
-    """A copy of a prior with channels for the direction of its guidance, which are zero still.
-
-    Shares the teacher's text encoder and VAE.
+    """A copy of a prior with channels for the direction of its guidance, which are zero still, also where it
+    was guided before. Shares the teacher's text encoder and VAE.
     """
-    if teacher.is_guided:
-        raise InputError(
-            f"{teacher.name} answers guided predictions already; name what it came from"
-        )
-    if teacher.unet.config["out_channels"] != teacher.channels:
+    config, state = plain_unet(teacher)
+    if config["out_channels"] != teacher.channels:
         raise InputError(
             f"{teacher.name} predicts more than noise; its guidance cannot be distilled"
         )
-    config = {**teacher.unet.config, "out_channels": 2 * teacher.channels}
-    config.pop(
-        "_use_default_values", None
-    )  # else diffusers resets what the teacher left at default
+    config["out_channels"] *= 2
     unet = UNet2DConditionModel.from_config(config).to(teacher.device, teacher.unet.dtype)
-    state = dict(teacher.unet.state_dict())
     for name in ("conv_out.weight", "conv_out.bias"):
         state[name] = torch.cat([state[name], torch.zeros_like(state[name])])
     unet.load_state_dict(state)
@@ -50,7 +40,7 @@ def fresh_guided(teacher: Prior) -> Prior:
     )
 
 
-def plain_unet(prior: Prior) -> tuple[dict, Mapping[str, torch.Tensor]]:
+def plain_unet(prior: Prior) -> tuple[dict, dict[str, torch.Tensor]]:
     """Configuration and state of a prior's UNet, without a direction of the guidance, for what is trained
     from it."""
     config, state = dict(prior.unet.config), dict(prior.unet.state_dict())
