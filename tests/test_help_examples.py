@@ -133,6 +133,7 @@ def inputs(tmp_path_factory):
         execute("sdtool render-ccm objs --out views --maps rgb,normal --size 32")
         execute("sdtool render-ccm objs --out views-128 --maps rgb,normal --size 128")
         execute("sdtool train-vae views-128 --out vae")
+        execute("sdtool train-base views --captions captions --out base")
         execute("sdtool finetune-agp ccm --captions captions --out agp")
         Path("my-models").mkdir()
         meshes = sorted(Path("objs").rglob("*.glb"))
