@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,8 +177,12 @@ def begin(
         "params": json.loads(json.dumps(params, default=plain)),
         "inputs": found,
     }
-    if not out.is_dir() and (out.exists() or out.is_symlink()):
-        kind = "a file" if out.exists() else "a link to nothing"
+    try:  # one look: another process may make it meanwhile
+        is_file = not stat.S_ISDIR(out.stat().st_mode)
+    except OSError:
+        is_file = False
+    if is_file or out.is_symlink() and not out.exists():
+        kind = "a file" if is_file else "a link to nothing"
         raise UsageError(f"--out {out} is {kind}; name a directory", "--out")
     if not overwrite and (out / DONE).is_file():
         other = _read_record(out, DONE, stage)
