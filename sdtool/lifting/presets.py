@@ -244,9 +244,6 @@ COLORS: dict[str, dict[str, Any]] = {
 }
 """Representation → what a colour prior changes in the phase that is about colours."""
 
-COLOR_STEPS = {200: 60, 60: 40}
-"""Steps of a mesh's colour phase, without a colour prior and with one."""
-
 PRESETS = {
     "dmtet": {
         "tiny-cpu": TINY_CPU,
@@ -276,8 +273,7 @@ def with_color_prior(plan: LiftPlan) -> LiftPlan:
     phases = list(plan.phases)
     last = phases[-1]
     if last.scene == "color":
-        steps = COLOR_STEPS.get(last.steps, last.steps)
-        phases[-1] = replace(last, steps=steps, **COLORS["dmtet"])
+        phases[-1] = replace(last, **COLORS["dmtet"])
     elif last.scene == "radiance":
         phases[-1] = replace(last, **COLORS["nerf"])
     return replace(plan, phases=tuple(phases))

@@ -228,7 +228,8 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     saved = loop.load(out)
     undecided = lifting.precision == HALF and precision == "fp16"
     smallest = PRESETS[lifting.rep]["preview"]
-    is_known = base == lifting.agp == TINY and device.type == "cpu" and is_light(plan)
+    is_bundled = base == lifting.agp == TINY and lifting.color in ("", TINY)
+    is_known = is_bundled and device.type == "cpu" and is_light(plan)
     while (saved is None and not is_known) or undecided:
         overflow = rehearse(rep, plan, guidance, view_range, smallest)
         if not overflow:

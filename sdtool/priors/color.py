@@ -12,7 +12,7 @@ from diffusers.models import UNet2DConditionModel
 
 from sdtool.errors import InputError
 from sdtool.io.files import write_json, write_text
-from sdtool.priors.guided import plain_unet
+from sdtool.priors.guided import plain_unet, with_unet
 from sdtool.priors.loading import COLOR_CARD
 from sdtool.priors.prior import CCM_CHANNELS, Prior
 
@@ -31,16 +31,7 @@ def fresh_color(base: Prior) -> Prior:
     unet.load_state_dict(
         {**state, "conv_in.weight": torch.cat([first, torch.zeros_like(first)], dim=1)}
     )
-    return Prior(
-        unet.to(memory_format=torch.channels_last),
-        base.text,
-        base.alphas_cumprod,
-        prediction=base.prediction,
-        vae=base.vae,
-        normal_suffix=base.normal_suffix,
-        vocabulary=base.vocabulary,
-        name=f"a colour prior of {base.name}",
-    )
+    return with_unet(base, unet, f"a colour prior of {base.name}")
 
 
 def check_base(base: Prior) -> None:

@@ -26,17 +26,24 @@ def fresh_guided(teacher: Prior) -> Prior:
     for name in ("conv_out.weight", "conv_out.bias"):
         state[name] = torch.cat([state[name], torch.zeros_like(state[name])])
     unet.load_state_dict(state)
+    return with_unet(teacher, unet, f"{teacher.name}, guided", is_guided=True)
+
+
+def with_unet(
+    prior: Prior, unet: UNet2DConditionModel, name: str, is_guided: bool = False
+) -> Prior:
+    """A prior that is like another but for its UNet and its name."""
     return Prior(
-        unet.to(memory_format=torch.channels_last),
-        teacher.text,
-        teacher.alphas_cumprod,
-        prediction=teacher.prediction,
-        vae=teacher.vae,
-        normal_suffix=teacher.normal_suffix,
-        vocabulary=teacher.vocabulary,
-        name=f"{teacher.name}, guided",
-        text_folder=teacher.text_folder,
-        is_guided=True,
+        unet.to(memory_format=torch.channels_last),  # type: ignore[call-arg]  # wants a self
+        prior.text,
+        prior.alphas_cumprod,
+        prediction=prior.prediction,
+        vae=prior.vae,
+        normal_suffix=prior.normal_suffix,
+        vocabulary=prior.vocabulary,
+        name=name,
+        text_folder=prior.text_folder,
+        is_guided=is_guided,
     )
 
 
