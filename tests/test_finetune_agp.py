@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from sdtool.errors import InputError
 from sdtool.geometry.cameras import orbit
 from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl
-from sdtool.priors.agp import jittered
+from sdtool.priors.agp import fresh_agp, jittered
 from sdtool.priors.fresh import fresh_base, save_base
-from sdtool.priors.loading import load_agp, load_base
+from sdtool.priors.loading import base_of, load_agp, load_base
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.training.agp import TrainedAgp
 from sdtool.training.data import Views
@@ -192,6 +193,29 @@ def test_exams_on_other_collections_and_what_is_shown(views, base, tmp_path, cap
     assert results["held-out objects", "view identification"] == held["view_identification"]
     assert len(results) == 4 and hub.data.base_model is None  # the base is a folder, not an id
     assert "| decay | constant |" in hub.text and card["data"][0] in hub.text
+
+
+# Going on from an AGP
+
+
+def test_an_agp_is_trained_further_from_its_own_weights(views, base, tmp_path, capsys):
+    command = ["finetune-agp", str(views), "--captions", str(views), "--sample-every", "0", *SHORT]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run([*command, "--base", str(base), "--out", str(first)]) == 0, capsys.readouterr().err
+    more = [*command, "--resume-from", str(first)]
+    slowly = ["--steps", "1", "--lr", "1e-9"]
+    assert run([*more, *slowly, "--out", str(second)]) == 0, capsys.readouterr().err
+    before, after = load_agp(first).unet.state_dict(), load_agp(second).unet.state_dict()
+    assert set(before) == set(after)
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    fresh = fresh_agp(load_base(base), torch.Generator().manual_seed(0)).unet.state_dict()
+    assert not torch.equal(fresh["conv_in.weight"], after["conv_in.weight"])
+    assert Path(base_of(second)).resolve() == Path(base_of(first)).resolve() == base
+
+    assert run([*more, "--base", "tiny", "--out", str(tmp_path / "third")]) == 2
+    assert "leave --base out" in capsys.readouterr().err
+    assert run([*more[:-1], str(base), "--out", str(tmp_path / "third")]) == 1
+    assert "AGP" in capsys.readouterr().err and not (tmp_path / "third").exists()
 
 
 # What looking at it costs

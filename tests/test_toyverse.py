@@ -24,7 +24,7 @@ from sdtool.rendering.kernels import rasterize_views
 from sdtool.toyverse.accessories import EXTRAS
 from sdtool.toyverse.catalogue import CATEGORIES
 from sdtool.toyverse.designs import Design, draw, parse
-from sdtool.toyverse.materials import OWN_COLOUR
+from sdtool.toyverse.materials import OWN_COLOUR, UNPAINTED
 from sdtool.toyverse.primitives import box, ellipsoid, lathe, ring, slab, tube
 from sdtool.toyverse.spoiled import KINDS, point_cloud
 from sdtool.toyverse.toys import build, generate
@@ -526,6 +526,22 @@ def test_bad_objects_are_labelled_as_artists_do():
 
 
 @pytest.mark.slow
+def test_the_share_of_extras_is_kept_and_changes_nothing_else():
+    toys = {
+        share: [
+            generate(2, k, categories=["cat", "chair"], extra_share=share).design
+            for k in range(100)
+        ]
+        for share in (0.0, 0.35, 1.0)
+    }
+    assert not any(design.extra for design in toys[0.0])
+    assert 15 < sum(bool(design.extra) for design in toys[0.35]) < 50
+    # but for unpainted ones, which have none
+    assert all(design.extra or design.material in UNPAINTED for design in toys[1.0])
+    said = [(design.category, design.trait, design.material) for design in toys[0.35]]
+    assert said == [(design.category, design.trait, design.material) for design in toys[1.0]]
+
+
 def test_the_bad_share_is_kept():
     assert not any(generate(2, k, bad_share=0.0).spoiled for k in range(100))
     share = sum(bool(generate(2, k, bad_share=0.3).spoiled) for k in range(400)) / 400

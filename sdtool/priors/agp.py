@@ -5,7 +5,7 @@ from diffusers.models import UNet2DConditionModel
 from torch import nn
 
 from sdtool.errors import InputError
-from sdtool.priors.guided import plain_unet
+from sdtool.priors.guided import plain_unet, with_unet
 from sdtool.priors.prior import CAMERA_NUMBERS, Prior
 
 
@@ -45,6 +45,14 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
         vocabulary=base.vocabulary,
         name=f"an AGP of {base.name}",
     )
+
+
+def plain_agp(agp: Prior) -> Prior:
+    """An AGP to train further: its weights without a direction of the guidance, if it was distilled."""
+    config, state = plain_unet(agp)
+    unet = UNet2DConditionModel.from_config(config).to(agp.device, agp.unet.dtype)
+    unet.load_state_dict(state)
+    return with_unet(agp, unet, agp.name)
 
 
 def jittered(c2w: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:

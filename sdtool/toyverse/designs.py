@@ -14,7 +14,7 @@ from sdtool.toyverse.words import COLOURS, article
 
 NATURAL_SHARE = 0.5  # toys in their natural colour
 SILENT_SHARE = 0.65  # of those, the ones whose name does not say the colour
-TRAIT_SHARE, MATERIAL_SHARE, EXTRA_SHARE = 0.3, 0.3, 0.35
+TRAIT_SHARE, MATERIAL_SHARE, EXTRA_SHARE = 0.3, 0.3, 0.35  # the last is a default
 EXTRA_COLOUR_SHARE = 0.6  # of extras that come in every colour, the ones whose colour is said
 LAST_WORDS = ("pine", "sailing")  # traits that belong to the noun: "a red sailing boat"
 FILLERS = {"a", "an", "the", "with", "wearing", "holding", "and"}
@@ -133,8 +133,11 @@ def draw(
     *,
     only: Sequence[Design] = (),
     leave_out: Sequence[Design] = (),
+    extra_share: float = EXTRA_SHARE,
 ) -> Design:
     """A design drawn at random; with `only`, one of those, with nothing more to say of it.
+
+    extra_share: the chance in [0, 1] that a toy that may wear, carry or have something more does.
 
     Designs that include one of `leave_out` are drawn again; UsageError if nothing else is left.
     """
@@ -142,13 +145,13 @@ def draw(
         if only:
             design = _complete(rng, only[int(rng.integers(len(only)))])
         else:
-            design = _draw(rng, categories[int(rng.integers(len(categories)))])
+            design = _draw(rng, categories[int(rng.integers(len(categories)))], extra_share)
         if not any(design.includes(part) for part in leave_out):
             return design
     raise UsageError("--leave-out leaves no object to make; leave out less", "--leave-out")
 
 
-def _draw(rng: np.random.Generator, category: str) -> Design:
+def _draw(rng: np.random.Generator, category: str, extra_share: float) -> Design:
     entry = CATEGORIES[category]
     natural = rng.random() < NATURAL_SHARE
     colour = entry.colour if natural else str(rng.choice(list(COLOURS)))
@@ -159,7 +162,7 @@ def _draw(rng: np.random.Generator, category: str) -> Design:
     says_colour = not (natural and rng.random() < SILENT_SHARE)
     if material in OWN_COLOUR and (not says_colour or material in UNPAINTED):
         colour, says_colour = OWN_COLOUR[material][0], False
-    if entry.extras and material not in UNPAINTED and rng.random() < EXTRA_SHARE:
+    if entry.extras and material not in UNPAINTED and rng.random() < extra_share:
         extra = str(rng.choice(entry.extras))
         extra_colour = _extra_colour(rng, extra, colour)
     says_extra = rng.random() < EXTRA_COLOUR_SHARE or bool(extra and not EXTRAS[extra].is_plain)

@@ -42,7 +42,7 @@ def chair(rng: np.random.Generator, look: Look) -> list[Mesh]:
         arm_x, arm_y = width / 2 - 0.01, seat + 0.28
         tone = look.minor(look.accent(0.85))
         arm = box((arm_x, arm_y, 0), (0.1, 0.07, depth * 0.98), tone, radius=0.03)
-        prop = tube([(arm_x, seat, depth * 0.34), (arm_x, arm_y, depth * 0.34)], 0.04, tone)
+        prop = tube([(arm_x, seat, depth * 0.34), (arm_x, arm_y, depth * 0.34)], 0.05, tone)
         parts += [*pair(arm), *pair(prop)]
     if look.has("cushion"):
         parts.append(_cushion((0, seat + 0.1, 0.05), (width * 0.84, 0.13, depth * 0.76), look))

@@ -18,16 +18,14 @@ def robot(rng: np.random.Generator, look: Look) -> list[Mesh]:
     joint = METAL if look.colour_word not in ("grey", "white") else dark(METAL, 0.5)
     glow = np.array((0.35, 0.9, 0.95)) if look.colour_word != "blue" else np.array((1.0, 0.9, 0.3))
     y = leg + trunk
-    face = y + 0.07 + head / 2
+    face = y + 0.05 + head / 2
     parts = [
         box((0, leg + trunk / 2, 0), (width, trunk, 0.34), look.color, radius=0.06),
         box((0, leg + trunk * 0.55, 0.17), (width * 0.5, trunk * 0.4, 0.04), joint, radius=0.015),
         box((0, leg + trunk * 0.55, -0.2), (width * 0.62, trunk * 0.6, 0.14), joint, radius=0.04),
-        lathe([(0.08, y - 0.03), (0.08, y + 0.1)], joint, segments=10),
+        lathe([(0.13, y - 0.03), (0.13, y + 0.1)], joint, segments=10),
         box((0, face, 0), (head * 1.35, head, head), look.color, radius=0.05),
-        tube(
-            [(0, face + head * 0.4, 0), (0, face + head * 0.5 + 0.1, 0)], 0.026, joint, segments=8
-        ),
+        tube([(0, face + head * 0.4, 0), (0, face + head * 0.5 + 0.1, 0)], 0.04, joint, segments=8),
         ellipsoid((0, face + head * 0.5 + 0.14, 0), (0.06, 0.06, 0.06), glow, rings=5, segments=12),
         box((0, face - head * 0.24, head / 2), (head * 0.6, 0.05, 0.03), BLACK, radius=0.01),
     ]

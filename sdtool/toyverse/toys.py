@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sdtool.geometry.meshes import Mesh, merge
 from sdtool.toyverse.accessories import EXTRAS
 from sdtool.toyverse.annotation import annotate
 from sdtool.toyverse.catalogue import CATEGORIES, choose
-from sdtool.toyverse.designs import Design, draw
+from sdtool.toyverse.designs import EXTRA_SHARE, Design, draw
 from sdtool.toyverse.materials import OWN_COLOUR, finish
 from sdtool.toyverse.spoiled import spoil
 from sdtool.toyverse.words import COLOURS, WHITE, Look, vary
@@ -48,22 +49,24 @@ def generate(
     categories: Sequence[str] | None = None,
     only: Sequence[Design] = (),
     leave_out: Sequence[Design] = (),
+    extra_share: float = EXTRA_SHARE,
 ) -> ToyObject:
     """Toy number `index` of the collection `seed`; it depends on these arguments only.
 
     bad_share: the chance in [0, 1] of a spoiled object. categories: names to draw from (default:
-    all); UsageError for an unknown one. only, leave_out: see `designs.draw`; a toy that is not left
-    out is the same as without `leave_out`.
+    all); UsageError for an unknown one. only, leave_out, extra_share: see `designs.draw`; a toy that is not
+    left out is the same as without `leave_out`.
     """
     rng = np.random.default_rng([seed, index])
     names = choose(list(categories) if categories else None)
     is_bad = rng.random() < bad_share
-    design = draw(rng, names, only=only, leave_out=leave_out)
+    drawn = partial(draw, only=only, leave_out=leave_out, extra_share=extra_share)
+    design = drawn(rng, names)
     mesh = build(rng, design)
     uid = toy_uid(seed, index)
     if not is_bad:
         return ToyObject(uid, design.category, mesh, annotate(uid, design, mesh), design)
-    others = [build(rng, draw(rng, names, only=only, leave_out=leave_out)) for _ in range(3)]
+    others = [build(rng, drawn(rng, names)) for _ in range(3)]
     kind, flawed, flaw = spoil(rng, mesh, others)
     annotation = annotate(uid, design, flawed, flaw)
     return ToyObject(uid, design.category, flawed, annotation, design, kind)

@@ -145,15 +145,15 @@ def boat(rng: np.random.Generator, look: Look) -> list[Mesh]:
     wall = WHITE if look.colour_word != "white" else np.array((0.30, 0.52, 0.78))
     if look.trait == "sailing":
         mast = tube(
-            [(0, height * 0.6, 0.08), (0, height + 0.85, 0.08)], 0.035, deck_color, segments=10
+            [(0, height * 0.6, 0.08), (0, height + 0.85, 0.08)], 0.055, deck_color, segments=10
         )
         sail = slab(
-            [(height + 0.14, -0.44 * length), (height + 0.14, 0.04), (height + 0.5, 0.04),
-             (height + 0.84, 0.04)], -0.02, 0.02, wall,
+            [(height + 0.08, -0.44 * length), (height + 0.08, 0.04), (height + 0.5, 0.04),
+             (height + 0.84, 0.04)], -0.035, 0.035, wall,
         )  # fmt: skip
         jib = slab(
-            [(height + 0.2, 0.14), (height + 0.2, 0.44 * length), (height + 0.66, 0.14)],
-            -0.02, 0.02, wall,
+            [(height + 0.14, 0.14), (height + 0.14, 0.44 * length), (height + 0.66, 0.14)],
+            -0.035, 0.035, wall,
         )  # fmt: skip
         return [*parts, mast, sail, jib]
     tall = rng.uniform(0.27, 0.31) * look.stretch("tall", 1.3)

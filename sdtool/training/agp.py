@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from sdtool.errors import UsageError
-from sdtool.priors.agp import fresh_agp
+from sdtool.priors.agp import fresh_agp, plain_agp
 from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
@@ -122,12 +122,14 @@ def train_agp(
     seed: int,
     processes: Processes,
     ready: Callable[[], None] = lambda: None,
+    start: Prior | None = None,
 ) -> TrainedAgp:
     """Train an AGP of `base` on the CCMs in `folders`, and examine it in the main process.
 
     captions: uid → prompts. shown: prompts of the sample grids; captions of held-out objects if there
     are none; unused where the settings draw no grid. text_cache: GB of disk for encoded texts. ready:
-    called when all inputs have been read, before anything is written.
+    called when all inputs have been read, before anything is written. start: an AGP of this base to go on
+    from.
     """
     ask = torch.Generator().manual_seed(seed)
     data = read_agp_data(folders, captions, base, exams, ask)
@@ -139,7 +141,8 @@ def train_agp(
     say_cut_captions(base.text_encoder, prompts.table, processes)
     draws = settings.sample_every > 0
     shown = (shown or sample_prompts(captions, data.held_out.uids)) if draws else []
-    prior = fresh_agp(base, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    prior = fresh_agp(base, generator) if start is None else plain_agp(start)
     del base  # its UNet is not needed any more
     ready()
 
