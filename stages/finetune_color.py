@@ -11,6 +11,8 @@ and not the paper's.
 **The base** is a folder that `sdtool train-base` wrote, or `tiny`. The pictures must have the size that it
 draws: 128 for the tiny prior. The UNet begins as the base's, with four channels more, of zero weight.
 
+**More data**: `--resume-from` begins with the weights of a colour prior instead of its base's.
+
 **Lumps**: what is lifted has other outlines and coordinates than what is trained on. So each map is
 spoiled at random: coordinates get smooth and fine errors of a standard deviation of up to `--roughness` (a
 share of the object's box), and in half of the cases the outline grows or shrinks by a pixel or is
@@ -26,6 +28,8 @@ Examples:
     sdtool render-ccm objs/ --out views/ --maps rgb,ccm --size 128 --distance 1.8
 
     sdtool finetune-color views/ --captions captions/ --base tiny --out color/ --steps 4000
+
+    sdtool finetune-color views/ --captions captions/ --resume-from color/ --lr 2e-4 --out color2/
 """
 
 import sys
@@ -34,6 +38,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sdtool.errors import UsageError
 from sdtool.io import stage_record
 from sdtool.io.captions import captions_in, read_captions
 from sdtool.runtime.options import Device, MixedPrecision, Out, Overwrite, Seed
@@ -63,9 +68,16 @@ def finetune_color(
     ],
     captions: Captions,
     base: Annotated[
-        str, typer.Option(help="Base prior: a folder of train-base, or tiny.")
-    ] = "tiny",
+        str | None,
+        typer.Option(help="Base prior: a folder of train-base, or tiny. [default: tiny]"),
+    ] = None,
     out: Out = Path("color"),
+    resume_from: Annotated[
+        str | None,
+        typer.Option(
+            help="A colour prior to go on from, on more data: a folder, or tiny; its base is kept."
+        ),
+    ] = None,
     roughness: Annotated[
         float,
         typer.Option(
@@ -90,6 +102,12 @@ def finetune_color(
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    if resume_from is not None and base is not None:
+        raise UsageError(
+            f"--resume-from {resume_from} brings its own base; leave --base out",
+            "--base",
+            "--resume-from",
+        )
     settings = TrainingSettings(
         steps=steps,
         batch=batch,
@@ -103,17 +121,22 @@ def finetune_color(
         sample_every=sample_every,
     )
     from sdtool.priors.folder_check import check_local
+    from sdtool.priors.loading import color_base_of, load_color
     from sdtool.training.distributed import Processes, require_alone
 
     require_alone("finetune-color")
     captions = captions_in(captions)
+    base = base or (color_base_of(resume_from) if resume_from is not None else "tiny")
     check_local(base)
     params: dict[str, Any] = {"base": base, "steps": steps, "batch": batch, "lr": lr, "ema": ema}
     params |= {"text_dropout": text_dropout, "logit_normal": logit_normal, "roughness": roughness}
     params |= {"half_resolution": half_resolution, "mixed_precision": mixed_precision}
     params |= {"fp16": fp16, "seed": seed}
+    params |= {} if resume_from is None else {"resume_from": resume_from}
     inputs: dict[str, Path | None] = {f"views-{k}": folder for k, folder in enumerate(views)}
     inputs |= {"captions": captions, "base": Path(base) if Path(base).is_dir() else None}
+    if resume_from is not None and Path(resume_from).is_dir():
+        inputs["resume-from"] = Path(resume_from)
     record = stage_record.begin(
         out,
         "finetune-color",
@@ -144,6 +167,7 @@ def finetune_color(
         seed=seed,
         processes=Processes(device, mixed_precision),
         ready=record.clear,
+        start=None if resume_from is None else load_color(resume_from),
     )
     facts = params | color.facts | {"data": [stage_record.digest(folder) for folder in views]}
     outputs = save_color(

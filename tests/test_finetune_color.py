@@ -133,6 +133,17 @@ def test_a_finished_training_is_not_repeated(color, views, base, capsys):
     assert "already done" in capsys.readouterr().err
 
 
+def test_a_colour_prior_is_trained_further_from_its_own_weights(color, views, tmp_path, capsys):
+    command = ["finetune-color", str(views), "--captions", str(views), *SHORT]
+    command += ["--resume-from", str(color), "--lr", "1e-9", "--out", str(tmp_path / "more")]
+    assert run(command) == 0, capsys.readouterr().err
+    before = load_color(color).unet.state_dict()
+    after = load_color(tmp_path / "more").unet.state_dict()
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    assert run([*command, "--base", "tiny"]) == 2
+    assert "leave --base out" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_bits(color, views, base, tmp_path, monkeypatch):
     def stop(*_):

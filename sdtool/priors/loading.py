@@ -107,8 +107,7 @@ def load_color(
 
     Its text encoder, noise schedule and VAE are those of its base, which color.json names.
     """
-    folder = color_folder(path)
-    named = TINY if str(path) == TINY else _base_named(folder, COLOR_CARD)
+    folder, named = color_folder(path), color_base_of(path)
     source = base_folder(named)
     with _naming(folder):
         card = read_json(folder / "unet" / "config.json")
@@ -120,6 +119,12 @@ def load_color(
     if not prior.has_ccm:
         raise InputError(f"{folder} is not a colour prior: its UNet takes no map of coordinates")
     return prior.to(device)
+
+
+def color_base_of(path: str | Path) -> str:
+    """The base prior that a colour prior names, as `load_base` takes it."""
+    folder = color_folder(path)
+    return TINY if str(path) == TINY else _base_named(folder, COLOR_CARD)
 
 
 def color_folder(path: str | Path) -> Path:

@@ -90,12 +90,13 @@ def train_color(
     seed: int,
     processes: Processes,
     ready: Callable[[], None] = lambda: None,
+    start: Prior | None = None,
 ) -> TrainedColor:
     """Train a colour prior of `base` on the views in `folders`, and measure it.
 
     captions: uid → prompts. roughness: of `Conditions`. latents_file: name of the file in `out` that
     the pictures' latents are kept in meanwhile. ready: called when all inputs have been read, before
-    anything is written.
+    anything is written. start: a colour prior of this base to go on from.
     """
     check_maps(folders)
     everything = Views(folders, (PICTURE,), captions)
@@ -111,7 +112,7 @@ def train_color(
             "VIEWS",
             "--base",
         )
-    prior = fresh_color(base).to(processes.device)
+    prior = (start or fresh_color(base)).to(processes.device)
     base = base.to(processes.device)
     prompts = PromptTable(views.pictures, captions, ("",))
     if left_out := everything.say_uncaptioned():
