@@ -552,9 +552,10 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path, capsys):
             item = {**record(names[k % 5], tags), "uid": f"{k:06d}", "path": None}
             file.write(json.dumps(item) + "\n")
     arguments = ["caption", str(listing), "--out"]
-    assert run([*arguments, str(tmp_path / "whole")]) == 3
+    alone = ["--workers", "1"]
+    assert run([*arguments, str(tmp_path / "whole"), *alone]) == 3
     out = tmp_path / "killed"
-    kill_at([*arguments, out], "captioning", 1500)
+    kill_at([*arguments, out, "--workers", "2"], "captioning", 1500)
     ledger = out / "captions.partial"
     assert ledger.is_file() and not (out / "stage.json").exists()
     ready = ledger.read_bytes()
@@ -562,7 +563,7 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path, capsys):
         file.truncate(len(ready) - 7)  # and the disk lost a little
     before = ledger.read_bytes().count(b"\n")
     assert 0 < before < 2_500
-    assert run([*arguments, str(out)]) == 3
+    assert run([*arguments, str(out), *alone]) == 3
     capsys.readouterr()
     for name in ("captions.jsonl", "failures.jsonl"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

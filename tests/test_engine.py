@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from killed import StandingClock
 
 from sdtool.errors import InputError, MissingDependencyError, ObjectError, UsageError
+from sdtool.runtime import engine_ray
 from sdtool.runtime.engine import available_cores, map_items
 
 
@@ -171,6 +173,25 @@ def test_ray_does_the_same(ray):
     assert found == {x: x * x for x in items if x >= 10}
     with pytest.raises(InputError, match="7 cannot be read by anyone"):
         list(map_items(stop, [7], engine="ray"))
+
+
+def test_a_ray_that_is_slow_to_start_is_started_again(monkeypatch):
+    ray, said = SimpleNamespace(shutdown=lambda: None), []
+
+    def init(**_):
+        said.append("init")
+        if len(said) < 3:
+            raise Exception("The current node timed out during startup.")
+
+    ray.init = init
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    engine_ray._join(ray)
+    assert len(said) == 3
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere:1")
+    said.clear()
+    with pytest.raises(UsageError, match="nowhere:1.*timed out"):
+        engine_ray._join(ray)
+    assert len(said) == 1
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def _warp() -> str:
 def _ray() -> str:
     from sdtool.runtime.engine_ray import map_on_ray
 
-    found = dict(map_on_ray(abs, [-1], workers=1, timeout=1, recycle=0, memory=0, on_gpus=False))
+    found = dict(map_on_ray(abs, [-1], workers=1, timeout=60, recycle=0, memory=0, on_gpus=False))
     expect(found == {-1: 1}, f"its worker answers: {found[-1]}")
     return "a worker answered"
 

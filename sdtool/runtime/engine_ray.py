@@ -9,6 +9,7 @@ from sdtool.errors import MissingDependencyError, ObjectError, UsageError
 from sdtool.runtime.workers import attempt, begin_worker, timed_out, worker_died
 
 START = 60.0  # seconds that Ray may take to start a worker, beyond an item's own time
+TRIES = 5  # of starting a local Ray, which gives itself 30 s, too few on a machine that is busy
 
 
 def map_on_ray(
@@ -80,7 +81,14 @@ def _work(function: Callable, item: Any, memory: int) -> Any:
 
 def _ray() -> Any:
     """The module, or the sentence that says how to get it."""
-    for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_AUTH_MODE", "disabled")):
+    for name, value in (
+        ("RAY_USAGE_STATS_ENABLED", "0"),
+        ("RAY_AUTH_MODE", "disabled"),
+        (
+            "RAY_NUM_REDIS_GET_RETRIES",
+            "120",
+        ),  # seconds in which its own server must answer; else 20
+    ):
         os.environ.setdefault(name, value)
     try:
         import ray
@@ -92,13 +100,19 @@ def _ray() -> Any:
 
 
 def _join(ray: Any) -> None:
-    try:
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(log_to_driver=False)
-        else:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        address = os.environ.get("RAY_ADDRESS", "a local one")
-        raise UsageError(
-            f"Ray ({address}) cannot be reached or started: {error}", "--engine"
-        ) from None
+    address = os.environ.get("RAY_ADDRESS", "")
+    for tries_left in reversed(range(1 if address else TRIES)):
+        try:
+            if address:
+                ray.init(log_to_driver=False)
+            else:
+                ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            return
+        except Exception as error:  # of its own slow start Ray says so by a plain Exception
+            if tries_left and "timed out" in str(error):
+                ray.shutdown()
+                continue
+            raise UsageError(
+                f"Ray ({address or 'a local one'}) cannot be reached or started: {error}",
+                "--engine",
+            ) from None
