@@ -15,6 +15,7 @@ import torch
 from sdtool.lifting import second_core
 from sdtool.lifting.config import LiftPlan, as_recorded
 from sdtool.priors import pairs, split
+from sdtool.priors import traced as records
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
 from sdtool.priors.traced import traced
@@ -58,7 +59,10 @@ def asked(prior, rows=ROWS):
 
 @pytest.mark.parametrize("is_traced", [False, True])
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_helper_gives_the_bits_that_would_be_computed_here(priors, which, is_traced, in_a_thread):
+def test_a_helper_gives_the_bits_that_would_be_computed_here(
+    priors, which, is_traced, in_a_thread, monkeypatch
+):
+    monkeypatch.setattr(records, "RECORD_AT", 1)
     prior, whole = priors[which], asked(priors[which])
     recorded = partial(traced, *priors) if is_traced else nullcontext
     with recorded(), split.split(priors, None, 1) as alone:
@@ -116,18 +120,24 @@ def test_what_does_not_fit_into_the_shared_memory_is_computed_here(
     assert halves.asked == 0
 
 
-def test_a_recorded_prior_answers_as_it_does_itself(priors):
+@pytest.mark.parametrize("halves", [False, True])
+def test_a_recorded_prior_answers_with_the_bits_of_itself(priors, monkeypatch, halves):
+    monkeypatch.setattr(records, "RECORD_AT", 3)
     for prior in priors:
-        whole = [asked(prior, rows) for rows in (1, 3)]
-        with traced(prior):
-            for rows, wanted in zip((1, 3), whole, strict=True):
-                assert torch.allclose(asked(prior, rows), wanted, atol=1e-5)
-            recorded = len(prior.unet.found)
+        with split.split(priors, None, 1) if halves else nullcontext():
+            whole = [asked(prior, rows) for rows in (1, 3)]
+        with traced(prior), split.split(priors, None, 1) if halves else nullcontext():
+            unet = prior.unet.unet if halves else prior.unet
+            for calls in range(1, 6):
+                for rows, wanted in zip((1, 3), whole, strict=True):
+                    assert torch.equal(asked(prior, rows), wanted), calls
+                assert bool(unet.found) == (calls >= 3) or halves
+            recorded = len(unet.found)
             assert recorded >= 2
             x = torch.zeros(1, 4, 16, 16, requires_grad=True)
             text = prior.encode_text(["a red corgi"])
             prior.predict_noise(x, torch.tensor([5]), text, torch.eye(4)[None]).sum().backward()
-            assert x.grad is not None and len(prior.unet.found) == recorded
+            assert x.grad is not None and len(unet.found) == recorded
 
 
 def test_a_trainers_gradients_are_never_split(priors):
@@ -186,7 +196,8 @@ def test_a_helper_ends_with_its_parent():
     os.close(watched)
 
 
-def test_records_of_a_unet_are_made_once_for_all_lifts(priors):
+def test_records_of_a_unet_are_made_once_for_all_lifts(priors, monkeypatch):
+    monkeypatch.setattr(records, "RECORD_AT", 1)
     kept = []
     for _ in range(2):
         with traced(priors[0]):
