@@ -8,6 +8,7 @@ import threading
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
+from weakref import WeakKeyDictionary
 
 import pytest
 import torch
@@ -123,6 +124,7 @@ def test_what_does_not_fit_into_the_shared_memory_is_computed_here(
 @pytest.mark.parametrize("halves", [False, True])
 def test_a_recorded_prior_answers_with_the_bits_of_itself(priors, monkeypatch, halves):
     monkeypatch.setattr(records, "RECORD_AT", 3)
+    monkeypatch.setattr(records, "_records", WeakKeyDictionary())
     for prior in priors:
         with split.split(priors, None, 1) if halves else nullcontext():
             whole = [asked(prior, rows) for rows in (1, 3)]
@@ -198,6 +200,7 @@ def test_a_helper_ends_with_its_parent():
 
 def test_records_of_a_unet_are_made_once_for_all_lifts(priors, monkeypatch):
     monkeypatch.setattr(records, "RECORD_AT", 1)
+    monkeypatch.setattr(records, "_records", WeakKeyDictionary())
     kept = []
     for _ in range(2):
         with traced(priors[0]):
