@@ -3,7 +3,7 @@
 CCM are outputs of `sdtool render-ccm`: canonical coordinate maps and their cameras. The base prior
 learns, in its own space and without its VAE, to draw the map of what a text names as seen from a
 given camera (SweetDreamer, section 3.1). Captions are switched at random with the objects' other
-names.
+names; with `--no-switch` they are not, so that "a robot" is no robot with a flag.
 
 **The base** is a diffusers folder, `tiny`, or a hub id: Stable Diffusion 2.1-base or 1.5, the tiny
 prior, or a pixel-space model like DeepFloyd IF's first stage (which draws the three coordinates only,
@@ -103,6 +103,13 @@ def finetune_agp(
             help="An AGP to go on from, on more data: a folder, or tiny; its base is kept."
         ),
     ] = None,
+    switch: Annotated[
+        bool,
+        typer.Option(
+            help="Switch captions at random with other ones and the annotation; without: the first of "
+            "each object alone."
+        ),
+    ] = True,
     text_cache: Annotated[
         float,
         typer.Option(
@@ -196,6 +203,7 @@ def finetune_agp(
     listings = [objects_in(path) for path in objects or []]
     exam_captions = captions_in(exam_captions) if exam_captions else captions
     params = settings.params() | {"fp16": fp16, "exam": exam, "seed": seed}
+    params |= {} if switch else {"switch": False}
     inputs = _numbered("ccm", ccm) | {"captions": captions} | _numbered("objects", listings)
     inputs |= _numbered("exam", exam_on) | {"exam-captions": exam_captions if exam_on else None}
     if resume_from is not None:
@@ -233,6 +241,8 @@ def finetune_agp(
     from sdtool.training.exam import read_categories
 
     prompts_of, category_of = read_captions(captions), read_categories(listings, with_article)
+    if not switch:
+        prompts_of = {uid: prompts[:1] for uid, prompts in prompts_of.items()}
     agp = train_agp(
         load_base(base),
         ccm,
