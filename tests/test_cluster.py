@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from forked import forked_sdtool
 
 from sdtool import cli
 from sdtool.io.files import read_json
@@ -113,22 +112,15 @@ texture-size = 64
 """
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """A folder with what the script calls: `sdtool`, and the stand-ins."""
-    place = tmp_path_factory.mktemp("bin")
-    for name, text in (("sbatch", SBATCH), ("srun", SRUN)):
-        (place / name).write_text(f"#!{sys.executable} -S\n{text}")
-        (place / name).chmod(0o755)
-    with forked_sdtool(place):
-        yield place
-
-
 @pytest.fixture
-def cluster(programs, tmp_path):
+def cluster(tmp_path):
     """A function that runs the script in a folder with a collection; it returns the jobs' states."""
-    place = programs
-    (tmp_path / "spool").mkdir()
+    place = tmp_path / "bin"
+    for folder in (place, tmp_path / "spool"):
+        folder.mkdir()
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN)):
+        (place / name).write_text(f"#!{sys.executable}\n{text}")
+        (place / name).chmod(0o755)
     path = [str(place), str(Path(sys.executable).parent), os.environ["PATH"]]
 
     def submit(**variables):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forked import forked_sdtool
 
 from sdtool.meshfiles import read_glb
 from sdtool.priors.loading import load_agp, load_base, load_color
@@ -18,17 +17,9 @@ TINY = EXAMPLES.parent / "sdtool" / "tiny"
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """The folder of the `sdtool` that the scripts call."""
-    folder = tmp_path_factory.mktemp("bin")
-    with forked_sdtool(folder):
-        yield folder
-
-
-def run(script, programs, cwd, **variables):
-    """Run an example with the `sdtool` in the folder `programs`; its finished process."""
-    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+def run(script, cwd, **variables):
+    """Run an example with the `sdtool` of this interpreter; its finished process."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "OMP_WAIT_POLICY": "passive", **variables}
     return subprocess.run(
         [EXAMPLES / script], cwd=cwd, env=env, capture_output=True, text=True, timeout=1200
@@ -63,7 +54,7 @@ color = { steps = 2, views = 1 }
 """
 
 
-def test_end_to_end(programs, tmp_path):
+def test_end_to_end(tmp_path):
     (tmp_path / "small.toml").write_text(SMALL)
     size = {
         "CONFIG": "small.toml",
@@ -74,7 +65,7 @@ def test_end_to_end(programs, tmp_path):
         "PRESET": "preview",
         "AGP": "tiny",
     }
-    first = run("end_to_end.sh", programs, tmp_path, OUT="out", **size)
+    first = run("end_to_end.sh", tmp_path, OUT="out", **size)
     assert first.returncode == 0, first.stderr
     assert first.stdout == "out/model.glb\n"
     out = tmp_path / "out"
@@ -89,19 +80,19 @@ def test_end_to_end(programs, tmp_path):
     assert asset(out / "model.glb")["extras"]["prompt"] == "a corgi"
 
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
-    again = run("end_to_end.sh", programs, tmp_path, OUT="out", **size)
+    again = run("end_to_end.sh", tmp_path, OUT="out", **size)
     assert (again.returncode, again.stdout) == (0, "out/model.glb\n"), again.stderr
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()} == before
 
 
-def test_tiny_prior(programs, tmp_path):
+def test_tiny_prior(tmp_path):
     size = {"COUNT": "24", "UNSEEN": "6", "EXAM": "2", "BUILD": "build"}
     (tmp_path / "small.toml").write_text(SMALL)
     size |= {"CONFIG": "small.toml", "VAE_STEPS": "2", "BASE_STEPS": "2", "AGP_STEPS": "2"}
     size |= {"GUIDED_STEPS": "2", "COLOR_STEPS": "2", "DEVICE": "cpu"}
     old = tmp_path / "bundle" / "agp" / "old"
     old.mkdir(parents=True)
-    finished = run("tiny_prior.sh", programs, tmp_path, BUNDLE="bundle", **size)
+    finished = run("tiny_prior.sh", tmp_path, BUNDLE="bundle", **size)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout == f"{tmp_path / 'bundle'}\n"
     assert not old.exists()
