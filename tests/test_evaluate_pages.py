@@ -275,7 +275,7 @@ def test_the_pages_fetch_nothing_and_run_only_their_own_script(tmp_path):
 def test_the_report_shows_what_a_person_said(tmp_path):
     assets = evaluated(tmp_path)
     human = agreement(assets, answers_of(assets, SAID))
-    said = words(report(tmp_path, assets, human=human))
+    said = words(report(tmp_path, assets, people={"a person": human}))
     assert "zebrafish 1 / 3 33%" in said and "quokka 2 / 4 50%" in said
     assert "agrees with the person on 3 of 5 (60%" in said and "kappa 0.17" in said
     assert "verdict: consistent 2 1 verdict: inconsistent 1 1" in said
