@@ -210,15 +210,18 @@ def evaluate(
 def _people(answers: list[Path]) -> dict[str, list[dict[str, str]]]:
     """Name → answers: "a person" if there is one, else the names of their files, each of its own."""
     from sdtool.evaluating.human import read_answers
+    from sdtool.evaluating.judges import BUNDLED, CLIP, ORIENTATION
 
     if len(answers) < 2:
         return {"a person": read_answers(answers[0])} if answers else {}
     found: dict[str, list[dict[str, str]]] = {}
+    given: set[Path] = set()
     for path in answers:
-        name = path.stem if path.stem not in found else str(path)
-        if name in found:
+        if path.resolve() in given:
             raise UsageError(f"--answers {path} is given twice; each file once", "--answers")
-        found[name] = read_answers(path)
+        given.add(path.resolve())
+        taken = path.stem in (*found, BUNDLED, CLIP, ORIENTATION)
+        found[str(path) if taken else path.stem] = read_answers(path)
     return found
 
 

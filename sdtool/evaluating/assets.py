@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdtool.errors import InputError, ObjectError
+from sdtool.errors import InputError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
 from sdtool.io.folders import MESH_SUFFIXES, model_stem

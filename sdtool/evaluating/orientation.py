@@ -31,7 +31,7 @@ class OrientationEyes:
         orient_front: its mean probability of there being a front.
         """
         azimuths, has_front = self.model(pictures(mesh, AROUND))
-        front = float(np.nan_to_num(has_front.double().mean()))
+        front = float(has_front.double().mean().nan_to_num())
         return {**turns(azimuths.double().exp().numpy()), "orient_front": front}
 
 

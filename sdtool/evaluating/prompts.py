@@ -31,11 +31,16 @@ SAYS_NOTHING = frozenset(
 def with_prompts(assets: Sequence[Asset], listed: Sequence[str] = ()) -> list[Asset]:
     """The assets with their prompts, and the seeds that their lifts or extras name.
 
-    listed: prompts that file names may spell, by letters and digits alone: `a-corgi`, `a_corgi_seed3`
-    and `007_A Corgi` all spell "a corgi". An asset that has a prompt keeps it.
+    listed: prompts that file names may spell (`spelled`): `a-corgi`, `corgi_seed3` and `007_A Corgi` all
+    spell "a corgi". An asset that has a prompt keeps it.
     """
-    by_slug = {slug(prompt): prompt for prompt in reversed(listed)}
-    return [_with_prompt(asset, by_slug) for asset in assets]
+    by_letters = {spelled(prompt): prompt for prompt in reversed(listed)}
+    return [_with_prompt(asset, by_letters) for asset in assets]
+
+
+def spelled(prompt: str) -> str:
+    """The letters and digits of a prompt without its article, the same however it is written."""
+    return re.sub(r"^(a|an|the)-", "", slug(prompt))
 
 
 def _with_prompt(asset: Asset, listed: dict[str, str]) -> Asset:
@@ -49,7 +54,7 @@ def _with_prompt(asset: Asset, listed: dict[str, str]) -> Asset:
         return replace(asset, prompt=prompt, prompt_from=teller)
     for name in _names(asset):
         for tail in _shorter(name):
-            if found := listed.get(slug(tail)):
+            if found := listed.get(spelled(tail)):
                 return replace(asset, prompt=found, prompt_from=BY_LIST)
     for name in _names(asset):
         if found := prompt_in_name(name):

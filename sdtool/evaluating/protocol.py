@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sdtool import __version__
+from sdtool.evaluating.prompts import spelled
 from sdtool.evaluating.results import CONSISTENT, FAILED, INCONSISTENT, UNCOUNTED, Evaluated, Rate
 from sdtool.evaluating.statistics import mcnemar
 from sdtool.io.pages import shipped
 from sdtool.io.prompts import prompts_in
-from sdtool.lifting.folders import slug
 
 Name = Literal["toyverse-80", "open-80", "own"]
 OWN = "own"
@@ -172,11 +172,11 @@ def _by_prompt(
     protocol: Protocol, found: Sequence[Evaluated], method: str
 ) -> tuple[Results, list[str]]:
     """Prompt → the method's results, by seed and then by path; and the paths of what is of no prompt."""
-    by_slug = {slug(prompt): prompt for prompt in protocol.prompts}
+    by_letters = {spelled(prompt): prompt for prompt in protocol.prompts}
     results: Results = {prompt: [] for prompt in protocol.prompts}
     foreign = []
     for one in (one for one in found if one.method == method):
-        prompt = by_slug.get(slug(one.prompt)) if one.prompt else None
+        prompt = by_letters.get(spelled(one.prompt)) if one.prompt else None
         if prompt is None:
             foreign.append(one.path)
         else:
