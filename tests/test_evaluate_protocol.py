@@ -66,6 +66,7 @@ def test_without_a_path_the_list_is_printed_for_lift(capsys, tmp_path, monkeypat
     assert sdtool(["evaluate", "--protocol", "open-80"]) == 0
     said = capsys.readouterr().out
     assert prompts_in(said) == list(load("open-80").prompts) and "open-80" in said.splitlines()[0]
+    assert "12 sides at each elevation of 5° and 25°" in said
     assert list(tmp_path.iterdir()) == []
 
 

@@ -29,16 +29,26 @@ class Protocol:
 
     def text(self) -> str:
         """The list as a file for `lift --prompts`, under what the protocol asks for."""
-        count = len(self.prompts)
+        count, around, elevations = len(self.prompts), *views().values()
+        heights = " and ".join(f"{one:g}°" for one in elevations)
         return "\n".join(
             (
                 f"# The protocol {self.name} of sdtool {__version__}: {count} prompts.",
                 "# Make one result of each with the seed 0, and none again. Of more seeds: as many of each.",
                 "# Name each file after its prompt, or write the prompt into its extras or into a table.",
+                f"# Each is judged from {around} sides at each elevation of {heights}, untextured: it is",
+                "# consistent, inconsistent (a Janus), or cannot be told.",
                 f"# Then: sdtool evaluate METHOD OTHER --protocol {self.name} --out report",
                 *self.prompts,
             )
         )
+
+
+def views() -> dict[str, Any]:
+    """From where a result is judged: how many sides, at each of which elevations in degrees."""
+    from sdtool.evaluating.measuring import AROUND, ELEVATIONS
+
+    return {"around": AROUND, "elevations": list(ELEVATIONS)}
 
 
 def load(name: Name, own: Sequence[str] = ()) -> Protocol:
@@ -112,6 +122,7 @@ class Outcome:
             "protocol": self.protocol.name,
             "sdtool": __version__,
             "judge": self.judge,
+            "views": views(),
             "prompts": list(self.protocol.prompts),
             "methods": {
                 one.method: {
