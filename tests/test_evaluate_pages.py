@@ -412,6 +412,37 @@ def test_filters_and_order_follow_the_address(tmp_path):
     assert shown("#order=name&text=A%20DOG") == [("zebrafish", "dog"), ("quokka", "dog")]
 
 
+MEASURE = """
+const found = { over: document.documentElement.scrollWidth - innerWidth, broken: [], tall: [] };
+for (const cell of document.querySelectorAll("th")) {
+  const words = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  while (words.nextNode()) for (const word of words.currentNode.data.matchAll(/\\w+/g)) {
+    const range = document.createRange();
+    range.setStart(words.currentNode, word.index);
+    range.setEnd(words.currentNode, word.index + word[0].length);
+    if (range.getClientRects().length > 1) found.broken.push(word[0]);
+  }
+}
+for (const row of document.querySelectorAll("table:not(.rates) tbody tr"))
+  if (row.getBoundingClientRect().height > 80) found.tall.push(row.textContent);
+const told = document.createElement("pre");
+told.id = "found";
+told.textContent = JSON.stringify(found);
+document.body.append(told);
+"""
+
+
+@in_chromium
+def test_tables_keep_words_whole_and_rows_low(tmp_path):
+    from sdtool.evaluating import thresholds
+
+    lines = thresholds.load().calibration
+    path = write_report(tmp_path, evaluated(tmp_path), lines, title="x", command="x")
+    page = chromium(visited(path, MEASURE), tmp_path, "--dump-dom", "--window-size=1100,1400")
+    found = json.loads(html.unescape(re.search(r'id="found">([^<]*)<', page)[1]))
+    assert found["broken"] == found["tall"] == [] and found["over"] <= 0
+
+
 # Done by a visitor: keys, a step back to change an answer, then the page anew; then the rest, and the file.
 VISIT = """
 const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));

@@ -109,7 +109,7 @@ def test_the_printed_table_names_what_is_missing():
     said = table(outcome).splitlines()
     assert said[0] == "protocol own, judge ab12"
     assert said[2].split() == "ours 25% (1 of 4) 5% to 70% 3 of 5 0 1 0".split()
-    assert "theirs has no result of 1 prompts: an owl" in said
+    assert "theirs has no result of 1 prompt: an owl" in said
     assert "theirs: 1 of no prompt of the list: theirs/bus0" in said
     assert said[-1].endswith("(2 pairs left out); McNemar's exact p = 0.5")
     assert outcome.sentence(outcome.tallies[0]).startswith(
@@ -144,7 +144,7 @@ def test_three_judges_judge_two_methods_by_a_protocol(tmp_path, monkeypatch, cap
     command = "evaluate ours theirs --protocol own --prompts list.txt --clip clip --orient orient --out out"
     assert sdtool([*command.split(), "--device", "cpu"]) == 0
     said = capsys.readouterr().err
-    assert "ours has no result of 1 prompts: a taxi" in said
+    assert "ours has no result of 1 prompt: a taxi" in said
     assert "theirs has no result of 2 prompts: a fox; a taxi" in said
     assert "bundled judge and CLIP: " in said and "all of them: Fleiss' kappa" in said
     assert "McNemar's exact p = 1" in said

@@ -185,8 +185,15 @@ def compared(votes: Sequence[Mapping[str, str]], always: Sequence[str] = ()) -> 
     pairs = []
     for first, second in combinations(names, 2):
         both = Counter((one[first], one[second]) for one in told if first in one and second in one)
-        same, apart = (both[True, True], both[False, False]), (both[True, False], both[False, True])
-        pairs.append(Pair(first, second, same[0], *apart, same[1]))
+        pair = Pair(
+            first,
+            second,
+            both_yes=both[True, True],
+            only_first=both[True, False],
+            only_second=both[False, True],
+            both_no=both[False, False],
+        )
+        pairs.append(pair)
     whole = [list(one.values()) for one in told if len(one) == len(names)]
     fleiss = fleiss_kappa([[sum(one), len(one) - sum(one)] for one in whole])
     return Judges(answers, tuple(pairs), len(whole), fleiss)

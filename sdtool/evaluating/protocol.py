@@ -228,8 +228,15 @@ def _compare(
                 counts[pair[0] == INCONSISTENT, pair[1] == INCONSISTENT] += 1
             else:
                 left_out += 1
-    named = (counts[a, b] for a, b in ((True, True), (True, False), (False, True), (False, False)))
-    return Comparison(first[0], second[0], *named, left_out)
+    return Comparison(
+        first[0],
+        second[0],
+        both=counts[True, True],
+        only_first=counts[True, False],
+        only_second=counts[False, True],
+        neither=counts[False, False],
+        left_out=left_out,
+    )
 
 
 def _rate(rate: Rate) -> dict[str, Any]:
@@ -268,7 +275,8 @@ def table(outcome: Outcome) -> str:
     for one in outcome.tallies:
         if one.missing:
             some = "; ".join(one.missing[:SHOWN]) + "; …" * (len(one.missing) > SHOWN)
-            lines.append(f"{one.method} has no result of {len(one.missing)} prompts: {some}")
+            of = "1 prompt" if len(one.missing) == 1 else f"{len(one.missing)} prompts"
+            lines.append(f"{one.method} has no result of {of}: {some}")
         if one.foreign:
             some = ", ".join(one.foreign[:3]) + ", …" * (len(one.foreign) > 3)
             lines.append(f"{one.method}: {len(one.foreign)} of no prompt of the list: {some}")
