@@ -42,7 +42,9 @@ def turns(chances: np.ndarray) -> dict[str, float]:
     from 2πk/N. With z_k = Σ_b p_kb e^{2πib/B} and c_m = mean_k z_k e^{−2πikm/N}, |c_m|² is how much of
     it goes round m times, and their sum is the mean of |z_k|² (Parseval):
 
-        orient_once = |c_1|² / Σ_m |c_m|², in [0, 1]: 1 of one front, whichever way it faces
+        orient_once = max(|c_1|², |c_−1|²) / Σ_m |c_m|², in [0, 1]: 1 of one front, whichever way it
+            faces, and whichever way round the model counts its azimuths: published weights have not been
+            tried. A second face at the back gives both of these a quarter.
         orient_turns = the m of the largest |c_m|: 2 of two fronts, 0 of none that any camera passes
         orient_sharp = √Σ_m |c_m|², in [0, 1]: 0 where every side is as probable, or front and back
 
@@ -55,7 +57,7 @@ def turns(chances: np.ndarray) -> dict[str, float]:
     power = np.abs(np.fft.fft(z) / count) ** 2
     order = np.fft.fftfreq(count, 1 / count)
     return {
-        "orient_once": float(power[1] / max(power.sum(), 1e-30)),
+        "orient_once": float(max(power[1], power[-1]) / max(power.sum(), 1e-30)),
         "orient_turns": float(order[power.argmax()]),
         "orient_sharp": float(np.sqrt(power.sum())),
     }
