@@ -7,7 +7,7 @@ The folder that an asset lies in is its method: each gets a rate, with the Wilso
 
 A prompt is what the table says; else what the lift's record or the glTF file's extras say; else that of
 `--prompts` which the file's name spells; else the words of the file's name, as far as they name a thing.
-What nobody names is not guessed at by its name.
+What none of these names has no prompt.
 
 A verdict rests on measures that were calibrated on toys with known flaws (a second head, mirrored
 halves, six legs, a head turned back to front) and on sound ones; the report says how often it catches
@@ -107,7 +107,7 @@ def evaluate(
     workers: Workers = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | stage_record.Report:
-    from sdtool.evaluating import evaluation, judges, report, thresholds
+    from sdtool.evaluating import evaluation, janus_rates, judges, report, thresholds
     from sdtool.evaluating import human as blind
     from sdtool.evaluating import protocol as protocols
     from sdtool.evaluating.inputs import gather
@@ -172,7 +172,7 @@ def evaluate(
     outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
     outcome = None
     if asked:
-        outcome = protocols.run(asked, found, protocols.judge_id(JUDGE, calibrate, seed))
+        outcome = janus_rates.run(asked, found, protocols.judge_id(JUDGE, calibrate, seed))
         files.write_json(out / "protocol.json", outcome.as_json())
         outputs.append("protocol.json")
     report.write_report(
@@ -195,7 +195,7 @@ def evaluate(
     for line in judges.lines(compared):
         print(line, file=sys.stderr)
     if outcome:
-        print(protocols.table(outcome), file=sys.stderr)
+        print(janus_rates.table(outcome), file=sys.stderr)
     bad = [one for one in found if one.verdict == FAILED]
     for one in bad:
         print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)

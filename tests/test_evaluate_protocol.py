@@ -1,5 +1,6 @@
 """evaluate --protocol: the lists, Janus rates, what is missing, McNemar's test, and how all is said."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from orient_models import write_orient_anything
 from shape_samples import box
 
 from sdtool.cli import run as sdtool
+from sdtool.errors import InputError
 from sdtool.evaluating.assets import category_of
-from sdtool.evaluating.protocol import Protocol, judge_id, load, run, table
+from sdtool.evaluating.janus_rates import run, table
+from sdtool.evaluating.protocol import Protocol, judge_id, load
 from sdtool.evaluating.results import (
     CONSISTENT,
     FAILED,
@@ -59,6 +62,12 @@ def test_the_toyverse_list_is_that_of_the_example_and_all_of_known_kinds():
     example = ROOT / "examples" / "consistency_prompts.txt"
     assert prompts_in(example.read_text(encoding="utf-8")) == list(load("toyverse-80").prompts)
     assert all(map(category_of, load("toyverse-80").prompts))
+
+
+@pytest.mark.parametrize("clash", ["The corgi!", "?!"])
+def test_prompts_that_no_file_name_tells_apart_are_refused(clash):
+    with pytest.raises(InputError, match=f"{re.escape(repr(clash))} hardly"):
+        load("own", ["a corgi", "a cat", clash])
 
 
 def test_without_a_path_the_list_is_printed_for_lift(capsys, tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ def with_prompts(assets: Sequence[Asset], listed: Sequence[str] = ()) -> list[As
     listed: prompts that file names may spell (`spelled`): `a-corgi`, `corgi_seed3` and `007_A Corgi` all
     spell "a corgi". An asset that has a prompt keeps it.
     """
-    by_letters = {spelled(prompt): prompt for prompt in reversed(listed)}
+    by_letters = {spelled(prompt): prompt for prompt in reversed(listed) if spelled(prompt)}
     return [_with_prompt(asset, by_letters) for asset in assets]
 
 

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from sdtool.evaluating.human import Agreement
+from sdtool.evaluating.janus_rates import Outcome
 from sdtool.evaluating.judges import Judges, kappa
 from sdtool.evaluating.pages import fill
-from sdtool.evaluating.protocol import Outcome
 from sdtool.evaluating.results import (
     CONSISTENT,
     FAILED,
