@@ -31,7 +31,11 @@ from sdtool.evaluating.results import (
     Evaluated,
     Finding,
 )
+from sdtool.geometry.cameras import rotate_y
 from sdtool.geometry.ccm import to_canonical
+from sdtool.toyverse import janus
+from sdtool.toyverse.designs import Design
+from sdtool.toyverse.toys import build
 
 AROUND = np.arange(12) * 30
 YES, NO, CANNOT = CONSISTENT, INCONSISTENT, UNTOLD
@@ -94,6 +98,34 @@ def test_a_model_of_random_weights_looks_through_the_adapter(tmp_path):
     assert found == again
     with pytest.raises(InputError, match="is not a folder"):
         orientation.OrientationEyes("nowhere", torch.device("cpu"))
+
+
+class Knowing:
+    """A model that knows one object from twelve sides, and takes every picture for the likest of them."""
+
+    def __init__(self, mesh):
+        self.known = clip.pictures(mesh, 12).astype(float)
+
+    def __call__(self, images):
+        away = [((self.known - image) ** 2).mean(axis=(1, 2, 3)) for image in images]
+        azimuths = np.argmin(away, axis=1) * 30
+        return torch.from_numpy(peaks(azimuths)).log(), torch.ones(len(images))
+
+
+def test_a_model_that_knows_a_toy_sees_its_turn_and_its_second_half(monkeypatch):
+    monkeypatch.setattr(clip, "SIZE", 64)
+    toy = to_canonical(build(np.random.default_rng(0), Design("corgi", "red")))
+    monkeypatch.setattr(orientation, "load_orient_anything", lambda name, device: Knowing(toy))
+    eyes = orientation.OrientationEyes("", torch.device("cpu"))
+
+    def said_of(mesh):
+        found = eyes.scores(to_canonical(mesh))
+        values = (found[f"orient_{name}"] for name in ("once", "sharp", "front"))
+        return found["orient_turns"], orientation.opinion(*values)
+
+    assert said_of(toy) == (1, YES)  # azimuths grow as the cameras' do
+    assert said_of(toy.with_positions(rotate_y(toy.v_pos, np.pi / 2))) == (1, YES)
+    assert said_of(janus.spoil(np.random.default_rng(0), toy, "mirrored"))[1] == NO
 
 
 # CLIP
