@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from sdtool.evaluating.judges import (
     lines,
     opinions,
 )
-from sdtool.evaluating.measuring import Measured
 from sdtool.evaluating.results import (
     CONSISTENT,
     FAILED,
@@ -144,15 +144,17 @@ def test_one_wave_of_frontness_is_one_front_and_two_are_two():
 # Opinions
 
 
-MEASURED = Measured("corgi", 1, 1, 0, 0, "corgi", 1, 1, 0, 1, {}, [], [])
+# What `opinions` reads of what was measured; NaN: not asked.
+MEASURED = SimpleNamespace(clip_sides=math.nan, orient_front=math.nan)
 ASSET = Evaluated("x", "m", "x", "", "", CONSISTENT, findings=(Finding("sides", 1, 0.5, True),))
 
 
 def test_only_judges_that_were_asked_have_an_opinion():
     assert opinions(MEASURED, ASSET) == {BUNDLED: YES}
-    seen = replace(MEASURED, clip_sides=0.1, clip_twice=0.8, clip_spread=0.3)
+    seen = SimpleNamespace(clip_sides=0.1, clip_twice=0.8, clip_spread=0.3, orient_front=math.nan)
     assert opinions(seen, ASSET) == {BUNDLED: YES, CLIP: NO}
-    turned = replace(MEASURED, orient_once=0.9, orient_sharp=0.9, orient_front=0.9)
+    said = {"orient_once": 0.9, "orient_sharp": 0.9, "orient_front": 0.9}
+    turned = SimpleNamespace(clip_sides=math.nan, **said)
     assert opinions(turned, ASSET) == {BUNDLED: YES, ORIENTATION: YES}
 
 

@@ -29,6 +29,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Finding,
     Rate,
+    SourceRates,
 )
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -209,6 +210,15 @@ def test_the_report_says_every_rate_with_its_interval_and_the_papers(tmp_path):
     assert CALIBRATION.command in said and "it has no model" in said and "runs/quokka/house" in said
     assert "sides 0.75 ≥ 0.62 ✓ pass parts 3 – evidence" in said
     assert "Judged by a person" not in said
+
+
+def test_the_report_says_how_the_verdict_holds_on_each_source(tmp_path):
+    assets = evaluated(tmp_path)
+    assert "by source" not in report(tmp_path, assets)
+    rates = SourceRates(Rate(9, 10), Rate(1, 20), Rate(2, 22), Rate(0, 10))
+    known = replace(CALIBRATION, sources={"real assets": rates})
+    page = write_report(tmp_path, assets, known, title="x", command="x").read_text(encoding="utf-8")
+    assert "real assets 90% 9 of 10 5% 1 of 20 0% 0 of 10 9% 2 of 22" in words(page)
 
 
 def test_a_bar_and_its_whisker_stand_at_their_numbers(tmp_path):

@@ -124,10 +124,23 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
+class SourceRates:
+    """How well the verdict holds on objects of one source. untold_sound, untold_spoiled: those of which
+    nothing was said, since their sides look too much alike; caught, blamed: of all others."""
+
+    caught: Rate
+    blamed: Rate
+    untold_sound: Rate
+    untold_spoiled: Rate
+    by_kind: dict[str, Rate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The measures' thresholds, and the rates of the verdict that they make together.
 
-    command: what measures all of this again.
+    command: what measures all of this again. sources: the same rates, source by source; no lines were
+    drawn on those that are real assets.
     """
 
     measures: tuple[Calibrated, ...]
@@ -135,6 +148,7 @@ class Calibration:
     blamed: Rate
     by_kind: dict[str, Rate]
     command: str
+    sources: dict[str, SourceRates] = field(default_factory=dict)
 
 
 def headline(assets: Iterable[Evaluated], method: str) -> str:
