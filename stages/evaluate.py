@@ -5,10 +5,6 @@ The folder that an asset lies in is its method: each gets a rate, with the Wilso
 `--table` is a CSV file whose first row names its columns: file and prompt, and maybe method and seed.
 `--out` gets `index.html`, the report with pictures, and `evaluation.json` with the same in numbers.
 
-A prompt is what the table says; else what the lift's record or the glTF file's extras say; else that of
-`--prompts` which the file's name spells; else the words of the file's name, as far as they name a thing.
-What none of these names has no prompt.
-
 A verdict rests on measures that were calibrated on toys with known flaws (a second head, mirrored
 halves, six legs, a head turned back to front) and on sound ones; the report says how often it catches
 the former and blames the latter. The bundled judge, a small network that looks at untextured views,
@@ -25,6 +21,10 @@ people among them, the report says how far they agree: Cohen's kappa of each two
 method's results, on a list of prompts; prompts without a result by name; and McNemar's exact test of
 every two methods. `toyverse-80` and `open-80` are bundled lists, `own` is that of `--prompts`. Without
 any PATH it prints the list, for `lift --prompts`. `protocol.json` holds what it prints.
+
+A prompt is what the table says; else what the lift's record or the glTF file's extras say; else that of
+`--prompts` which the file's name spells; else the words of the file's name, as far as they name a thing.
+What none of these names has no prompt.
 
 `--human` adds `human.html`: the pictures shuffled, blind to their method, with yes and no; it computes
 a person's own rate. Saved answers come back with `--answers`, once for each person, beside the verdicts

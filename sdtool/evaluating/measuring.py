@@ -33,9 +33,7 @@ class Measured:
     kind: what the judge takes it for, of the Toyverse's kinds; kind_share: how sure, in [0, 1]; rank:
     the place of its own category among all kinds, 1 for the first; 0 if it names none. chamfer,
     f_score: to the nearest generated shape of its category, in units of the longest side; NaN if it
-    names none. clip_score, clip_rank, clip_sides, clip_twice, clip_spread: see `clip.ClipEyes`; NaN
-    without a CLIP. orient_once, orient_turns, orient_sharp, orient_front: see `orientation`; NaN without
-    an orientation model.
+    names none. clip_score, clip_rank, clip_sides: see `clip.ClipEyes`; NaN without a CLIP.
     """
 
     category: str
@@ -60,6 +58,7 @@ class Measured:
     orient_turns: float = math.nan
     orient_sharp: float = math.nan
     orient_front: float = math.nan
+    """clip_twice, clip_spread: see `clip.ClipEyes`; orient_…: see `orientation`; NaN where nobody looked."""
 
 
 @dataclass(frozen=True)
