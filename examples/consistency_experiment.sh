@@ -29,4 +29,4 @@ for rep in dmtet nerf; do
             --workers "$WORKERS" --out "$OUT/$rep-$agp-agp" >&2
     done
 done
-stage evaluate "$OUT"/{dmtet,nerf}-{with,without}-agp --out "$OUT/report"
+stage evaluate "$OUT"/{dmtet,nerf}-{with,without}-agp --protocol own --prompts "$PROMPTS" --out "$OUT/report"

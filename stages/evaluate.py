@@ -2,6 +2,7 @@
 
 PATH is a lift's directory, a model (.glb, .gltf, .obj, .ply, .stl, .off), or a folder of them at any depth.
 The folder that an asset lies in is its method: each gets a rate, with the Wilson interval of 95%.
+`--table` is a CSV file whose first row names its columns: file and prompt, and maybe method and seed.
 `--out` gets `index.html`, the report with pictures, and `evaluation.json` with the same in numbers.
 
 A verdict rests on measures that were calibrated on toys with known flaws (a second head, mirrored
@@ -12,9 +13,22 @@ much alike are not applicable. For other things name a CLIP checkpoint (`--clip`
 it looks for one front and one back, and `--calibrate` says whether it can tell. CLIP also says how well
 each asset fits its prompt; it computes on `--device`.
 
+`--orient` names an Orient-Anything, as `sdtool orient` reads it: a third judge, which says whether the
+front goes round once while the camera does. It changes no verdict. Where two judges or more have spoken,
+people among them, the report says how far they agree: Cohen's kappa of each two, Fleiss' of all.
+
+`--protocol` counts by the protocol of docs/evaluation.md: the Janus rate of each PATH, a folder with one
+method's results, on a list of prompts; prompts without a result by name; and McNemar's exact test of
+every two methods. `toyverse-80` and `open-80` are bundled lists, `own` is that of `--prompts`. Without
+any PATH it prints the list, for `lift --prompts`. `protocol.json` holds what it prints.
+
+A prompt is what the table says; else what the lift's record or the glTF file's extras say; else that of
+`--prompts` which the file's name spells; else the words of the file's name, as far as they name a thing.
+What none of these names has no prompt.
+
 `--human` adds `human.html`: the pictures shuffled, blind to their method, with yes and no; it computes
-a person's own rate. Saved answers come back with `--answers`, beside the verdicts of the machine.
-`--seed` shuffles, and draws the toys of `--calibrate`.
+a person's own rate. Saved answers come back with `--answers`, once for each person, beside the verdicts
+of the machine. `--seed` shuffles, and draws the toys of `--calibrate`.
 
 The same command continues an interrupted evaluation. Exit code 3: some lifts are unfinished or
 unreadable; those count as not consistent.
@@ -29,14 +43,22 @@ Examples:
 
     sdtool evaluate my-models --out judged --answers answers.json
 
+    sdtool evaluate --table results.csv --out by-table
+
     sdtool evaluate runs --out with-clip --clip models/clip-vit-large-patch14 --calibrate 16 --workers 0
+
+    sdtool evaluate my-models --out three --clip models/clip-vit-large-patch14 --orient models/orient-anything
+
+    sdtool evaluate --protocol open-80 > list.txt   # for lift --prompts, and for other methods
+
+    sdtool evaluate ours theirs --protocol open-80 --out compared
 """
 
 import shlex
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -47,17 +69,32 @@ from sdtool.runtime.options import Device, Overwrite, Seed, Workers
 
 def evaluate(
     paths: Annotated[
-        list[Path], typer.Argument(help="Lifts, models, or folders of them.", metavar="PATH…")
-    ],
+        list[Path] | None,
+        typer.Argument(help="Lifts, models, or folders of them.", metavar="[PATH]…"),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the report.")] = Path("report"),
+    table: Annotated[
+        Path | None, typer.Option(help="CSV of file, prompt, and maybe method and seed.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Prompts, one a line, that file names may spell.")
+    ] = None,
+    protocol: Annotated[
+        Literal["toyverse-80", "open-80", "own"] | None,
+        typer.Option(help="Janus rates by the protocol, on this list of prompts."),
+    ] = None,
     human: Annotated[
         bool, typer.Option("--human", help="Also write human.html, a blind page of yes and no.")
     ] = False,
     answers: Annotated[
-        Path | None, typer.Option(help="Answers saved from human.html, to be shown beside.")
+        list[Path] | None,
+        typer.Option(help="Answers saved from human.html, to be shown beside; one a person."),
     ] = None,
     clip: Annotated[
         str, typer.Option(help="CLIP checkpoint that also looks: a folder, or a hub id.")
+    ] = "",
+    orient: Annotated[
+        str, typer.Option(help="Orient-Anything that also looks: a folder, or a hub id.")
     ] = "",
     calibrate: Annotated[
         int,
@@ -69,54 +106,85 @@ def evaluate(
     device: Device = "auto",
     workers: Workers = 1,
     overwrite: Overwrite = False,
-) -> stage_record.Result:
-    from sdtool.evaluating import evaluation, report, thresholds
+) -> stage_record.Result | stage_record.Report:
+    from sdtool.evaluating import evaluation, janus_rates, judges, report, thresholds
     from sdtool.evaluating import human as blind
-    from sdtool.evaluating.assets import find_assets
+    from sdtool.evaluating import protocol as protocols
+    from sdtool.evaluating.inputs import gather
     from sdtool.evaluating.measuring import JUDGE, Eyes
     from sdtool.evaluating.results import FAILED, headline
     from sdtool.io.folders import say_unread
     from sdtool.io.objects import unread_beside
+    from sdtool.io.prompts import read_prompts
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
         need = "--calibrate 1 is too few to draw a line and to measure it; give 2 or more"
         raise UsageError(need, "--calibrate")
-    assets = find_assets(paths, out)
+    if protocol == protocols.OWN and not prompts:
+        raise UsageError("--protocol own needs --prompts, its list", "--protocol", "--prompts")
+    if protocol and protocol != protocols.OWN and prompts:
+        said = f"--protocol {protocol} has its own list; with --prompts it is --protocol own"
+        raise UsageError(said, "--protocol", "--prompts")
+    paths = paths or []
+    listed = tuple(read_prompts(prompts)) if prompts else ()
+    asked = protocols.load(protocol, listed) if protocol else None
+    if not paths and not table:
+        if asked:
+            return stage_record.Report({"prompts": asked.prompts}, lambda: print(asked.text()))
+        raise UsageError("name lifts, models or folders of them, or a --table", "PATH", "--table")
+    listed = asked.prompts if asked else listed
+    assets = gather(paths, out, table, listed, by_path=asked is not None)
     unread = sum((unread_beside(path) for path in paths), Counter())
-    said = blind.read_answers(answers) if answers else None
+    people = _people(answers or [])
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
+    params |= {"orient": orient} if orient else {}
+    params |= {"protocol": protocol} if protocol else {}
     record = stage_record.begin(
         out,
         "evaluate",
         params=params,
-        inputs={str(path): path for path in paths} | {"judge": JUDGE},
+        inputs={str(path): path for path in paths}
+        | {"judge": JUDGE, "--table": table, "--prompts": prompts},
         overwrite=overwrite,
-        owned=("measured.jsonl", "pictures/*.png", "*.html", "human/*.png", "calibration.json"),
+        owned=(
+            *("measured.jsonl", "pictures/*.png", "*.html", "human/*.png", "calibration.json"),
+            "protocol.json",
+        ),
     )
-    if record.is_done and not human and not said:
+    if record.is_done and not human and not people:
         print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
         return record.result(out / "index.html")
     if record.is_done:
         record.hold()
     if unread:
         print(say_unread(unread), file=sys.stderr)
-    eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip else "cpu")
+    eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip or orient else "cpu", orient)
     lines = thresholds.load(JUDGE)
     if calibrate:
         lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, out, eyes, workers)
     found = evaluation.verdicts(assets, measured, lines)
-    summary = evaluation.summary(found, lines.calibration)
+    agreed = {name: blind.agreement(found, said) for name, said in people.items()}
+    compared = judges.agreement(found, people)
+    summary = evaluation.summary(found, lines.calibration, compared)
     files.write_json(out / "evaluation.json", summary)
-    agreed = blind.agreement(found, said) if said else None
-    command = shlex.join(["sdtool", "evaluate", *map(str, paths)])
-    command += f" --clip {shlex.quote(clip)}" * bool(clip)
-    command += f" --calibrate {calibrate} --seed {seed}" * bool(calibrate)
-    report.write_report(
-        out, found, lines.calibration, title="Consistency", command=command, human=agreed
-    )
     outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
+    outcome = None
+    if asked:
+        outcome = janus_rates.run(asked, found, protocols.judge_id(JUDGE, calibrate, seed))
+        files.write_json(out / "protocol.json", outcome.as_json())
+        outputs.append("protocol.json")
+    report.write_report(
+        out,
+        found,
+        lines.calibration,
+        title="Consistency",
+        command=_command(paths, table, prompts, protocol, clip, orient, calibrate, seed),
+        people=agreed,
+        judges=compared,
+        outcome=outcome,
+    )
     if calibrate:
         outputs.append("calibration.json")
     if human or (out / "human.html").exists():
@@ -124,6 +192,10 @@ def evaluate(
         outputs += ["human.html", "human"]
     for method in dict.fromkeys(one.method for one in found):
         print(headline(found, method), file=sys.stderr)
+    for line in judges.lines(compared):
+        print(line, file=sys.stderr)
+    if outcome:
+        print(janus_rates.table(outcome), file=sys.stderr)
     bad = [one for one in found if one.verdict == FAILED]
     for one in bad:
         print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)
@@ -131,17 +203,59 @@ def evaluate(
     counts |= {"not read": unread.total()} if unread else {}
     result = record.finish(counts=counts, outputs=outputs)
     facts = result.summary | {"methods": summary["methods"]}
+    facts |= {"protocol": outcome.as_json()} if outcome else {}
     return stage_record.Result(out / "index.html", facts, failed=len(bad))
+
+
+def _people(answers: list[Path]) -> dict[str, list[dict[str, str]]]:
+    """Name → answers: "a person" if there is one, else the names of their files, each of its own."""
+    from sdtool.evaluating.human import read_answers
+    from sdtool.evaluating.judges import BUNDLED, CLIP, ORIENTATION
+
+    if len(answers) < 2:
+        return {"a person": read_answers(answers[0])} if answers else {}
+    found: dict[str, list[dict[str, str]]] = {}
+    given: set[Path] = set()
+    for path in answers:
+        if path.resolve() in given:
+            raise UsageError(f"--answers {path} is given twice; each file once", "--answers")
+        given.add(path.resolve())
+        taken = path.stem in (*found, BUNDLED, CLIP, ORIENTATION)
+        found[str(path) if taken else path.stem] = read_answers(path)
+    return found
+
+
+def _command(
+    paths: list[Path],
+    table: Path | None,
+    prompts: Path | None,
+    protocol: str | None,
+    clip: str,
+    orient: str,
+    calibrate: int,
+    seed: int,
+) -> str:
+    """The command that makes the report again."""
+    told: dict[str, Any] = {"--table": table, "--prompts": prompts, "--protocol": protocol}
+    told |= {"--clip": clip, "--orient": orient, "--calibrate": calibrate or None}
+    told |= {"--seed": seed} if calibrate else {}
+    words = ["sdtool", "evaluate", *map(str, paths)]
+    for option, value in told.items():
+        words += [option, str(value)] if value not in (None, "") else []
+    return shlex.join(words)
 
 
 def _calibrated(out: Path, eyes, count: int, seed: int, workers: int):
     """Lines drawn anew, or those that this directory drew before."""
+    from dataclasses import replace
+
     from sdtool.evaluating import thresholds
     from sdtool.evaluating.calibrating import calibrate
 
     if (out / thresholds.FILE).is_file():
         return thresholds.load(out)
     command = f"sdtool evaluate … --calibrate {count} --seed {seed}"
-    lines = calibrate(eyes, count, seed + 1000, workers, command)
+    alone = replace(eyes, orient="")  # it draws no line
+    lines = calibrate(alone, count, seed + 1000, workers, command)
     thresholds.save(lines, out)
     return lines

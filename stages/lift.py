@@ -60,8 +60,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sdtool.errors import InputError, UsageError
-from sdtool.io import files, stage_record
+from sdtool.errors import UsageError
+from sdtool.io import stage_record
+from sdtool.io.prompts import read_prompts
 from sdtool.runtime.options import RUNNING, Agp, Device, EngineName, Overwrite, Seed, Workers
 
 
@@ -211,7 +212,7 @@ def lift(
     if not prompts:
         return lifting((prompt, out or folder_of(prompt, Path("runs"))))
     pool: dict[str, Any] = {"engine": engine, "workers": workers, "gpus": visible_gpus(place)}
-    return _lift_all(lifting, _read(prompts), out or Path("runs"), pool)
+    return _lift_all(lifting, read_prompts(prompts), out or Path("runs"), pool)
 
 
 def in_full(options: dict[str, Any]) -> dict[str, Any]:
@@ -300,16 +301,3 @@ def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):
             print(f'"{prompt}" is in {folder}', file=sys.stderr)
     counts = {"ok": len(jobs) - len(failed), "failed": len(failed)}
     return stage_record.Result(out, {"counts": counts, "failures": failed}, failed=len(failed))
-
-
-def _read(path: Path) -> list[str]:
-    """The prompts in a file, each once."""
-    try:
-        lines = files.text_of(path).split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--prompts {path} cannot be read as text ({error})") from None
-    found = dict.fromkeys(line.partition("#")[0].strip() for line in lines)
-    found.pop("", None)
-    if not found:
-        raise InputError(f"--prompts {path} holds no prompt; write one a line")
-    return list(found)

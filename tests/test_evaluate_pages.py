@@ -29,6 +29,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Finding,
     Rate,
+    SourceRates,
 )
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -211,6 +212,15 @@ def test_the_report_says_every_rate_with_its_interval_and_the_papers(tmp_path):
     assert "Judged by a person" not in said
 
 
+def test_the_report_says_how_the_verdict_holds_on_each_source(tmp_path):
+    assets = evaluated(tmp_path)
+    assert "by source" not in report(tmp_path, assets)
+    rates = SourceRates(Rate(9, 10), Rate(1, 20), Rate(2, 22), Rate(0, 10))
+    known = replace(CALIBRATION, sources={"real assets": rates})
+    page = write_report(tmp_path, assets, known, title="x", command="x").read_text(encoding="utf-8")
+    assert "real assets 90% 9 of 10 5% 1 of 20 0% 0 of 10 9% 2 of 22" in words(page)
+
+
 def test_a_bar_and_its_whisker_stand_at_their_numbers(tmp_path):
     page = report(tmp_path, evaluated(tmp_path))
     first = page.split('<line class="whisker"')[1]
@@ -275,7 +285,7 @@ def test_the_pages_fetch_nothing_and_run_only_their_own_script(tmp_path):
 def test_the_report_shows_what_a_person_said(tmp_path):
     assets = evaluated(tmp_path)
     human = agreement(assets, answers_of(assets, SAID))
-    said = words(report(tmp_path, assets, human=human))
+    said = words(report(tmp_path, assets, people={"a person": human}))
     assert "zebrafish 1 / 3 33%" in said and "quokka 2 / 4 50%" in said
     assert "agrees with the person on 3 of 5 (60%" in said and "kappa 0.17" in said
     assert "verdict: consistent 2 1 verdict: inconsistent 1 1" in said
@@ -410,6 +420,37 @@ def test_filters_and_order_follow_the_address(tmp_path):
         ("quokka", name) for name in ("house", "cat", "dog", "boat", "vase")
     ]
     assert shown("#order=name&text=A%20DOG") == [("zebrafish", "dog"), ("quokka", "dog")]
+
+
+MEASURE = """
+const found = { over: document.documentElement.scrollWidth - innerWidth, broken: [], tall: [] };
+for (const cell of document.querySelectorAll("th")) {
+  const words = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  while (words.nextNode()) for (const word of words.currentNode.data.matchAll(/\\w+/g)) {
+    const range = document.createRange();
+    range.setStart(words.currentNode, word.index);
+    range.setEnd(words.currentNode, word.index + word[0].length);
+    if (range.getClientRects().length > 1) found.broken.push(word[0]);
+  }
+}
+for (const row of document.querySelectorAll("table:not(.rates) tbody tr"))
+  if (row.getBoundingClientRect().height > 80) found.tall.push(row.textContent);
+const told = document.createElement("pre");
+told.id = "found";
+told.textContent = JSON.stringify(found);
+document.body.append(told);
+"""
+
+
+@in_chromium
+def test_tables_keep_words_whole_and_rows_low(tmp_path):
+    from sdtool.evaluating import thresholds
+
+    lines = thresholds.load().calibration
+    path = write_report(tmp_path, evaluated(tmp_path), lines, title="x", command="x")
+    page = chromium(visited(path, MEASURE), tmp_path, "--dump-dom", "--window-size=1100,1400")
+    found = json.loads(html.unescape(re.search(r'id="found">([^<]*)<', page)[1]))
+    assert found["broken"] == found["tall"] == [] and found["over"] <= 0
 
 
 # Done by a visitor: keys, a step back to change an answer, then the page anew; then the rest, and the file.

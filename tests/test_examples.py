@@ -39,9 +39,14 @@ workers = 1
 workers = 1
 [render-ccm]
 workers = 1
+[train-vae]
+batch = 2
+sample-every = 0
 [train-base]
+batch = 2
 sample-every = 0
 [finetune-agp]
+batch = 2
 sample-every = 0
 [finetune-color]
 sample-every = 0
@@ -58,7 +63,7 @@ def test_end_to_end(tmp_path):
     (tmp_path / "small.toml").write_text(SMALL)
     size = {
         "CONFIG": "small.toml",
-        "COUNT": "24",
+        "COUNT": "16",
         "VIEWS": "3",
         "STEPS": "2",
         "EXAM": "2",
@@ -86,10 +91,11 @@ def test_end_to_end(tmp_path):
 
 
 def test_tiny_prior(tmp_path):
-    size = {"COUNT": "24", "UNSEEN": "6", "EXAM": "2", "BUILD": "build"}
+    size = {"COUNT": "16", "UNSEEN": "4", "EXAM": "2", "BUILD": "build"}
     (tmp_path / "small.toml").write_text(SMALL)
     size |= {"CONFIG": "small.toml", "VAE_STEPS": "2", "BASE_STEPS": "2", "AGP_STEPS": "2"}
     size |= {"GUIDED_STEPS": "2", "COLOR_STEPS": "2", "DEVICE": "cpu"}
+    size |= {f"{which}_BATCH": "2" for which in ("AGP", "GUIDED", "COLOR")}
     old = tmp_path / "bundle" / "agp" / "old"
     old.mkdir(parents=True)
     finished = run("tiny_prior.sh", tmp_path, BUNDLE="bundle", **size)

@@ -141,6 +141,10 @@ def inputs(tmp_path_factory):
             shutil.copy(mesh, f"{name}.glb")
         answers = {"sdtool": "0.1.0", "sheet": "of this folder", "answers": []}
         Path("answers.json").write_text(json.dumps(answers))
+        Path("results.csv").write_text("file,prompt\ncorgi.glb,a corgi\n")
+        for method in ("ours", "theirs"):
+            Path(method).mkdir()
+            shutil.copy("corgi.glb", f"{method}/a corgi.glb")
         write_blip(Path("models/blip2-opt-2.7b"))
         write_clip(Path("models/clip-vit-large-patch14"))
         write_orient_anything("models/orient-anything")

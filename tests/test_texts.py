@@ -148,7 +148,7 @@ def test_such_names_in_pictures_models_and_on_stdout(tmp_path):
 
 
 def test_prompts_of_all_editors(tmp_path):
-    from sdtool.stages.lift import _read
+    from sdtool.io.prompts import read_prompts
 
     for _ in by_editor(tmp_path / "p.txt", "# my wishes\na corgi\n\na café # later\na corgi\n"):
-        assert _read(tmp_path / "p.txt") == ["a corgi", "a café"]
+        assert read_prompts(tmp_path / "p.txt") == ["a corgi", "a café"]

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdtool.errors import InputError, ObjectError
+from sdtool.errors import InputError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
 from sdtool.io.folders import MESH_SUFFIXES, model_stem
@@ -18,22 +18,27 @@ COMPOUNDS = {"palm tree": "palm", "teddy bear": "teddy"}
 @dataclass(frozen=True)
 class Asset:
     """A lift's directory or a model's file. method: the folder it counts for. unfinished: a lift that
-    stopped or failed, so that there is nothing to look at."""
+    stopped or failed, so that there is nothing to look at. prompt, prompt_from, seed: see
+    `prompts.with_prompts`; "" and None if nobody knows."""
 
     path: Path
     method: str
     unfinished: bool = False
+    prompt: str = ""
+    prompt_from: str = ""
+    seed: int | None = None
 
     @property
     def name(self) -> str:
         return absolute(self.path).name if self.path.is_dir() else model_stem(self.path)
 
 
-def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
+def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = False) -> list[Asset]:
     """Every asset at or below the paths, once, in order of their names.
 
     A directory that a lift wrote is one asset, whatever files lie in it. What lies in `out` is left
-    out. InputError if a path does not exist or holds no asset.
+    out. by_path: its method is the folder among `paths` that it lies below, not the one that it lies in.
+    InputError if a path does not exist or holds no asset.
     """
     found: dict[Path, Asset] = {}
     hidden = out.resolve() if out else None
@@ -49,10 +54,17 @@ def find_assets(paths: list[Path], out: Path | None = None) -> list[Asset]:
             raise InputError(f"{path} holds neither a lift nor a model ({kinds})")
         for one in here:
             unfinished = one.is_dir() and not (one / DONE).is_file()
-            found.setdefault(
-                Path(os.path.realpath(one)), Asset(one, _method(one, paths), unfinished)
-            )
+            whole = by_path and path.is_dir() and one != path
+            method = _name_among(path, paths) if whole else _method(one, paths)
+            found.setdefault(Path(os.path.realpath(one)), Asset(one, method, unfinished))
     return list(found.values())
+
+
+def _name_among(path: Path, paths: list[Path]) -> str:
+    """The folder's name; with its parent's where another of the paths has the same."""
+    whole = absolute(path)
+    same = {absolute(one) for one in paths if absolute(one).name == whole.name}
+    return whole.name if len(same) < 2 else f"{whole.parent.name}/{whole.name}"
 
 
 def _below(path: Path, seen: set[Path]) -> list[Path]:
@@ -101,29 +113,6 @@ def read_asset(asset: Asset) -> Mesh:
     from sdtool.meshfiles import load_mesh
 
     return load_mesh(asset.path, textures=True)
-
-
-def prompt_of(asset: Asset) -> str:
-    """The prompt of an asset, also of an unfinished lift; "" if nobody knows."""
-    try:
-        if asset.path.is_file():
-            return _prompt_of(asset.path)
-        record = read_json(asset.path / (PARTIAL if asset.unfinished else DONE))
-    except (InputError, ObjectError):
-        return ""
-    params = record.get("params") if isinstance(record, dict) else None
-    return str(params.get("prompt", "")) if isinstance(params, dict) else ""
-
-
-def _prompt_of(path: Path) -> str:
-    """What an exported model says of itself."""
-    if path.suffix.lower() not in (".glb", ".gltf"):
-        return ""
-    from sdtool.meshfiles.gltf_tree import GlbTree
-    from sdtool.meshfiles.limits import Limits
-
-    prompt = GlbTree(path, Limits()).extras.get("prompt")
-    return prompt if isinstance(prompt, str) else ""
 
 
 def category_of(prompt: str) -> str:

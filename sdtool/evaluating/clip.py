@@ -5,6 +5,7 @@ import torch
 
 from sdtool.captioning.vision_models import Scorer
 from sdtool.evaluating.measures import first_harmonic
+from sdtool.evaluating.results import CONSISTENT, INCONSISTENT, UNTOLD
 from sdtool.geometry.cameras import ViewRange, turntable
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.images import map_to_rgb, to_bytes
@@ -14,6 +15,8 @@ AROUND, SIZE, ELEVATION = 8, 224, 15.0
 LOOK = ViewRange(fov=40.0, distance=1.75)
 SIDES = (", front view", ", side view", ", back view")
 SHARPNESS = 100.0  # CLIP's own scale of cosines before a softmax
+MOST = 0.5  # of the variance over the sides
+LEAST = 0.05  # standard deviation of p(front view) − p(back view) over the sides
 
 
 class ClipEyes:
@@ -28,7 +31,8 @@ class ClipEyes:
         clip_score: 100 times the mean cosine of AROUND views and the prompt (Hessel et al. 2021,
         without its factor 2.5). clip_rank: R-precision's rank (Park et al. 2021): the place of the
         prompt among all `prompts`, by that score, 1 for the first. clip_sides: `measures.first_harmonic`
-        of how much more a view looks like a front than like a back. NaN or 0 without a prompt.
+        of how much more a view looks like a front than like a back; clip_twice: `two_waves`
+        of the same; clip_spread: its standard deviation over the views.
         """
         views = pictures(mesh)
         others = list(dict.fromkeys([prompt, *prompts]))
@@ -42,11 +46,29 @@ class ClipEyes:
             "clip_score": 100 * float(means[0]),
             "clip_rank": int((means > means[0]).sum()) + 1,
             "clip_sides": first_harmonic(truth, chance[0] - chance[2]),
+            "clip_twice": two_waves(truth, chance[0] - chance[2]),
+            "clip_spread": float(np.std(chance[0] - chance[2])),
         }
 
 
-def pictures(mesh: Mesh) -> np.ndarray:
-    """(AROUND, SIZE, SIZE, 3) uint8 shaded pictures of a canonical mesh on white, the first in front."""
-    c2w = turntable(AROUND, LOOK, ELEVATION)
+def two_waves(truth: np.ndarray, frontness: np.ndarray) -> float:
+    """The share of the variance of `frontness` (N,) over azimuths `truth` (N,), evenly around, that two
+    waves a turn explain, in [0, 1]: near 1 of two fronts, one on the back of the other."""
+    return first_harmonic(2 * truth, frontness)
+
+
+def opinion(sides: float, twice: float, spread: float) -> str:
+    """One wave a turn that explains more than all else is one front; two waves, two fronts. Anything
+    else, and what hardly differs from side to side, cannot be told. Both lines were chosen on nothing."""
+    if not spread > LEAST:
+        return UNTOLD
+    if sides > MOST:
+        return CONSISTENT
+    return INCONSISTENT if twice > MOST else UNTOLD
+
+
+def pictures(mesh: Mesh, around: int = AROUND) -> np.ndarray:
+    """(around, SIZE, SIZE, 3) uint8 shaded pictures of a canonical mesh on white, the first in front."""
+    c2w = turntable(around, LOOK, ELEVATION)
     maps = render_maps(mesh, c2w, np.radians(LOOK.fov), SIZE, ("rgb",), 2)["rgb"]
     return to_bytes(map_to_rgb(maps))

@@ -1,13 +1,14 @@
 """One evaluation, from assets to verdicts; what is measured is kept, so that it can be continued."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sdtool.errors import ObjectError
-from sdtool.evaluating.assets import Asset, category_of, prompt_of
+from sdtool.evaluating import judges
+from sdtool.evaluating.assets import Asset, category_of
 from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import Calibration, Evaluated, Rate, rates
 from sdtool.evaluating.thresholds import Thresholds
@@ -25,7 +26,9 @@ def measure_all(assets: list[Asset], out: Path, eyes: Eyes, workers: int) -> dic
     if (out / MEASURED).is_file():
         done = {line.pop("number"): line for line in read_jsonl(out / MEASURED)}
     todo = [(k, asset) for k, asset in enumerate(assets) if k not in done]
-    prompts = tuple(dict.fromkeys(filter(None, map(prompt_of, assets)))) if eyes.clip else ()
+    prompts = (
+        tuple(dict.fromkeys(filter(None, (one.prompt for one in assets)))) if eyes.clip else ()
+    )
     work = partial(measure_asset, eyes=eyes, out=out, prompts=prompts)
     with progress("evaluating", len(assets), "models", done=len(done)) as bar:
         for (number, _), outcome in map_items(work, todo, workers=workers):
@@ -47,17 +50,31 @@ def verdicts(
     for number, asset in enumerate(assets):
         fields = dict(measured[number])
         if "reason" in fields:
-            prompt = prompt_of(asset)
-            found.append(verdict_on_failed(asset, prompt, category_of(prompt), fields["reason"]))
+            kind = category_of(asset.prompt)
+            one = verdict_on_failed(asset, asset.prompt, kind, fields["reason"])
+            found.append(replace(one, prompt_from=asset.prompt_from, seed=asset.seed))
             continue
         prompt, picture = fields.pop("prompt"), fields.pop("picture")
         numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in fields.items()}
-        found.append(verdict_on(asset, Measured(**numbers), prompt, picture, thresholds))
+        measures = Measured(**numbers)
+        one = verdict_on(asset, measures, prompt, picture, thresholds)
+        found.append(
+            replace(
+                one,
+                findings=(*one.findings, *judges.findings(measures)),
+                opinions=judges.opinions(measures, one),
+                prompt_from=asset.prompt_from,
+                seed=asset.seed,
+            )
+        )
     return found
 
 
-def summary(found: list[Evaluated], calibration: Calibration) -> dict:
-    """What `evaluation.json` says: the rates and every asset, and how good the verdict itself is."""
+def summary(
+    found: list[Evaluated], calibration: Calibration, agreed: judges.Judges | None = None
+) -> dict:
+    """What `evaluation.json` says: the rates and every asset, how good the verdict itself is, and how far
+    the judges agree."""
     return {
         "methods": {method: _rate(rate) for method, rate in rates(found).items()},
         "calibration": {
@@ -66,6 +83,7 @@ def summary(found: list[Evaluated], calibration: Calibration) -> dict:
             "by_kind": {kind: _rate(rate) for kind, rate in calibration.by_kind.items()},
             "command": calibration.command,
         },
+        **({"judges": agreed.as_json()} if agreed else {}),
         "assets": [asdict(one) for one in found],
     }
 

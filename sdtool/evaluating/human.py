@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Rate,
 )
+from sdtool.evaluating.statistics import cohen_kappa
 from sdtool.io import files
 
 ANSWERS = ("yes", "no", "unsure")
@@ -156,15 +156,8 @@ class Agreement:
 
     @property
     def kappa(self) -> float:
-        """Cohen (1960): (p_o − p_e)/(1 − p_e) in [−1, 1], with p_o the share of agreement and p_e what
-        chance would give two judges with these shares of "yes"; NaN where p_e = 1 or nothing is judged."""
-        total = self.agreed.of
-        if not total:
-            return math.nan
-        automatic = (self.both_yes + self.only_automatic) / total
-        person = (self.both_yes + self.only_person) / total
-        chance = automatic * person + (1 - automatic) * (1 - person)
-        return (self.agreed.share - chance) / (1 - chance) if chance < 1 else math.nan
+        """Cohen's, of the verdict and the person."""
+        return cohen_kappa([[self.both_yes, self.only_automatic], [self.only_person, self.both_no]])
 
 
 def agreement(assets: list[Evaluated], answers: list[dict[str, Any]]) -> Agreement:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating import measures
-from sdtool.evaluating.assets import Asset, category_of, prompt_of, read_asset
+from sdtool.evaluating.assets import Asset, category_of, read_asset
 from sdtool.evaluating.roughening import skin
 from sdtool.evaluating.viewnet import ViewNet, judge_views, load_judge
 from sdtool.evaluating.views import normal_views
@@ -52,15 +52,23 @@ class Measured:
     clip_score: float = math.nan
     clip_rank: int = 0
     clip_sides: float = math.nan
+    clip_twice: float = math.nan
+    clip_spread: float = math.nan
+    orient_once: float = math.nan
+    orient_turns: float = math.nan
+    orient_sharp: float = math.nan
+    orient_front: float = math.nan
+    """clip_twice, clip_spread: see `clip.ClipEyes`; orient_…: see `orientation`; NaN where nobody looked."""
 
 
 @dataclass(frozen=True)
 class Eyes:
-    """Who looks: the folder of a judge, and a CLIP checkpoint ("" for none) with its device."""
+    """Who looks: the folder of a judge, a CLIP and an orientation model ("" for none) with their device."""
 
     judge: Path = JUDGE
     clip: str = ""
     device: str = "cpu"
+    orient: str = ""
 
 
 @lru_cache(1)
@@ -75,6 +83,15 @@ def _clip(eyes: Eyes):
     from sdtool.evaluating.clip import ClipEyes
 
     return ClipEyes(eyes.clip, torch.device(eyes.device))
+
+
+@lru_cache(1)
+def _orientation(eyes: Eyes):
+    import torch
+
+    from sdtool.evaluating.orientation import OrientationEyes
+
+    return OrientationEyes(eyes.orient, torch.device(eyes.device))
 
 
 def measure(
@@ -120,6 +137,7 @@ def measure(
         truth=np.degrees(truth).round(1).tolist(),
         predicted=np.degrees(measures.recognised(sides)).round(1).tolist(),
         **(_clip(eyes).scores(whole, prompt, prompts) if eyes.clip and prompt else {}),
+        **(_orientation(eyes).scores(whole) if eyes.orient else {}),
     )
 
 
@@ -151,7 +169,7 @@ def measure_asset(job: tuple[int, Asset], eyes: Eyes, out: Path, prompts: tuple[
     from sdtool.lifting.pictures import contact_sheet
 
     number, asset = job
-    prompt = prompt_of(asset)
+    prompt = asset.prompt
     if asset.unfinished:
         raise ObjectError("unfinished", f"{asset.path} is an unfinished lift")
     try:

@@ -1,12 +1,17 @@
 """The report of an evaluation: one page that needs no network, with its pictures beside it."""
 
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup, escape
+
 from sdtool.evaluating.human import Agreement
+from sdtool.evaluating.janus_rates import Outcome
+from sdtool.evaluating.judges import Judges, kappa
 from sdtool.evaluating.pages import fill
 from sdtool.evaluating.results import (
     CONSISTENT,
@@ -14,6 +19,7 @@ from sdtool.evaluating.results import (
     INCONSISTENT,
     SYMMETRIC,
     UNJUDGED,
+    UNTOLD,
     Calibrated,
     Calibration,
     Evaluated,
@@ -32,6 +38,7 @@ LOOKS = {
     SYMMETRIC: ("symmetric", "○"),
     UNJUDGED: ("unjudged", "?"),
 }
+MARKS = {CONSISTENT: "✓", INCONSISTENT: "✗", UNTOLD: "?"}  # of what a judge says
 BEYOND = 30.0  # degrees by which a point may leave the plot's square, to stay near the diagonal
 
 
@@ -42,12 +49,15 @@ def write_report(
     *,
     title: str,
     command: str,
-    human: Agreement | None = None,
+    people: dict[str, Agreement] | None = None,
+    judges: Judges | None = None,
+    outcome: Outcome | None = None,
 ) -> Path:
     """Write `out`/index.html and return its path.
 
     The pictures lie in `out` already, where `Evaluated.picture` says. command: what made the report.
-    human: what a person said of the same assets (`human.agreement`).
+    people: name → what a person said of the same assets (`human.agreement`). judges: how far all agree.
+    outcome: of a protocol.
     """
     cards = [_card(f"a{place}", asset) for place, asset in enumerate(assets, start=1)]
     every: list[Calibration | Calibrated] = [calibration, *calibration.measures]
@@ -59,7 +69,11 @@ def write_report(
         command=command,
         paper=PAPER,
         methods=_methods(assets),
-        human=human,
+        people=people or {},
+        judges=judges,
+        kappa=kappa,
+        outcome=outcome,
+        marks=MARKS,
         matrix=_matrix(cards),
         calibration=calibration,
         kinds=list(dict.fromkeys(kind for one in every for kind in one.by_kind)),
@@ -67,6 +81,7 @@ def write_report(
         verdicts={verdict: counted[verdict] for verdict in LOOKS if counted[verdict]},
         cards=cards,
         number=_number,
+        breakable=_breakable,
     )
     files.write_text(out / "index.html", page)
     return out / "index.html"
@@ -139,6 +154,11 @@ def place_point(truth: float, predicted: float) -> tuple[float, float]:
     truth %= 360
     around = truth + turned(predicted - truth)
     return truth, around if -BEYOND <= around <= 360 + BEYOND else around % 360
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be a path or a file's, with places where a line may end."""
+    return Markup(re.sub(r"([_/.-])(?=\w)", r"\1<wbr>", str(escape(name))))
 
 
 def _number(value: float | None) -> str:

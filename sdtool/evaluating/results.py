@@ -16,6 +16,9 @@ CONSISTENT, INCONSISTENT, SYMMETRIC, UNJUDGED, FAILED = (
 "not judged": no calibrated measure knows such things. Neither counts. "failed": there is no model to
 look at; it counts as not consistent."""
 UNCOUNTED = (SYMMETRIC, UNJUDGED)
+UNTOLD = "cannot be told"
+"""What a judge says who cannot tell whether an asset is consistent; else it says one of the first two
+verdicts."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Evaluated:
     method: the folder that it came from, whose rate it counts for. prompt, category: "" if unknown.
     reasons: sentences, of an inconsistent or failed one. picture: its contact sheet, relative to the
     report ("" if it failed). truth, predicted: the azimuths, in degrees, of the views that the
-    classifier saw and of what it took them for.
+    classifier saw and of what it took them for. opinions: judge → what it says (see `judges`).
+    prompt_from: who says the prompt (see `prompts`). seed: of the lift, if it is known.
     """
 
     name: str
@@ -54,6 +58,9 @@ class Evaluated:
     picture: str = ""
     truth: tuple[float, ...] = ()
     predicted: tuple[float, ...] = ()
+    opinions: dict[str, str] = field(default_factory=dict)
+    prompt_from: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,10 +124,23 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
+class SourceRates:
+    """How well the verdict holds on objects of one source. untold_sound, untold_spoiled: those of which
+    nothing was said, since their sides look too much alike; caught, blamed: of all others."""
+
+    caught: Rate
+    blamed: Rate
+    untold_sound: Rate
+    untold_spoiled: Rate
+    by_kind: dict[str, Rate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The measures' thresholds, and the rates of the verdict that they make together.
 
-    command: what measures all of this again.
+    command: what measures all of this again. sources: the same rates, source by source; no lines were
+    drawn on those that are real assets.
     """
 
     measures: tuple[Calibrated, ...]
@@ -128,6 +148,7 @@ class Calibration:
     blamed: Rate
     by_kind: dict[str, Rate]
     command: str
+    sources: dict[str, SourceRates] = field(default_factory=dict)
 
 
 def headline(assets: Iterable[Evaluated], method: str) -> str:

@@ -1,0 +1,239 @@
+"""Janus rates by the protocol: what became of each prompt, and whether two methods differ."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from sdtool import __version__
+from sdtool.evaluating.prompts import spelled
+from sdtool.evaluating.protocol import Protocol, views
+from sdtool.evaluating.results import CONSISTENT, FAILED, INCONSISTENT, UNCOUNTED, Evaluated, Rate
+from sdtool.evaluating.statistics import mcnemar
+
+SHOWN = 12  # missing prompts that a line names
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of a method's results. janus: inconsistent ones, of those that could be told.
+    consistent: consistent ones, of these, of failed ones and of missing prompts. untold: results that
+    cannot be told. missing: prompts without a result. foreign: paths of results of other prompts, or of
+    none. most: results of one prompt, at most."""
+
+    method: str
+    janus: Rate
+    consistent: Rate
+    untold: int
+    failed: int
+    missing: tuple[str, ...]
+    foreign: tuple[str, ...]
+    most: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods, of the pairs of results on one prompt that could both be told. only_first, only_second:
+    pairs of which that method's alone is a Janus. left_out: pairs that a method misses, or that cannot be
+    told."""
+
+    first: str
+    second: str
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    left_out: int
+
+    @property
+    def p(self) -> float:
+        """McNemar's exact test."""
+        return mcnemar(self.only_first, self.only_second)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a protocol found. judge: a digest of the bundled judge and its lines."""
+
+    protocol: Protocol
+    judge: str
+    tallies: tuple[Tally, ...]
+    comparisons: tuple[Comparison, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `protocol.json` says."""
+        return {
+            "protocol": self.protocol.name,
+            "sdtool": __version__,
+            "judge": self.judge,
+            "views": views(),
+            "prompts": list(self.protocol.prompts),
+            "methods": {
+                one.method: {
+                    "janus": _rate(one.janus),
+                    "consistent": _rate(one.consistent),
+                    "cannot be told": one.untold,
+                    "failed": one.failed,
+                    "missing": list(one.missing),
+                    "not of the list": list(one.foreign),
+                    "most results of a prompt": one.most,
+                }
+                for one in self.tallies
+            },
+            "comparisons": [
+                {
+                    "methods": [one.first, one.second],
+                    "both Janus": one.both,
+                    "only the first": one.only_first,
+                    "only the second": one.only_second,
+                    "neither": one.neither,
+                    "left out": one.left_out,
+                    "mcnemar_p": one.p,
+                }
+                for one in self.comparisons
+            ],
+        }
+
+    def sentence(self, one: Tally) -> str:
+        """How a method's rate is to be reported."""
+        low, high = one.janus.interval
+        rate = "no result could be told"
+        if one.janus.of:
+            rate = f"Janus rate {one.janus.share:.0%} ({one.janus.count} of {one.janus.of}; 95% "
+            rate += f"interval {low:.0%} to {high:.0%})"
+        return (
+            f"{one.method}: {rate}; {one.untold} cannot be told, {one.failed} failed, "
+            f"{len(one.missing)} of {len(self.protocol.prompts)} prompts missing; sdtool "
+            f"{__version__}, protocol {self.protocol.name}, judge {self.judge}"
+        )
+
+
+def run(protocol: Protocol, found: Sequence[Evaluated], judge: str) -> Outcome:
+    """Count the results of each method, and compare every two of them."""
+    methods = dict.fromkeys(one.method for one in found)
+    sorted_in = {method: _by_prompt(protocol, found, method) for method in methods}
+    tallies = [_tally(protocol, name, *parts) for name, parts in sorted_in.items()]
+    pairs = [
+        _compare(protocol, (a, sorted_in[a][0]), (b, sorted_in[b][0]))
+        for a, b in combinations(methods, 2)
+    ]
+    return Outcome(protocol, judge, tuple(tallies), tuple(pairs))
+
+
+Results = dict[str, list[Evaluated]]
+
+
+def _by_prompt(
+    protocol: Protocol, found: Sequence[Evaluated], method: str
+) -> tuple[Results, list[str]]:
+    """Prompt → the method's results, by seed and then by path; and the paths of what is of no prompt."""
+    by_letters = {spelled(prompt): prompt for prompt in protocol.prompts}
+    results: Results = {prompt: [] for prompt in protocol.prompts}
+    foreign = []
+    for one in (one for one in found if one.method == method):
+        prompt = by_letters.get(spelled(one.prompt)) if one.prompt else None
+        if prompt is None:
+            foreign.append(one.path)
+        else:
+            results[prompt].append(one)
+    for some in results.values():
+        some.sort(key=lambda one: (math.inf if one.seed is None else one.seed, one.path))
+    return results, foreign
+
+
+def _tally(protocol: Protocol, method: str, results: Results, foreign: list[str]) -> Tally:
+    verdicts = [one.verdict for some in results.values() for one in some]
+    good, bad = verdicts.count(CONSISTENT), verdicts.count(INCONSISTENT)
+    missing = tuple(prompt for prompt in protocol.prompts if not results[prompt])
+    failed = verdicts.count(FAILED)
+    return Tally(
+        method,
+        Rate(bad, good + bad),
+        Rate(good, good + bad + failed + len(missing)),
+        sum(verdict in UNCOUNTED for verdict in verdicts),
+        failed,
+        missing,
+        tuple(foreign),
+        max(map(len, results.values()), default=0),
+    )
+
+
+def _compare(
+    protocol: Protocol, first: tuple[str, Results], second: tuple[str, Results]
+) -> Comparison:
+    """Pair the k-th result of a prompt with the other method's k-th."""
+    counts = {(a, b): 0 for a in (True, False) for b in (True, False)}
+    left_out = 0
+    for prompt in protocol.prompts:
+        ours, theirs = first[1][prompt], second[1][prompt]
+        for k in range(max(len(ours), len(theirs), 1)):
+            pair = [some[k].verdict if k < len(some) else "" for some in (ours, theirs)]
+            if all(verdict in (CONSISTENT, INCONSISTENT) for verdict in pair):
+                counts[pair[0] == INCONSISTENT, pair[1] == INCONSISTENT] += 1
+            else:
+                left_out += 1
+    return Comparison(
+        first[0],
+        second[0],
+        both=counts[True, True],
+        only_first=counts[True, False],
+        only_second=counts[False, True],
+        neither=counts[False, False],
+        left_out=left_out,
+    )
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    low, high = rate.interval
+    share = None if math.isnan(rate.share) else round(rate.share, 4)
+    return {
+        "count": rate.count,
+        "of": rate.of,
+        "share": share,
+        "interval": [round(low, 4), round(high, 4)],
+    }
+
+
+# Saying
+
+
+def table(outcome: Outcome) -> str:
+    """The outcome as lines of text: a row for each method, then what is missing, then the comparisons."""
+    head = ("method", "Janus rate", "95% interval", "consistent", "untold", "failed", "missing")
+    rows: list[tuple[str, ...]] = [head]
+    for one in outcome.tallies:
+        low, high = one.janus.interval
+        share = f"{one.janus.share:.0%} ({one.janus.count} of {one.janus.of})"
+        rows.append(
+            (
+                one.method,
+                share if one.janus.of else "nothing told",
+                f"{low:.0%} to {high:.0%}" if one.janus.of else "–",
+                f"{one.consistent.count} of {one.consistent.of}",
+                *map(str, (one.untold, one.failed, len(one.missing))),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"protocol {outcome.protocol.name}, judge {outcome.judge}"]
+    lines += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    for one in outcome.tallies:
+        if one.missing:
+            some = "; ".join(one.missing[:SHOWN]) + "; …" * (len(one.missing) > SHOWN)
+            of = "1 prompt" if len(one.missing) == 1 else f"{len(one.missing)} prompts"
+            lines.append(f"{one.method} has no result of {of}: {some}")
+        if one.foreign:
+            some = ", ".join(one.foreign[:3]) + ", …" * (len(one.foreign) > 3)
+            lines.append(f"{one.method}: {len(one.foreign)} of no prompt of the list: {some}")
+        if one.most > 1:
+            lines.append(
+                f"{one.method} has up to {one.most} results of a prompt, which are not independent: "
+                "the interval and the tests are too sure"
+            )
+    for pair in outcome.comparisons:
+        lines.append(
+            f"{pair.first} against {pair.second}: Janus alone {pair.only_first} and "
+            f"{pair.only_second}, both {pair.both}, neither {pair.neither} ({pair.left_out} pairs left "
+            f"out); McNemar's exact p = {pair.p:.3g}"
+        )
+    return "\n".join(lines)

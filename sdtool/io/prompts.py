@@ -1,0 +1,24 @@
+"""Files of prompts: one a line; # begins a comment."""
+
+from pathlib import Path
+
+from sdtool.errors import InputError
+from sdtool.io.files import text_of
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The prompts in a file, each once. InputError, of the option --prompts, if it holds none."""
+    try:
+        text = text_of(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--prompts {path} cannot be read as text ({error})") from None
+    found = prompts_in(text)
+    if not found:
+        raise InputError(f"--prompts {path} holds no prompt; write one a line")
+    return found
+
+
+def prompts_in(text: str) -> list[str]:
+    """The prompts of such a file's text, each once."""
+    lines = (line.partition("#")[0].strip() for line in text.split("\n"))
+    return [prompt for prompt in dict.fromkeys(lines) if prompt]

@@ -1,0 +1,189 @@
+"""evaluate: what is evaluated, and who says what it was made from: tables, lists, extras, names."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from shape_samples import box
+
+from sdtool.cli import run as sdtool
+from sdtool.errors import InputError
+from sdtool.evaluating.assets import Asset, category_of, find_assets
+from sdtool.evaluating.inputs import gather
+from sdtool.evaluating.prompts import prompt_in_name, with_prompts
+from sdtool.evaluating.table import read_table
+from sdtool.meshfiles import write_glb
+from sdtool.toyverse.catalogue import CATEGORIES
+
+CUBE = box([0, 0, 0], [1, 1, 1])
+
+
+def save(path, **extras):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_glb(path, CUBE, extras=extras)
+    return path
+
+
+def known(path, *listed, method="ours"):
+    (asset,) = with_prompts([Asset(path, method)], listed)
+    return asset.prompt, asset.prompt_from
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "name, prompt",
+    [
+        ("corgi_01", "a corgi"),
+        ("red_chair", "a red chair"),
+        ("chair_A_wood", "a wooden chair"),
+        ("a-corgi-wearing-a-red-scarf", "a corgi wearing a red scarf"),
+        ("A_Blue_Horse_seed3", "a blue horse"),
+        ("012_a tall red chair", "a tall red chair"),
+        ("an-owl--0a1b2c3d", "an owl"),
+        ("a-taxi", "a taxi"),
+        ("king", "a king"),
+        ("model", ""),
+        ("mesh_0001", ""),
+        ("a_model", ""),
+        ("Cube", ""),
+        ("final-output.v2", ""),
+        ("suzanne", ""),
+        ("00012", ""),
+        ("", ""),
+    ],
+)
+def test_a_name_is_a_prompt_if_it_names_a_thing(name, prompt):
+    assert prompt_in_name(name) == prompt
+
+
+def test_every_kind_of_the_toyverse_is_read_from_a_name():
+    assert [c for c in CATEGORIES if category_of(prompt_in_name(f"{c}_03")) != c] == []
+    assert category_of(prompt_in_name("suzanne")) == category_of(prompt_in_name("a-taxi")) == ""
+
+
+def test_who_says_what_it_is_in_order(tmp_path):
+    plain = save(tmp_path / "ours" / "red_chair_2.glb")
+    assert known(plain) == ("a red chair", "file name")
+    assert known(plain, "a corgi", "Red chair!") == ("Red chair!", "list")
+    told = save(tmp_path / "ours" / "red_chair.glb", prompt="a throne", seed=4)
+    assert known(told, "red chair") == ("a throne", "extras")
+    (asset,) = with_prompts([Asset(told, "ours", prompt="a stool", prompt_from="table")])
+    assert (asset.prompt, asset.prompt_from, asset.seed) == ("a stool", "table", 4)
+
+
+def test_a_folder_speaks_for_a_file_whose_name_says_nothing(tmp_path):
+    vague = save(tmp_path / "ours" / "a-red-chair" / "model_0.glb")
+    assert known(vague) == ("a red chair", "file name")
+    assert known(vague, "a red chair") == ("a red chair", "list")
+    sure = save(tmp_path / "ours" / "a-red-chair" / "corgi.glb")
+    assert known(sure)[0] == "a corgi"
+    assert known(save(tmp_path / "chair" / "model.glb"), method="chair") == ("", "")  # the method
+
+
+def test_the_extras_of_a_scene_are_heard_and_hostile_ones_are_not(tmp_path):
+    path = save(tmp_path / "ours" / "x1.glb")
+    data = path.read_bytes()
+    length = struct.unpack("<I", data[12:16])[0]
+    tree = json.loads(data[20 : 20 + length])
+
+    def rewrite(**changes):
+        text = json.dumps(tree | changes).encode()
+        text += b" " * (-len(text) % 4)
+        rest = data[20 + length :]
+        head = struct.pack("<4sII", b"glTF", 2, 20 + len(text) + len(rest))
+        path.write_bytes(head + struct.pack("<I4s", len(text), b"JSON") + text + rest)
+
+    scene = tree["scenes"][0]
+    rewrite(scenes=[scene | {"extras": {"prompt": "a throne"}}])
+    assert known(path) == ("a throne", "extras")
+    for bad in ({"prompt": ["a"]}, {"prompt": " "}, "a throne", 7):
+        rewrite(scenes=[scene | {"extras": bad}])
+        assert known(path) == ("", "")
+    path.write_bytes(b"glTF not really")
+    assert known(path) == ("", "")
+
+
+# Folders and tables
+
+
+def test_with_the_protocol_each_path_is_a_method(tmp_path):
+    for name in ("a/out/a-corgi/mesh.glb", "b/out/s0/corgi.glb", "theirs/corgi.glb"):
+        save(tmp_path / name)
+    paths = [tmp_path / name for name in ("a/out", "b/out", "theirs")]
+    found = find_assets(paths, by_path=True)
+    assert [one.method for one in found] == ["a/out", "b/out", "theirs"]
+    assert [one.method for one in find_assets(paths)] == ["a-corgi", "s0", "theirs"]
+    assert [one.prompt for one in gather(paths, tmp_path / "report", by_path=True)] == [
+        "a corgi"
+    ] * 3
+
+
+def test_a_table_names_files_prompts_methods_and_seeds(tmp_path):
+    one, two = save(tmp_path / "models" / "1.glb"), save(tmp_path / "models" / "2.glb")
+    table = tmp_path / "results.csv"
+    table.write_text(
+        'Prompt;file;seed;note\n"a corgi; sitting";models/1.glb;3;x\na cat;models/2.glb\n\n',
+        encoding="utf-8-sig",
+    )
+    found = gather([tmp_path / "models"], tmp_path / "out", table)
+    assert [(a.prompt, a.method, a.seed, a.prompt_from) for a in found] == [
+        ("a corgi; sitting", "models", 3, "table"),
+        ("a cat", "models", None, "table"),
+    ]
+    table.write_text(f"file,prompt,method\n{one},a corgi,ours\n", encoding="utf-8")
+    found = gather([tmp_path / "models"], tmp_path / "out", table)
+    assert [(Path(a.path).name, a.method) for a in found] == [
+        ("1.glb", "ours"),
+        (two.name, "models"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("path,prompt\n1.glb,a corgi\n", "has no column named file"),
+        ("", "has no column named file"),
+        ("file,prompt\n", "has no row below its head"),
+        ("file,file,prompt\n1.glb,1.glb,x\n", "two columns named file"),
+        ("file,prompt\n1.glb,\n", "row 2 has no prompt"),
+        ("file,prompt\n,a corgi\n", "row 2 names no file"),
+        ("file,prompt\n1.glb,a corgi\n9.glb,a cat\n", "row 3 names 9.glb, which does not exist"),
+        ("file,prompt\nt.csv,a cat\n", "row 2 names t.csv, which is neither a model"),
+        ("file,prompt\n1.glb,a corgi, sitting\n", "row 2 has more cells than the head"),
+        ("file,prompt\n1.glb,a corgi\n./1.glb,a cat\n", "row 3 names the same file as row 2"),
+        ("file,prompt,seed\n1.glb,a corgi,-1\n", "row 2 has the seed '-1'"),
+        ("file,prompt\n" + "1.glb,\n" * 5, "row 4 has no prompt, and 2 more; mend these rows"),
+        ('file,prompt\n1.glb,"a corgi\n', "cannot be read as CSV"),
+        (None, "cannot be read as CSV (No such file"),
+    ],
+)
+def test_a_bad_table_is_one_sentence(text, told, tmp_path):
+    save(tmp_path / "1.glb")
+    if text is not None:
+        (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        read_table(tmp_path / "t.csv")
+    assert told in str(error.value) and str(error.value).startswith("--table")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ((), "name lifts, models or folders"),
+        (("m", "--protocol", "own"), "--protocol own needs --prompts"),
+        (("m", "--protocol", "open-80", "--prompts", "p.txt"), "has its own list"),
+        (("m", "--protocol", "open"), "open-80"),
+        (("m", "--answers", "a.json", "--answers", "a.json"), "given twice"),
+    ],
+)
+def test_wrong_usage_is_named(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(Path("m/corgi.glb"))
+    Path("p.txt").write_text("a corgi\n", encoding="utf-8")
+    Path("a.json").write_text('{"sdtool": "0", "sheet": "x", "answers": []}', encoding="utf-8")
+    assert sdtool(["evaluate", *words]) == 2
+    assert told in capsys.readouterr().err and not Path("report").exists()

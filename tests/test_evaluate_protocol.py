@@ -1,0 +1,178 @@
+"""evaluate --protocol: the lists, Janus rates, what is missing, McNemar's test, and how all is said."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from caption_models import write_clip
+from orient_models import write_orient_anything
+from shape_samples import box
+
+from sdtool.cli import run as sdtool
+from sdtool.errors import InputError
+from sdtool.evaluating.assets import category_of
+from sdtool.evaluating.janus_rates import run, table
+from sdtool.evaluating.protocol import Protocol, judge_id, load
+from sdtool.evaluating.results import (
+    CONSISTENT,
+    FAILED,
+    INCONSISTENT,
+    SYMMETRIC,
+    UNJUDGED,
+    Evaluated,
+    Rate,
+)
+from sdtool.evaluating.statistics import mcnemar
+from sdtool.io.files import read_json
+from sdtool.io.prompts import prompts_in
+from sdtool.lifting.folders import slug
+from sdtool.meshfiles import write_glb
+
+ROOT = Path(__file__).parent.parent
+OF = {"y": CONSISTENT, "n": INCONSISTENT, "f": FAILED, "s": SYMMETRIC, "u": UNJUDGED}
+LIST = Protocol("own", ("a cat", "a dog", "a fox", "an owl", "a car"))
+
+
+def results(method, **said):
+    """Results of a method: prompt's last word → verdicts, by seed."""
+    return [
+        Evaluated(f"{word}{k}", method, f"{method}/{word}{k}", f"A {word}.", "", OF[sign], seed=k)
+        for word, signs in said.items()
+        for k, sign in enumerate(signs)
+    ]
+
+
+OURS = results("ours", cat="y", dog="y", fox="n", car="y")
+OURS += [replace(one, prompt="an owl") for one in results("ours", owl="f")]
+THEIRS = results("theirs", cat="n", dog="n", fox="n", car="u", bus="y")
+
+
+# The lists
+
+
+@pytest.mark.parametrize("name", ["toyverse-80", "open-80"])
+def test_a_list_has_eighty_prompts_that_file_names_can_spell(name):
+    found = load(name).prompts
+    assert len({slug(prompt) for prompt in found}) == len(found) == 80
+    assert prompts_in(load(name).text()) == list(found)
+
+
+def test_the_toyverse_list_is_that_of_the_example_and_all_of_known_kinds():
+    example = ROOT / "examples" / "consistency_prompts.txt"
+    assert prompts_in(example.read_text(encoding="utf-8")) == list(load("toyverse-80").prompts)
+    assert all(map(category_of, load("toyverse-80").prompts))
+
+
+@pytest.mark.parametrize("clash", ["The corgi!", "?!"])
+def test_prompts_that_no_file_name_tells_apart_are_refused(clash):
+    with pytest.raises(InputError, match=f"{re.escape(repr(clash))} hardly"):
+        load("own", ["a corgi", "a cat", clash])
+
+
+def test_without_a_path_the_list_is_printed_for_lift(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sdtool(["evaluate", "--protocol", "open-80"]) == 0
+    said = capsys.readouterr().out
+    assert prompts_in(said) == list(load("open-80").prompts) and "open-80" in said.splitlines()[0]
+    assert "12 sides at each elevation of 5° and 25°" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+# Counting
+
+
+def test_every_prompt_is_accounted_for():
+    ours, theirs = run(LIST, OURS + THEIRS, "j").tallies
+    assert ours.janus == Rate(1, 4) and ours.consistent == Rate(3, 5)
+    assert (ours.untold, ours.failed, ours.missing, ours.foreign) == (0, 1, (), ())
+    assert theirs.janus == Rate(3, 3) and theirs.consistent == Rate(0, 4)  # the owl is missing
+    assert (theirs.untold, theirs.failed, theirs.missing) == (1, 0, ("an owl",))
+    assert theirs.foreign == ("theirs/bus0",)
+    for one, count in ((ours, 5), (theirs, 4)):
+        assert one.janus.of + one.untold + one.failed == count == 5 - len(one.missing)
+
+
+def test_methods_are_compared_on_the_prompts_that_both_can_tell():
+    (pair,) = run(LIST, OURS + THEIRS, "j").comparisons
+    assert (pair.both, pair.only_first, pair.only_second, pair.neither) == (1, 0, 2, 0)
+    assert pair.left_out == 2  # the owl and the car
+    assert pair.p == mcnemar(0, 2) == 0.5
+    three = run(LIST, OURS + THEIRS + results("third", cat="y"), "j")
+    assert [(p.first, p.second) for p in three.comparisons] == [
+        ("ours", "theirs"), ("ours", "third"), ("theirs", "third"),
+    ]  # fmt: skip
+
+
+def test_seeds_are_paired_in_their_order():
+    ours, theirs = results("ours", cat="yn", dog="nn"), results("theirs", cat="ny", dog="n")
+    outcome = run(Protocol("own", ("a cat", "a dog")), ours[::-1] + theirs, "j")
+    (pair,) = outcome.comparisons
+    assert (pair.only_first, pair.only_second, pair.both, pair.left_out) == (1, 1, 1, 1)
+    assert [one.most for one in outcome.tallies] == [2, 2]
+    assert "up to 2 results of a prompt, which are not independent" in table(outcome)
+
+
+def test_the_printed_table_names_what_is_missing():
+    outcome = run(LIST, OURS + THEIRS, "ab12")
+    said = table(outcome).splitlines()
+    assert said[0] == "protocol own, judge ab12"
+    assert said[2].split() == "ours 25% (1 of 4) 5% to 70% 3 of 5 0 1 0".split()
+    assert "theirs has no result of 1 prompt: an owl" in said
+    assert "theirs: 1 of no prompt of the list: theirs/bus0" in said
+    assert said[-1].endswith("(2 pairs left out); McNemar's exact p = 0.5")
+    assert outcome.sentence(outcome.tallies[0]).startswith(
+        "ours: Janus rate 25% (1 of 4; 95% interval 5% to 70%); 0 cannot be told, 1 failed, 0 of 5"
+    )
+    nothing = run(LIST, results("none", car="u"), "j")
+    assert "nothing told" in table(nothing) and "nan" not in table(nothing)
+    assert nothing.as_json()["methods"]["none"]["janus"]["share"] is None
+
+
+def test_the_judge_is_named_by_its_bytes(tmp_path):
+    (tmp_path / "judge.json").write_text("{}", encoding="utf-8")
+    first = judge_id(tmp_path)
+    assert first == judge_id(tmp_path) and len(first) == 8
+    assert judge_id(tmp_path, 16, 3) == f"{first} (calibrated with 16, seed 3)"
+    (tmp_path / "judge.json").write_text("[]", encoding="utf-8")
+    assert judge_id(tmp_path) != first
+
+
+# The command
+
+
+@pytest.mark.slow
+def test_three_judges_judge_two_methods_by_a_protocol(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip")
+    write_orient_anything("orient")
+    for method, name in (("ours", "fox_seed4"), ("theirs", "suzanne")):
+        Path(method).mkdir()
+        write_glb(Path(method) / f"{name}.glb", box([0, 0, 0], [1, 1, 2]))
+    Path("list.txt").write_text("a fox\na taxi\n", encoding="utf-8")
+    command = "evaluate ours theirs --protocol own --prompts list.txt --clip clip --orient orient --out out"
+    assert sdtool([*command.split(), "--device", "cpu"]) == 0
+    said = capsys.readouterr().err
+    assert "ours has no result of 1 prompt: a taxi" in said
+    assert "theirs has no result of 2 prompts: a fox; a taxi" in said
+    assert "bundled judge and CLIP: " in said and "all of them: Fleiss' kappa" in said
+    assert "McNemar's exact p = 1" in said
+    counted = read_json("out/protocol.json")
+    assert counted["methods"]["theirs"]["not of the list"] == ["theirs/suzanne.glb"]
+    assert counted["prompts"] == ["a fox", "a taxi"]
+    found = read_json("out/evaluation.json")
+    assert [one["of"] for one in found["judges"]["pairs"]] == [0, 0, 0]  # they know nothing
+    ours, theirs = found["assets"]
+    assert ours["opinions"].keys() == {"bundled judge", "CLIP", "orientation model"}
+    assert theirs["opinions"].keys() == {"bundled judge", "orientation model"}  # CLIP has no words
+    assert (ours["prompt"], ours["prompt_from"], theirs["prompt"]) == ("a fox", "list", "")
+    assert "orientation: has a front" in [one["measure"] for one in ours["findings"]]
+    page = Path("out/index.html").read_text(encoding="utf-8")
+    for text in (
+        'id="protocol"',
+        'id="judges"',
+        "<li>a taxi</li>",
+        "--protocol own",
+        "--orient orient",
+    ):
+        assert text in page
