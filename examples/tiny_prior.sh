@@ -20,6 +20,8 @@ UNSEEN=${UNSEEN:-60}                          # objects of the combinations that
 VAE_STEPS=${VAE_STEPS:-3500}                  # training steps of the VAE
 BASE_STEPS=${BASE_STEPS:-8000}                # training steps of the base prior
 AGP_STEPS=${AGP_STEPS:-8000}                  # training steps of the AGP
+MORE=${MORE:-5000}                            # further objects, most of which wear, carry or have something
+MORE_STEPS=${MORE_STEPS:-5000}                # training steps of the AGP on them
 GUIDED_STEPS=${GUIDED_STEPS:-4000}            # training steps of the base towards guidance in one pass
 COLOR_STEPS=${COLOR_STEPS:-3000}              # training steps of the colour prior
 AGP_BATCH=${AGP_BATCH:-32}                    # maps in a step of these
@@ -60,7 +62,16 @@ base=$(stage train-base "$views" --captions "$captions" --vae "$vae" --out plain
 # The AGP: canonical coordinates, with their cameras.
 agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out agp \
     --steps "$AGP_STEPS" --batch "$AGP_BATCH" --lr 0.001 --half-resolution 0.4 --logit-normal 0.7 --ema 0.998 \
-    "${train[@]}" --fp16 \
+    "${train[@]}" --fp16 --exam 8 --sample-every 0)
+
+# More of it: hats, armrests, flags; and captions that say so, or a robot would be one with a flag.
+more=$(stage toyverse --out more/objs --count "$MORE" --seed 11 --extra-share 0.7 "${left_out[@]/#/--leave-out=}")
+more=$(stage filter-objaverse "$more" --out more/filtered)
+more_captions=$(stage caption "$more" --out more/captions)
+more_ccm=$(stage render-ccm "$more" --out more/ccm --views 12 --size 32 --supersample 4 --distance 1.8)
+agp=$(stage finetune-agp "$more_ccm" --captions "$more_captions" --no-switch --objects "$more" \
+    --resume-from "$agp" --out more/agp --steps "$MORE_STEPS" --batch 32 --lr 0.0004 --decay cosine \
+    --logit-normal 0.7 --ema 0.998 "${train[@]}" --fp16 \
     --exam "$EXAM" --exam-on "$unseen_ccm" --exam-captions "$unseen_captions")
 
 # The colour prior: the coloured view that belongs to a canonical coordinate map.
