@@ -52,8 +52,9 @@ Examples:
         --steps 20000 --sample-every 2000 --text-cache 300
 """
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -86,7 +87,25 @@ from sdtool.training.options import (
 )
 from sdtool.training.settings import TrainingSettings
 
+if TYPE_CHECKING:
+    from sdtool.training.agp import TrainedAgp
+
 OWNED = ("samples/step-??????.png", "tensorboard/*", "text-*.cache")  # of a run that was stopped
+
+Switch = Annotated[
+    bool,
+    typer.Option(
+        help="Switch captions at random with other ones and the annotation; without: the first of "
+        "each object alone."
+    ),
+]
+TextCache = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="GB of disk for encoded texts; if they need more, each batch is encoded anew.",
+    ),
+]
 
 
 def finetune_agp(
@@ -103,20 +122,8 @@ def finetune_agp(
             help="An AGP to go on from, on more data: a folder, or tiny; its base is kept."
         ),
     ] = None,
-    switch: Annotated[
-        bool,
-        typer.Option(
-            help="Switch captions at random with other ones and the annotation; without: the first of "
-            "each object alone."
-        ),
-    ] = True,
-    text_cache: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="GB of disk for encoded texts; if they need more, each batch is encoded anew.",
-        ),
-    ] = 32.0,
+    switch: Switch = True,
+    text_cache: TextCache = 32.0,
     steps: Steps = 1000,
     batch: Batch = 32,
     accumulate: Accumulate = 1,
@@ -169,12 +176,7 @@ def finetune_agp(
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
-    if resume_from is not None and base is not None:
-        raise UsageError(
-            f"--resume-from {resume_from} brings its own base; leave --base out",
-            "--base",
-            "--resume-from",
-        )
+    base = _base_of(base, resume_from)
     settings = TrainingSettings(
         steps=steps,
         batch=batch,
@@ -204,51 +206,34 @@ def finetune_agp(
     exam_captions = captions_in(exam_captions) if exam_captions else captions
     params = settings.params() | {"fp16": fp16, "exam": exam, "seed": seed}
     params |= {} if switch else {"switch": False}
+    params |= {} if resume_from is None else {"resume_from": resume_from}
     inputs = _numbered("ccm", ccm) | {"captions": captions} | _numbered("objects", listings)
     inputs |= _numbered("exam", exam_on) | {"exam-captions": exam_captions if exam_on else None}
-    if resume_from is not None:
-        from sdtool.priors.loading import base_of
-
-        base = base_of(resume_from)
-        inputs["resume-from"] = Path(resume_from) if Path(resume_from).is_dir() else None
-        params["resume_from"] = resume_from
-    base = base or "tiny"
-    inputs["base"] = Path(base) if Path(base).is_dir() else None
+    inputs |= _folders({"base": base, "resume-from": resume_from})
     _check(base)
     processes = Processes(device, mixed_precision)
     processes.on_main(lambda: settings.check(processes.size))
-    record = processes.on_main(
-        lambda: stage_record.begin(
-            out,
-            "finetune-agp",
-            params={"base": base} | params,
-            inputs=inputs,
-            overwrite=overwrite,
-            owned=OWNED,
-            patient=True,
-        )
+    begun = partial(
+        stage_record.begin, out, "finetune-agp", params={"base": base} | params, inputs=inputs
     )
+    record = processes.on_main(lambda: begun(overwrite=overwrite, owned=OWNED, patient=True))
     if record.is_done:
         processes.say(f"{out} is already done; --overwrite trains it again")
         processes.end()
         return record.result() if processes.is_main else None
 
     from sdtool.captioning.english import with_article
-    from sdtool.io.captions import read_captions
-    from sdtool.priors.loading import load_agp, load_base, stored_base
-    from sdtool.priors.model_card import save_agp
+    from sdtool.priors.loading import load_agp, load_base
     from sdtool.training.agp import ExamSettings, train_agp
     from sdtool.training.exam import read_categories
 
-    prompts_of, category_of = read_captions(captions), read_categories(listings, with_article)
-    if not switch:
-        prompts_of = {uid: prompts[:1] for uid, prompts in prompts_of.items()}
+    prompts_of, category_of = _prompts(captions, switch), read_categories(listings, with_article)
     agp = train_agp(
         load_base(base),
         ccm,
         prompts_of,
         settings,
-        ExamSettings(exam, category_of, exam_on, read_captions(exam_captions) if exam_on else {}),
+        ExamSettings(exam, category_of, exam_on, _prompts(exam_captions) if exam_on else {}),
         out,
         shown=sample_prompt or [],
         text_cache=text_cache,
@@ -261,13 +246,44 @@ def finetune_agp(
         processes.end()
         return None
     facts = params | agp.facts | {"data": [stage_record.digest(folder) for folder in ccm]}
-    named = stored_base(base, out)
-    outputs = save_agp(agp.prior.cpu(), out, base=named, facts=facts, exams=agp.exams, fp16=fp16)
-    outputs += [n for n in ("log.jsonl", "samples", "tensorboard") if (out / n).exists()]
-    _clear(out)
-    result = record.finish(counts=agp.counts, outputs=outputs)
+    result = record.finish(counts=agp.counts, outputs=_written(agp, out, base, facts))
     processes.end()
     return result
+
+
+def _base_of(base: str | None, resume_from: str | None) -> str:
+    """The base that is meant: the one that was named, or that of the AGP to go on from."""
+    if resume_from is None:
+        return base or "tiny"
+    if base is not None:
+        raise UsageError(
+            f"--resume-from {resume_from} brings its own base; leave --base out",
+            "--base",
+            "--resume-from",
+        )
+    from sdtool.priors.loading import base_of
+
+    return base_of(resume_from)
+
+
+def _prompts(captions: Path, switch: bool = True) -> dict[str, list[str]]:
+    """uid → prompts; without switching, the first one alone."""
+    from sdtool.io.captions import read_captions
+
+    found = read_captions(captions)
+    return found if switch else {uid: prompts[:1] for uid, prompts in found.items()}
+
+
+def _written(agp: "TrainedAgp", out: Path, base: str, facts: dict) -> list[str]:
+    """Write the AGP, and remove what only its training needed; the names of what is there."""
+    from sdtool.priors.loading import stored_base
+    from sdtool.priors.model_card import save_agp
+
+    named, prior = stored_base(base, out), agp.prior.cpu()
+    outputs = save_agp(prior, out, base=named, facts=facts, exams=agp.exams, fp16=facts["fp16"])
+    outputs += [n for n in ("log.jsonl", "samples", "tensorboard") if (out / n).exists()]
+    _clear(out)
+    return outputs
 
 
 def _check(base: str) -> None:
@@ -277,6 +293,12 @@ def _check(base: str) -> None:
 
     if is_alone():
         check_local(base)
+
+
+def _folders(named: dict[str, str | None]) -> dict[str, Path | None]:
+    """Those of the priors that lie on this disk, of those that were named."""
+    there = {name: Path(text) for name, text in named.items() if text is not None}
+    return {name: path if path.is_dir() else None for name, path in there.items()}
 
 
 def _numbered(name: str, paths: list[Path]) -> dict[str, Path | None]:

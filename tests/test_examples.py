@@ -93,7 +93,13 @@ def test_end_to_end(tmp_path):
 def test_tiny_prior(tmp_path):
     size = {"COUNT": "16", "UNSEEN": "4", "EXAM": "2", "BUILD": "build"}
     (tmp_path / "small.toml").write_text(SMALL)
-    size |= {"CONFIG": "small.toml", "VAE_STEPS": "2", "BASE_STEPS": "2", "AGP_STEPS": "2", "MORE_STEPS": "2"}
+    size |= {
+        "CONFIG": "small.toml",
+        "VAE_STEPS": "2",
+        "BASE_STEPS": "2",
+        "AGP_STEPS": "2",
+        "MORE_STEPS": "2",
+    }
     size |= {"MORE": "12", "GUIDED_STEPS": "2", "COLOR_STEPS": "2", "DEVICE": "cpu"}
     size |= {f"{which}_BATCH": "2" for which in ("AGP", "GUIDED", "COLOR")}
     old = tmp_path / "bundle" / "agp" / "old"
