@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sdtool import cli
-from sdtool.errors import SdtoolError
+from sdtool.errors import SdtoolError, UsageError
 from sdtool.evaluating.solids import corgi_facts, corgi_faults
 from sdtool.geometry.cameras import ViewRange, orbit
 from sdtool.geometry.ccm import to_canonical
@@ -18,10 +18,11 @@ from sdtool.lifting.config import Phase, override
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import initial_sdf
 from sdtool.lifting.lift_files import read_lift
+from sdtool.lifting.lift_materials import stored_radiance
 from sdtool.lifting.radiance import RadianceScene
 from sdtool.lifting.scenes import VanishedError
 from sdtool.meshfiles import read_glb
-from sdtool.shapes.nerf import raw_level
+from sdtool.shapes.nerf import hash_radiance, raw_level
 
 LOOK = ViewRange(distance=1.8)
 PLAN = presets.NERF_TINY_CPU
@@ -316,6 +317,25 @@ def test_a_damaged_field_is_named(corgi, tmp_path):
               {"half": "0.6", "radiance": options, "level": "0"})  # fmt: skip
     with pytest.raises(SdtoolError, match="holds a damaged radiance"):
         read_lift(spoiled)
+
+
+def test_a_field_of_fewer_levels_is_read_as_it_was_written(tmp_path):
+    plan = override(presets.NERF_TINY_CPU, ["levels=3", "finest=32", "log2_table=10"])
+    scene = RadianceScene(plan, plan.phases[0], "cpu")
+    assert len(scene.field.field.grid.levels) == 3
+    tensors, metadata = stored_radiance(scene.field, scene.options, 1.0)
+    assert json.loads(metadata["radiance"])["levels"] == 3
+    again = hash_radiance(plan.half_extent, **json.loads(metadata["radiance"]))
+    again.load_state_dict(
+        {name.removeprefix("radiance."): torch.as_tensor(one) for name, one in tensors.items()}
+    )
+    points = torch.rand(50, 3, generator=torch.Generator().manual_seed(3)) - 0.5
+    assert torch.equal(scene.field.density(points), again.density(points))
+    plan = override(plan, ["levels=16"])
+    before = RadianceScene(plan, plan.phases[0], "cpu")
+    assert "levels" not in before.options  # as what was written before it could be chosen
+    with pytest.raises(UsageError, match="levels is 2 or more"):
+        override(plan, ["levels=1"])
 
 
 def test_settings_reach_the_field():

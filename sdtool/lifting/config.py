@@ -121,9 +121,9 @@ class LiftPlan:
     corners, else the size of a hash grid, 2^sdf_table, that with a perceptron gives them. samples: along
     a ray of the density. half_extent: half a side of the cube that holds the shape. environment:
     "neutral" or an .hdr file, the light on a material; log2_table: size of its hash grid, or a radiance
-    field's; finest: corners a side of the latter's finest level; metallic, detail: the most metal and
-    relief that it may have. surface_points: as `sdtool.meshfiles.load_mesh` has it, of the file
-    `init`. processes: 2 for small priors on a CPU of two cores or more, half of whose work a second
+    field's; finest: corners a side of the latter's finest level, of so many levels; metallic, detail: the
+    most metal and relief that it may have. surface_points: as `sdtool.meshfiles.load_mesh` has it, of
+    the file `init`. processes: 2 for small priors on a CPU of two cores or more, half of whose work a second
     process does; 1 for this process alone. passes: 1 for guided predictions in one pass of a prior that
     was distilled for it; 2 for two passes of every prior. skip_from: step from which a radiance field
     without a budget skips what is empty. calls: small priors on a CPU are "traced"
@@ -139,6 +139,7 @@ class LiftPlan:
     environment: str = "neutral"
     log2_table: int = 14
     finest: int = 4096
+    levels: int = 16
     metallic: float = 1.0
     detail: float = 0.0
     surface_points: str = ""
@@ -226,6 +227,8 @@ def _what_is_wrong(holder: Any) -> str:
         for name in ONE_OR_TWO:
             if getattr(holder, name) > 2:
                 return f"{name} is 1 or 2"
+        if holder.levels < 2:
+            return "levels is 2 or more"
         if holder.calls not in CALLS:
             return f"calls is not one of {', '.join(CALLS)}"
         return "" if holder.half_extent > 0 else "half_extent must be above 0"
@@ -284,6 +287,7 @@ LATER = (
     "passes",
     "skip_from",
     "calls",
+    "levels",
     "t_band",
     "ori_every",
     "latent",

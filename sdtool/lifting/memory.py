@@ -79,7 +79,8 @@ def render_bytes(phase: Phase, samples: float, at_once: float = 0) -> tuple[floa
 
 def shape_bytes(plan: LiftPlan) -> float:
     """The hash table's, with its optimiser; the perceptrons are nothing beside it."""
-    last = layout(16, plan.log2_table, 16, (plan.finest / 16) ** (1 / 15))[-1]
+    scale = (plan.finest / 16) ** (1 / (plan.levels - 1))
+    last = layout(plan.levels, plan.log2_table, 16, scale)[-1]
     return TABLES * 4 * 2 * (last.offset + last.size)
 
 

@@ -10,8 +10,8 @@ from sdtool.lifting.reference import NERF_REFERENCE, REFERENCE
 # Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
 # Smoothness of the geometry phase, measured on a corgi: faces lean 7° from their vertices' normals
 # instead of 12°, at the same loss of the AGP. Learning rates half as high again as `reference` has them let
-# half the steps do. The base weighs little beside the AGP and costs more (its pictures pass a VAE). The form is
-# found without guidance, which takes one pass; the phase after it guides for what is fine: slats, ears.
+# half the steps do. The base weighs little beside the AGP and costs more (its pictures pass a VAE). The form
+# is found without guidance, which takes one pass; the phase after it guides for what is fine: slats, ears.
 TINY_CPU = LiftPlan(
     phases=(
         Phase(
@@ -162,6 +162,7 @@ NERF_TINY_CPU = LiftPlan(
     tet_resolution=80,
     samples=64,
     finest=64,
+    levels=8,
     skip_from=16,
 )
 

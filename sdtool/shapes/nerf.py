@@ -74,16 +74,18 @@ def hash_radiance(
     *,
     log2_table: int = 14,
     finest: int = 4096,
+    levels: int = 16,
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> RadianceField:
-    """A new `RadianceField` over ±half_extent on `device`: a hash grid of 16 levels and a layer of 32 units.
+    """A new `RadianceField` over ±half_extent on `device`: a hash grid and a layer of 32 units.
 
-    finest: corners a side of the finest level; the coarsest has 16.
+    finest: corners a side of the finest of the grid's levels, of which there are two or more; the coarsest
+    has 16.
     """
     generator = torch.Generator().manual_seed(seed)
-    backend, scale = backend_for(torch.device(device)), (finest / 16) ** (1 / 15)
-    grid = HashGrid(16, 2, log2_table, 16, scale, backend=backend, generator=generator)
+    backend, scale = backend_for(torch.device(device)), (finest / 16) ** (1 / (levels - 1))
+    grid = HashGrid(levels, 2, log2_table, 16, scale, backend=backend, generator=generator)
     return RadianceField(grid, half_extent, hidden=32, generator=generator).to(device)
 
 
