@@ -146,7 +146,7 @@ NERF_TINY_CPU = LiftPlan(
             "fine",
             "radiance",
             steps=80,
-            lr=0.0075,
+            lr=0.0105,
             views=2,
             size=64,
             sees="rgb",
