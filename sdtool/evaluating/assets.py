@@ -8,7 +8,7 @@ from pathlib import Path
 from sdtool.errors import InputError, ObjectError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
-from sdtool.io.folders import MESH_SUFFIXES, model_stem
+from sdtool.io.folders import GLTF_SUFFIXES, MESH_SUFFIXES, model_stem
 from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.toyverse.catalogue import CATEGORIES
 
@@ -117,7 +117,7 @@ def prompt_of(asset: Asset) -> str:
 
 def _prompt_of(path: Path) -> str:
     """What an exported model says of itself."""
-    if path.suffix.lower() not in (".glb", ".gltf"):
+    if path.suffix.lower() not in GLTF_SUFFIXES:
         return ""
     from sdtool.meshfiles.gltf_tree import GlbTree
     from sdtool.meshfiles.limits import Limits

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.meshfiles.gltf_tree import MESHOPT, GlbTree
+from sdtool.meshfiles.extensions import MESHOPT
+from sdtool.meshfiles.gltf_tree import GlbTree
 from sdtool.meshfiles.limits import Limits
 from sdtool.meshfiles.meshopt import decode_meshopt
 
@@ -149,7 +150,7 @@ class GlbFile(GlbTree):
         return data[start : start + length]
 
     def buffer(self, index: Any) -> np.ndarray:
-        """(N,) uint8 of one buffer: the binary chunk, a data URI, or the file beside a .gltf."""
+        """(N,) uint8 of one buffer: the binary chunk, a data URI, or a file beside the model."""
         buffer = self.entry("buffers", index)
         if index in self._buffers:
             return self._buffers[index]
@@ -159,12 +160,13 @@ class GlbFile(GlbTree):
         else:
             data = self.at_uri(uri, f"buffer {index}")
         if length > len(data):
-            raise self.corrupt(f"buffer {index} has {len(data)} of its {length} bytes")
+            said = f"buffer {index} has {len(data)} of its {length} bytes"
+            raise self.corrupt(said) if uri is None else self.truncated(said)
         self._buffers[index] = data[:length]
         return self._buffers[index]
 
     def at_uri(self, uri: Any, name: str) -> np.ndarray:
-        """(N,) uint8 of a base64 data URI, or of the file that a .gltf names beside it."""
+        """(N,) uint8 of a base64 data URI, or of the file that it names beside the model."""
         if not isinstance(uri, str):
             raise self.external(name, uri)
         taken_out = uri.removeprefix("embedded:")

@@ -7,8 +7,8 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Texture
-from sdtool.meshfiles.beside import find_beside
-from sdtool.meshfiles.images import ImageStore
+from sdtool.meshfiles.beside import find_beside, tails
+from sdtool.meshfiles.images import MISSING, ImageStore, why_not
 from sdtool.meshfiles.limits import Limits
 
 # Options of a texture and how many words they may have behind them; of -o, -s and -t only numbers.
@@ -18,6 +18,8 @@ OPTIONS = {
 }  # fmt: skip
 FOLDER = b" folder"  # of the library that a material stands in; no statement has such a name
 NUMBERS = (b"-o", b"-s", b"-t")
+# What programs write where a face has no material of its own.
+NO_MATERIAL = (b"", b"none", b"null", b"(null)", b"default", b"off")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +33,20 @@ class Look:
 class ObjMaterials:
     """The materials of one OBJ file, from libraries in its own folder tree; the images of one PLY.
 
-    lost: the libraries and images that are missing, or cannot be read.
+    lost: the libraries, materials and images that are missing or cannot be read: name → why.
     """
 
     def __init__(self, path: Path, limits: Limits, textures: bool):
         self.path, self.limits, self.wants_textures = path, limits, textures
-        self.lost: set[str] = set()
+        self.lost: dict[str, str] = {}
+        self._no_library = False
         self._store = ImageStore(limits)
         self._records: dict[bytes, dict[bytes, bytes]] = {}  # name → statement → the rest
         self._textures: dict[tuple[int, str], Texture] = {}
+
+    def said(self) -> tuple[str, ...]:
+        """What is lost, as `Mesh.lost` has it."""
+        return tuple(f"{name[:99]} ({why})" for name, why in sorted(self.lost.items()))
 
     def read_library(self, names: bytes) -> None:
         """Read what a line with `mtllib` names: one file, whose name may hold spaces, or several."""
@@ -50,7 +57,8 @@ class ObjMaterials:
         for name in names.split():
             data = self._bytes_of(name)
             if data is None:
-                self.lost.add(_text(name))
+                self.lost[_text(name)] = MISSING
+                self._no_library = True  # which says it all
             else:
                 self._read(data, name)
 
@@ -64,10 +72,16 @@ class ObjMaterials:
             else:
                 record.setdefault(kind.lower(), rest.strip())
 
-    def look_of(self, name: bytes) -> Look:
+    def look_of(self, name: bytes, needed: bool = True) -> Look:
         """What a material gives to its faces. With an image, Kd is not looked at: what programs write
-        there is anything from black to white."""
-        record = self._records.get(name, {})
+        there is anything from black to white. Without Kd, Ka is the colour.
+
+        needed: whether a material that no library defines is missed."""
+        record = self._records.get(name)
+        if record is None:
+            if needed and not self._no_library and name.lower() not in NO_MATERIAL:
+                self.lost[f"material {_text(name)}"] = "in no .mtl"
+            return Look()
         if record.get(b"map_kd"):
             if not self.wants_textures:
                 return Look()
@@ -75,7 +89,8 @@ class ObjMaterials:
             if texture is not None:
                 return Look(texture=texture)
         try:
-            color = np.array([float(word) for word in record[b"kd"].split()[:3]], np.float32)
+            said = record[b"kd"] if b"kd" in record else record[b"ka"]
+            color = np.array([float(word) for word in said.split()[:3]], np.float32)
         except (KeyError, ValueError):
             return Look()
         if color.shape == (1,):
@@ -90,16 +105,15 @@ class ObjMaterials:
         data = self._bytes_of(name) if data is None else data
         image = None if data is None else self._store.image(data, 0.0)
         if image is None:
-            self.lost.add(_text(name))
+            self.lost[_text(name)] = MISSING if data is None else why_not(data)
             return None
         wrap = "clamp" if clamp else "repeat"
         return self._textures.setdefault((id(image), wrap), Texture(image, (wrap, wrap)))
 
     def _bytes_of(self, name: bytes) -> bytes | None:
-        """The bytes of a file beside the OBJ; of a path on another computer, its last name is tried."""
-        last = name.replace(b"\\", b"/").rpartition(b"/")[2]
-        for spelled in dict.fromkeys((name, last)):
-            for text in dict.fromkeys((_text(spelled), spelled.decode("latin-1"))):
+        """The bytes of a file beside the OBJ; of a path on another computer, its tails are tried."""
+        for spelled in dict.fromkeys((_text(name), name.decode("latin-1"))):
+            for text in (spelled, *tails(spelled)):
                 try:
                     found = Path(find_beside(self.path, text, "a material"))
                     if found.stat().st_size <= self.limits.file_bytes:

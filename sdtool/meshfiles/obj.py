@@ -3,14 +3,15 @@
 Statements that do not concern a surface (curves, groups, lines, points) are passed over.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.meshfiles.mtl import ObjMaterials
-from sdtool.meshfiles.polygon_mesh import Polygons, read_numbers
+from sdtool.meshfiles.mtl import Look, ObjMaterials
+from sdtool.meshfiles.polygon_mesh import Polygons, near, read_numbers
 
 BOM = b"\xef\xbb\xbf"
 PIECE = 1 << 16  # faces whose numbers are read together
@@ -30,11 +31,13 @@ def read_obj(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
     except (ValueError, OverflowError) as error:
         what = f"{path} cannot be read as .obj ({str(error)[:99]})"
         raise ObjectError("corrupt-file", what) from None
-    found = Polygons(points[:, :3].astype(np.float32), corners[:, 0], counts)
+    found = Polygons(near(points[:, :3]), corners[:, 0], counts)
     if points.shape[1] in (6, 7):  # x y z r g b, and a, as scanners and sdtool write it
         color = points[:, 3:6]
         found.v_color = (color / (255 if color.max(initial=0) > 1 else 1)).clip(0, 1)
         found.v_color = np.nan_to_num(found.v_color).astype(np.float32)
+    elif b"#MRGB" in data:
+        found.v_color = _painted(data, len(points))
     if len(normal) and (corners[:, 2] >= 0).any():
         padded = np.concatenate([normal, np.zeros((1, 3))]).astype(np.float32)  # −1: none
         found.c_normal = padded[corners[:, 2]]
@@ -53,11 +56,25 @@ def read_obj(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
     return found
 
 
+def _painted(data: bytes, count: int) -> np.ndarray | None:
+    """(count, 3) float32 colours that ZBrush keeps in comments, mmrrggbb for each vertex; None if
+    they are not for all."""
+    digits = b"".join(re.findall(rb"(?m)^#MRGB ([0-9A-Fa-f]+)\s*$", data))
+    if len(digits) != 8 * count:
+        return None
+    color = np.frombuffer(bytes.fromhex(digits.decode()), np.uint8).reshape(-1, 4)
+    return color[:, 1:].astype(np.float32) / 255
+
+
 def _color_by_materials(
     found: Polygons, names: list[bytes], used: np.ndarray, materials: ObjMaterials
 ) -> None:
     """Colours and textures of polygons by the materials that are in use, `used` (N,) of `names`."""
-    looks = [materials.look_of(name) for name in names]
+    in_use = set(np.unique(used).tolist())
+    needed = found.v_color is None
+    looks = [
+        materials.look_of(name, needed) if k in in_use else Look() for k, name in enumerate(names)
+    ]
     if any(look.texture is not None for look in looks):
         textures = list(dict.fromkeys(look.texture for look in looks if look.texture is not None))
         found.textures = tuple(textures)

@@ -11,7 +11,8 @@ from sdtool.geometry.meshes import Mesh, linear_to_srgb
 from sdtool.geometry.normals import no_normals, usable_normals
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.draco import decode_draco
-from sdtool.meshfiles.gltf_tree import DRACO, MISTYPED
+from sdtool.meshfiles.extensions import DRACO
+from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.materials import GltfMaterial, material_of
 from sdtool.meshfiles.skins import influences
 from sdtool.meshfiles.textures import TextureReader, texture_coordinates
@@ -61,6 +62,20 @@ class Primitive:
         if values.shape[1] < width:
             raise self.file.corrupt(f"{name[:99]} has fewer than {width} components")
         return values[:, :width]
+
+    def colors(self, rows: np.ndarray | None) -> np.ndarray | None:
+        """(N, 3) linear COLOR_0 of the vertices `rows`; None if there is none that can be read.
+
+        Whole numbers are normalised, also where a file forgot to say so.
+        """
+        if "COLOR_0" not in self.accessors:
+            return None
+        try:
+            values = self.attribute("COLOR_0", 3, rows)
+        except (ObjectError, *MISTYPED):
+            return None
+        largest = np.float32(np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1)
+        return values if largest == 1 else values / largest
 
     def numbered(self, name: str, rows: np.ndarray | None) -> list[np.ndarray]:
         """(N, 4) arrays of {name}_0, {name}_1, … as far as they go without a gap."""
@@ -217,9 +232,9 @@ def _color(
     textures: bool,
 ) -> np.ndarray | None:
     """(count, 3) float32 sRGB-encoded factor · COLOR_0; None if only an image knows the colour."""
-    if "COLOR_0" in primitive.accessors:
-        linear = primitive.attribute("COLOR_0", 3, rows) * material.factor
-        return linear_to_srgb(np.nan_to_num(linear)).astype(np.float32)
+    linear = primitive.colors(rows)
+    if linear is not None:
+        return linear_to_srgb(np.nan_to_num(linear * material.factor)).astype(np.float32)
     if material.texture is not None and not textures:
         return None
     plain = linear_to_srgb(material.factor.astype(np.float64)).astype(np.float32)

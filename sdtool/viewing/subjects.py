@@ -11,11 +11,11 @@ from sdtool.errors import ObjectError
 from sdtool.exporting.model_files import is_ours
 from sdtool.geometry.meshes import Mesh
 from sdtool.geometry.normals import explicit_normals
-from sdtool.io.folders import model_stem
+from sdtool.io.folders import GLTF_SUFFIXES, model_stem
 from sdtool.io.stage_record import DONE
 from sdtool.meshfiles import load_mesh, write_glb
 from sdtool.meshfiles.accessors import GlbFile
-from sdtool.meshfiles.gltf_tree import DRACO, INSTANCING, MESHOPT, VISIBILITY
+from sdtool.meshfiles.extensions import DRACO, INSTANCING, MESHOPT, VISIBILITY
 from sdtool.meshfiles.limits import Limits
 from sdtool.meshfiles.packing import packed_glb
 
@@ -63,7 +63,7 @@ def read_subject(path: Path) -> Subject:
 def _file(path: Path, name: str) -> Subject:
     mesh = load_mesh(path)
     stem = model_stem(path)
-    if path.suffix.lower() not in (".glb", ".gltf"):
+    if path.suffix.lower() not in GLTF_SUFFIXES:
         return _subject(mesh, _plain_glb(mesh, stem), {}, stem, name)
     glb = GlbFile(path, Limits())
     try:
