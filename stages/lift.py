@@ -205,6 +205,7 @@ def lift(
         overwrite=overwrite,
         device=str(place),
         precision=weights,
+        asked=precision != "auto",
         perp_neg=perp_neg,
         color=color if any(phase.guide == "color" for phase in chosen.phases) else "",
     )
@@ -307,7 +308,9 @@ def _read(path: Path) -> list[str]:
     try:
         lines = files.text_of(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--prompts {path} cannot be read as text ({error})") from None
+        raise InputError(
+            f"--prompts {path} cannot be read as text ({error}); save it as UTF-8"
+        ) from None
     found = dict.fromkeys(line.partition("#")[0].strip() for line in lines)
     found.pop("", None)
     if not found:

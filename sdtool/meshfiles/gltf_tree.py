@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.io.files import is_pointer
 from sdtool.meshfiles.beside import find_beside, map_file
 from sdtool.meshfiles.extensions import is_understood
 from sdtool.meshfiles.limits import Limits
-from sdtool.meshfiles.other_kinds import is_pointer, pointer
+from sdtool.meshfiles.other_kinds import pointer
 
 # What a JSON tree of other types, or of another depth, than glTF's may trip in its readers.
 MISTYPED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sdtool.io.files import LFS_POINTER
 from sdtool.meshfiles.limits import Limits
-from sdtool.meshfiles.other_kinds import LFS_POINTER
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 
 from sdtool.errors import ObjectError
+from sdtool.io.files import encoding_of, is_pointer
 
 HEAD = 512  # bytes that are looked at
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # First bytes → what begins so, what to do about it, and the endings of files that may.
 KINDS: tuple[tuple[bytes, str, str, tuple[str, ...]], ...] = (
     (b"glTF", "a GLB file", "give it the ending .glb", (".glb", ".gltf", ".vrm")),
@@ -29,11 +28,6 @@ KINDS: tuple[tuple[bytes, str, str, tuple[str, ...]], ...] = (
     (b"%PDF", "a PDF document", "look for the model", ()),
 )
 PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
-
-
-def is_pointer(head: bytes) -> bool:
-    """Whether a file with these first bytes stands for one that Git LFS keeps elsewhere."""
-    return head.startswith(LFS_POINTER)
 
 
 def pointer(path: str | os.PathLike, model: str | os.PathLike = "") -> ObjectError:
@@ -79,7 +73,7 @@ def _kind(head: bytes, ending: str) -> tuple[str, str] | None:
         if b"<collada" in text:
             return "a COLLADA file", "convert it to .glb"
         return "XML", "download it again"
-    if head.startswith(UTF16) and ending in (".gltf", ".obj", ".ply", ".off"):
+    if encoding_of(head).startswith("utf-16") and ending in (".gltf", ".obj", ".ply", ".off"):
         return "text in UTF-16", "save it as UTF-8"
     if text.startswith(b"{") and ending not in (".glb", ".gltf", ".vrm"):
         return "JSON", "download it again, or give a glTF file the ending .gltf"
