@@ -17,6 +17,7 @@ from sdtool.meshfiles import load_mesh, write_glb
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.extensions import DRACO, INSTANCING, MESHOPT, VISIBILITY
 from sdtool.meshfiles.limits import Limits
+from sdtool.meshfiles.looks import glb_with_looks
 from sdtool.meshfiles.packing import packed_glb
 
 # What the page's loader draws wrongly or not at all; such a file is written anew, as plain triangles.
@@ -61,20 +62,43 @@ def read_subject(path: Path) -> Subject:
 
 
 def _file(path: Path, name: str) -> Subject:
-    mesh = load_mesh(path)
     stem = model_stem(path)
     if path.suffix.lower() not in GLTF_SUFFIXES:
-        return _subject(mesh, _plain_glb(mesh, stem), {}, stem, name)
+        mesh = load_mesh(path, textures=True)
+        _say_lost(path, mesh)
+        data = glb_with_looks(mesh, stem) if mesh.textures else _plain_glb(mesh, stem)
+        return _subject(mesh, data, {}, stem, name)
+    mesh = load_mesh(path)
     glb = GlbFile(path, Limits())
     try:
         reason = _needs_rewriting(glb)
-        data = b"" if reason else packed_glb(glb) if glb.is_text else path.read_bytes()
+        data = b"" if reason else packed_glb(glb) if _is_apart(glb) else path.read_bytes()
     except ObjectError as error:  # of an image: the geometry was read
         reason = str(error)
     if reason:
-        print(f"{path} is shown without textures: it has {reason}", file=sys.stderr)
-        data = _plain_glb(mesh, stem)
+        mesh = load_mesh(path, textures=True)
+        how = "with its base colours alone" if mesh.textures else "without textures"
+        print(f"{path} is shown {how}: it has {reason}", file=sys.stderr)
+        _say_lost(path, mesh)
+        data = glb_with_looks(mesh, stem) if mesh.textures else _plain_glb(mesh, stem)
     return _subject(mesh, data, glb.extras, stem, name)
+
+
+def _say_lost(path: Path, mesh: Mesh) -> None:
+    if mesh.lost:
+        lost = ", ".join(mesh.lost[:3]) + ", …" * (len(mesh.lost) > 3)
+        print(f"{path} has plain colours where it lacks {lost}", file=sys.stderr)
+
+
+def _is_apart(glb: GlbFile) -> bool:
+    """Whether a model is more than one file, or a text."""
+    named = [
+        one.get("uri")
+        for kind in ("images", "buffers")
+        for one in glb.items(glb.tree, kind)
+        if isinstance(one, dict)
+    ]
+    return glb.is_text or any(uri and not str(uri).startswith("data:") for uri in named)
 
 
 def _run(run: Path) -> Subject:
@@ -134,16 +158,12 @@ def _history(run: Path, params: dict[str, Any]) -> list[Picture]:
 
 
 def _needs_rewriting(glb: GlbFile) -> str:
-    """Why the page cannot take a valid GLB as it is; empty if it can, or if `packed_glb` can cure it."""
+    """Why the page cannot take a valid model; empty if it can, or if `packed_glb` can cure it."""
     tree = glb.tree
     lists = (tree.get("extensionsUsed"), tree.get("extensionsRequired"))
     used = {str(name) for names in lists if isinstance(names, list) for name in names}
     if beyond := sorted(used & BEYOND_THE_PAGE):
         return ", ".join(beyond)
-    for kind in () if glb.is_text else ("images", "buffers"):
-        for one in tree.get(kind) or []:
-            if isinstance(one, dict) and not str(one.get("uri", "data:")).startswith("data:"):
-                return f"{kind} in other files"
     return ""
 
 
