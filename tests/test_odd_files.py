@@ -256,3 +256,22 @@ def test_an_archive_among_models_is_named(tmp_path):
         "wrong-kind",
         f"{tmp_path}/a.glb is a ZIP archive, not a .glb file; unpack it",
     )
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ("", (0.5, 0.25)),
+        ("-s 2 3 1", (1.0, 0.75)),
+        ("-o 0.1 0.2 0", (0.6, 0.45)),
+        ("-o 0.1 -s 2", (1.1, 0.25)),
+        ("-mm 0 1 -s 2 2 -o 1 1 1 -blendu on", (2.0, 1.5)),
+    ],
+)
+def test_scale_and_offset_of_an_obj_s_image(tmp_path, options, expected):
+    Image.new("RGB", (2, 2), RED).save(tmp_path / "3 red.png")
+    written(tmp_path / "a.mtl", f"newmtl m\nmap_Kd {options} 3 red.png\n".replace("3 r", "./3 r"))
+    text = "mtllib a.mtl\nvt 0.5 0.25\nusemtl m\n" + OBJ.replace("f 1 3 2", "f 1/1 3/1 2/1")
+    mesh = load_mesh(written(tmp_path / "a.obj", text), textures=True)
+    worn = mesh.t_pos_idx[mesh.t_texture >= 0]
+    np.testing.assert_allclose(mesh.v_uv[worn], [[(expected[0], 1 - expected[1])] * 3], atol=1e-6)

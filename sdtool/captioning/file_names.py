@@ -41,7 +41,6 @@ from sdtool.captioning.pack_words import (
     TOGETHER,
 )
 
-
 AS_FILE = re.compile(r"_|[a-z][A-Z]")
 T_BEHIND = re.compile(r"(?<=[A-Za-z])T(?=[sS]plit\b)")
 T_SPLIT = re.compile(r"\bT\s*([sS]plit|[jJ]unction)\b")

@@ -18,16 +18,20 @@ OPTIONS = {
 }  # fmt: skip
 FOLDER = b" folder"  # of the library that a material stands in; no statement has such a name
 NUMBERS = (b"-o", b"-s", b"-t")
+PLACING = {b"-s": (1.0, 1.0), b"-o": (0.0, 0.0)}  # and what stands for numbers that are left out
 # What programs write where a face has no material of its own.
 NO_MATERIAL = (b"", b"none", b"null", b"(null)", b"default", b"off")
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """color: (3,) float32 sRGB-encoded, or None if only an image knows it. texture: its image."""
+    """color: (3,) float32 sRGB-encoded, or None if only an image knows it. texture: its image, at
+    coordinates (s, t) · scale + offset."""
 
     color: np.ndarray | None = None
     texture: Texture | None = None
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
 
 
 class ObjMaterials:
@@ -87,7 +91,8 @@ class ObjMaterials:
                 return Look()
             texture = self.texture(record[b"map_kd"], record[FOLDER])
             if texture is not None:
-                return Look(texture=texture)
+                place = image_statement(record[b"map_kd"])
+                return Look(texture=texture, scale=place.scale, offset=place.offset)
         try:
             said = record[b"kd"] if b"kd" in record else record[b"ka"]
             color = np.array([float(word) for word in said.split()[:3]], np.float32)
@@ -100,14 +105,15 @@ class ObjMaterials:
 
     def texture(self, statement: bytes, folder: bytes = b"") -> Texture | None:
         """The image of a statement, seen from the library's folder or from that of the model."""
-        name, clamp = image_name(statement)
+        said = image_statement(statement)
+        name = said.name
         data = self._bytes_of(folder + b"/" + name) if folder else None
         data = self._bytes_of(name) if data is None else data
         image = None if data is None else self._store.image(data, 0.0)
         if image is None:
             self.lost[_text(name)] = MISSING if data is None else why_not(data)
             return None
-        wrap = "clamp" if clamp else "repeat"
+        wrap = "clamp" if said.clamp else "repeat"
         return self._textures.setdefault((id(image), wrap), Texture(image, (wrap, wrap)))
 
     def _bytes_of(self, name: bytes) -> bytes | None:
@@ -123,18 +129,33 @@ class ObjMaterials:
         return None
 
 
-def image_name(statement: bytes) -> tuple[bytes, bool]:
-    """The file name of a texture statement, which may hold spaces, and whether `-clamp on` stands there."""
+@dataclass(frozen=True)
+class ImageStatement:
+    """What a texture statement says. name: of the file, which may hold spaces. clamp: whether `-clamp on`
+    stands there. scale, offset: of coordinates as OBJ has them, (s, t) → (s, t) · scale + offset."""
+
+    name: bytes
+    clamp: bool = False
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+
+
+def image_statement(statement: bytes) -> ImageStatement:
+    """Read the rest of a line such as `map_Kd -s 2 2 1 -clamp on red brick.png`."""
     words, clamp = statement, False
+    numbers: dict[bytes, list[float]] = {b"-s": [], b"-o": [], b"-t": []}
     while (option := words.split(maxsplit=1)[:1]) and option[0].lower() in OPTIONS:
         name, words = option[0].lower(), words[len(option[0]) :].lstrip()
         for _ in range(OPTIONS[name]):
             value, rest = (*words.split(maxsplit=1), b"", b"")[:2]
-            if name in NUMBERS and not _is_number(value):
-                break
+            if name in NUMBERS:
+                if not _is_number(value):
+                    break
+                numbers[name].append(float(value))
             clamp |= name == b"-clamp" and value.lower() == b"on"
             words = rest
-    return words.strip().strip(b'"'), clamp
+    (s, t), (u, v) = ((*numbers[o], *fill[len(numbers[o]) :])[:2] for o, fill in PLACING.items())
+    return ImageStatement(words.strip().strip(b'"'), clamp, (s, t), (u, v))
 
 
 def _is_number(word: bytes) -> bool:

@@ -43,13 +43,17 @@ def read_obj(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
         found.c_normal = padded[corners[:, 2]]
     for line in lines.libraries:
         materials.read_library(line)
-    _color_by_materials(found, lines.names, used, materials)
+    looks = _color_by_materials(found, lines.names, used, materials)
     if found.textures:
         wide = np.zeros((len(uv) + 1, 2))  # the last row: none
         wide[:-1, : min(uv.shape[1], 2)] = uv[:, :2]
-        chosen = wide[corners[:, 1]]
-        found.c_uv = np.stack([chosen[:, 0], 1 - chosen[:, 1]], axis=1).astype(np.float32)
         owner = np.repeat(np.arange(len(counts)), counts)
+        chosen = wide[corners[:, 1]]
+        if any((look.scale, look.offset) != (Look.scale, Look.offset) for look in looks):
+            worn = used[owner]
+            chosen = chosen * np.array([look.scale for look in looks])[worn]
+            chosen = chosen + np.array([look.offset for look in looks])[worn]
+        found.c_uv = np.stack([chosen[:, 0], 1 - chosen[:, 1]], axis=1).astype(np.float32)
         lacking = np.bincount(owner, corners[:, 1] < 0, len(counts)) > 0
         assert found.p_texture is not None  # as it comes with textures
         found.p_texture[lacking] = -1
@@ -68,7 +72,7 @@ def _painted(data: bytes, count: int) -> np.ndarray | None:
 
 def _color_by_materials(
     found: Polygons, names: list[bytes], used: np.ndarray, materials: ObjMaterials
-) -> None:
+) -> list[Look]:
     """Colours and textures of polygons by the materials that are in use, `used` (N,) of `names`."""
     in_use = set(np.unique(used).tolist())
     needed = found.v_color is None
@@ -88,6 +92,7 @@ def _color_by_materials(
             color[:] = look.color
     if not np.isnan(colors[np.unique(used)]).all():
         found.p_color = colors[used]
+    return looks
 
 
 class _Lines:

@@ -101,10 +101,10 @@ class TextureReader:
         return None
 
     def _named(self, source: int, why: str) -> str:
-        images = self.file.tree.get("images")
-        known = isinstance(images, list) and source < len(images)
-        image = images[source] if known else None  # type: ignore[index]
-        image = image if isinstance(image, dict) else {}
+        """An image by its name, or by its number, and why it could not be read."""
+        image: dict[str, Any] = {}
+        with suppress(ObjectError):
+            image = self.file.entry("images", source)
         name = image.get("uri") or image.get("name")
         is_name = isinstance(name, str) and not name.startswith(("data:", "embedded:"))
         return f"{name[:99] if is_name else f'image {source}'} ({why})"
