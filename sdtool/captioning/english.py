@@ -46,8 +46,8 @@ IRREGULAR = {
 PLURAL_OF = {one: many for many, one in IRREGULAR.items()}
 UNCOUNTED = {
     "armour", "armor", "bacon", "bread", "clothing", "coral", "fire", "food", "footwear", "fruit",
-    "furniture", "grass", "hair", "jewellery", "jewelry", "money", "ruins", "scaffolding", "sushi",
-    "terrain", "water", "wheat",
+    "furniture", "grass", "hair", "ice", "ivy", "jewellery", "jewelry", "lava", "money", "moss", "ruins",
+    "scaffolding", "snow", "sushi", "terrain", "water", "wheat",
 }  # fmt: skip
 
 

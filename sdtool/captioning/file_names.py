@@ -45,6 +45,7 @@ AS_FILE = re.compile(r"_|[a-z][A-Z]")
 T_BEHIND = re.compile(r"(?<=[A-Za-z])T(?=[sS]plit\b)")
 T_SPLIT = re.compile(r"\bT\s*([sS]plit|[jJ]unction)\b")
 CAPITAL = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
+HYPHENS = re.compile(r"(?<=[a-z]{3})-(?=[a-z]{3})")
 UNDERSCORES = re.compile(r"[_]+")
 LOW_OR_BUNDLE = re.compile(r"(?i)\s(low|bundle)(\s[A-Z]|\s?\d+)*$")
 COUNTED = re.compile(r"(\d)-?(handed|legged|seater|wheeled|headed|sided)")
@@ -121,6 +122,8 @@ def _words(name: str) -> list[str]:
 def _plain_words(name: str) -> tuple[str, ...]:
     """The words of a name in lower case, compounds taken apart, without letters and numbers of variants."""
     text = ENGINE_PREFIX.sub("", name.strip())
+    if "_" in text and "-" in text:
+        text = HYPHENS.sub(" ", text)  # stairs_stone-corner
     text = T_BEHIND.sub(" T", text)
     text = CAPITAL.sub(" ", UNDERSCORES.sub(" ", text))
     text = T_SPLIT.sub("tsplit", text)

@@ -80,7 +80,9 @@ AMOUNT = re.compile(
 )
 ASIDES = re.compile(r"\[[^\]]*\]|\([^)]*\)|\{[^}]*\}|<[^>]*>|https?://\S+|www\.\S+|[#@]\w+")
 ENGINE_PREFIX = re.compile(
-    r"^(sm|sk|bp|mi?|t|env|prp|prop|geo|msh|mdl|obj|mesh|tex|char|chr)_+", re.I
+    r"^(?:(?:sm|sk|bp|mi?|t|env|prp|prop|geo|msh|mdl|obj|mesh|tex|char|chr)_+"
+    r"(?:(?:bld|env|veh|prop|wep|chr|itm|gen)_+)?)",
+    re.I,
 )
 BY_SOMEBODY = re.compile(r"(?<=\w)\s+by\s+(?!The\b|A\b)(?=[A-Z@])[^|;,]*$")
 OPEN_ASIDE = re.compile(r"[\[({<][^\])}>]*$")
