@@ -1,5 +1,6 @@
 """Model files as programs and people leave them: what they are told, and what is read of them."""
 
+import base64
 import gzip
 import struct
 import zipfile
@@ -275,3 +276,66 @@ def test_scale_and_offset_of_an_obj_s_image(tmp_path, options, expected):
     mesh = load_mesh(written(tmp_path / "a.obj", text), textures=True)
     worn = mesh.t_pos_idx[mesh.t_texture >= 0]
     np.testing.assert_allclose(mesh.v_uv[worn], [[(expected[0], 1 - expected[1])] * 3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "material, said",
+    [
+        (5, ("material 5 (damaged)",)),
+        ({"pbrMetallicRoughness": {"baseColorFactor": [1, 0]}}, ("material 0 (damaged)",)),
+        ({"pbrMetallicRoughness": None}, ()),
+        ({"pbrMetallicRoughness": {"baseColorFactor": [1, 0, 0]}}, ()),
+    ],
+)
+def test_a_damaged_material_costs_its_looks_alone(tmp_path, material, said):
+    sample = corner(scale=None, children=None)  # null is as good as nothing
+    is_record = isinstance(material, dict)
+    sample.tree["materials"] = [material if is_record else {}]
+    sample.tree["meshes"][0]["primitives"][0]["material"] = 0 if is_record else material
+    mesh = load_mesh(sample.save(tmp_path / "a.glb"), textures=True)
+    np.testing.assert_array_equal(mesh.v_pos, CORNER)
+    assert mesh.lost == said
+    red = is_record and material["pbrMetallicRoughness"] == {"baseColorFactor": [1, 0, 0]}
+    assert mesh.v_color.tolist() == [[1, 0, 0] if red else [1, 1, 1]] * 4
+
+
+def test_a_texture_without_coordinates_and_base64_as_it_is_wrapped(tmp_path):
+    Image.new("RGB", (64, 64), RED).save(tmp_path / "red.png")
+    data = (tmp_path / "red.png").read_bytes()
+    sample = corner()
+    sample.tree |= {"images": [{}], "textures": [{"source": 0}]}
+    sample.tree["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}]
+    primitive = sample.tree["meshes"][0]["primitives"][0]
+    primitive["material"] = 0
+    for encode in (base64.encodebytes, base64.urlsafe_b64encode, base64.b64encode):
+        sample.tree["images"][0]["uri"] = f"data:image/png;base64,{encode(data).decode()}"
+        assert load_mesh(sample.save(tmp_path / "a.glb"), textures=True).lost == (
+            "texture 0 (without coordinates)",
+        )
+    primitive["attributes"]["TEXCOORD_0"] = sample.accessor(np.zeros((4, 2), np.float32))
+    sample.tree["buffers"] = []
+    for encode in (base64.encodebytes, base64.urlsafe_b64encode, base64.b64encode):
+        sample.tree["images"][0]["uri"] = f"data:image/png;base64,{encode(data).decode()}"
+        mesh = load_mesh(sample.save(tmp_path / "a.glb"), textures=True)
+        assert mesh.lost == () and tuple(mesh.textures[0].image[0, 0, :3]) == RED
+
+
+def test_indices_of_a_signed_type(tmp_path):
+    sample = corner()
+    number = sample.accessor(CORNER_FACES.reshape(-1).astype(np.int16))
+    sample.tree["meshes"][0]["primitives"][0]["indices"] = number
+    np.testing.assert_array_equal(load_mesh(sample.save(tmp_path / "a.glb")).v_pos, CORNER)
+    sample.tree["meshes"][0]["primitives"][0]["indices"] = sample.accessor(
+        np.array([0, 1, -1], np.int16)
+    )
+    sample.tree["buffers"] = []
+    assert refused(sample.save(tmp_path / "a.glb"))[0] == "bad-index"
+
+
+def test_names_of_materials_and_libraries_as_programs_write_them(tmp_path):
+    written(tmp_path / "a b.mtl", "newmtl Red\nKd 1 0 0\n")
+    text = 'mtllib "A B.mtl"\n' + OBJ.replace("f 1 3 2", "usemtl RED\nfo 1 3 2")
+    mesh = load_mesh(written(tmp_path / "a.obj", text), textures=True)
+    assert mesh.lost == () and mesh.v_color.tolist() == [[1, 0, 0]] * 4
+    np.testing.assert_array_equal(mesh.v_pos, CORNER)
+    assert len(mesh.t_pos_idx) == 4

@@ -17,6 +17,7 @@ from sdtool.meshfiles.meshopt import decode_meshopt
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 DTYPES = {code: np.dtype(name) for code, name in COMPONENTS.items()}
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
@@ -181,6 +182,7 @@ class GlbFile(GlbTree):
             return self.beside(uri, name)
         self.spend(len(text) // 4 * 3)
         try:
+            text = text.translate(URL_SAFE, b" \t\r\n")  # as some wrap it, or write it for URLs
             text += b"=" * (-len(text) % 4)  # some leave the padding out
             return np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
         except ValueError as error:

@@ -201,15 +201,15 @@ class GlbTree:
     # The tree
 
     def items(self, owner: dict[str, Any], key: str) -> list[Any]:
-        """The list `owner[key]`; empty if absent."""
-        value = owner.get(key, [])
+        """The list `owner[key]`; empty if absent or null."""
+        value = [] if owner.get(key) is None else owner[key]
         if not isinstance(value, list):
             raise self.corrupt(f"{key} is not a list")
         return value
 
     def child(self, owner: dict[str, Any], key: str) -> dict[str, Any]:
-        """The object `owner[key]`; empty if absent."""
-        value = owner.get(key, {})
+        """The object `owner[key]`; empty if absent or null."""
+        value = {} if owner.get(key) is None else owner[key]
         if not isinstance(value, dict):
             raise self.corrupt(f"{key} is not an object")
         return value
@@ -237,8 +237,8 @@ class GlbTree:
         return value
 
     def numbers(self, owner: dict[str, Any], key: str, default: list[float]) -> list[float]:
-        """The list of numbers `owner[key]`, as many as `default` has, all finite."""
-        values = owner.get(key, default)
+        """The list of numbers `owner[key]`, as many as `default` has, all finite; null is absent."""
+        values = default if owner.get(key) is None else owner[key]
         if not isinstance(values, list) or len(values) != len(default):
             raise self.corrupt(f"{key} is not a list of {len(default)} numbers")
         if not all(type(v) in (int, float) for v in values):

@@ -54,6 +54,7 @@ class ObjMaterials:
 
     def read_library(self, names: bytes) -> None:
         """Read what a line with `mtllib` names: one file, whose name may hold spaces, or several."""
+        names = names.strip(b'"')
         whole = self._bytes_of(names)
         if whole is not None:
             self._read(whole, names)
@@ -82,6 +83,9 @@ class ObjMaterials:
 
         needed: whether a material that no library defines is missed."""
         record = self._records.get(name)
+        if record is None:  # in another case, as some programs write it
+            alike = (k for k in self._records if k.lower() == name.lower())
+            record = self._records.get(next(alike, b""))
         if record is None:
             if needed and not self._no_library and name.lower() not in NO_MATERIAL:
                 self.lost[f"material {_text(name)}"] = "in no .mtl"

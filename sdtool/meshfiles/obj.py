@@ -115,7 +115,7 @@ class _Lines:
             kind, _, rest = line.partition(b" ")
             if kind == b"v":
                 v.append(rest)
-            elif kind == b"f":
+            elif kind in (b"f", b"fo"):  # the second one of old programs
                 self.faces.append(rest)
                 self.material.append(current)
                 if b"-" in rest:

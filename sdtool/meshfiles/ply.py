@@ -112,7 +112,7 @@ def _cover(
 def _header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
     """The byte order, the elements and where they begin."""
     end = re.search(rb"(?:^|[\r\n])[ \t]*end_header[ \t]*(\r\n|\n|\r)", data[:HEADER])
-    if not re.match(rb"ply\s", data) or end is None:
+    if not re.match(rb"ply\s", data, re.IGNORECASE) or end is None:
         raise corrupt(path, "it has no header of a PLY file")
     # A lone CR ends the lines of old systems; then a first byte 10 is data.
     stop = end.end() - (end[1] == b"\r\n" and b"\r\n" not in data[: end.start()])

@@ -63,6 +63,11 @@ class TextureReader:
         self.lost[str(index)[:20]] = self._said(record, str(index)[:20])
         return None
 
+    def lack(self, material: GltfMaterial, why: str) -> None:
+        """Note that a primitive cannot wear the texture of its material."""
+        index = str((material.texture or {}).get("index"))[:20]
+        self.lost[index] = f"texture {index} ({why})"
+
     def _said(self, record: dict[str, Any], index: str) -> str:
         """Which image a texture lacks, and why."""
         for source in self._sources_of(record):
