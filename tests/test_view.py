@@ -319,3 +319,15 @@ def test_a_glb_is_packed_with_the_images_beside_it(tmp_path, capsys):
     np.testing.assert_array_equal(seen.v_pos, CORNER)
     assert seen.textures[0].image[0, 0].tolist() == [255, 0, 0, 255]
     assert capsys.readouterr().err == ""
+
+
+def test_a_model_far_from_the_origin_is_shown_at_it(tmp_path, capsys):
+    sample = Sample()
+    sample.primitive(CORNER, CORNER_FACES)
+    sample.tree["nodes"][0]["translation"] = [512345.25, 0, 5412345.5]
+    subject = read_subject(sample.save(tmp_path / "a.glb"))
+    assert "places far from its origin" in capsys.readouterr().err
+    (tmp_path / "seen.glb").write_bytes(subject.glb)
+    seen = read_glb(tmp_path / "seen.glb")
+    np.testing.assert_allclose(seen.bounds(), subject.bounds)
+    np.testing.assert_allclose(np.ptp(seen.v_pos, axis=0), [1, 2, 3])

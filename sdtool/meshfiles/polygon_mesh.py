@@ -57,7 +57,9 @@ def truncated(path: Path, what: str) -> ObjectError:
 def near(points: np.ndarray) -> np.ndarray:
     """(V, 3) float64 positions as float32; moved to the origin if they stand so far from it that
     float32 would not tell them apart, as on a map."""
-    known = points[np.isfinite(points).all(axis=1)]
+    known = points
+    if len(points) and not np.isfinite(points.sum()):
+        known = points[np.isfinite(points).all(axis=1)]
     center = far_center(known.min(axis=0), known.max(axis=0)) if len(known) else None
     return (points if center is None else points - center).astype(np.float32)
 
