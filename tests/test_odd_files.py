@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import os
 import struct
 import zipfile
 
@@ -10,7 +11,9 @@ import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample, corner
 from PIL import Image
 
+from sdtool.captioning.file_words import read_file_words
 from sdtool.errors import ObjectError
+from sdtool.evaluating.assets import Asset, find_assets, prompt_of
 from sdtool.meshfiles import load_mesh
 
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 2 0\nv 0 0 3\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
@@ -339,3 +342,21 @@ def test_names_of_materials_and_libraries_as_programs_write_them(tmp_path):
     assert mesh.lost == () and mesh.v_color.tolist() == [[1, 0, 0]] * 4
     np.testing.assert_array_equal(mesh.v_pos, CORNER)
     assert len(mesh.t_pos_idx) == 4
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    for name in ("a.glb", "a.obj"):
+        os.mkfifo(tmp_path / name)
+        (tmp_path / f"link-{name}").symlink_to(name)
+        for path in (tmp_path / name, tmp_path / f"link-{name}"):
+            reason, message = refused(path)
+            assert reason == "unreadable-file" and "a pipe or a device" in message
+    with pytest.raises(ObjectError, match="a pipe or a device"):
+        read_file_words(tmp_path / "a.glb")
+    assert prompt_of(Asset(tmp_path / "link-a.glb", "m")) == ""
+    corner().save(tmp_path / "b.glb")
+    assert [one.path.name for one in find_assets([tmp_path])] == [
+        "b.glb",
+        "link-a.glb",
+        "link-a.obj",
+    ]

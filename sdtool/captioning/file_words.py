@@ -16,7 +16,7 @@ from sdtool.errors import ObjectError
 from sdtool.io.folders import GLTF_SUFFIXES
 from sdtool.meshfiles.gltf_tree import EMBEDDED, is_text, missing_file, parse_json
 from sdtool.meshfiles.limits import Limits
-from sdtool.meshfiles.other_kinds import better_reason
+from sdtool.meshfiles.other_kinds import better_reason, check_regular
 
 LIMITS = Limits()
 
@@ -64,6 +64,7 @@ def read_file_words(path: str | os.PathLike | None, limits: Limits = LIMITS) -> 
         raise ObjectError("missing-file", "the listing has no file for it")
     if not str(path).lower().endswith(GLTF_SUFFIXES):
         return FileWords()
+    check_regular(path)
     try:
         tree = _tree(path, limits)
     except ObjectError as error:

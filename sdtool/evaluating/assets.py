@@ -61,7 +61,8 @@ def _below(path: Path, seen: set[Path]) -> list[Path]:
     seen: the real folders that were looked into, which is done once. Links to folders come last.
     """
     if not path.is_dir():
-        return [path] if path.suffix.lower() in MESH_SUFFIXES else []
+        is_model = path.suffix.lower() in MESH_SUFFIXES and (path.is_file() or path.is_symlink())
+        return [path] if is_model else []
     if path.resolve() in seen:
         return []
     seen.add(path.resolve())
@@ -106,7 +107,7 @@ def read_asset(asset: Asset) -> Mesh:
 def prompt_of(asset: Asset) -> str:
     """The prompt of an asset, also of an unfinished lift; "" if nobody knows."""
     try:
-        if asset.path.is_file():
+        if not asset.path.is_dir():
             return _prompt_of(asset.path)
         record = read_json(asset.path / (PARTIAL if asset.unfinished else DONE))
     except (InputError, ObjectError):

@@ -18,6 +18,8 @@ TAILS = 4  # folders of a foreign path that are looked for here
 
 def map_file(path: str | Path) -> np.ndarray:
     """(N,) uint8 of a whole file, mapped into memory; OSError or ValueError if it cannot be."""
+    if not _is_regular(os.fspath(path)) and os.path.exists(path) and not os.path.isdir(path):
+        raise OSError("it is no file but a pipe or a device")  # opened, it might never end
     with open(path, "rb") as opened:
         if os.fstat(opened.fileno()).st_size == 0:
             return np.empty(0, np.uint8)

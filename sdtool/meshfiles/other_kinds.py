@@ -4,6 +4,7 @@ Only looked at where a reader has failed, so that readers stay free of it.
 """
 
 import os
+import stat
 from pathlib import Path
 
 from sdtool.errors import ObjectError
@@ -39,15 +40,26 @@ def pointer(path: str | os.PathLike, model: str | os.PathLike = "") -> ObjectErr
     )
 
 
+def check_regular(path: str | os.PathLike) -> None:
+    """ObjectError ``unreadable-file`` for a pipe or a device, which may never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # its reader says why
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ObjectError("unreadable-file", f"{path} is no file but a pipe or a device")
+
+
 def better_reason(error: ObjectError, path: str | os.PathLike) -> ObjectError:
     """`error` of the reader of `path`, or a more exact one by the first bytes of that file.
 
     Reasons: ``empty-file``, ``git-lfs-pointer``, ``wrong-kind``.
     """
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             head = file.read(HEAD)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ObjectError):
         return error
     if not head:
         return ObjectError("empty-file", f"{path} is empty: it has no bytes; fetch it again")

@@ -21,7 +21,7 @@ from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
 from sdtool.meshfiles.other_formats import FORMATS, read_other
-from sdtool.meshfiles.other_kinds import better_reason
+from sdtool.meshfiles.other_kinds import better_reason, check_regular
 from sdtool.meshfiles.points import read_points
 from sdtool.meshfiles.primitives import Part, parts_of
 from sdtool.meshfiles.scene import Placement, placements
@@ -64,6 +64,7 @@ def load_mesh(
 
 
 def _load(path: str | Path, limits: Limits, textures: bool, normals: bool) -> Mesh:
+    check_regular(path)
     suffix = Path(path).suffix.lower()
     if suffix in GLTF_SUFFIXES:
         return read_glb(path, limits, textures, normals)
