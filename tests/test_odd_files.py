@@ -355,6 +355,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         read_file_words(tmp_path / "a.glb")
     assert prompt_of(Asset(tmp_path / "link-a.glb", "m")) == ""
     corner().save(tmp_path / "b.glb")
+    (tmp_path / "._b.glb").write_bytes(b"\0\5\x16\7")  # as a Mac leaves it in archives
     assert [one.path.name for one in find_assets([tmp_path])] == [
         "b.glb",
         "link-a.glb",

@@ -68,7 +68,8 @@ def _below(path: Path, seen: set[Path]) -> list[Path]:
     seen.add(path.resolve())
     if (stage := _stage(path)) is not None:
         return [path] if stage == "lift" else []
-    inner = sorted(path.iterdir(), key=lambda one: (one.is_symlink() and one.is_dir(), one))
+    shown = (one for one in path.iterdir() if not one.name.startswith("."))  # "._a.glb" of a Mac
+    inner = sorted(shown, key=lambda one: (one.is_symlink() and one.is_dir(), one))
     return [one for place in inner for one in _below(place, seen)]
 
 
