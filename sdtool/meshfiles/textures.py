@@ -111,8 +111,9 @@ class TextureReader:
         with suppress(ObjectError):
             image = self.file.entry("images", source)
         name = image.get("uri") or image.get("name")
-        is_name = isinstance(name, str) and not name.startswith(("data:", "embedded:"))
-        return f"{name[:99] if is_name else f'image {source}'} ({why})"
+        if not isinstance(name, str) or name.startswith(("data:", "embedded:")):
+            name = f"image {source}"
+        return f"{name[:99]} ({why})"
 
     def _bytes_of(self, source: int) -> bytes:
         """The encoded image number `source`."""
