@@ -150,6 +150,7 @@ def test_a_text_that_is_no_gltf(tmp_path):
         "{}": "unsupported-version",
         '{"asset": {"version": "1.0"}}': "unsupported-version",
         '{"asset": {"version": "2.0"}}': "no-triangles",
+        '{"asset": {"version": 2}}': "no-triangles",
     }.items():
         path.write_text(text)
         assert refused(path) == reason

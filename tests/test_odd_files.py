@@ -361,3 +361,13 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         "link-a.glb",
         "link-a.obj",
     ]
+
+
+def test_a_glb_that_went_through_text_is_named(tmp_path):
+    data = corner().data()
+    path = written(tmp_path / "a.glb", data.decode("utf-8", "replace"))
+    assert refused(path) == (
+        "corrupt-file",
+        f"{path} was changed into text on its way, which destroys it; fetch it as bytes",
+    )
+    assert "base64 -d" in refused(written(path, base64.b64encode(data)))[1]

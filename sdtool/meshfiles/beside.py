@@ -4,6 +4,7 @@ import mmap
 import os
 import re
 import stat
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -86,9 +87,19 @@ def _spellings(folder: str, name: str) -> list[str]:
     if os.path.lexists(os.path.join(folder, name)):
         return [name]
     try:
-        return [n for n in sorted(os.listdir(folder)) if n.casefold() == name.casefold()]
+        return _listing(folder, os.stat(folder).st_mtime_ns).get(name.casefold(), [])
     except OSError:
         return []
+
+
+@lru_cache(8)
+def _listing(folder: str, changed: int) -> dict[str, list[str]]:
+    """The entries of a folder by their names without case. changed: when it was, so that a list is not
+    kept beyond that."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        found.setdefault(name.casefold(), []).append(name)
+    return found
 
 
 def _is_regular(path: str) -> bool:

@@ -119,7 +119,7 @@ class GlbTree:
         start = 12
         while start + 8 <= size and len(chunks) < 2:  # chunks after the second are extensions'
             length, kind = struct.unpack("<I4s", data[start : start + 8].tobytes())
-            if start >= total and kind != b"BIN\0":
+            if chunks and start >= total and kind != b"BIN\0":
                 break  # what is appended to a file is no part of it; some writers count wrong
             if start + 8 + length > size:
                 raise self.truncated(
@@ -153,7 +153,7 @@ class GlbTree:
             raise ObjectError(
                 "wrong-kind", f"{self.path} is JSON and says of no glTF version; download it again"
             )
-        if not str(version).startswith("2."):
+        if str(version).partition(".")[0] != "2":
             raise ObjectError(
                 "unsupported-version",
                 f"{self.path} is glTF {str(version)[:20]}; convert it to glTF 2.0",

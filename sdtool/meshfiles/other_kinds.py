@@ -16,6 +16,7 @@ KINDS: tuple[tuple[bytes, str, str, tuple[str, ...]], ...] = (
     (b"glTF", "a GLB file", "give it the ending .glb", (".glb", ".gltf", ".vrm")),
     (b"ply\n", "a PLY file", "give it the ending .ply", (".ply",)),
     (b"ply\r", "a PLY file", "give it the ending .ply", (".ply",)),
+    (b"Z2xURg", "a GLB file in base64", "decode it (base64 -d)", ()),
     (b"PK\3\4", "a ZIP archive", "unpack it", ()),
     (b"\x1f\x8b", "compressed with gzip", "unpack it (gunzip)", ()),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it (unzstd)", ()),
@@ -28,6 +29,7 @@ KINDS: tuple[tuple[bytes, str, str, tuple[str, ...]], ...] = (
     (b"\xff\xd8\xff", "a JPEG picture", "look for the model", ()),
     (b"%PDF", "a PDF document", "look for the model", ()),
 )
+REPLACED = "\ufffd".encode()  # what stands for bytes that are no letters
 PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
@@ -65,6 +67,9 @@ def better_reason(error: ObjectError, path: str | os.PathLike) -> ObjectError:
         return ObjectError("empty-file", f"{path} is empty: it has no bytes; fetch it again")
     if is_pointer(head):
         return pointer(path)
+    if head.startswith(b"glTF") and REPLACED in head:
+        said_so = f"{path} was changed into text on its way, which destroys it; fetch it as bytes"
+        return ObjectError("corrupt-file", said_so)
     ending = Path(path).suffix.lower()
     said = _kind(head, ending)
     if said is None:
