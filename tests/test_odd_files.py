@@ -371,3 +371,13 @@ def test_a_glb_that_went_through_text_is_named(tmp_path):
         f"{path} was changed into text on its way, which destroys it; fetch it as bytes",
     )
     assert "base64 -d" in refused(written(path, base64.b64encode(data)))[1]
+
+
+@pytest.mark.parametrize("more, what", [("", "4 points"), ("f_dc_0", "4 Gaussians (splats)")])
+def test_a_ply_of_points_alone_is_said_to_be_one(tmp_path, more, what):
+    column = f"property float {more}\n" if more else ""
+    head = PLY.format("ascii", 4, 0).replace("element face", f"{column}element face")
+    rows = "".join("{:g} {:g} {:g}".format(*v) + " 0" * bool(more) + "\n" for v in CORNER)
+    reason, message = refused(written(tmp_path / "a.ply", head + rows))
+    assert reason == "no-triangles" and f"holds {what} and no triangles" in message
+    assert "--surface-points" in message

@@ -69,6 +69,11 @@ def _mesh(
     materials = ObjMaterials(path, limits, textures)
     read = {"ply": read_ply, "obj": read_obj}[kind]
     polygons = read(data, path, materials)
+    if kind == "ply" and len(polygons.v_pos) and not len(polygons.count):
+        splats = b"f_dc_0" in data[:HEADER]  # the colours of Gaussian splatting
+        what = f"{len(polygons.v_pos):,} {'Gaussians (splats)' if splats else 'points'}"
+        cure = "render-ccm and lift make a surface of points with --surface-points"
+        raise ObjectError("no-triangles", f"{path} holds {what} and no triangles; {cure}")
     if not normals:
         polygons.c_normal = None
     mesh = to_mesh(polygons, path, limits.triangles)
