@@ -1,6 +1,7 @@
 """Say of every model whether it is one consistent object from all sides, and how often a method's are.
 
-PATH is a lift's directory, a model (.glb, .gltf, .obj, .ply, .stl, .off), or a folder of them at any depth.
+PATH is a lift's directory, a model (.glb, .gltf, .vrm, .obj, .ply, .stl, .off), or a folder of them at any
+depth.
 The folder that an asset lies in is its method: each gets a rate, with the Wilson interval of 95%.
 `--table` is a CSV file whose first row names its columns: file and prompt, and maybe method and seed.
 `--out` gets `index.html`, the report with pictures, and `evaluation.json` with the same in numbers.

@@ -206,6 +206,7 @@ def lift(
         overwrite=overwrite,
         device=str(place),
         precision=weights,
+        asked=precision != "auto",
         perp_neg=perp_neg,
         color=color if any(phase.guide == "color" for phase in chosen.phases) else "",
     )

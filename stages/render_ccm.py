@@ -212,9 +212,11 @@ def _finish(
 
     failures, total = [], 0
     lost: Counter[str] = Counter()
+    called: list[str] = []
     for path in shards:
         shard = open_shard(path)
         lost.update(shard.lost_images)
+        called += [name for names in shard.lost_names.values() for name in names]
         failures += shard.failures
         total += len(shard.uids)
     write_failures(record.out, failures)
@@ -237,10 +239,21 @@ def _finish(
     counts |= {"not read": unread} if unread else {}
     if lost:
         counts["images not read"] = lost.total()
-        images, objects = _counted(lost.total(), "image"), _counted(len(lost), "object")
-        said = f"{images} of {objects} missing or not readable"
-        print(f"{said}: their faces have plain colours; {INDEX} counts them", file=sys.stderr)
+        print(_said_of_lost(lost, called, INDEX), file=sys.stderr)
     return record.finish(counts=counts, outputs=outputs)
+
+
+def _said_of_lost(lost: Counter[str], called: list[str], index: str) -> str:
+    """What objects lack of their looks. lost: uid → how much; called: names, each with a reason."""
+    what = _counted(lost.total(), "image")
+    what += " or materials" * any(name.startswith("material ") for name in called)
+    names = list(dict.fromkeys(called))
+    named = ", ".join(names[:3]) + ", …" * (len(names) > 3)
+    said = f"{what} of {_counted(len(lost), 'object')} missing or not readable ({named})"
+    cure = ""
+    if any(name.endswith("(KTX2)") for name in called):
+        cure = "; sdtool does not read KTX2: write such images as PNG, for example with ktx extract"
+    return f"{said}: their faces have plain colours; {index} counts and names them{cure}"
 
 
 def _counted(count: int, what: str) -> str:

@@ -1,7 +1,7 @@
 """Look at models in the browser: one page that needs no network.
 
-PATH is a model (.glb, .gltf, .obj, .ply, .stl, .off), or the directory of a finished `sdtool lift`; several
-share a page and a camera. Drag to turn, scroll to zoom, drag with the right button to move. Buttons
+PATH is a model (.glb, .gltf, .vrm, .obj, .ply, .stl, .off), or the directory of a finished `sdtool lift`;
+several share a page and a camera. Drag to turn, scroll to zoom, drag with the right button to move. Buttons
 and keys show the materials (1), the base colour (2), normals (3), canonical coordinates (4) and the
 wireframe (W), look at the front, side, back or top (F S B U), turn (T) and change the light (E); N
 shows the next model. Of a lift the page also holds the previews in their order, as a slider (H hides

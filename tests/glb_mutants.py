@@ -49,6 +49,10 @@ LIMITS = Limits(
 MEMORY = 1 << 30  # by how much the child's address space may grow at all
 REASONS = {  # those that `read_glb` and `load_mesh` document
     "corrupt-file",
+    "truncated-file",
+    "wrong-kind",
+    "empty-file",
+    "missing-buffer",
     "unsupported-version",
     "missing-file",
     "unsupported-extension",

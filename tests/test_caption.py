@@ -398,7 +398,7 @@ def test_files_that_cannot_be_read_have_a_reason(tmp_path):
     nested.write_bytes(container(b"[" * 100_000))
     for path, reason in (
         *((path, reason) for reason, path in broken.items()),
-        (cut, "corrupt-file"),
+        (cut, "truncated-file"),
         (huge, "too-large"),
         (nested, "corrupt-file"),
         (None, "missing-file"),

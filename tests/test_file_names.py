@@ -12,6 +12,11 @@ SAID = {
     # letters and numbers of variants, capitals, endings
     "banner_patternA_red": "a patterned red banner",
     "chair_A_wood": "a wooden chair",
+    "SM_Bld_House_01_Door": "a house door",
+    "SM_Veh_Car_Police_01": "a police car",
+    "stairs_stone-corner": "a stone stairs corner",
+    "Rock_Moss_2": "a rock with moss",
+    "kitchenCabinetCornerInner": "an inner kitchen cabinet corner",
     "building_A_withoutBase": "a building without a base",
     "crate_broken_A2": "a broken crate",
     "chair01": "a chair",

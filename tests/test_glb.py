@@ -361,11 +361,24 @@ def test_optional_and_harmless_extensions_are_ignored(tmp_path):
 
 def test_external_buffer_is_named(tmp_path):
     (tmp_path / "mesh.bin").write_bytes(b"\0" * 999)  # it is there, and is not looked at
-    for uri in ("mesh.bin", "../mesh.bin", "file:///etc/passwd", "http://localhost/x.bin"):
+    (tmp_path / "in").mkdir()
+    for uri in ("../mesh.bin", "file:///etc/passwd", "http://localhost/x.bin"):
         buffers = [{"byteLength": 99, "uri": uri}]
-        path = changed(tmp_path / "a.glb", lambda t, buffers=buffers: t.update(buffers=buffers))
+        path = changed(tmp_path / "in/a.glb", lambda t, buffers=buffers: t.update(buffers=buffers))
         reason, message = refused(path)
         assert reason == "external-buffer" and uri in message
+
+
+def test_a_buffer_beside_a_glb_is_read(tmp_path):
+    sample = corner()
+    buffers = [{"byteLength": len(sample.binary), "uri": "mesh.bin"}]
+    (tmp_path / "mesh.bin").write_bytes(sample.binary)
+    (tmp_path / "a.glb").write_bytes(container({**sample.tree, "buffers": buffers}))
+    np.testing.assert_array_equal(read_glb(tmp_path / "a.glb").v_pos, CORNER)
+    (tmp_path / "mesh.bin").write_bytes(sample.binary[:-1])
+    assert refused(tmp_path / "a.glb")[0] == "truncated-file"
+    (tmp_path / "mesh.bin").unlink()
+    assert refused(tmp_path / "a.glb")[0] == "missing-buffer"
 
 
 @pytest.mark.parametrize(
@@ -404,13 +417,13 @@ def test_each_fault_has_its_reason(tmp_path, reason, change):
 @pytest.mark.parametrize(
     "reason, data",
     [
-        ("corrupt-file", b""),
-        ("corrupt-file", b"glTF"),
-        ("corrupt-file", b"<!DOCTYPE html><title>404: Not Found</title>"),
+        ("empty-file", b""),
+        ("truncated-file", b"glTF"),
+        ("wrong-kind", b"<!DOCTYPE html><title>404: Not Found</title>"),
         ("corrupt-file", container(b"{not json}")),
         ("corrupt-file", container(b"[" * 100_000)),
         ("corrupt-file", container(b"[1]")),
-        ("corrupt-file", container({"asset": {}})[:-4]),
+        ("truncated-file", container({"asset": {}})[:-4]),
         ("no-triangles", container({"asset": {"version": "2.0"}})),
         ("unsupported-version", container({"asset": {}}, version=1)),
     ],
@@ -538,11 +551,12 @@ def test_an_unknown_required_extension_of_looks_alone_refuses_nothing(tmp_path):
     assert refused(sample.save(path))[0] == "unsupported-extension"
 
 
-@pytest.mark.parametrize("wrong", [-16, 4, 10**6])
+@pytest.mark.parametrize("wrong", ["all", -16, 4, 10**6])
 def test_a_wrong_length_in_the_header_matters_to_nobody_if_all_is_there(tmp_path, wrong):
     data = bytearray(corner().data())
+    wrong = -len(data) if wrong == "all" else wrong
     data[8:12] = struct.pack("<I", len(data) + wrong)
     (tmp_path / "a.glb").write_bytes(data + b"appended" * (wrong < 0))
     np.testing.assert_array_equal(read_glb(tmp_path / "a.glb").v_pos, CORNER)
     (tmp_path / "a.glb").write_bytes(data[:-1])
-    assert refused(tmp_path / "a.glb")[0] == "corrupt-file"
+    assert refused(tmp_path / "a.glb")[0] == "truncated-file"

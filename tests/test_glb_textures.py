@@ -405,8 +405,43 @@ def test_coordinates_that_are_no_numbers_become_zero(tmp_path):
     assert np.isfinite(mesh.v_uv).all() and mesh.v_uv[1].tolist() == [0, 0]
 
 
-def test_no_image_outside_the_file_is_opened(tmp_path):
-    (tmp_path / "beside.png").write_bytes(encoded(checks()))
+@pytest.mark.parametrize(
+    "uri", ["maps/b c.png", "maps/b%20c.png", "MAPS\\B c.PNG", "C:\\me\\maps\\b c.png", "/me/maps/b c.png"]
+)  # fmt: skip
+def test_an_image_beside_a_glb_is_read(tmp_path, uri):
+    """As in the packs of Kenney; also where the names are those of the maker's computer."""
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "b c.png").write_bytes(encoded(checks()))
     sample = textured(encoded(checks()))
-    sample.tree["images"] = [{"uri": "beside.png"}]
-    assert untextured(read(sample, tmp_path / "a.glb"))
+    sample.tree["images"] = [{"uri": uri}]
+    mesh = read(sample, tmp_path / "a.glb")
+    assert mesh.lost == () and (mesh.textures[0].image[..., :3] == checks()[..., :3]).all()
+
+
+def test_no_image_outside_of_the_folder_of_a_glb_is_opened(tmp_path):
+    (tmp_path / "outside.png").write_bytes(encoded(checks()))
+    (tmp_path / "in").mkdir()
+    sample = textured(encoded(checks()))
+    for uri in ("../outside.png", str(tmp_path / "outside.png"), "file:///etc/passwd"):
+        sample.tree["images"] = [{"uri": uri}]
+        mesh = read(sample, tmp_path / "in" / "a.glb")
+        assert untextured(mesh) and mesh.lost == (f"{uri} (not readable)",)
+
+
+def test_what_is_lost_is_named_with_a_reason(tmp_path):
+    basis = {"extensions": {"KHR_texture_basisu": {"source": 0}}}
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    for data, change, said in (
+        (b"no image", {}, "image 0 (not readable)"),
+        (b"no image", {"name": "wood"}, "wood (not readable)"),
+        (b"\xabKTX 20\xbb\r\n\x1a\n", {}, "image 0 (KTX2)"),
+        (pointer, {}, "image 0 (a pointer of Git LFS)"),
+        (b"", {"uri": "gone.png"}, "gone.png (missing)"),
+    ):
+        sample = textured(data)
+        sample.tree["images"][0].update(change)
+        assert read(sample, tmp_path / "a.glb").lost == (said,)
+    sample = textured(b"")
+    sample.tree["textures"][0] = basis
+    sample.tree["images"][0] = {"uri": "wood.ktx2"}
+    assert read(sample, tmp_path / "a.glb").lost == ("wood.ktx2 (KTX2)",)

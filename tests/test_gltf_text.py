@@ -115,24 +115,27 @@ def test_a_cache_of_links_is_read(tmp_path):
 def test_what_is_missing_or_no_file_is_named(tmp_path):
     path = tmp_path / "a.gltf"
     data = text_gltf(path)
-    assert refused(path) == "missing-file"
+    assert refused(path) == "missing-buffer"
     (tmp_path / "corner.bin").symlink_to("nowhere")
-    assert refused(path) == "missing-file"
+    assert refused(path) == "missing-buffer"
     (tmp_path / "corner.bin").unlink()
     os.mkfifo(tmp_path / "corner.bin")  # would be waited for until the end of days
-    assert refused(path) == "missing-file"
+    assert refused(path) == "missing-buffer"
     (tmp_path / "corner.bin").unlink()
     (tmp_path / "corner.bin").mkdir()
-    assert refused(path) == "missing-file"
+    assert refused(path) == "missing-buffer"
     (tmp_path / "corner.bin").rmdir()
     (tmp_path / "corner.bin").write_bytes(data[:-8])
-    assert refused(path) == "corrupt-file"
+    assert refused(path) == "truncated-file"
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 72\n"
+    (tmp_path / "corner.bin").write_bytes(pointer)
+    assert refused(path) == "git-lfs-pointer"
     (tmp_path / "corner.bin").write_bytes(data)
     assert refused(path, limits=Limits(file_bytes=len(data))) == "too-large"
     for uri, reason in {
         "a\0b": "corrupt-file",
-        "": "missing-file",
-        "a" * 5000: "missing-file",
+        "": "missing-buffer",
+        "a" * 5000: "missing-buffer",
     }.items():
         text_gltf(path, uri=uri)
         assert refused(path) == reason
@@ -141,17 +144,23 @@ def test_what_is_missing_or_no_file_is_named(tmp_path):
 def test_a_text_that_is_no_gltf(tmp_path):
     path = tmp_path / "a.gltf"
     for text, reason in {
-        "": "corrupt-file",
+        "": "empty-file",
         "[]": "corrupt-file",
         "{": "corrupt-file",
         "{}": "unsupported-version",
         '{"asset": {"version": "1.0"}}': "unsupported-version",
         '{"asset": {"version": "2.0"}}': "no-triangles",
+        '{"asset": {"version": 2}}': "no-triangles",
     }.items():
         path.write_text(text)
         assert refused(path) == reason
     (tmp_path / "b.gltf").write_bytes(corner().data())  # a GLB that somebody renamed
     assert same(tmp_path / "b.gltf")
+    (tmp_path / "corner.bin").write_bytes(text_gltf(tmp_path / "c.gltf"))
+    (tmp_path / "c.gltf").rename(tmp_path / "c.glb")  # and the other way round
+    assert same(tmp_path / "c.glb")
+    (tmp_path / "c.glb").write_text('{"error": "Not found"}')
+    assert refused(tmp_path / "c.glb") == "wrong-kind"
 
 
 def test_images_beside_the_file_and_in_its_text(tmp_path):

@@ -7,10 +7,19 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+from PIL import Image, ImageDraw, ImageSequence
 
 from sdtool.io.files import atomic_path
-from sdtool.io.images import grid, map_to_rgb, repeat_pixels, to_bytes, write_animation, write_png
+from sdtool.io.images import (
+    draw_label,
+    drawn_as,
+    grid,
+    map_to_rgb,
+    repeat_pixels,
+    to_bytes,
+    write_animation,
+    write_png,
+)
 from sdtool.runtime.progress import progress
 
 
@@ -114,3 +123,17 @@ def test_an_error_of_writing_names_the_file_that_was_asked_for(tmp_path):
     with pytest.raises(OSError) as caught, atomic_path(tmp_path / "a.png"):
         open(tmp_path / "other")
     assert caught.value.filename == str(tmp_path / "other") and not list(tmp_path.iterdir())
+
+
+def test_labels_of_other_scripts_stay_apart(tmp_path):
+    """Pillow's outlines have ASCII only: a name of other letters would be boxes or "???"."""
+    assert drawn_as("a chair") == "a chair" and drawn_as("cafe\u0301 ÿ") == "café ÿ"
+    assert drawn_as("의자") == "\\uc758\\uc790" and drawn_as("é椅") == "é\\u6905"
+
+    def drawn(text):
+        image = Image.new("RGB", (300, 14), "white")
+        draw_label(ImageDraw.Draw(image), (1, 1), text)
+        return image.tobytes()
+
+    names = ["의자", "기자", "椅子", "стул", "стол", "café", "cafè", "cafe"]
+    assert len({drawn(name) for name in names}) == len(names)

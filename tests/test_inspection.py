@@ -255,12 +255,15 @@ def test_every_rule_about_files_finds_its_object(collection, tmp_path, capsys, w
     code, _, stderr = command(capsys, collection, "--out", out, "--inspect", "--workers", workers)
     assert code == 0 and "add --inspect" not in stderr
     kept = lines(out / "objects.jsonl")
-    assert {line["uid"]: line["rules"] for line in lines(out / "rejected.jsonl")} == MEETS
+    rejected = {line["uid"]: line for line in lines(out / "rejected.jsonl")}
+    assert {uid: line["rules"] for uid, line in rejected.items()} == MEETS
+    assert rejected["broken"]["error"] == "truncated-file"
+    assert "error" not in rejected["tagged"]
     assert sorted(line["uid"] for line in kept) == list(GOOD)
     assert all(line["triangles"] == 320 and line["watertight"] is True for line in kept)
     inspected = {line["uid"]: line for line in lines(out / "inspected.jsonl")}
     assert set(inspected) == set(FILES) - {"tagged"}  # the rules had spoken already
-    assert inspected["broken"]["error"] == "corrupt-file"
+    assert inspected["broken"]["error"] == "truncated-file"
     assert {r.name for r in read_rules(DEFAULT_RULES) if r.only_measured} <= {
         rule for rules in MEETS.values() for rule in rules
     }

@@ -100,7 +100,7 @@ def test_absurd_headers_are_refused_before_memory_is_taken(tmp_path, name, data)
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 nan 0\nf 1 2 3\n", {"non-finite"}),
         ("points.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", {"corrupt-file", "no-triangles"}),
         ("a.ply", b"ply\nformat ascii 1.0\nend_header\n", {"corrupt-file", "no-triangles"}),
-        ("a.off", b"", {"corrupt-file", "no-triangles"}),
+        ("a.off", b"", {"empty-file"}),
         ("a.stl", b"solid\n\0\1\2", {"corrupt-file", "no-triangles"}),
     ],
 )

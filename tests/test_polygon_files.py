@@ -88,7 +88,7 @@ def test_binary_ply_of_all_line_ends_and_what_stands_behind_the_end(tmp_path, en
     data = head + packed(order) + faces_packed(order)
     assert same(written(tmp_path / "a.ply", data))
     assert same(written(tmp_path / "a.ply", data + b"\0" * 7))
-    assert refused(written(tmp_path / "a.ply", data[:-1])) == "corrupt-file"
+    assert refused(written(tmp_path / "a.ply", data[:-1])) == "truncated-file"
 
 
 def test_a_first_byte_of_ten_after_a_lone_carriage_return_is_data(tmp_path):
@@ -102,9 +102,10 @@ def test_text_ply(tmp_path, end):
     rows = ["{:g} {:g} {:g}".format(*v) for v in V] + ["3 {} {} {}".format(*f) for f in F]
     data = ply("ascii", 4, ["comment by hand", "element face 4", CORNERS], end)
     assert same(written(tmp_path / "a.ply", data + end.join([*rows, "", "end of it"]).encode()))
-    assert (
-        refused(written(tmp_path / "a.ply", data + end.join(rows[:-1]).encode())) == "corrupt-file"
-    )
+    cut = written(tmp_path / "a.ply", data + end.join(rows[:-1]).encode())
+    assert refused(cut) == "truncated-file"
+    rows[3] = "1 two 3"
+    assert refused(written(tmp_path / "a.ply", data + end.join(rows).encode())) == "corrupt-file"
 
 
 def test_triangle_strips(tmp_path):
@@ -177,10 +178,8 @@ def test_the_image_of_a_ply_by_corners_and_by_vertices(tmp_path):
 @pytest.mark.parametrize(
     "head",
     [
-        b"ply\nformat ascii 1.0\nelement vertex 1000000\nproperty float x\nend_header\n1\n",
         b"ply\nformat ascii 1.0\nelement vertex x\nend_header\n",
         b"ply\nformat none 1.0\nend_header\n",
-        b"ply\nformat ascii 1.0\nelement face 1\nproperty list uchar int vertex_indices\nend_header\n3 0 1\n",
         b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1\n",
         b"ply\nformat ascii 1.0\nelement vertex 1\nproperty sounds x\nend_header\n1\n",
         b"plywood",
@@ -204,8 +203,11 @@ def test_off_with_colours_comments_and_counts_in_the_first_line(tmp_path):
     painted = "".join("3 {} {} {} {}\n".format(*f, "0 1 0" * (k > 0)) for k, f in enumerate(F))
     mesh = same(written(tmp_path / "a.off", f"OFF\n4 4 6\n{rows}{painted}"))
     assert face_colors(mesh) == [[0.5, 0.5, 0.5]] + [list(GREEN)] * 3
-    for text in ("OFF\n4 4 6\n0 0\n", f"OFF\n4 4 6\n{rows}3 0 1\n", "OFF BINARY\n", "4 4 6\n"):
+    assert same(written(tmp_path / "a.off", f"OFF4 4 6\n{rows}{faces}"))  # as in ModelNet40
+    for text in ("OFF BINARY\n", "4 4 6\n", f"OFF\n4 4 6\n{rows}{faces.replace('3 ', '5 ')}"):
         assert refused(written(tmp_path / "b.off", text)) == "corrupt-file"
+    for text in ("OFF\n4 4 6\n0 0\n", f"OFF\n4 4 6\n{rows}3 0 1\n"):
+        assert refused(written(tmp_path / "b.off", text)) == "truncated-file"
 
 
 # OBJ

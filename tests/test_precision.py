@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from prior_samples import write_stable_diffusion
 from safetensors.torch import load_file, save_file
 
 from sdtool.errors import SdtoolError, UsageError
+from sdtool.io import stage_record
 from sdtool.lifting import run
 from sdtool.lifting.config import override
 from sdtool.lifting.presets import PRESETS, starting_from
@@ -125,3 +127,20 @@ def test_what_fits_into_fp16_stays_there(priors, tmp_path, capfd, monkeypatch):
 def test_fp16_that_was_asked_for_and_overflows_is_an_error(priors, tmp_path):
     with pytest.raises(UsageError, match="overflow in the coarse phase; use --precision bf16"):
         lift_of(priors, "huge", "fp16")(("a corgi", tmp_path / "run"))
+
+
+def test_a_finished_lift_in_another_precision_is_not_what_was_asked_for(tmp_path):
+    lifting, out = lift_of(tmp_path, "base", "fp32"), tmp_path / "run"
+    made = stage_record.begin(
+        out, "lift", params=lifting.params("a corgi"), inputs=lifting.inputs()
+    )
+    made.head["precision"] = "fp32"
+    made.finish(counts={}, outputs=[])
+    for precision, asked in (
+        ("fp32", True),
+        ("fp16", False),
+    ):  # no word of it: as the device has it
+        again = replace(lifting, precision=precision, asked=asked)
+        assert again(("a corgi", out)).summary["reused"]
+    with pytest.raises(UsageError, match="precision: fp32 there, bf16 now"):
+        replace(lifting, precision="bf16", asked=True)(("a corgi", out))

@@ -360,7 +360,7 @@ def test_bad_objects_are_lines_with_a_reason_and_the_others_are_rendered(capsys)
     assert capsys.readouterr().out == "out\n"
     failures = list(read_jsonl("out/failures.jsonl"))
     assert [f["uid"] for f in failures] == ["cut", "dot", "nil"]
-    assert [f["reason"] for f in failures] == ["corrupt-file", "zero-extent", "corrupt-file"]
+    assert [f["reason"] for f in failures] == ["truncated-file", "zero-extent", "empty-file"]
     assert all(f"{f['uid']}." in f["message"] for f in failures)
     assert read_json("out/stage.json")["counts"] == {"ok": 3, "failed": 3}
     tensors, metadata = read_shard("out/ccm-00000.safetensors")
@@ -621,9 +621,17 @@ def test_images_that_are_not_read_are_counted(tmp_path, monkeypatch, capsys):
     Path("objs/a.mtl").write_text("newmtl a\nmap_Kd a.png\nnewmtl b\nmap_Kd b.tga\n")
     write_glb("objs/plain.glb", icosphere(1))
     assert render("objs", "--out", "ccm", "--maps", "ccm,rgb") == 0
-    assert "2 images of 1 object missing or not readable" in capsys.readouterr().err
+    said = "2 images of 1 object missing or not readable (a.png (missing), b.tga (missing))"
+    assert said in capsys.readouterr().err
     found = [json.loads(line) for line in Path("ccm/index.jsonl").read_text().splitlines()]
     assert {line["uid"]: line.get("images_not_read") for line in found} == {"a": 2, "plain": None}
+    assert found[0]["not_read"] == ["a.png (missing)", "b.tga (missing)"]
     assert json.loads(Path("ccm/stage.json").read_text())["counts"]["images not read"] == 2
+    Path("objs/a.mtl").write_text("newmtl a\nmap_Kd a.ktx2\n")
+    Path("objs/a.ktx2").write_bytes(b"\xabKTX 20\xbb\r\n\x1a\n")
+    assert render("objs", "--out", "again", "--maps", "ccm,rgb") == 0
+    said = capsys.readouterr().err
+    assert "2 images or materials of 1 object missing or not readable" in said
+    assert "(a.ktx2 (KTX2), material b (in no .mtl))" in said and "images as PNG" in said
     assert render("objs", "--out", "maps") == 0  # nobody looks at images for maps alone
     assert "images" not in Path("maps/stage.json").read_text()

@@ -295,6 +295,16 @@ def test_two_tables_need_two_names():
         parse_tables(["x/a.csv", "y/a.csv"])
 
 
+@pytest.mark.parametrize("prefix, said", [("", "is empty"), ("1x", "1x is no word")])
+def test_a_prefix_that_is_no_name_is_said(tmp_path, monkeypatch, prefix, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("uid,score\n")
+    with pytest.raises(UsageError, match=f"the prefix {said}.*; write a.csv, or a.csv:PREFIX"):
+        parse_tables([f"a.csv:{prefix}"])
+    (tmp_path / f"a.csv:{prefix}").write_text("uid,score\n")  # unless a file has that very name
+    assert parse_tables([f"a.csv:{prefix}"])[0].prefix == ""
+
+
 # Ready rules, on small tables in the layouts that were published
 
 

@@ -17,6 +17,7 @@ from sdtool.cli import run
 from sdtool.errors import InputError
 from sdtool.filtering.rules import read_rules
 from sdtool.filtering.sources import Source
+from sdtool.filtering.table_files import read_table
 from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl, text_of
 from sdtool.io.images import png_bytes, write_png
@@ -36,6 +37,8 @@ def by_editor(path, text):
     yield path.write_bytes(text.replace("\n", "\r").encode())
     yield path.write_bytes(codecs.BOM_UTF16_LE + crlf.encode("utf-16-le"))
     yield path.write_bytes(codecs.BOM_UTF16_BE + crlf.encode("utf-16-be"))
+    yield path.write_bytes(crlf.encode("utf-16-le"))  # as iconv and some exports leave it
+    yield path.write_bytes(text.encode("utf-16-be"))
 
 
 def test_texts_of_all_editors_are_one_text(tmp_path):
@@ -50,6 +53,18 @@ def test_texts_of_all_editors_are_one_text(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(codecs.BOM_UTF16_LE + b"x")
     with pytest.raises(InputError, match="line 1"):
         list(read_jsonl(tmp_path / "a.jsonl"))
+
+
+def test_a_pointer_of_git_lfs_is_no_text(tmp_path):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    reads = {"txt": text_of, "json": read_json, "jsonl": lambda p: list(read_jsonl(p)),
+             "csv": lambda p: list(read_table(p)), "parquet": read_table, "yaw": read_yaw_fix,
+             "ndjson": lambda p: list(read_table(p)), "toml": read_rules}  # fmt: skip
+    for ending, read in reads.items():
+        path = tmp_path / f"a.{ending}"
+        path.write_bytes(pointer)
+        with pytest.raises(InputError, match="git lfs pull"):
+            read(path)
 
 
 def test_yaw_tables_of_spreadsheets(tmp_path):

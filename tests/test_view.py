@@ -20,7 +20,7 @@ from test_export import COLOR, FACES, V_POS, write_run
 
 from sdtool.cli import run as sdtool
 from sdtool.geometry.meshes import Mesh
-from sdtool.meshfiles import read_glb, write_glb
+from sdtool.meshfiles import load_mesh, read_glb, write_glb
 from sdtool.viewing.page import MARK, build_page
 from sdtool.viewing.subjects import read_subject
 
@@ -145,7 +145,7 @@ def test_what_the_page_cannot_decode_is_written_anew(tmp_path, capsys):
     tree["images"] = [{"uri": "https://example.org/spy.png"}]
     path.write_bytes(container(tree, data[28 + size :]))
     subject = read_subject(path)
-    assert "images in other files" in capsys.readouterr().err
+    assert "outside of its own folder" in capsys.readouterr().err
     assert b"example.org" not in subject.glb and subject.title == "a box"
     (tmp_path / "again.glb").write_bytes(subject.glb)
     assert len(read_glb(tmp_path / "again.glb").t_pos_idx) == 12
@@ -274,3 +274,60 @@ def test_a_text_gltf_is_packed_with_what_lies_beside_it(tmp_path, capsys):
     (tmp_path / "seen.glb").write_bytes(read_subject(tmp_path / "corner.gltf").glb)
     assert len(read_glb(tmp_path / "seen.glb").t_pos_idx) == 4
     assert "red.png" in capsys.readouterr().err
+
+
+def test_an_obj_is_shown_with_its_images_and_what_it_lacks_is_said(tmp_path, capsys):
+    Image.new("RGB", (2, 2), (255, 0, 0)).save(tmp_path / "red.png")
+    Image.new("RGBA", (2, 2), (0, 0, 255, 0)).save(tmp_path / "blue.png")
+    (tmp_path / "a.mtl").write_text(
+        "newmtl r\nmap_Kd red.png\nnewmtl b\nmap_Kd -clamp on blue.png\nnewmtl g\nKd 0 1 0\n"
+    )
+    body = "mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 2 0\nv 0 0 3\nvt 0 0\nvt 0.25 1\n"
+    body += "usemtl r\nf 1/1 3/2 2/1\nusemtl b\nf 1/1 2/1 4/2\nusemtl g\nf 1 4 3\nf 2 3 4\n"
+    (tmp_path / "a.obj").write_text(body)
+    wanted = load_mesh(tmp_path / "a.obj", textures=True)
+    (tmp_path / "seen.glb").write_bytes(read_subject(tmp_path / "a.obj").glb)
+    seen = read_glb(tmp_path / "seen.glb", textures=True)
+    looks = {t.image[0, 0].tobytes(): t.wrap for t in seen.textures}
+    assert looks == {b"\xff\0\0\xff": ("repeat",) * 2, b"\0\0\xff\xff": ("clamp",) * 2}
+    corners = [np.round(m.v_pos[m.t_pos_idx], 6).tolist() for m in (wanted, seen)]
+    order = [corners[1].index(one) for one in corners[0]]
+    uv = [m.v_uv[m.t_pos_idx] for m in (wanted, seen)]
+    textured = wanted.t_texture >= 0
+    np.testing.assert_allclose(uv[1][order][textured], uv[0][textured])
+    assert [seen.t_texture[k] >= 0 for k in order] == textured.tolist()
+    green = seen.v_color[seen.t_pos_idx[order[2]]]
+    np.testing.assert_allclose(green, [[0, 1, 0]] * 3, atol=1e-3)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "red.png").unlink()
+    read_subject(tmp_path / "a.obj")
+    assert "has plain colours where it lacks red.png (missing)" in capsys.readouterr().err
+
+
+def test_a_glb_is_packed_with_the_images_beside_it(tmp_path, capsys):
+    sample = Sample()
+    uv = np.full((4, 2), 0.5, np.float32)
+    sample.primitive(CORNER, CORNER_FACES, vertex={"TEXCOORD_0": uv}, material=0)
+    texture = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
+    sample.tree |= {"materials": [texture], "textures": [{"source": 0}]}
+    sample.tree["images"] = [{"uri": "red.png"}]
+    Image.new("RGB", (2, 2), (255, 0, 0)).save(tmp_path / "red.png")
+    subject = read_subject(sample.save(tmp_path / "a.glb"))
+    (tmp_path / "apart").mkdir()
+    (tmp_path / "apart/seen.glb").write_bytes(subject.glb)
+    seen = read_glb(tmp_path / "apart/seen.glb", textures=True)
+    np.testing.assert_array_equal(seen.v_pos, CORNER)
+    assert seen.textures[0].image[0, 0].tolist() == [255, 0, 0, 255]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_model_far_from_the_origin_is_shown_at_it(tmp_path, capsys):
+    sample = Sample()
+    sample.primitive(CORNER, CORNER_FACES)
+    sample.tree["nodes"][0]["translation"] = [512345.25, 0, 5412345.5]
+    subject = read_subject(sample.save(tmp_path / "a.glb"))
+    assert "places far from its origin" in capsys.readouterr().err
+    (tmp_path / "seen.glb").write_bytes(subject.glb)
+    seen = read_glb(tmp_path / "seen.glb")
+    np.testing.assert_allclose(seen.bounds(), subject.bounds)
+    np.testing.assert_allclose(np.ptp(seen.v_pos, axis=0), [1, 2, 3])

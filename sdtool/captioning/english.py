@@ -46,8 +46,8 @@ IRREGULAR = {
 PLURAL_OF = {one: many for many, one in IRREGULAR.items()}
 UNCOUNTED = {
     "armour", "armor", "bacon", "bread", "clothing", "coral", "fire", "food", "footwear", "fruit",
-    "furniture", "grass", "hair", "jewellery", "jewelry", "money", "ruins", "scaffolding", "sushi",
-    "terrain", "water", "wheat",
+    "furniture", "grass", "hair", "ice", "ivy", "jewellery", "jewelry", "lava", "money", "moss", "ruins",
+    "scaffolding", "snow", "sushi", "terrain", "water", "wheat",
 }  # fmt: skip
 
 
@@ -75,6 +75,7 @@ def with_article(text: str) -> str:
     return ("an " if sounds_like_a_vowel(words[0]) else "a ") + " ".join(words)
 
 
+@lru_cache(1 << 14)
 def sounds_like_a_vowel(word: str) -> bool:
     """Whether `word` takes "an": an hour, a unicorn, an f-16, a u-boat."""
     if re.match(r"[a-z](-|\d|$)", word):  # a letter spoken by its name

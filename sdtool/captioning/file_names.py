@@ -41,6 +41,18 @@ from sdtool.captioning.pack_words import (
     TOGETHER,
 )
 
+AS_FILE = re.compile(r"_|[a-z][A-Z]")
+T_BEHIND = re.compile(r"(?<=[A-Za-z])T(?=[sS]plit\b)")
+T_SPLIT = re.compile(r"\bT\s*([sS]plit|[jJ]unction)\b")
+CAPITAL = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
+HYPHENS = re.compile(r"(?<=[a-z]{3})-(?=[a-z]{3})")
+UNDERSCORES = re.compile(r"[_]+")
+LOW_OR_BUNDLE = re.compile(r"(?i)\s(low|bundle)(\s[A-Z]|\s?\d+)*$")
+COUNTED = re.compile(r"(\d)-?(handed|legged|seater|wheeled|headed|sided)")
+MANNER = re.compile(r"[a-z]+-(handed|legged|seater|wheeled|headed|sided)")
+LETTER_AND_NUMBER = re.compile(r"[a-z]?\d+")
+SIDE_OF = re.compile(r"(front|back|sides?|top|bottom)\b.* of ")
+
 
 @dataclass
 class _Thing:
@@ -69,7 +81,7 @@ class _Thing:
 def is_file_name(name: str) -> bool:
     """Whether a name is put together as a file's: with underscores or capitals, or of one long word."""
     name = name.strip()
-    return bool(re.search(r"_|[a-z][A-Z]", name)) or (" " not in name and len(name) > 3)
+    return bool(AS_FILE.search(name)) or (" " not in name and len(name) > 3)
 
 
 @lru_cache(1 << 10)
@@ -110,15 +122,20 @@ def _words(name: str) -> list[str]:
 def _plain_words(name: str) -> tuple[str, ...]:
     """The words of a name in lower case, compounds taken apart, without letters and numbers of variants."""
     text = ENGINE_PREFIX.sub("", name.strip())
-    text = re.sub(r"(?<=[A-Za-z])T(?=[sS]plit\b)", " T", text)
-    text = re.sub(r"(?<=[a-z\d])(?=[A-Z])", " ", re.sub(r"[_]+", " ", text))
-    text = re.sub(r"\bT\s*([sS]plit|[jJ]unction)\b", "tsplit", text)
-    low = re.search(r"(?i)\s(low|bundle)(\s[A-Z]|\s?\d+)*$", text)
+    if "_" in text and "-" in text:
+        text = HYPHENS.sub(" ", text)  # stairs_stone-corner
+    text = T_BEHIND.sub(" T", text)
+    text = CAPITAL.sub(" ", UNDERSCORES.sub(" ", text))
+    text = T_SPLIT.sub("tsplit", text)
+    low = LOW_OR_BUNDLE.search(text)
     words: list[str] = []
     for word in clean_name(text).lower().split():
-        if match := re.fullmatch(r"(\d)-?(handed|legged|seater|wheeled|headed|sided)", word):
+        if word.isalpha():
+            if len(word) > 1:
+                words.extend(_apart(word))
+        elif match := COUNTED.fullmatch(word):
             words.append(f"{NUMBERS[match[1]]}-{match[2]}" if match[1] in NUMBERS else match[2])
-        elif len(word) > 1 and not re.fullmatch(r"[a-z]?\d+", word):
+        elif len(word) > 1 and not LETTER_AND_NUMBER.fullmatch(word):
             words.extend(_apart(word))
     if low and words:  # elsewhere it says how a file was made, or offered
         last = low[1].lower()
@@ -148,7 +165,7 @@ def _known(word: str) -> bool:
 
 @lru_cache(1 << 14)
 def _is_adjective(word: str) -> bool:
-    if word in PLACES or re.fullmatch(r"[a-z]+-(handed|legged|seater|wheeled|headed|sided)", word):
+    if word in PLACES or MANNER.fullmatch(word):
         return True
     return len(word) > 4 and word.endswith("ed") and word not in NO_PARTICIPLES
 
@@ -237,7 +254,7 @@ def _phrase(thing: _Thing) -> str:
     """The thing with its article and all that it has."""
     stacked = "stacked" in thing.adjectives and not is_plural(thing.head)
     said = thing.said(plural=stacked)
-    said = f"the {said}" if re.match(r"(front|back|sides?|top|bottom)\b.* of ", said) else said
+    said = f"the {said}" if SIDE_OF.match(said) else said
     text = said if stacked or said.startswith(("the ", "all ")) else with_article(said)
     if thing.side:
         text += f" on the {thing.side}"

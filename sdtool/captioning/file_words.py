@@ -13,8 +13,10 @@ from typing import Any
 from sdtool.captioning.english import COLOUR_WORDS, MATERIAL_WORDS
 from sdtool.captioning.names import clean_name
 from sdtool.errors import ObjectError
-from sdtool.meshfiles.gltf_tree import EMBEDDED, missing_file, parse_json
+from sdtool.io.folders import GLTF_SUFFIXES
+from sdtool.meshfiles.gltf_tree import EMBEDDED, is_text, missing_file, parse_json
 from sdtool.meshfiles.limits import Limits
+from sdtool.meshfiles.other_kinds import better_reason, check_regular
 
 LIMITS = Limits()
 
@@ -56,13 +58,17 @@ def read_file_words(path: str | os.PathLike | None, limits: Limits = LIMITS) -> 
     """The words in one GLB or .gltf file; none in a file of another kind.
 
     ObjectError if it cannot be read: ``missing-file``, ``unreadable-file``, ``corrupt-file``,
-    ``too-large``.
+    ``truncated-file``, ``too-large``, and those of `better_reason`.
     """
     if path is None:
         raise ObjectError("missing-file", "the listing has no file for it")
-    if not str(path).lower().endswith((".glb", ".gltf")):
+    if not str(path).lower().endswith(GLTF_SUFFIXES):
         return FileWords()
-    tree = _tree(path, limits)
+    check_regular(path)
+    try:
+        tree = _tree(path, limits)
+    except ObjectError as error:
+        raise better_reason(error, path) from None
     asset = _child(tree, "asset")
     titles = [_child(owner, "extras").get("title") for owner in (asset, *_all(tree, "scenes"))]
     title = next((name for t in titles if isinstance(t, str) and (name := clean_name(t))), "")
@@ -75,7 +81,7 @@ def _tree(path: str | os.PathLike, limits: Limits) -> dict[str, Any]:
         with open(path, "rb") as file:
             head = file.read(20)
             magic, version, _, length, kind = struct.unpack("<4sIII4s", head.ljust(20, b"\0"))
-            if magic != b"glTF" and str(path).lower().endswith(".gltf"):
+            if magic != b"glTF" and is_text(path, head):
                 text = head + file.read(limits.text_bytes)
                 if len(text) > limits.text_bytes:
                     message = f"{path} has more than {limits.text_bytes} bytes, which is the limit"
@@ -86,6 +92,8 @@ def _tree(path: str | os.PathLike, limits: Limits) -> dict[str, Any]:
                 raise ObjectError("corrupt-file", f"{path} does not begin as a GLB 2.0 file does")
             else:
                 text = file.read(length) if length <= limits.json_bytes else b""
+                if len(text) < length <= limits.json_bytes:
+                    raise ObjectError("truncated-file", f"{path} is not whole; fetch it again")
             if length > limits.json_bytes:
                 message = f"{path} has {length} bytes of JSON; {limits.json_bytes} are allowed"
                 raise ObjectError("too-large", message)

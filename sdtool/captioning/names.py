@@ -80,10 +80,22 @@ AMOUNT = re.compile(
 )
 ASIDES = re.compile(r"\[[^\]]*\]|\([^)]*\)|\{[^}]*\}|<[^>]*>|https?://\S+|www\.\S+|[#@]\w+")
 ENGINE_PREFIX = re.compile(
-    r"^(sm|sk|bp|mi?|t|env|prp|prop|geo|msh|mdl|obj|mesh|tex|char|chr)_+", re.I
+    r"^(?:(?:sm|sk|bp|mi?|t|env|prp|prop|geo|msh|mdl|obj|mesh|tex|char|chr)_+"
+    r"(?:(?:bld|env|veh|prop|wep|chr|itm|gen)_+)?)",
+    re.I,
 )
 BY_SOMEBODY = re.compile(r"(?<=\w)\s+by\s+(?!The\b|A\b)(?=[A-Z@])[^|;,]*$")
 OPEN_ASIDE = re.compile(r"[\[({<][^\])}>]*$")
+CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])")
+TITLE = re.compile(r"\b(St|Mr|Mrs|Dr)\.\s", re.IGNORECASE)
+AND = re.compile(r"(?<=\w\w)\s*[&+]\s*(?=\w\w)")
+WITH = re.compile(r"\s+w/\s*")
+PARTS = re.compile(r"[|;:,/\\~•]|\s[-–—]+\s|[.!?…]+(?:\s|$)")
+HYPHEN = re.compile(r"(?<![A-Z\d])-(?=\D)")
+COUNTER = re.compile(r"(?<=[A-Za-z]{3})\d+$")
+CODE = re.compile(r"\d+|[a-z]\d|\d+[a-z]{1,2}")
+TAG_BREAK = re.compile(r"[-_\s]+")
+TWO_LETTERS = re.compile(r"[^\W\d_]{2}")
 WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*")
 DANGLING = frozenset("of for by with and from in on at to the a an w".split())
 VARIANT = frozenset(
@@ -102,27 +114,29 @@ def clean_name(name: str) -> str:
     text = unicodedata.normalize("NFKC", readable(html.unescape(name[:400]))).replace("’", "'")
     text = OPEN_ASIDE.sub(" ", SUFFIX.sub(" ", ASIDES.sub(" ", text)))
     text = ENGINE_PREFIX.sub("", text.strip()).replace("_", " ")
-    text = re.sub(r"(?<=[a-z]{2})(?=[A-Z][a-z])", " ", text)  # WoodenChair → Wooden Chair
-    text = re.sub(r"\b(St|Mr|Mrs|Dr)\.\s", r"\1 ", text, flags=re.IGNORECASE)
-    text = re.sub(r"\s+w/\s*", " with ", re.sub(r"(?<=\w\w)\s*[&+]\s*(?=\w\w)", " and ", text))
+    text = CAMEL.sub(" ", text)  # WoodenChair → Wooden Chair
+    if "." in text:
+        text = TITLE.sub(r"\1 ", text)
+    if "&" in text or "+" in text:
+        text = AND.sub(" and ", text)
+    if "/" in text:
+        text = WITH.sub(" with ", text)
     text = AMOUNT.sub(" ", BY_SOMEBODY.sub(" ", PHRASES.sub(" ", VERSION.sub(" ", text))))
-    parts = (
-        _clean_words(part) for part in re.split(r"[|;:,/\\~•]|\s[-–—]+\s|[.!?…]+(?:\s|$)", text)
-    )
+    parts = (_clean_words(part) for part in PARTS.split(text))
     return next((part for part in parts if part), "")
 
 
 def _clean_words(text: str) -> str:
     """The words of a text but those about the file, codes, counters ("03", "a1") and shouting."""
     if " " not in text.strip():
-        text = re.sub(r"(?<![A-Z\d])-(?=\D)", " ", text)  # red-chair: a file's way; not X-wing
+        text = HYPHEN.sub(" ", text)  # red-chair: a file's way; not X-wing
     words = []
     for word in WORD.findall(text):
-        word = re.sub(r"(?<=[A-Za-z]{3})\d+$", "", word)  # chair01 → chair
-        is_code = (
-            re.fullmatch(r"\d+|[a-z]\d|\d+[a-z]{1,2}", word) or len(re.findall(r"\d", word)) > 3
-        )
-        if not is_code and word.lower() not in ABOUT_THE_FILE:
+        if not word.isalpha():
+            word = COUNTER.sub("", word)  # chair01 → chair
+            if CODE.fullmatch(word) or sum(map(str.isdecimal, word)) > 3:
+                continue
+        if word.lower() not in ABOUT_THE_FILE:
             words.append(word)
     while words and words[0].lower() in DANGLING - {"the", "a", "an"}:  # "3D model of a cat"
         words = words[1:]
@@ -131,7 +145,7 @@ def _clean_words(text: str) -> str:
     ):  # "crate A", "house low"
         words = words[:-1]
     bare = {word.lower() for word in words}
-    if bare <= SAYS_NOTHING or any(set(re.split("-", word)) & TINKERCAD for word in bare):
+    if bare <= SAYS_NOTHING or any(not TINKERCAD.isdisjoint(word.split("-")) for word in bare):
         return ""
     if not any(len(set(word.lower())) > 1 for word in words):  # "aaaa"
         return ""
@@ -142,16 +156,18 @@ def _clean_words(text: str) -> str:
 @lru_cache(1 << 14)
 def clean_tag(tag: str) -> str:
     """A tag in lower case with spaces; "" if it is about the file or holds no words."""
-    text = re.sub(r"[-_\s]+", " ", unicodedata.normalize("NFKC", readable(tag)).lower()).strip("# ")
+    text = TAG_BREAK.sub(" ", unicodedata.normalize("NFKC", readable(tag)).lower()).strip("# ")
     text = {"sci fi": "sci-fi", "scifi": "sci-fi", "post apocalyptic": "post-apocalyptic"}.get(
         text, text
     )
     about = text.replace(" ", "") in ABOUT_THE_MAKING or PHRASES.search(text)
-    return "" if about or not re.search(r"[^\W\d_]{2}", text) else text
+    return "" if about or not TWO_LETTERS.search(text) else text
 
 
 def first_sentence(description: str) -> str:
     """The first sentence of a description if it is a noun phrase ("A chair with …"); else ""."""
+    if not description:
+        return ""
     text = re.sub(r"<[^>]*>", " ", readable(html.unescape(description[:2000]))).strip()
     text = re.split(r"(?<=\w\w)[.!?](?:\s|$)|\n", text + "\n", maxsplit=1)[0]
     text = re.sub(r"^this (is|shows) ", "", text, flags=re.IGNORECASE)

@@ -26,7 +26,7 @@ PLACES: dict[str, float] = {
         triangular circular diagonal flat bent cut crooked female male rocky sandy grassy
         snowy mossy icy dead heavy sharp simple plain fancy hanging standing flying sitting
         running walking sleeping lying floating burning glowing folding leaning patterned
-        striped dotted sloped walled cracked stacked""".split(),
+        striped dotted sloped walled cracked stacked inner outer""".split(),
         1.0,
     ),
     "arched": 1.5,

@@ -57,14 +57,14 @@ def write_sheet(path: str | Path, rows: list[tuple[str, np.ndarray]], side: int 
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    from sdtool.io.images import write_png
+    from sdtool.io.images import draw_label, drawn_as, write_png
 
     line, count = 16, max(len(images) for _, images in rows)
     sheet = Image.new("RGB", (count * side, len(rows) * (side + line)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
     for row, (caption, images) in enumerate(rows):
         top = row * (side + line)
-        draw.text((3, top + 2), caption[: count * side // 5], fill="black", font=font)
+        draw_label(draw, (3, top + 2), drawn_as(caption)[: count * side // 5], font)
         for column, image in enumerate(images):
             small = Image.fromarray(image).resize((side, side), Image.Resampling.BOX)
             sheet.paste(small, (column * side, top + line))

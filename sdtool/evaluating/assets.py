@@ -73,13 +73,15 @@ def _below(path: Path, seen: set[Path]) -> list[Path]:
     seen: the real folders that were looked into, which is done once. Links to folders come last.
     """
     if not path.is_dir():
-        return [path] if path.suffix.lower() in MESH_SUFFIXES else []
+        is_model = path.suffix.lower() in MESH_SUFFIXES and (path.is_file() or path.is_symlink())
+        return [path] if is_model else []
     if path.resolve() in seen:
         return []
     seen.add(path.resolve())
     if (stage := _stage(path)) is not None:
         return [path] if stage == "lift" else []
-    inner = sorted(path.iterdir(), key=lambda one: (one.is_symlink() and one.is_dir(), one))
+    shown = (one for one in path.iterdir() if not one.name.startswith("."))  # "._a.glb" of a Mac
+    inner = sorted(shown, key=lambda one: (one.is_symlink() and one.is_dir(), one))
     return [one for place in inner for one in _below(place, seen)]
 
 

@@ -15,6 +15,7 @@ from sdtool.captioning.file_names import read_file_name
 from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating.assets import Asset, absolute, category_of
 from sdtool.io.files import read_json
+from sdtool.io.folders import GLTF_SUFFIXES
 from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.lifting.folders import slug
 
@@ -76,7 +77,7 @@ def _own_words(asset: Asset) -> tuple[dict[str, Any], str]:
 
 def _extras(asset: Asset) -> dict[str, Any]:
     """The extras of the file, of its scenes where the file as such has no prompt."""
-    if asset.path.suffix.lower() not in (".glb", ".gltf"):
+    if asset.path.suffix.lower() not in GLTF_SUFFIXES:
         return {}
     from sdtool.meshfiles.gltf_tree import GlbTree
     from sdtool.meshfiles.limits import Limits

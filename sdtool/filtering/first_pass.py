@@ -199,6 +199,8 @@ def settle(
     if reasons:
         tally.rejected[bits] += 1
         line = {"uid": record.uid, "name": record.name, "rules": reasons}
+        if error := (record.measures or {}).get("error"):  # what --inspect found
+            line["error"] = error
         files[REJECTED].append(compact_json(line))
     else:
         tally.kept[bits] += 1

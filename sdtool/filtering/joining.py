@@ -44,11 +44,17 @@ class TableFile:
 
 
 def parse_tables(texts: list[str]) -> list[TableFile]:
-    """The tables that `--table` names, each as FILE or FILE:PREFIX. UsageError if one is named twice."""
+    """The tables that `--table` names, each as FILE or FILE:PREFIX. UsageError if one is named twice,
+    or has a prefix that is no name."""
     tables: list[TableFile] = []
     for text in texts:
         path, colon, prefix = text.rpartition(":")
         whole = not colon or Path(text).is_file() or not prefix.isidentifier()
+        if whole and colon and Path(path).is_file() and not Path(text).is_file():
+            what = f"{prefix} is no word of letters, digits and _" if prefix else "is empty"
+            raise UsageError(
+                f"--table {text}: the prefix {what}; write {path}, or {path}:PREFIX", "--table"
+            )
         table = TableFile(Path(text)) if whole else TableFile(Path(path), prefix)
         if table.name in (other.name for other in tables):
             said = f"--table {text}: two tables have the name {table.name}; give one a prefix, FILE:PREFIX"

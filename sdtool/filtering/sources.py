@@ -15,7 +15,7 @@ import numpy as np
 
 from sdtool.errors import InputError
 from sdtool.io.failures import FAILURES
-from sdtool.io.files import BOM, UTF16
+from sdtool.io.files import BOM, encoding_of, refuse_pointer
 from sdtool.io.folders import MESH_SUFFIXES, model_stem
 from sdtool.io.objaverse import Collection, Places, read_blocks, read_bytes
 from sdtool.io.objaverse_annotations import read_annotations
@@ -183,7 +183,9 @@ def _meshes_below(folder: Path) -> dict[str, str]:
 def blocks(path: Path) -> Iterator[bytes]:
     """The file's bytes in pieces, without the mark that some editors put at its beginning."""
     for number, block in enumerate(read_blocks(path)):
-        if number == 0 and block[:2] in UTF16:
+        if number == 0:
+            refuse_pointer(path, block)
+        if number == 0 and encoding_of(block) != "utf-8-sig":
             raise InputError(f"{path} is UTF-16, which is not read here; save it as UTF-8")
         yield block.removeprefix(BOM) if number == 0 else block
 

@@ -18,7 +18,7 @@ import msgspec
 from sdtool.errors import InputError
 from sdtool.filtering.parquet import parquet_rows
 from sdtool.filtering.sources import blocks, json_entries
-from sdtool.io.files import UTF16, read_jsonl
+from sdtool.io.files import encoding_of, read_jsonl, refuse_pointer
 from sdtool.io.objects import loads
 
 UID_COLUMNS = (
@@ -40,6 +40,8 @@ def read_table(path: Path) -> Iterator[Row]:
     """
     if not path.is_file():
         raise InputError(f"{path} is no file; a table is a {FORMATS}")
+    with open(path, "rb") as file:
+        refuse_pointer(path, file.read(99))
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if kind in (".csv", ".tsv", ".txt"):
         return _csv(path, "\t" if kind == ".tsv" else "")
@@ -133,9 +135,8 @@ def _csv(path: Path, divide: str) -> Iterator[Row]:
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
     with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as file:
-        mark = file.read(2)
+        encoding = encoding_of(file.read(2))
         file.seek(0)
-        encoding = "utf-16" if mark in UTF16 else "utf-8-sig"
         yield TextIOWrapper(file, encoding=encoding, newline="")
 
 

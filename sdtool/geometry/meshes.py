@@ -6,6 +6,8 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 
+FAR = 2000.0  # distance over size from where on float32 has steps of more than 1/10,000 of the size
+
 
 @dataclass(frozen=True, eq=False)
 class Texture:
@@ -34,7 +36,7 @@ class Mesh:
 
     v_normal: (V, 3) float32 unit normals that the mesh brings along, zero at a vertex where every face
     has its own; None: the surface is smooth, and its shape decides (see `vertex_normals`).
-    lost_images: how many images of its textures could not be read.
+    lost: what it should be coloured by and could not be read, as "wood.png (missing)".
     """
 
     v_pos: np.ndarray
@@ -44,7 +46,12 @@ class Mesh:
     t_texture: np.ndarray | None = None
     textures: tuple[Texture, ...] = ()
     v_normal: np.ndarray | None = None
-    lost_images: int = 0
+    lost: tuple[str, ...] = ()
+
+    @property
+    def lost_images(self) -> int:
+        """How many images and materials could not be read."""
+        return len(self.lost)
 
     def with_positions(self, v_pos: np.ndarray, v_normal: np.ndarray | None = None) -> "Mesh":
         """The same surface with other vertex positions; of its normals nothing is known any more
@@ -62,6 +69,14 @@ def _bounds(v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
     used[faces.reshape(-1)] = True
     axes = np.ascontiguousarray((v_pos if used.all() else v_pos[used]).T)
     return np.stack([axes.min(axis=1), axes.max(axis=1)])
+
+
+def far_center(low: np.ndarray, high: np.ndarray) -> np.ndarray | None:
+    """The centre (3,) float64 of a box that stands so far from the origin for its size that float32
+    positions in it are coarse; None if they are not."""
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    center = (low + high) / 2
+    return center if np.abs(center).max() > FAR * (high - low).max() > 0 else None
 
 
 def validate(mesh: Mesh, name: str) -> Mesh:
@@ -99,7 +114,7 @@ def merge(meshes: list[Mesh]) -> Mesh:
     textured = any(m.textures for m in meshes)
     v_color = np.full((vertices[-1], 3), 0.5, np.float32) if colored else None
     v_uv = np.zeros((vertices[-1], 2), np.float32) if textured else None
-    lost = sum(m.lost_images for m in meshes)
+    lost = tuple(name for m in meshes for name in m.lost)
     normals = any(m.v_normal is not None for m in meshes)
     v_normal = np.empty((vertices[-1], 3), np.float32) if normals else None
     t_texture = np.full(faces[-1], -1, np.int32) if textured else None

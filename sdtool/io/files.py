@@ -135,16 +135,45 @@ BOM = b"\xef\xbb\xbf"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # marks that Windows puts before what it calls Unicode
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def is_pointer(head: bytes) -> bool:
+    """Whether a file with these first bytes stands for one that Git LFS keeps elsewhere."""
+    return head.startswith(LFS_POINTER)
+
+
+def refuse_pointer(path: str | Path, head: bytes) -> None:
+    """InputError if a file with these first bytes is a pointer of Git LFS."""
+    if is_pointer(head):
+        raise InputError(
+            f"{path} is a pointer of Git LFS, not the file itself; fetch that with: git lfs pull"
+        )
+
+
+def encoding_of(head: bytes) -> str:
+    """The encoding of a text that begins with these bytes: UTF-8, or UTF-16 with a mark or without one,
+    whose letters of most languages have a zero in one of their two bytes."""
+    if head[:2] in UTF16:
+        return "utf-16"
+    if len(head) > 1 and (head[0] == 0) != (head[1] == 0):
+        return "utf-16-be" if head[0] == 0 else "utf-16-le"
+    return "utf-8-sig"
+
+
 def decode_text(data: bytes) -> str:
-    """The text of a file by any editor: UTF-8 with or without a byte-order mark, UTF-16 with one, line
-    ends of any system. UnicodeDecodeError if it is neither."""
-    text = data.decode("utf-16" if data[:2] in UTF16 else "utf-8-sig")
+    """The text of a file by any editor: UTF-8 or UTF-16, with or without a byte-order mark, line ends
+    of any system. UnicodeDecodeError if it is neither."""
+    text = data.decode(encoding_of(data))
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def text_of(path: str | Path) -> str:
-    """The text of a file, as `decode_text`. OSError, or UnicodeDecodeError."""
-    return decode_text(Path(path).read_bytes())
+    """The text of a file, as `decode_text`. OSError, UnicodeDecodeError, or InputError for a pointer of
+    Git LFS."""
+    data = Path(path).read_bytes()
+    refuse_pointer(path, data)
+    return decode_text(data)
 
 
 def read_json(path: str | Path) -> Any:
@@ -163,14 +192,15 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"{path} does not exist")
     with open(path, "rb") as file:
         lines: Iterable[bytes] = file
-        start = file.read(len(BOM))
-        if start[:2] in UTF16:
+        start = file.read(len(LFS_POINTER))
+        refuse_pointer(path, start)
+        if encoding_of(start) != "utf-8-sig":
             try:
                 lines = decode_text(start + file.read()).encode(**UTF8).split(b"\n")
             except UnicodeDecodeError:
                 raise InputError(f"{path}, line 1 is not valid JSON (not UTF-16)") from None
-        elif start != BOM:
-            file.seek(0)
+        else:
+            file.seek(len(BOM) if start.startswith(BOM) else 0)
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

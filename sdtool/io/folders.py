@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sdtool.io.files import walk_files
 
-MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+GLTF_SUFFIXES = (".glb", ".gltf", ".vrm")  # a .vrm is a GLB with a person in it
+MESH_SUFFIXES = (*GLTF_SUFFIXES, ".obj", ".ply", ".stl", ".off")
 # Endings of what lies beside models and is none: parts of them, pictures, texts, results of stages.
 COMPANIONS = frozenset(
     """bin mtl png jpg jpeg webp gif bmp tga tif tiff dds ktx ktx2 basis hdr exr psd xcf svg avif

@@ -1,11 +1,16 @@
 """PNG pictures for people: maps on a background, contact sheets, with text chunks that say what they show."""
 
+import unicodedata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdtool.io.files import atomic_path
 from sdtool.io.names import readable
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
 
 
 def map_to_rgb(image: np.ndarray, background: float = 1.0) -> np.ndarray:
@@ -47,6 +52,25 @@ def write_png(path: str | Path, image: np.ndarray, **text: str) -> None:
         info.add_itxt(key, readable(value))
     with atomic_path(path) as temporary:
         Image.fromarray(to_bytes(image)).save(temporary, format="PNG", pnginfo=info)
+
+
+def drawn_as(text: str) -> str:
+    """A text in the letters that pictures have, those of Latin-1: each other one is written as its
+    number, "\\uc758", so that different names stay different."""
+    whole = unicodedata.normalize("NFC", readable(text))
+    if whole.isascii():
+        return whole
+    return "".join(c if c.isprintable() and c < "\u0100" else f"\\u{ord(c):04x}" for c in whole)
+
+
+def draw_label(draw: "ImageDraw", place: tuple[int, int], text: str, font: Any = None) -> None:
+    """Write a line of text in black. font: of ASCII, which is all that Pillow's own outlines have; other
+    letters of Latin-1 are in its font of dots."""
+    from PIL import ImageFont
+
+    said = drawn_as(text)
+    fit = font if said.isascii() else ImageFont.load_default_imagefont()
+    draw.text(place, said, fill="black", font=fit)
 
 
 def png_bytes(image: np.ndarray, **text: str) -> bytes:

@@ -11,7 +11,9 @@ def read_prompts(path: Path) -> list[str]:
     try:
         text = text_of(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--prompts {path} cannot be read as text ({error})") from None
+        raise InputError(
+            f"--prompts {path} cannot be read as text ({error}); save it as UTF-8"
+        ) from None
     found = prompts_in(text)
     if not found:
         raise InputError(f"--prompts {path} holds no prompt; write one a line")

@@ -33,6 +33,8 @@ from sdtool.io.rank_folders import stage_folders
 
 PARTS = "parts"
 LOST = "images_not_read"
+NAMES = "not_read"
+NAMED = 8  # of one object, what is named of what could not be read
 INDEX = "index.jsonl"
 OWNED = ("ccm-*.safetensors", "views-*.safetensors", PARTS, INDEX)
 """Patterns of all that is written here."""
@@ -58,14 +60,14 @@ def finished_parts(out: Path, shard: int) -> set[int]:
 
 
 def write_part(
-    path: Path, maps: dict[str, np.ndarray], c2w: np.ndarray, lost_images: int = 0
+    path: Path, maps: dict[str, np.ndarray], c2w: np.ndarray, lost: tuple[str, ...] = ()
 ) -> None:
     """Write one object's views: maps are name → (n, H, W, 4) float32, `c2w` is (n, 4, 4) float32.
 
-    lost_images: how many images of its textures could not be read.
+    lost: the images and materials that could not be read.
     """
     tensors = {name: image.transpose(0, 3, 1, 2).astype(np.float16) for name, image in maps.items()}
-    more = {LOST: str(lost_images)} if lost_images else {}
+    more = {LOST: str(len(lost)), NAMES: json.dumps(sorted(set(lost))[:NAMED])} if lost else {}
     write_tensors(path, {**tensors, "c2w": c2w}, more)
 
 
@@ -94,19 +96,22 @@ def assemble(
     }
     tensors["c2w"] = np.empty((rows, 4, 4), np.float32)
     lost: dict[str, int] = {}
+    called: dict[str, list[str]] = {}
     for k, index in enumerate(there):
         stored, notes = map_tensors(parts[index])
         for name, values in stored.items():
             tensors[name][k * views : (k + 1) * views] = values
         if LOST in notes:
             lost[uids[index]] = int(notes[LOST])
+            called[uids[index]] = json.loads(notes.get(NAMES, "[]"))
     tensors["object"] = np.repeat(np.array(there, np.int32), views)
     failures = [
         {**read_json(part.with_suffix(".json")), "uid": uid}
         for index, (uid, part) in enumerate(zip(uids, parts, strict=True))
         if index not in present
     ]
-    texts = {"uids": uids, "failures": failures, "camera": camera} | ({LOST: lost} if lost else {})
+    texts = {"uids": uids, "failures": failures, "camera": camera}
+    texts |= {LOST: lost, NAMES: called} if lost else {}
     write_tensors(path, tensors, {key: json.dumps(value) for key, value in texts.items()})
     shutil.rmtree(part_path(path.parent, shard, 0).parent, ignore_errors=True)
 
@@ -118,7 +123,7 @@ class Shard:
 
     failures: the records of the objects without views. camera: how its cameras were drawn, the fields
     of a `sdtool.geometry.cameras.ViewRange` ({} if unsaid). lost_images: of objects whose textures
-    could not all be read, uid → how many.
+    could not all be read, uid → how many; lost_names: uid → what some of them are, and why.
     """
 
     path: Path
@@ -129,6 +134,7 @@ class Shard:
     camera: dict[str, Any]
     failures: list[dict[str, Any]]
     lost_images: dict[str, int] = field(default_factory=dict)
+    lost_names: dict[str, list[str]] = field(default_factory=dict)
 
 
 def open_shard(path: Path) -> Shard:
@@ -137,7 +143,7 @@ def open_shard(path: Path) -> Shard:
         tensors, texts = map_tensors(path)
         uids, camera = json.loads(texts["uids"]), json.loads(texts.get("camera", "{}"))
         failures = json.loads(texts.get("failures", "[]"))
-        lost = json.loads(texts.get(LOST, "{}"))
+        lost, called = (json.loads(texts.get(name, "{}")) for name in (LOST, NAMES))
         index, c2w = np.array(tensors.pop("object")), tensors.pop("c2w")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -146,7 +152,8 @@ def open_shard(path: Path) -> Shard:
         ) from None
     if len(index) and (index.min() < 0 or index.max() >= len(uids)):
         raise InputError(f"{path} names an object outside its list of {len(uids)} uids")
-    return Shard(path, uids, index.astype(np.int64), c2w, tensors, camera, failures, lost)
+    index = index.astype(np.int64)
+    return Shard(path, uids, index, c2w, tensors, camera, failures, lost, called)
 
 
 # Many shards
@@ -168,7 +175,7 @@ def shard_paths(directory: Path) -> list[Path]:
 
 def write_index(out: Path, paths: list[Path], views: int) -> None:
     """Write `index.jsonl`: in which shard, and from which row on, each object's views lie; and how many
-    images of its textures could not be read, if there are any."""
+    of its images and materials could not be read, and which, if there are any."""
 
     def lines() -> Iterator[dict[str, Any]]:
         for path in paths:
@@ -178,7 +185,8 @@ def write_index(out: Path, paths: list[Path], views: int) -> None:
                 if uid not in failed:
                     line = {"uid": uid, "shard": path.name, "row": row, "views": views}
                     lost = shard.lost_images.get(uid, 0)
-                    yield line | ({LOST: lost} if lost else {})
+                    names = {NAMES: called} if (called := shard.lost_names.get(uid)) else {}
+                    yield line | ({LOST: lost} if lost else {}) | names
                     row += views
 
     write_jsonl(out / INDEX, lines())
@@ -186,5 +194,5 @@ def write_index(out: Path, paths: list[Path], views: int) -> None:
 
 def read_index(out: Path) -> list[dict[str, Any]]:
     """The lines of `index.jsonl`: {"uid", "shard": its file's name, "row": the first, "views"}, and
-    "images_not_read" of objects that lack some."""
+    "images_not_read" (how many) and "not_read" (which) of objects that lack some."""
     return list(read_jsonl(out / INDEX))

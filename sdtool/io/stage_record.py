@@ -107,6 +107,10 @@ class StageRecord:
         """True when the same command has already finished here."""
         return self._done is not None
 
+    def recorded(self, name: str) -> Any:
+        """What a finished stage noted of itself under `name`; None if nothing, or not finished."""
+        return None if self._done is None else self._done.get(name)
+
     def result(self, path: Path | None = None) -> Result:
         """The Result of a finished stage, as recorded."""
         assert self._done is not None

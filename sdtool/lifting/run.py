@@ -54,7 +54,8 @@ class Lift:
     lambda_align, scale: factors on the weights and the guidance scales of the plan. by_view: name the
     side in the prompt; None for bases of an open vocabulary only. perp_neg: by Perp-Neg. device: where
     everything is computed. precision: of the priors' weights, a name of `PRECISIONS`, or `HALF`. color: a
-    colour prior, for the phases that have it as their guide: a folder, or tiny; "" for none.
+    colour prior, for the phases that have it as their guide: a folder, or tiny; "" for none. asked:
+    whether a user named the precision: what was finished in another one is then not what was asked for.
     """
 
     rep: str
@@ -73,6 +74,7 @@ class Lift:
     precision: str = "fp32"
     perp_neg: bool = False
     color: str = ""
+    asked: bool = False
 
     def __call__(self, job: tuple[str, Path]) -> stage_record.Result:
         """Lift a prompt into a directory; `job` is both."""
@@ -88,6 +90,13 @@ class Lift:
             patient=True,
         )
         if record.is_done:
+            made = record.recorded("precision")
+            if self.asked and made and made != self.precision:
+                raise UsageError(
+                    f"{out} was made differently (precision: {made} there, {self.precision} now); "
+                    "choose another --out or add --overwrite",
+                    "--precision",
+                )
             print(f"{out} is already lifted; --overwrite redoes it", file=sys.stderr)
             return record.result()
         return _lift(record, self, prompt)

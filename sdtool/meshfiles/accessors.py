@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.meshfiles.gltf_tree import MESHOPT, GlbTree
+from sdtool.meshfiles.extensions import MESHOPT
+from sdtool.meshfiles.gltf_tree import GlbTree
 from sdtool.meshfiles.limits import Limits
 from sdtool.meshfiles.meshopt import decode_meshopt
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 DTYPES = {code: np.dtype(name) for code, name in COMPONENTS.items()}
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
@@ -149,7 +151,7 @@ class GlbFile(GlbTree):
         return data[start : start + length]
 
     def buffer(self, index: Any) -> np.ndarray:
-        """(N,) uint8 of one buffer: the binary chunk, a data URI, or the file beside a .gltf."""
+        """(N,) uint8 of one buffer: the binary chunk, a data URI, or a file beside the model."""
         buffer = self.entry("buffers", index)
         if index in self._buffers:
             return self._buffers[index]
@@ -159,12 +161,13 @@ class GlbFile(GlbTree):
         else:
             data = self.at_uri(uri, f"buffer {index}")
         if length > len(data):
-            raise self.corrupt(f"buffer {index} has {len(data)} of its {length} bytes")
+            said = f"buffer {index} has {len(data)} of its {length} bytes"
+            raise self.corrupt(said) if uri is None else self.truncated(said)
         self._buffers[index] = data[:length]
         return self._buffers[index]
 
     def at_uri(self, uri: Any, name: str) -> np.ndarray:
-        """(N,) uint8 of a base64 data URI, or of the file that a .gltf names beside it."""
+        """(N,) uint8 of a base64 data URI, or of the file that it names beside the model."""
         if not isinstance(uri, str):
             raise self.external(name, uri)
         taken_out = uri.removeprefix("embedded:")
@@ -179,6 +182,7 @@ class GlbFile(GlbTree):
             return self.beside(uri, name)
         self.spend(len(text) // 4 * 3)
         try:
+            text = text.translate(URL_SAFE, b" \t\r\n")  # as some wrap it, or write it for URLs
             text += b"=" * (-len(text) % 4)  # some leave the padding out
             return np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
         except ValueError as error:

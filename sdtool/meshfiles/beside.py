@@ -1,9 +1,10 @@
-"""The files that a .gltf names: buffers and images beside it, never outside of its folder tree."""
+"""The files that a model names: buffers and images beside it, never outside of its folder tree."""
 
 import mmap
 import os
 import re
 import stat
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,10 +14,13 @@ from sdtool.errors import ObjectError
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # http:, file:, and C: of a foreign disk
 SHOWN = 99  # letters of a name in a message
+TAILS = 4  # folders of a foreign path that are looked for here
 
 
 def map_file(path: str | Path) -> np.ndarray:
     """(N,) uint8 of a whole file, mapped into memory; OSError or ValueError if it cannot be."""
+    if not _is_regular(os.fspath(path)) and os.path.exists(path) and not os.path.isdir(path):
+        raise OSError("it is no file but a pipe or a device")  # opened, it might never end
     with open(path, "rb") as opened:
         if os.fstat(opened.fileno()).st_size == 0:
             return np.empty(0, np.uint8)
@@ -31,7 +35,7 @@ def find_beside(path: Path, uri: str, name: str) -> str:
     of `path`, or below that of the file which `path` is a link to: a cache keeps links here and all
     contents there. name: what it is, for messages.
 
-    ObjectError reasons: ``external-buffer`` for what lies elsewhere, ``missing-file``.
+    ObjectError reasons: ``external-buffer`` for what lies elsewhere, ``missing-buffer``.
     """
     own, real = os.path.abspath(path.parent), os.path.dirname(os.path.realpath(path))
     roots = tuple(dict.fromkeys((os.path.realpath(own), real)))
@@ -56,27 +60,46 @@ def find_beside(path: Path, uri: str, name: str) -> str:
     if led_out:
         raise outside
     raise ObjectError(
-        "missing-file", f"{path} needs {uri[:SHOWN]} for {name}, which is not beside it"
+        "missing-buffer", f"{path} needs {uri[:SHOWN]} for {name}, which is not beside it"
     )
 
 
+def tails(name: str) -> list[str]:
+    """Of a path on another computer, what may be found beside the model: b/c.png and c.png of
+    /home/a/b/c.png, C:\\a\\b\\c.png, and http://a/b/c.png; the longest first."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part]
+    return ["/".join(parts[k:]) for k in range(1, len(parts))][-TAILS:]
+
+
 def _candidates(folder: str, name: str) -> list[str]:
-    """The path as it is spelled; if there is none, those of its folder that differ in case only."""
+    """The path as it is spelled; if there is none, those that differ in the case of letters only."""
     path = os.path.join(folder, name)
-    if os.path.lexists(path):
+    if os.path.lexists(path) or os.path.isabs(name):
         return [path]
-    inner, last = os.path.split(path)
+    found = [folder]
+    for part in name.split("/"):
+        found = [os.path.join(base, n) for base in found for n in _spellings(base, part)]
+    return found
+
+
+def _spellings(folder: str, name: str) -> list[str]:
+    """The entries of a folder that have this name, in whatever case."""
+    if os.path.lexists(os.path.join(folder, name)):
+        return [name]
     try:
-        return [
-            path,
-            *(os.path.join(inner, n) for n in sorted(os.listdir(inner)) if _same(n, last)),
-        ]
+        return _listing(folder, os.stat(folder).st_mtime_ns).get(name.casefold(), [])
     except OSError:
-        return [path]
+        return []
 
 
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
+@lru_cache(8)
+def _listing(folder: str, changed: int) -> dict[str, list[str]]:
+    """The entries of a folder by their names without case. changed: when it was, so that a list is not
+    kept beyond that."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        found.setdefault(name.casefold(), []).append(name)
+    return found
 
 
 def _is_regular(path: str) -> bool:

@@ -1,7 +1,7 @@
 """A glTF file, binary or text: its JSON tree, looked up without ever trusting it, and its binary chunk.
 
 What is wrong is an ObjectError with a named reason; nothing is read that was not checked. The first
-bytes decide which of both it is: people give a .glb the name .gltf, too.
+bytes decide which of both it is: people give a .glb the name .gltf, and the other way round.
 """
 
 import json
@@ -14,54 +14,32 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.io.files import is_pointer
 from sdtool.meshfiles.beside import find_beside, map_file
+from sdtool.meshfiles.extensions import is_understood
 from sdtool.meshfiles.limits import Limits
-
-# Extensions that change materials, textures, lights, sound or behaviour, and no triangle.
-HARMLESS = {
-    "KHR_animation_pointer", "KHR_interactivity", "KHR_lights_punctual", "KHR_mesh_quantization",
-    "KHR_node_hoverability", "KHR_node_selectability", "KHR_texture_basisu",
-    "KHR_texture_transform", "KHR_xmp", "KHR_xmp_json_ld", "EXT_lights_ies",
-    "EXT_lights_image_based", "EXT_texture_astc", "EXT_texture_avif", "EXT_texture_webp",
-    "MSFT_texture_dds",
-}  # fmt: skip
-HARMLESS_PREFIX = "KHR_materials_"
-LOOKS = {"materials", "textures", "images", "samplers", "animations", "cameras"}
-"""Lists of a tree in which an extension changes no triangle."""
-DRACO = "KHR_draco_mesh_compression"
-MESHOPT = ("KHR_meshopt_compression", "EXT_meshopt_compression")
-INSTANCING = "EXT_mesh_gpu_instancing"
-VISIBILITY = "KHR_node_visibility"
-UNDERSTOOD = {*HARMLESS, *MESHOPT, DRACO, INSTANCING, VISIBILITY}
+from sdtool.meshfiles.other_kinds import pointer
 
 # What a JSON tree of other types, or of another depth, than glTF's may trip in its readers.
 MISTYPED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
 
 
 BOM = b"\xef\xbb\xbf"
+HEAD = 64  # bytes by which text is told from GLB
 # A text so long is data. It is kept out of the JSON tree, whose size is limited.
 EMBEDDED = re.compile(rb'"data:([^"\\;,]{0,99};base64,[^"\\]{4096,})"')
-
-
-def _uses(value: Any, name: str) -> bool:
-    """Whether any object within a JSON value has the extension `name`."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            extensions = value.get("extensions")
-            if isinstance(extensions, dict) and name in extensions:
-                return True
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return False
 
 
 def parse_json(text: bytes) -> Any:
     """The value of a glTF file's JSON text, as programs write it: with a byte-order mark, with zeros
     behind it, with names in another encoding. ValueError or RecursionError if it is none."""
     return json.loads(text.removeprefix(BOM).rstrip(b"\0 \t\r\n").decode("utf-8", "replace"))
+
+
+def is_text(path: str | os.PathLike, head: bytes) -> bool:
+    """Whether a file with these first bytes is to be read as the text of a .gltf, whatever its name."""
+    text = head.removeprefix(BOM).lstrip()
+    return Path(path).suffix.lower() == ".gltf" or text.startswith(b"{")
 
 
 def missing_file(path: str | os.PathLike) -> ObjectError:
@@ -82,18 +60,13 @@ class GlbTree:
         self.embedded: list[bytes] = []  # long data URIs, without their "data:"
         self.tree, self.chunk = self._split(self.map(self.path))
         self.required = {str(name) for name in self.items(self.tree, "extensionsRequired")}
-        for name in sorted(self.required - UNDERSTOOD):
-            if not name.startswith(HARMLESS_PREFIX) and not self._concerns_looks_alone(name):
+        for name in sorted(self.required):
+            if not is_understood(self.tree, name):
                 raise ObjectError(
                     "unsupported-extension",
                     f"{self.path} requires the glTF extension {name[:99]}, which sdtool cannot "
                     "read; export it without",
                 )
-
-    def _concerns_looks_alone(self, name: str) -> bool:
-        """Whether an extension is in use, and only where no triangle can change."""
-        used = {kind for kind, value in self.tree.items() if _uses(value, name)}
-        return bool(used & LOOKS) and used <= LOOKS
 
     @property
     def extras(self) -> dict[str, Any]:
@@ -117,20 +90,26 @@ class GlbTree:
             raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
 
     def beside(self, uri: Any, name: str) -> np.ndarray:
-        """(N,) uint8 of a file that a .gltf names, from its own folder tree; a GLB is read alone."""
-        if not self.is_text or not isinstance(uri, str):
+        """(N,) uint8 of a file that this one names, from its own folder tree."""
+        if not isinstance(uri, str):
             raise self.external(name, uri)
-        return self.map(find_beside(self.path, uri, name))
+        found = find_beside(self.path, uri, name)
+        data = self.map(found)
+        if is_pointer(data[:64].tobytes()):
+            raise pointer(found, self.path)
+        return data
 
     def _split(self, data: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         """The JSON tree and the bytes of the binary chunk (empty if there is none)."""
         if not len(data):
             raise self.corrupt("the file is empty")
-        if self.path.suffix.lower() == ".gltf" and data[:4].tobytes() != b"glTF":
+        size, magic = len(data), data[:4].tobytes()
+        if magic != b"glTF" and is_text(self.path, data[:HEAD].tobytes()):
             return self._text(data), np.empty(0, np.uint8)
-        size = len(data)
-        if size < 20 or data[:4].tobytes() != b"glTF":
+        if magic != b"glTF":
             raise self.corrupt("it does not begin as a GLB file does")
+        if size < 20:
+            raise self.truncated(f"it ends after {size} bytes, within its header")
         version, total = struct.unpack("<II", data[4:12].tobytes())
         if version != 2:
             raise ObjectError(
@@ -140,10 +119,10 @@ class GlbTree:
         start = 12
         while start + 8 <= size and len(chunks) < 2:  # chunks after the second are extensions'
             length, kind = struct.unpack("<I4s", data[start : start + 8].tobytes())
-            if start >= total and kind != b"BIN\0":
+            if chunks and start >= total and kind != b"BIN\0":
                 break  # what is appended to a file is no part of it; some writers count wrong
             if start + 8 + length > size:
-                raise self.corrupt(
+                raise self.truncated(
                     f"it ends after {size} of {max(total, start + 8 + length)} bytes"
                 )
             chunks.append((kind, data[start + 8 : start + 8 + length]))
@@ -170,7 +149,11 @@ class GlbTree:
         tree = self._json(EMBEDDED.sub(take_out, data.tobytes()))
         asset = tree.get("asset")
         version = asset.get("version") if isinstance(asset, dict) else None
-        if not str(version).startswith("2."):
+        if version is None and self.path.suffix.lower() != ".gltf":
+            raise ObjectError(
+                "wrong-kind", f"{self.path} is JSON and says of no glTF version; download it again"
+            )
+        if str(version).partition(".")[0] != "2":
             raise ObjectError(
                 "unsupported-version",
                 f"{self.path} is glTF {str(version)[:20]}; convert it to glTF 2.0",
@@ -194,6 +177,10 @@ class GlbTree:
         """The error for a file that contradicts the glTF specification or itself."""
         return ObjectError("corrupt-file", f"{self.path} is damaged: {what}")
 
+    def truncated(self, what: str) -> ObjectError:
+        """The error for a file that ends before what it promises."""
+        return ObjectError("truncated-file", f"{self.path} is not whole: {what}; fetch it again")
+
     def too_large(self, what: str, limit: str) -> ObjectError:
         """The error for an object beyond one of `self.limits`."""
         return ObjectError("too-large", f"{self.path} has {what}, over the limit of {limit}")
@@ -205,7 +192,7 @@ class GlbTree:
         )
 
     def external(self, name: str, uri: Any) -> ObjectError:
-        """The error for data that lies outside the file: a GLB is read alone."""
+        """The error for data of which nobody can say where they lie."""
         return ObjectError(
             "external-buffer",
             f"{self.path} keeps {name} in another file, {str(uri)[:99]}; pack both into one",
@@ -214,15 +201,15 @@ class GlbTree:
     # The tree
 
     def items(self, owner: dict[str, Any], key: str) -> list[Any]:
-        """The list `owner[key]`; empty if absent."""
-        value = owner.get(key, [])
+        """The list `owner[key]`; empty if absent or null."""
+        value = [] if owner.get(key) is None else owner[key]
         if not isinstance(value, list):
             raise self.corrupt(f"{key} is not a list")
         return value
 
     def child(self, owner: dict[str, Any], key: str) -> dict[str, Any]:
-        """The object `owner[key]`; empty if absent."""
-        value = owner.get(key, {})
+        """The object `owner[key]`; empty if absent or null."""
+        value = {} if owner.get(key) is None else owner[key]
         if not isinstance(value, dict):
             raise self.corrupt(f"{key} is not an object")
         return value
@@ -250,8 +237,8 @@ class GlbTree:
         return value
 
     def numbers(self, owner: dict[str, Any], key: str, default: list[float]) -> list[float]:
-        """The list of numbers `owner[key]`, as many as `default` has, all finite."""
-        values = owner.get(key, default)
+        """The list of numbers `owner[key]`, as many as `default` has, all finite; null is absent."""
+        values = default if owner.get(key) is None else owner[key]
         if not isinstance(values, list) or len(values) != len(default):
             raise self.corrupt(f"{key} is not a list of {len(default)} numbers")
         if not all(type(v) in (int, float) for v in values):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sdtool.io.files import LFS_POINTER
 from sdtool.meshfiles.limits import Limits
 
 if TYPE_CHECKING:
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
 FORMATS = (
     "PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "DDS", "JPEG2000", "PPM", "TGA",
 )  # fmt: skip
+
+
+MISSING, NOT_READABLE = "missing", "not readable"
+# Beginnings of what is made for graphics cards, and of what is no image.
+NOT_READ = (
+    (b"\xabKTX 20", "KTX2"),
+    (b"\xabKTX 11", "KTX"),
+    (b"sB", "Basis"),
+    (b"v/1\1", "EXR"),
+    (b"#?", "HDR"),
+    (b"8BPS", "PSD"),
+    (LFS_POINTER, "a pointer of Git LFS"),
+)
+
+
+def why_not(data: bytes) -> str:
+    """Why the bytes of an image are none for us, in a word or two."""
+    return next((kind for magic, kind in NOT_READ if data.startswith(magic)), NOT_READABLE)
 
 
 class ImageStore:

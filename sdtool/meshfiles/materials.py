@@ -36,6 +36,9 @@ def material_of(file: GlbFile, primitive: dict[str, Any]) -> GltfMaterial:
     glossy = file.extension(record, GLOSSY)
     if glossy:
         values, factor, texture = glossy, "diffuseFactor", "diffuseTexture"
+    given = values.get(factor)
+    if isinstance(given, list) and len(given) == 3:  # some leave out that it is opaque
+        values = {**values, factor: [*given, 1]}
     color = np.array(file.numbers(values, factor, [1, 1, 1, 1])[:3], np.float32)
     info = values.get(texture)
     if not isinstance(info, dict):

@@ -7,8 +7,8 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Texture
-from sdtool.meshfiles.beside import find_beside
-from sdtool.meshfiles.images import ImageStore
+from sdtool.meshfiles.beside import find_beside, tails
+from sdtool.meshfiles.images import MISSING, ImageStore, why_not
 from sdtool.meshfiles.limits import Limits
 
 # Options of a texture and how many words they may have behind them; of -o, -s and -t only numbers.
@@ -18,31 +18,43 @@ OPTIONS = {
 }  # fmt: skip
 FOLDER = b" folder"  # of the library that a material stands in; no statement has such a name
 NUMBERS = (b"-o", b"-s", b"-t")
+PLACING = {b"-s": (1.0, 1.0), b"-o": (0.0, 0.0)}  # and what stands for numbers that are left out
+# What programs write where a face has no material of its own.
+NO_MATERIAL = (b"", b"none", b"null", b"(null)", b"default", b"off")
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """color: (3,) float32 sRGB-encoded, or None if only an image knows it. texture: its image."""
+    """color: (3,) float32 sRGB-encoded, or None if only an image knows it. texture: its image, at
+    coordinates (s, t) · scale + offset."""
 
     color: np.ndarray | None = None
     texture: Texture | None = None
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
 
 
 class ObjMaterials:
     """The materials of one OBJ file, from libraries in its own folder tree; the images of one PLY.
 
-    lost: the libraries and images that are missing, or cannot be read.
+    lost: the libraries, materials and images that are missing or cannot be read: name → why.
     """
 
     def __init__(self, path: Path, limits: Limits, textures: bool):
         self.path, self.limits, self.wants_textures = path, limits, textures
-        self.lost: set[str] = set()
+        self.lost: dict[str, str] = {}
+        self._no_library = False
         self._store = ImageStore(limits)
         self._records: dict[bytes, dict[bytes, bytes]] = {}  # name → statement → the rest
         self._textures: dict[tuple[int, str], Texture] = {}
 
+    def said(self) -> tuple[str, ...]:
+        """What is lost, as `Mesh.lost` has it."""
+        return tuple(f"{name[:99]} ({why})" for name, why in sorted(self.lost.items()))
+
     def read_library(self, names: bytes) -> None:
         """Read what a line with `mtllib` names: one file, whose name may hold spaces, or several."""
+        names = names.strip(b'"')
         whole = self._bytes_of(names)
         if whole is not None:
             self._read(whole, names)
@@ -50,7 +62,8 @@ class ObjMaterials:
         for name in names.split():
             data = self._bytes_of(name)
             if data is None:
-                self.lost.add(_text(name))
+                self.lost[_text(name)] = MISSING
+                self._no_library = True  # which says it all
             else:
                 self._read(data, name)
 
@@ -64,18 +77,29 @@ class ObjMaterials:
             else:
                 record.setdefault(kind.lower(), rest.strip())
 
-    def look_of(self, name: bytes) -> Look:
+    def look_of(self, name: bytes, needed: bool = True) -> Look:
         """What a material gives to its faces. With an image, Kd is not looked at: what programs write
-        there is anything from black to white."""
-        record = self._records.get(name, {})
+        there is anything from black to white. Without Kd, Ka is the colour.
+
+        needed: whether a material that no library defines is missed."""
+        record = self._records.get(name)
+        if record is None:  # in another case, as some programs write it
+            alike = (k for k in self._records if k.lower() == name.lower())
+            record = self._records.get(next(alike, b""))
+        if record is None:
+            if needed and not self._no_library and name.lower() not in NO_MATERIAL:
+                self.lost[f"material {_text(name)}"] = "in no .mtl"
+            return Look()
         if record.get(b"map_kd"):
             if not self.wants_textures:
                 return Look()
             texture = self.texture(record[b"map_kd"], record[FOLDER])
             if texture is not None:
-                return Look(texture=texture)
+                place = image_statement(record[b"map_kd"])
+                return Look(texture=texture, scale=place.scale, offset=place.offset)
         try:
-            color = np.array([float(word) for word in record[b"kd"].split()[:3]], np.float32)
+            said = record[b"kd"] if b"kd" in record else record[b"ka"]
+            color = np.array([float(word) for word in said.split()[:3]], np.float32)
         except (KeyError, ValueError):
             return Look()
         if color.shape == (1,):
@@ -85,21 +109,21 @@ class ObjMaterials:
 
     def texture(self, statement: bytes, folder: bytes = b"") -> Texture | None:
         """The image of a statement, seen from the library's folder or from that of the model."""
-        name, clamp = image_name(statement)
+        said = image_statement(statement)
+        name = said.name
         data = self._bytes_of(folder + b"/" + name) if folder else None
         data = self._bytes_of(name) if data is None else data
         image = None if data is None else self._store.image(data, 0.0)
         if image is None:
-            self.lost.add(_text(name))
+            self.lost[_text(name)] = MISSING if data is None else why_not(data)
             return None
-        wrap = "clamp" if clamp else "repeat"
+        wrap = "clamp" if said.clamp else "repeat"
         return self._textures.setdefault((id(image), wrap), Texture(image, (wrap, wrap)))
 
     def _bytes_of(self, name: bytes) -> bytes | None:
-        """The bytes of a file beside the OBJ; of a path on another computer, its last name is tried."""
-        last = name.replace(b"\\", b"/").rpartition(b"/")[2]
-        for spelled in dict.fromkeys((name, last)):
-            for text in dict.fromkeys((_text(spelled), spelled.decode("latin-1"))):
+        """The bytes of a file beside the OBJ; of a path on another computer, its tails are tried."""
+        for spelled in dict.fromkeys((_text(name), name.decode("latin-1"))):
+            for text in (spelled, *tails(spelled)):
                 try:
                     found = Path(find_beside(self.path, text, "a material"))
                     if found.stat().st_size <= self.limits.file_bytes:
@@ -109,18 +133,33 @@ class ObjMaterials:
         return None
 
 
-def image_name(statement: bytes) -> tuple[bytes, bool]:
-    """The file name of a texture statement, which may hold spaces, and whether `-clamp on` stands there."""
+@dataclass(frozen=True)
+class ImageStatement:
+    """What a texture statement says. name: of the file, which may hold spaces. clamp: whether `-clamp on`
+    stands there. scale, offset: of coordinates as OBJ has them, (s, t) → (s, t) · scale + offset."""
+
+    name: bytes
+    clamp: bool = False
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+
+
+def image_statement(statement: bytes) -> ImageStatement:
+    """Read the rest of a line such as `map_Kd -s 2 2 1 -clamp on red brick.png`."""
     words, clamp = statement, False
+    numbers: dict[bytes, list[float]] = {b"-s": [], b"-o": [], b"-t": []}
     while (option := words.split(maxsplit=1)[:1]) and option[0].lower() in OPTIONS:
         name, words = option[0].lower(), words[len(option[0]) :].lstrip()
         for _ in range(OPTIONS[name]):
             value, rest = (*words.split(maxsplit=1), b"", b"")[:2]
-            if name in NUMBERS and not _is_number(value):
-                break
+            if name in NUMBERS:
+                if not _is_number(value):
+                    break
+                numbers[name].append(float(value))
             clamp |= name == b"-clamp" and value.lower() == b"on"
             words = rest
-    return words.strip().strip(b'"'), clamp
+    (s, t), (u, v) = ((*numbers[o], *fill[len(numbers[o]) :])[:2] for o, fill in PLACING.items())
+    return ImageStatement(words.strip().strip(b'"'), clamp, (s, t), (u, v))
 
 
 def _is_number(word: bytes) -> bool:

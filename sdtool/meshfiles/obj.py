@@ -3,14 +3,15 @@
 Statements that do not concern a surface (curves, groups, lines, points) are passed over.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.meshfiles.mtl import ObjMaterials
-from sdtool.meshfiles.polygon_mesh import Polygons, read_numbers
+from sdtool.meshfiles.mtl import Look, ObjMaterials
+from sdtool.meshfiles.polygon_mesh import Polygons, near, read_numbers
 
 BOM = b"\xef\xbb\xbf"
 PIECE = 1 << 16  # faces whose numbers are read together
@@ -30,34 +31,54 @@ def read_obj(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
     except (ValueError, OverflowError) as error:
         what = f"{path} cannot be read as .obj ({str(error)[:99]})"
         raise ObjectError("corrupt-file", what) from None
-    found = Polygons(points[:, :3].astype(np.float32), corners[:, 0], counts)
+    found = Polygons(near(points[:, :3]), corners[:, 0], counts)
     if points.shape[1] in (6, 7):  # x y z r g b, and a, as scanners and sdtool write it
         color = points[:, 3:6]
         found.v_color = (color / (255 if color.max(initial=0) > 1 else 1)).clip(0, 1)
         found.v_color = np.nan_to_num(found.v_color).astype(np.float32)
+    elif b"#MRGB" in data:
+        found.v_color = _painted(data, len(points))
     if len(normal) and (corners[:, 2] >= 0).any():
         padded = np.concatenate([normal, np.zeros((1, 3))]).astype(np.float32)  # −1: none
         found.c_normal = padded[corners[:, 2]]
     for line in lines.libraries:
         materials.read_library(line)
-    _color_by_materials(found, lines.names, used, materials)
+    looks = _color_by_materials(found, lines.names, used, materials)
     if found.textures:
         wide = np.zeros((len(uv) + 1, 2))  # the last row: none
         wide[:-1, : min(uv.shape[1], 2)] = uv[:, :2]
-        chosen = wide[corners[:, 1]]
-        found.c_uv = np.stack([chosen[:, 0], 1 - chosen[:, 1]], axis=1).astype(np.float32)
         owner = np.repeat(np.arange(len(counts)), counts)
+        chosen = wide[corners[:, 1]]
+        if any((look.scale, look.offset) != (Look.scale, Look.offset) for look in looks):
+            worn = used[owner]
+            chosen = chosen * np.array([look.scale for look in looks])[worn]
+            chosen = chosen + np.array([look.offset for look in looks])[worn]
+        found.c_uv = np.stack([chosen[:, 0], 1 - chosen[:, 1]], axis=1).astype(np.float32)
         lacking = np.bincount(owner, corners[:, 1] < 0, len(counts)) > 0
         assert found.p_texture is not None  # as it comes with textures
         found.p_texture[lacking] = -1
     return found
 
 
+def _painted(data: bytes, count: int) -> np.ndarray | None:
+    """(count, 3) float32 colours that ZBrush keeps in comments, mmrrggbb for each vertex; None if
+    they are not for all."""
+    digits = b"".join(re.findall(rb"(?m)^#MRGB ([0-9A-Fa-f]+)\s*$", data))
+    if len(digits) != 8 * count:
+        return None
+    color = np.frombuffer(bytes.fromhex(digits.decode()), np.uint8).reshape(-1, 4)
+    return color[:, 1:].astype(np.float32) / 255
+
+
 def _color_by_materials(
     found: Polygons, names: list[bytes], used: np.ndarray, materials: ObjMaterials
-) -> None:
+) -> list[Look]:
     """Colours and textures of polygons by the materials that are in use, `used` (N,) of `names`."""
-    looks = [materials.look_of(name) for name in names]
+    in_use = set(np.unique(used).tolist())
+    needed = found.v_color is None
+    looks = [
+        materials.look_of(name, needed) if k in in_use else Look() for k, name in enumerate(names)
+    ]
     if any(look.texture is not None for look in looks):
         textures = list(dict.fromkeys(look.texture for look in looks if look.texture is not None))
         found.textures = tuple(textures)
@@ -71,6 +92,7 @@ def _color_by_materials(
             color[:] = look.color
     if not np.isnan(colors[np.unique(used)]).all():
         found.p_color = colors[used]
+    return looks
 
 
 class _Lines:
@@ -93,7 +115,7 @@ class _Lines:
             kind, _, rest = line.partition(b" ")
             if kind == b"v":
                 v.append(rest)
-            elif kind == b"f":
+            elif kind in (b"f", b"fo"):  # the second one of old programs
                 self.faces.append(rest)
                 self.material.append(current)
                 if b"-" in rest:

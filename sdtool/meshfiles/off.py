@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.meshfiles.polygon_mesh import Polygons, read_numbers
+from sdtool.meshfiles.polygon_mesh import Polygons, near, read_numbers, truncated
 
-HEAD = re.compile(rb"\s*(ST)?(C)?(N)?(4)?OFF\b", re.ASCII)
+HEAD = re.compile(rb"\s*(ST)?(C)?(N)?(4)?OFF(?![A-Za-z])", re.ASCII)  # "OFF8 6 0" in ModelNet40
 
 
 def read_off(data: bytes, path: Path) -> Polygons:
@@ -28,9 +28,10 @@ def read_off(data: bytes, path: Path) -> Polygons:
         vertices, polygons = map(int, lines[0].split()[:2])
         rows = lines[1 : 1 + vertices + polygons]
         if len(rows) < vertices + polygons:
-            raise _corrupt(path, "it ends too early")
+            said = f"it promises {vertices:,} vertices and {polygons:,} faces and ends after"
+            raise truncated(path, f"{said} {len(rows):,} lines")
         points = _points(rows[:vertices])
-        v_pos = np.array([p[:3] for p in points], np.float32).reshape(-1, 3)
+        v_pos = near(np.array([p[:3] for p in points], np.float64).reshape(-1, 3))
         if (plain := _triangles(rows[vertices:])) is not None and not (colored or normals):
             return Polygons(v_pos, plain.reshape(-1), np.full(len(plain), 3))
         faces = [line.split() for line in rows[vertices:]]

@@ -1,4 +1,4 @@
-"""OBJ, PLY, OFF and STL files: the first three by our own readers, STL through trimesh.
+"""OBJ, PLY, OFF and STL files, by readers of our own.
 
 What headers declare is checked before anything is read. No other file is opened, but for the materials
 of an OBJ from its own folder tree.
@@ -6,7 +6,6 @@ of an OBJ from its own folder tree.
 
 import re
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, validate
 from sdtool.geometry.normals import creased_normals, usable_normals
-from sdtool.io.folders import MESH_SUFFIXES
+from sdtool.io.folders import GLTF_SUFFIXES, MESH_SUFFIXES
 from sdtool.meshfiles.beside import map_file
 from sdtool.meshfiles.gltf_tree import missing_file
 from sdtool.meshfiles.limits import Limits
@@ -22,9 +21,10 @@ from sdtool.meshfiles.mtl import ObjMaterials
 from sdtool.meshfiles.obj import read_obj
 from sdtool.meshfiles.off import read_off
 from sdtool.meshfiles.ply import read_ply
-from sdtool.meshfiles.polygon_mesh import to_mesh
+from sdtool.meshfiles.polygon_mesh import Polygons, to_mesh
+from sdtool.meshfiles.stl import declared, is_binary, read_stl
 
-FORMATS = {*MESH_SUFFIXES} - {".glb", ".gltf"}
+FORMATS = {*MESH_SUFFIXES} - {*GLTF_SUFFIXES}
 HEADER = 1 << 16  # bytes in which the header of a .ply or .off file has to end
 
 
@@ -33,8 +33,8 @@ def read_other(path: Path, limits: Limits, textures: bool = False, normals: bool
 
     Without normals in the file, the surface is smooth where it bends by less than 30°.
 
-    ObjectError reasons: ``missing-file``, ``unreadable-file``, ``corrupt-file``, ``too-large``,
-    ``bad-index``, ``non-finite``, ``no-triangles``, ``zero-extent``.
+    ObjectError reasons: ``missing-file``, ``unreadable-file``, ``corrupt-file``,
+    ``truncated-file``, ``too-large``, ``bad-index``, ``non-finite``, ``no-triangles``, ``zero-extent``.
     """
     kind = path.suffix.lower()[1:]
     try:
@@ -53,7 +53,7 @@ def read_other(path: Path, limits: Limits, textures: bool = False, normals: bool
         raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
     except MemoryError:
         raise ObjectError("too-large", f"{path} does not fit into memory") from None
-    except Exception as error:  # trimesh's parsers raise anything on a damaged file
+    except Exception as error:  # whatever a damaged file trips
         what = f"{type(error).__name__}: {str(error)[:99]}"
         raise ObjectError("corrupt-file", f"{path} cannot be read as .{kind} ({what})") from None
 
@@ -63,26 +63,28 @@ def _mesh(
 ) -> Mesh:
     """What is in the bytes of a file; vertices are split for normals only if these are wanted."""
     if kind == "stl":
-        return _stl(path, data, limits)
+        return _stl(read_stl(data, path), path, limits)
     if kind == "off":
         return to_mesh(read_off(data, path), path, limits.triangles)
     materials = ObjMaterials(path, limits, textures)
     read = {"ply": read_ply, "obj": read_obj}[kind]
     polygons = read(data, path, materials)
+    if kind == "ply" and len(polygons.v_pos) and not len(polygons.count):
+        splats = b"f_dc_0" in data[:HEADER]  # the colours of Gaussian splatting
+        what = f"{len(polygons.v_pos):,} {'Gaussians (splats)' if splats else 'points'}"
+        cure = "render-ccm and lift make a surface of points with --surface-points"
+        raise ObjectError("no-triangles", f"{path} holds {what} and no triangles; {cure}")
     if not normals:
         polygons.c_normal = None
     mesh = to_mesh(polygons, path, limits.triangles)
-    return replace(mesh, lost_images=len(materials.lost)) if textures else mesh
+    return replace(mesh, lost=materials.said()) if textures else mesh
 
 
-def _stl(path: Path, data: bytes, limits: Limits) -> Mesh:
-    import trimesh
-
-    loaded = trimesh.load_mesh(BytesIO(data), file_type="stl", process=False)
-    v_pos = np.asarray(loaded.vertices, np.float32).reshape(-1, 3)
-    faces = np.asarray(loaded.faces, np.int64).reshape(-1, 3)
-    _limit(path, len(faces), limits)
-    return Mesh(v_pos, faces.astype(np.int32))
+def _stl(found: Polygons, path: Path, limits: Limits) -> Mesh:
+    _limit(path, len(found.count), limits)
+    if found.p_color is not None:
+        return to_mesh(found, path, limits.triangles)
+    return Mesh(found.v_pos, found.corner.reshape(-1, 3).astype(np.int32))
 
 
 def _with_normals(mesh: Mesh) -> Mesh:
@@ -96,14 +98,19 @@ def _check(path: Path, kind: str, size: int, head: bytes, limits: Limits) -> Non
     """Compare the file's size and the counts that its header declares with the limits."""
     text = kind in ("obj", "off")
     if kind == "stl":
-        declared = int.from_bytes(head[80:84], "little")
-        text = size != 84 + 50 * declared
+        text = not is_binary(size, head)
         if not text:
-            _limit(path, declared, limits)
+            _limit(path, declared(head), limits)
     elif kind == "ply":
         text = b"format ascii" in head
-        for count in re.findall(rb"element\s+\S+\s+(\d{1,20})", head.partition(b"end_header")[0]):
-            _limit(path, int(count) // 3, limits)  # vertices, or triangles and their vertices
+        said = re.findall(rb"element\s+(\S+)\s+(\d{1,20})", head.partition(b"end_header")[0])
+        for name, count in said:
+            if int(count) > limits.vertices:  # vertices, or triangles and their vertices
+                raise ObjectError(
+                    "too-large",
+                    f"{path} promises {int(count):,} rows of {name.decode('utf-8', 'replace')[:20]} "
+                    f"in its {size:,} bytes, over the limit of {limits.vertices:,}",
+                )
     elif kind == "off":
         for count in re.findall(rb"\d{1,20}", re.sub(rb"#[^\n]*", b"", head))[:3]:
             _limit(path, int(count) // 3, limits)

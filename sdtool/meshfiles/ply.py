@@ -17,7 +17,7 @@ from sdtool.meshfiles.ply_values import (
     read_binary_values,
     read_text_values,
 )
-from sdtool.meshfiles.polygon_mesh import Polygons
+from sdtool.meshfiles.polygon_mesh import Polygons, near, truncated
 
 TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2",
@@ -25,6 +25,11 @@ TYPES = {
     "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
 ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
+COLORS = (
+    ("red", "green", "blue"),
+    ("diffuse_red", "diffuse_green", "diffuse_blue"),
+    ("r", "g", "b"),
+)
 CORNERS = ("vertex_indices", "vertex_index")
 HEADER = 1 << 16  # bytes in which the header has to end
 
@@ -35,14 +40,13 @@ def read_ply(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
     materials: reads the image that a comment names, if that is wanted.
     """
     order, elements, start = _header(data, path)
-    if any(element.count > len(data) for element in elements):
-        raise corrupt(path, "it ends too early")
+    _check_promises(elements, len(data) - start, order == "=", path)
     values = read_text_values if order == "=" else read_binary_values
     found = values(data[start:], elements, order, path)
     vertex = found.get("vertex", {})
     if not all(isinstance(vertex.get(axis), np.ndarray) for axis in "xyz"):
         raise corrupt(path, "its vertices have no x, y and z")
-    v_pos = np.column_stack([vertex[axis] for axis in "xyz"]).astype(np.float32)
+    v_pos = near(np.column_stack([vertex[axis] for axis in "xyz"]).astype(np.float64))
     corner, count = _faces(found)
     polygons = Polygons(v_pos, corner, count)
     polygons.v_color = _color(vertex)
@@ -52,41 +56,63 @@ def read_ply(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
     if of_faces is not None and polygons.v_color is None and len(of_faces) <= len(count):
         polygons.p_color = np.full((len(count), 3), np.nan, np.float32)
         polygons.p_color[: len(of_faces)] = of_faces
-    image = re.search(rb"[\r\n]comment\s+TextureFile\s+([^\r\n]+)", data[:start])
-    if image is not None and materials.wants_textures:
-        _cover(polygons, found, materials, image[1].strip())
+    images = re.findall(rb"[\r\n]comment\s+TextureFile\s+([^\r\n]+)", data[:start])
+    if images and materials.wants_textures:
+        _cover(polygons, found, materials, [name.strip() for name in images])
     return polygons
+
+
+def _check_promises(elements: list[Element], size: int, text: bool, path: Path) -> None:
+    """Whether `size` bytes can hold what the header promises; nothing was allocated until now."""
+    left = size
+    for element in elements:
+        kinds = [p.length or p.kind for p in element.properties]
+        least = 2 * len(kinds) if text else sum(np.dtype(kind).itemsize for kind in kinds)
+        if element.count * least - text > left:
+            said = f"its header promises {element.count:,} rows of {element.name}"
+            raise truncated(path, f"{said}, at least {least} bytes each, and {left:,} bytes follow")
+        left -= element.count * least
 
 
 def _cover(
     polygons: Polygons,
     found: dict[str, dict[str, np.ndarray | List]],
     materials: ObjMaterials,
-    name: bytes,
+    names: list[bytes],
 ) -> None:
-    """Give the polygons the image `name`, as MeshLab and scanners write it: by corners or vertices."""
+    """Give the polygons their images, as MeshLab and scanners write it: by corners or vertices.
+
+    names: of the images, which a column `texnumber` of the faces counts."""
     uv: np.ndarray | None = None
     wedges = found.get("face", {}).get("texcoord")
     if isinstance(wedges, tuple) and (wedges[0] == 2 * polygons.count[: len(wedges[0])]).all():
         uv = wedges[1].reshape(-1, 2)
-    for names in (("s", "t"), ("u", "v"), ("texture_u", "texture_v")):
-        columns = [found["vertex"].get(one) for one in names]
+    for pair in (("s", "t"), ("u", "v"), ("texture_u", "texture_v")):
+        columns = [found["vertex"].get(one) for one in pair]
         if uv is None and all(isinstance(column, np.ndarray) for column in columns):
             uv = np.column_stack(columns)[polygons.corner.clip(0, len(polygons.v_pos) - 1)]  # type: ignore[arg-type]
     if uv is None or len(uv) != len(polygons.corner):
         return
-    texture = materials.texture(name)
-    if texture is not None:
-        polygons.textures = (texture,)
+    made = [materials.texture(name) for name in names]
+    textures = list(dict.fromkeys(one for one in made if one is not None))
+    if textures:
+        place = np.array([-1 if one is None else textures.index(one) for one in made] + [-1])
+        number = found.get("face", {}).get("texnumber")
+        worn = np.zeros(len(polygons.count), np.int64)
+        if isinstance(number, np.ndarray) and len(number) <= len(worn):
+            worn[: len(number)] = number.astype(np.int64)
+        worn[(worn < 0) | (worn >= len(names))] = len(names)
+        polygons.textures = tuple(textures)
         polygons.c_uv = np.column_stack([uv[:, 0], 1 - uv[:, 1]]).astype(np.float32)
-        polygons.p_texture = np.zeros(len(polygons.count), np.int32)
-        polygons.v_color = polygons.p_color = None  # the image has all the colour
+        polygons.p_texture = place[worn].astype(np.int32)
+        if (polygons.p_texture >= 0).all():
+            polygons.v_color = polygons.p_color = None  # the images have all the colour
 
 
 def _header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
     """The byte order, the elements and where they begin."""
     end = re.search(rb"(?:^|[\r\n])[ \t]*end_header[ \t]*(\r\n|\n|\r)", data[:HEADER])
-    if not re.match(rb"ply\s", data) or end is None:
+    if not re.match(rb"ply\s", data, re.IGNORECASE) or end is None:
         raise corrupt(path, "it has no header of a PLY file")
     # A lone CR ends the lines of old systems; then a first byte 10 is data.
     stop = end.end() - (end[1] == b"\r\n" and b"\r\n" not in data[: end.start()])
@@ -159,8 +185,8 @@ def _strips(lengths: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 def _color(values: dict[str, np.ndarray | List]) -> np.ndarray | None:
     """(N, 3) float32 sRGB-encoded in [0, 1] of an element's colours, or None."""
-    for prefix in ("", "diffuse_"):
-        parts = [values.get(prefix + name) for name in ("red", "green", "blue")]
+    for names in COLORS:
+        parts = [values.get(name) for name in names]
         if all(isinstance(part, np.ndarray) for part in parts):
             color = np.column_stack(parts).astype(np.float32)  # type: ignore[arg-type]
             kind = parts[0].dtype  # type: ignore[union-attr]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.meshfiles.polygon_mesh import read_numbers
+from sdtool.meshfiles.polygon_mesh import read_numbers, truncated
 
 List = tuple[np.ndarray, np.ndarray]  # (N,) lengths, and all values one after another
 
@@ -30,7 +30,7 @@ class Element:
 
 
 def corrupt(path: Path, what: str) -> ObjectError:
-    """The error for a file that is no PLY, or ends too early."""
+    """The error for a file that is no PLY, or contradicts itself."""
     return ObjectError("corrupt-file", f"{path} cannot be read as .ply ({what})")
 
 
@@ -47,18 +47,27 @@ def read_text_values(
             width = len(element.properties)
             rows = numbers[at : at + element.count * width]
             if len(rows) < element.count * width:
-                raise corrupt(path, "it ends too early, or holds something that is no number")
+                raise _short(data, numbers, path)
             at += len(rows)
             rows = rows.reshape(element.count, width)
             columns = enumerate(element.properties)
             found[element.name] = {p.name: rows[:, k].astype(p.kind) for k, p in columns}
             continue
-        found[element.name], at = _text_lists(numbers, at, element, path)
+        found[element.name], at = _text_lists(data, numbers, at, element, path)
     return found
 
 
+def _short(data: bytes, numbers: np.ndarray, path: Path) -> ObjectError:
+    """The error for a text with fewer numbers than its header promises."""
+    words = data.split()
+    if len(words) > len(numbers):
+        word = words[len(numbers)][:20].decode("utf-8", "replace")
+        return corrupt(path, f"{word} stands where a number should")
+    return truncated(path, f"it ends after {len(numbers):,} numbers")
+
+
 def _text_lists(
-    numbers: np.ndarray, at: int, element: Element, path: Path
+    data: bytes, numbers: np.ndarray, at: int, element: Element, path: Path
 ) -> tuple[dict[str, np.ndarray | List], int]:
     """The rows of an element with lists, from number `at` on, and where they end."""
     starts = np.empty((len(element.properties), element.count), np.int64)
@@ -68,13 +77,15 @@ def _text_lists(
         for k, column in enumerate(element.properties):
             if column.length:
                 length = numbers[at] if at < total else -1
+                if at >= total:
+                    raise _short(data, numbers, path)
                 if not 0 <= length <= total - at or length != int(length):
                     raise corrupt(path, f"row {row} of {element.name} is no list")
                 lengths[k, row], at = int(length), at + 1
             starts[k, row] = at
             at += int(lengths[k, row])
     if at > total:
-        raise corrupt(path, "it ends too early, or holds something that is no number")
+        raise _short(data, numbers, path)
     values: dict[str, np.ndarray | List] = {}
     for k, column in enumerate(element.properties):
         taken = numbers[_ranges(starts[k], lengths[k])].astype(column.kind)
@@ -156,7 +167,7 @@ def _binary_lists(
             starts[k, row] = at
             at += length * size
         if at > len(data):
-            raise corrupt(path, "it ends too early")
+            raise truncated(path, f"its {element.name} rows end after row {row:,}")
     raw = np.frombuffer(data, np.uint8)
     values: dict[str, np.ndarray | List] = {}
     for k, column in enumerate(element.properties):

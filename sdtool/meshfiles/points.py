@@ -8,6 +8,7 @@ from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import linear_to_srgb
 from sdtool.geometry.normals import for_normals, usable_normals
 from sdtool.geometry.open3d_tools import Points
+from sdtool.io.folders import GLTF_SUFFIXES
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.beside import map_file
 from sdtool.meshfiles.gltf_tree import MISTYPED
@@ -31,7 +32,7 @@ def read_points(path: Path, limits: Limits) -> Points | None:
             found = read_ply(map_file(path).tobytes(), path, ObjMaterials(path, limits, False))
             normal = None if found.v_normal is None else usable_normals(found.v_normal)
             made = Points(found.v_pos, normal, found.v_color)
-        elif kind in (".glb", ".gltf"):
+        elif kind in GLTF_SUFFIXES:
             try:
                 made = _of_scene(GlbFile(path, limits), limits)
             except MISTYPED as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.geometry.meshes import Mesh, Texture
+from sdtool.geometry.meshes import Mesh, Texture, far_center
 from sdtool.geometry.polygons import triangulate
 
 
@@ -47,6 +47,21 @@ def read_numbers(text: bytes) -> np.ndarray:
         with suppress(ValueError):
             numbers.extend(map(float, text.split()))
         return np.array(numbers)
+
+
+def truncated(path: Path, what: str) -> ObjectError:
+    """The error for a file that ends before what it promises."""
+    return ObjectError("truncated-file", f"{path} is not whole: {what}; fetch it again")
+
+
+def near(points: np.ndarray) -> np.ndarray:
+    """(V, 3) float64 positions as float32; moved to the origin if they stand so far from it that
+    float32 would not tell them apart, as on a map."""
+    known = points
+    if len(points) and not np.isfinite(points.sum()):
+        known = points[np.isfinite(points).all(axis=1)]
+    center = far_center(known.min(axis=0), known.max(axis=0)) if len(known) else None
+    return (points if center is None else points - center).astype(np.float32)
 
 
 def to_mesh(polygons: Polygons, path: Path, triangles: int) -> Mesh:

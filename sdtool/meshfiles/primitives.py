@@ -11,8 +11,9 @@ from sdtool.geometry.meshes import Mesh, linear_to_srgb
 from sdtool.geometry.normals import no_normals, usable_normals
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.draco import decode_draco
-from sdtool.meshfiles.gltf_tree import DRACO, MISTYPED
-from sdtool.meshfiles.materials import GltfMaterial, material_of
+from sdtool.meshfiles.extensions import DRACO
+from sdtool.meshfiles.gltf_tree import MISTYPED
+from sdtool.meshfiles.materials import WHITE, GltfMaterial, material_of
 from sdtool.meshfiles.skins import influences
 from sdtool.meshfiles.textures import TextureReader, texture_coordinates
 
@@ -61,6 +62,20 @@ class Primitive:
         if values.shape[1] < width:
             raise self.file.corrupt(f"{name[:99]} has fewer than {width} components")
         return values[:, :width]
+
+    def colors(self, rows: np.ndarray | None) -> np.ndarray | None:
+        """(N, 3) linear COLOR_0 of the vertices `rows`; None if there is none that can be read.
+
+        Whole numbers are normalised, also where a file forgot to say so.
+        """
+        if "COLOR_0" not in self.accessors:
+            return None
+        try:
+            values = self.attribute("COLOR_0", 3, rows)
+        except (ObjectError, *MISTYPED):
+            return None
+        largest = np.float32(np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1)
+        return values if largest == 1 else values / largest
 
     def numbered(self, name: str, rows: np.ndarray | None) -> list[np.ndarray]:
         """(N, 4) arrays of {name}_0, {name}_1, … as far as they go without a gap."""
@@ -113,9 +128,9 @@ class Primitive:
             order = np.arange(self.count, dtype=np.int32)
         else:
             indices = self.file.accessor(self.record["indices"])
-            if indices.dtype.kind != "u" or indices.shape[1] != 1:
-                raise self.file.corrupt("the indices are not unsigned integers")
-            if len(indices) and indices.max() >= self.count:
+            if indices.dtype.kind not in "ui" or indices.shape[1] != 1:
+                raise self.file.corrupt("the indices are not whole numbers")
+            if len(indices) and not 0 <= indices.min() <= indices.max() < self.count:
                 raise self.file.bad_index(self.count)
             order = indices[:, 0].astype(np.int32)
         self._check_size(len(order) // 3 if mode == TRIANGLES else len(order) - 2)
@@ -178,7 +193,7 @@ def _part(
     """The primitive's vertices `rows` (None: all), which `faces` number from zero."""
     v_pos = primitive.attribute("POSITION", 3, rows)
     v_pos = primitive.morphed(v_pos.astype(np.float32, copy=False), weights, rows)
-    material = material_of(primitive.file, primitive.record)
+    material = _material(primitive, textures)
     texture = v_uv = None
     if textures is not None and material.texture is not None:
         texture = textures.of(material)
@@ -186,6 +201,8 @@ def _part(
             v_uv = texture_coordinates(
                 primitive.file, material, lambda name: primitive.attribute(name, 2, rows)
             )
+            if v_uv is None:
+                textures.lack(material, "without coordinates")
     color = _color(primitive, material, rows, len(v_pos), textures is not None)
     mesh = Mesh(v_pos, faces, color)
     if texture is not None and v_uv is not None:
@@ -194,6 +211,17 @@ def _part(
     if not joints:
         return Part(mesh)
     return Part(mesh, *influences(primitive.file, joints, primitive.numbered("WEIGHTS", rows)))
+
+
+def _material(primitive: Primitive, textures: TextureReader | None) -> GltfMaterial:
+    """What colours a primitive. A material that is damaged costs its looks alone, and is counted."""
+    try:
+        return material_of(primitive.file, primitive.record)
+    except (ObjectError, *MISTYPED):
+        if textures is not None:
+            name = f"material {str(primitive.record.get('material'))[:20]}"
+            textures.lost[name] = f"{name} (damaged)"
+        return WHITE
 
 
 def _used(faces: np.ndarray, count: int) -> tuple[np.ndarray | None, np.ndarray]:
@@ -217,9 +245,9 @@ def _color(
     textures: bool,
 ) -> np.ndarray | None:
     """(count, 3) float32 sRGB-encoded factor · COLOR_0; None if only an image knows the colour."""
-    if "COLOR_0" in primitive.accessors:
-        linear = primitive.attribute("COLOR_0", 3, rows) * material.factor
-        return linear_to_srgb(np.nan_to_num(linear)).astype(np.float32)
+    linear = primitive.colors(rows)
+    if linear is not None:
+        return linear_to_srgb(np.nan_to_num(linear * material.factor)).astype(np.float32)
     if material.texture is not None and not textures:
         return None
     plain = linear_to_srgb(material.factor.astype(np.float64)).astype(np.float32)

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.geometry.meshes import Mesh, merge, validate
+from sdtool.geometry.meshes import Mesh, far_center, merge, validate
 from sdtool.geometry.normals import creased_normals, for_normals, usable_normals
 from sdtool.geometry.open3d_tools import surface_of
-from sdtool.io.folders import MESH_SUFFIXES
+from sdtool.io.folders import GLTF_SUFFIXES, MESH_SUFFIXES
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
 from sdtool.meshfiles.other_formats import FORMATS, read_other
+from sdtool.meshfiles.other_kinds import better_reason, check_regular
 from sdtool.meshfiles.points import read_points
 from sdtool.meshfiles.primitives import Part, parts_of
 from sdtool.meshfiles.scene import Placement, placements
@@ -40,18 +41,21 @@ def load_mesh(
     normals: bool = True,
     surface_points: str = "",
 ) -> Mesh:
-    """Read one object: .glb, .gltf, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
+    """Read one object: .glb, .vrm, .gltf, or .obj, .ply, .stl, .off (taken as they are: +Y up, facing +Z).
 
     textures: whether to decode base colour textures; without, images are never touched. normals:
     whether to read normals; without, `Mesh.v_normal` is None, which costs less. surface_points: how a
     surface is made of objects that are only points (`open3d_tools.METHODS`); empty: they are refused.
-    ObjectError with a named reason for anything that cannot be used, or that is beyond `limits`.
+    ObjectError with a named reason for anything that cannot be used, or that is beyond `limits`: those
+    of `read_glb` and of `read_other`, and where a file is something else than its name says those of
+    `better_reason`.
     """
     try:
         return _load(path, limits, textures, normals)
     except ObjectError as error:
-        if not surface_points or error.reason != "no-triangles":
-            raise
+        better = better_reason(error, path)
+        if not surface_points or better.reason != "no-triangles":
+            raise better from None
         points = read_points(Path(path), limits)
         if points is None:
             raise
@@ -60,8 +64,9 @@ def load_mesh(
 
 
 def _load(path: str | Path, limits: Limits, textures: bool, normals: bool) -> Mesh:
+    check_regular(path)
     suffix = Path(path).suffix.lower()
-    if suffix in (".glb", ".gltf"):
+    if suffix in GLTF_SUFFIXES:
         return read_glb(path, limits, textures, normals)
     if suffix in FORMATS:
         return read_other(Path(path), limits, textures, normals)
@@ -81,15 +86,16 @@ def read_glb(
     3.7.2.1). Vertices that no triangle uses are left out.
 
     ObjectError reasons: ``missing-file``, ``unreadable-file``, ``corrupt-file``,
-    ``unsupported-version``, ``unsupported-extension``, ``missing-decoder``, ``external-buffer``,
-    ``node-cycle``, ``too-large``, ``bad-index``, ``non-finite``, ``no-triangles``, ``zero-extent``.
+    ``truncated-file``, ``unsupported-version``, ``unsupported-extension``, ``missing-decoder``,
+    ``external-buffer``, ``missing-buffer``, ``git-lfs-pointer``, ``wrong-kind``, ``node-cycle``,
+    ``too-large``, ``bad-index``, ``non-finite``, ``no-triangles``, ``zero-extent``.
     """
     try:
         file = GlbFile(path, limits)
         with np.errstate(all="ignore"):  # what overflows is found as non-finite
             reader = TextureReader(file) if textures else None
-            mesh = validate(_baked(file, reader, normals), str(path))
-            return replace(mesh, lost_images=len(reader.lost)) if reader else mesh
+            mesh = _near(file, _parts(file, reader, normals), str(path))
+            return replace(mesh, lost=tuple(reader.lost.values())) if reader else mesh
     except ObjectError:
         raise
     except MISTYPED as error:
@@ -99,8 +105,10 @@ def read_glb(
         raise ObjectError("too-large", f"{path} does not fit into memory") from None
 
 
-def _baked(file: GlbFile, textures: TextureReader | None, normals: bool) -> Mesh:
-    """All parts of the scene in one frame; counted before any is placed."""
+def _parts(
+    file: GlbFile, textures: TextureReader | None, normals: bool
+) -> list[tuple[Part, Placement]]:
+    """All parts of the scene and where they stand; counted before any is placed."""
     decoded: dict[tuple[Any, ...], list[Part]] = {}
     parts: list[tuple[Part, Placement]] = []
     triangles = 0
@@ -117,7 +125,26 @@ def _baked(file: GlbFile, textures: TextureReader | None, normals: bool) -> Mesh
             parts.append((part, place))
     if not parts:
         raise ObjectError("no-triangles", f"{file.path} holds no triangles")
-    return merge([_placed(file, part, place) for part, place in parts])
+    return parts
+
+
+def _near(file: GlbFile, parts: list[tuple[Part, Placement]], name: str) -> Mesh:
+    """All parts in one frame, validated. A scene that stands so far from the origin that float32 does
+    not tell its points apart, as on a map, is moved there."""
+    mesh = validate(merge([_placed(file, part, place) for part, place in parts]), name)
+    center = far_center(*mesh.bounds())
+    if center is None:
+        return mesh
+    moved = [(part, _moved(place, -center)) for part, place in parts]
+    return validate(merge([_placed(file, part, place) for part, place in moved]), name)
+
+
+def _moved(place: Placement, offset: np.ndarray) -> Placement:
+    """The same meshes, moved by `offset` (3,)."""
+    move = np.eye(4)
+    move[:3, 3] = offset
+    joints = None if place.joints is None else move @ place.joints
+    return replace(place, matrices=move @ place.matrices, joints=joints)
 
 
 def _placed(file: GlbFile, part: Part, place: Placement) -> Mesh:

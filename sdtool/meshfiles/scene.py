@@ -8,7 +8,7 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.meshfiles.accessors import GlbFile
-from sdtool.meshfiles.gltf_tree import INSTANCING, VISIBILITY
+from sdtool.meshfiles.extensions import INSTANCING, VISIBILITY
 from sdtool.meshfiles.skins import joint_matrices
 
 IDENTITY = np.eye(4)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from sdtool.io.files import atomic_path
+from sdtool.io.images import draw_label
 from sdtool.priors.prior import Prior
 
 
@@ -83,9 +84,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     for j, (caption, pictures) in enumerate(rows):
         top = j * (side + label)
-        draw.text(
-            (2, top + 1), caption.encode("latin-1", "replace").decode("latin-1"), fill="black"
-        )
+        draw_label(draw, (2, top + 1), caption)
         pixels = (
             (for_display(pictures.cpu(), side) * 255).round().byte().permute(0, 2, 3, 1).numpy()
         )

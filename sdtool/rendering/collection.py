@@ -143,12 +143,12 @@ def render_collection_by_cuda(
     by.check(device)
     rasterize = by.rasterize_ranges
     work = partial(_work, collection.settings, _load)
-    lost: dict[Path, int] = {}  # images, of objects on their way
+    lost: dict[Path, tuple[str, ...]] = {}  # images, of objects on their way
 
     def noted(results: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
         for job, outcome in results:
-            if isinstance(outcome, tuple) and outcome[0].lost_images:
-                lost[job.part] = outcome[0].lost_images
+            if isinstance(outcome, tuple) and outcome[0].lost:
+                lost[job.part] = outcome[0].lost
             yield job, outcome
 
     loaded = prefetch(map_items(work, collection.jobs(), **options), 64)
@@ -172,7 +172,10 @@ def _settle(
 
 
 def _written(
-    settings: ViewSettings, job: ObjectJob | ShardJob, outcome: Any, lost: dict[Path, int]
+    settings: ViewSettings,
+    job: ObjectJob | ShardJob,
+    outcome: Any,
+    lost: dict[Path, tuple[str, ...]],
 ) -> Any:
     """Write the views of an object that came from the device; what is no views is passed on.
 
@@ -185,7 +188,7 @@ def _written(
         check_coverage(settings, job.uid, maps)
     except ObjectError as error:
         return error
-    return write_part(job.part, maps, c2w, lost.pop(job.part, 0))
+    return write_part(job.part, maps, c2w, lost.pop(job.part, ()))
 
 
 # In the workers
@@ -208,4 +211,4 @@ def _render(settings: ViewSettings, job: ObjectJob) -> None:
     mesh, c2w = _load(settings, job)
     maps = render_object(settings, mesh, c2w)
     check_coverage(settings, job.uid, maps)
-    write_part(job.part, maps, c2w, mesh.lost_images)
+    write_part(job.part, maps, c2w, mesh.lost)

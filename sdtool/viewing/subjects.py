@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,14 +10,16 @@ from typing import Any
 
 from sdtool.errors import ObjectError
 from sdtool.exporting.model_files import is_ours
-from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.meshes import FAR, Mesh
 from sdtool.geometry.normals import explicit_normals
-from sdtool.io.folders import model_stem
+from sdtool.io.folders import GLTF_SUFFIXES, model_stem
 from sdtool.io.stage_record import DONE
 from sdtool.meshfiles import load_mesh, write_glb
 from sdtool.meshfiles.accessors import GlbFile
-from sdtool.meshfiles.gltf_tree import DRACO, INSTANCING, MESHOPT, VISIBILITY
+from sdtool.meshfiles.extensions import DRACO, INSTANCING, MESHOPT, VISIBILITY
+from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
+from sdtool.meshfiles.looks import glb_with_looks
 from sdtool.meshfiles.packing import packed_glb
 
 # What the page's loader draws wrongly or not at all; such a file is written anew, as plain triangles.
@@ -61,20 +64,43 @@ def read_subject(path: Path) -> Subject:
 
 
 def _file(path: Path, name: str) -> Subject:
-    mesh = load_mesh(path)
     stem = model_stem(path)
-    if path.suffix.lower() not in (".glb", ".gltf"):
-        return _subject(mesh, _plain_glb(mesh, stem), {}, stem, name)
+    if path.suffix.lower() not in GLTF_SUFFIXES:
+        mesh = load_mesh(path, textures=True)
+        _say_lost(path, mesh)
+        data = glb_with_looks(mesh, stem) if mesh.textures else _plain_glb(mesh, stem)
+        return _subject(mesh, data, {}, stem, name)
+    mesh = load_mesh(path)
     glb = GlbFile(path, Limits())
     try:
-        reason = _needs_rewriting(glb)
-        data = b"" if reason else packed_glb(glb) if glb.is_text else path.read_bytes()
+        reason = _needs_rewriting(glb, mesh)
+        data = b"" if reason else packed_glb(glb) if _is_apart(glb) else path.read_bytes()
     except ObjectError as error:  # of an image: the geometry was read
         reason = str(error)
     if reason:
-        print(f"{path} is shown without textures: it has {reason}", file=sys.stderr)
-        data = _plain_glb(mesh, stem)
+        mesh = load_mesh(path, textures=True)
+        how = "with its base colours alone" if mesh.textures else "without textures"
+        print(f"{path} is shown {how}: it has {reason}", file=sys.stderr)
+        _say_lost(path, mesh)
+        data = glb_with_looks(mesh, stem) if mesh.textures else _plain_glb(mesh, stem)
     return _subject(mesh, data, glb.extras, stem, name)
+
+
+def _say_lost(path: Path, mesh: Mesh) -> None:
+    if mesh.lost:
+        lost = ", ".join(mesh.lost[:3]) + ", …" * (len(mesh.lost) > 3)
+        print(f"{path} has plain colours where it lacks {lost}", file=sys.stderr)
+
+
+def _is_apart(glb: GlbFile) -> bool:
+    """Whether a model is more than one file, or a text."""
+    named = [
+        one.get("uri")
+        for kind in ("images", "buffers")
+        for one in glb.items(glb.tree, kind)
+        if isinstance(one, dict)
+    ]
+    return glb.is_text or any(uri and not str(uri).startswith("data:") for uri in named)
 
 
 def _run(run: Path) -> Subject:
@@ -133,18 +159,27 @@ def _history(run: Path, params: dict[str, Any]) -> list[Picture]:
     return pictures
 
 
-def _needs_rewriting(glb: GlbFile) -> str:
-    """Why the page cannot take a valid GLB as it is; empty if it can, or if `packed_glb` can cure it."""
+def _is_far(glb: GlbFile, mesh: Mesh) -> bool:
+    """Whether numbers of the file are so large that `load_mesh` has moved the model to the origin."""
+    low, high = mesh.bounds().astype(float)
+    bound = FAR * (high - low).max()
+    nodes, accessors = (glb.items(glb.tree, kind) for kind in ("nodes", "accessors"))
+    with suppress(*MISTYPED):  # of what the scene does not use
+        places = [node.get("translation") for node in nodes]
+        places += [(node.get("matrix") or [0] * 16)[12:15] for node in nodes]
+        places += [one.get("max") for one in accessors if one.get("type") == "VEC3"]
+        return any(abs(number) > bound for place in places for number in place or ())
+    return False
+
+
+def _needs_rewriting(glb: GlbFile, mesh: Mesh) -> str:
+    """Why the page cannot take a valid model; empty if it can, or if `packed_glb` can cure it."""
     tree = glb.tree
     lists = (tree.get("extensionsUsed"), tree.get("extensionsRequired"))
     used = {str(name) for names in lists if isinstance(names, list) for name in names}
     if beyond := sorted(used & BEYOND_THE_PAGE):
         return ", ".join(beyond)
-    for kind in () if glb.is_text else ("images", "buffers"):
-        for one in tree.get(kind) or []:
-            if isinstance(one, dict) and not str(one.get("uri", "data:")).startswith("data:"):
-                return f"{kind} in other files"
-    return ""
+    return "places far from its origin" if _is_far(glb, mesh) else ""
 
 
 def _plain_glb(mesh: Mesh, title: str) -> bytes:
