@@ -6,13 +6,13 @@ The folder that an asset lies in is its method: each gets a rate, with the Wilso
 `--table` is a CSV file whose first row names its columns: file and prompt, and maybe method and seed.
 `--out` gets `index.html`, the report with pictures, and `evaluation.json` with the same in numbers.
 
-A verdict rests on measures that were calibrated on toys with known flaws (a second head, mirrored
-halves, six legs, a head turned back to front) and on sound ones; the report says how often it catches
-the former and blames the latter. The bundled judge, a small network that looks at untextured views,
-knows the kinds of the Toyverse; `--calibrate` measures it again on new toys. Kinds whose sides look too
-much alike are not applicable. For other things name a CLIP checkpoint (`--clip`, a folder or a hub id):
-it looks for one front and one back, and `--calibrate` says whether it can tell. CLIP also says how well
-each asset fits its prompt; it computes on `--device`.
+A verdict rests on measures that were calibrated on objects with known flaws (a second head or face,
+mirrored halves, six legs, a head turned back to front) and on sound ones; the report says how often it
+catches the former and blames the latter. The bundled judge, a small network that looks at untextured
+views, need not know what a thing is; `--calibrate` measures it again on new objects. What looks too
+much alike from all sides is not applicable. A CLIP checkpoint (`--clip`, a folder or a hub id) looks
+for one front and one back, and `--calibrate` says whether it can tell. CLIP also says how well each
+asset fits its prompt; it computes on `--device`.
 
 `--orient` names an Orient-Anything, as `sdtool orient` reads it: a third judge, which says whether the
 front goes round once while the camera does. It changes no verdict. Where two judges or more have spoken,

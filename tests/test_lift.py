@@ -43,7 +43,7 @@ from sdtool.shapes.grids import grid_points, total_variation
 
 SMALL_PLAN = LiftPlan(
     phases=(
-        Phase("coarse", "density", steps=20, lr=0.4, size=32, views=2, lambda_ori=(0.0, 0.3)),
+        Phase("coarse", "density", steps=10, lr=0.4, size=32, views=2, lambda_ori=(0.0, 0.3)),
         Phase("geometry", "surface", steps=6, lr=0.002, views=1),
         Phase("color", "color", steps=4, lr=0.05, views=1, sees="rgb", lambda_align=(0.0, 0.0)),
     ),
@@ -70,16 +70,16 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path, monkeypatch, capsys
     assert cli.run([*SMALL_LIFT, str(tmp_path / "a")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'a'}\n"
     log = tmp_path / "b" / "log.jsonl"
-    kill_at([*SMALL_LIFT, tmp_path / "b"], 'lifting "a corgi"', 13, code=SMALL + CODE)
-    assert len(log.read_text().splitlines()) == 13  # the log before the bar
+    kill_at([*SMALL_LIFT, tmp_path / "b"], 'lifting "a corgi"', 8, code=SMALL + CODE)
+    assert len(log.read_text().splitlines()) == 8  # the log before the bar
     assert not (tmp_path / "b" / "stage.json").exists()
     assert cli.run([*SMALL_LIFT, str(tmp_path / "b")]) == 0
     assert "continuing at the coarse phase" in capsys.readouterr().err
     for name in ("shape.safetensors", "material.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     steps = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [s["step"] for s in steps if s["phase"] == "coarse"] == list(range(1, 21))
-    for name in ("views.png", "turntable.webp", "previews/coarse-0020.png"):
+    assert [s["step"] for s in steps if s["phase"] == "coarse"] == list(range(1, 11))
+    for name in ("views.png", "turntable.webp", "previews/coarse-0010.png"):
         assert (tmp_path / "b" / name).stat().st_size > 500
     assert cli.run([*SMALL_LIFT, str(tmp_path / "b")]) == 0
     assert "already lifted" in capsys.readouterr().err

@@ -82,6 +82,15 @@ def summary(
             "false_positives": _rate(calibration.blamed),
             "by_kind": {kind: _rate(rate) for kind, rate in calibration.by_kind.items()},
             "command": calibration.command,
+            "sources": {
+                name: {
+                    "true_positives": _rate(one.caught),
+                    "false_positives": _rate(one.blamed),
+                    "not_told_sound": _rate(one.untold_sound),
+                    "not_told_spoiled": _rate(one.untold_spoiled),
+                }
+                for name, one in calibration.sources.items()
+            },
         },
         **({"judges": agreed.as_json()} if agreed else {}),
         "assets": [asdict(one) for one in found],

@@ -36,6 +36,12 @@ def recognised(sides: np.ndarray) -> np.ndarray:
     return np.angle(_direction(sides)) % (2 * np.pi)
 
 
+def sureness(sides: np.ndarray) -> np.ndarray:
+    """(N,) lengths of each view's mean direction |z_k|: 1 where its side is certain, 0 where any, or two
+    opposite ones, may be it."""
+    return abs(_direction(sides))
+
+
 def _direction(sides: np.ndarray) -> np.ndarray:
     bins = sides.shape[1]
     return sides @ np.exp(2j * np.pi * np.arange(bins) / bins)
@@ -61,9 +67,14 @@ def repetition(views: np.ndarray) -> float:
 
 def alike(a: np.ndarray, b: np.ndarray) -> float:
     """The mean over views (N, H, W, 4) of how alike they are; see `repetition`."""
-    same = np.maximum(np.einsum("nhwc,nhwc->nhw", a[..., :3], b[..., :3]), 0).sum(axis=(1, 2))
+    return float(np.mean(alike_each(a, b)))
+
+
+def alike_each(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) how alike each of the views (N, H, W, 4), or all of them and one, are; see `repetition`."""
+    same = np.maximum(np.sum(a[..., :3] * b[..., :3], axis=-1), 0).sum(axis=(1, 2))
     either = np.maximum(a[..., 3], b[..., 3]).sum(axis=(1, 2))
-    return float(np.mean(same / np.maximum(either, 1e-6)))
+    return same / np.maximum(either, 1e-6)
 
 
 def first_harmonic(truth: np.ndarray, frontness: np.ndarray) -> float:

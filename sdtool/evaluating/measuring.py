@@ -10,8 +10,9 @@ import numpy as np
 from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating import measures
 from sdtool.evaluating.assets import Asset, category_of, read_asset
+from sdtool.evaluating.repeated import repeated_parts
 from sdtool.evaluating.roughening import skin
-from sdtool.evaluating.viewnet import ViewNet, judge_views, load_judge
+from sdtool.evaluating.viewnet import AROUND, ViewNet, judge_views, load_judge
 from sdtool.evaluating.views import normal_views
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.cleaning import clean
@@ -19,8 +20,8 @@ from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.toys import make
 
 JUDGE = Path(__file__).parents[1] / "tiny" / "judge"
-AROUND, ELEVATIONS = 12, (5.0, 25.0)
-"""The views: so many around, at each elevation in degrees; those of the second stand between."""
+ELEVATIONS = (5.0, 25.0)
+"""The views: AROUND at each elevation in degrees; those of the second stand between."""
 TOYS, POINTS, WITHIN = 24, 2048, 0.05
 """Generated shapes that an asset is compared with, points on each, and F-score's distance."""
 
@@ -29,17 +30,23 @@ TOYS, POINTS, WITHIN = 24, 2048, 0.05
 class Measured:
     """What the measures found of one model; all angles in degrees.
 
-    agreement, sound, repetition: see `measures` and `viewnet`. turn: by which its front is off +Z.
+    agreement, repetition, repeated: see `measures` and `repeated`. sound: how sure the judge is, in
+    [0, 1], that the views do not contradict each other. told: how sure that there is something to tell
+    them apart by. turn: by which its front is off +Z.
     kind: what the judge takes it for, of the Toyverse's kinds; kind_share: how sure, in [0, 1]; rank:
-    the place of its own category among all kinds, 1 for the first; 0 if it names none. chamfer,
+    the place of its own category among all kinds, 1 for the first; 0 if it names none that the judge has
+    learnt. chamfer,
     f_score: to the nearest generated shape of its category, in units of the longest side; NaN if it
-    names none. clip_score, clip_rank, clip_sides: see `clip.ClipEyes`; NaN without a CLIP.
+    names none. truth, predicted: azimuths of the views, and what they were taken for; sure: how surely,
+    in [0, 1]. clip_score, clip_rank, clip_sides: see `clip.ClipEyes`; NaN without a CLIP.
     """
 
     category: str
     agreement: float
     sound: float
+    told: float
     repetition: float
+    repeated: float
     turn: float
     kind: str
     kind_share: float
@@ -49,6 +56,7 @@ class Measured:
     sanity: dict
     truth: list[float]
     predicted: list[float]
+    sure: list[float]
     clip_score: float = math.nan
     clip_rank: int = 0
     clip_sides: float = math.nan
@@ -107,7 +115,7 @@ def measure(
     if len(whole.t_pos_idx) == 0:
         raise ObjectError("no-triangles", "it holds no triangle that has an area")
     whole = to_canonical(whole)
-    angles, looks, kinds, sound, repeated = [], [], [], [], []
+    angles, looks, kinds, logits, repetition, repeated = [], [], [], [], [], []
     for number, elevation in enumerate(ELEVATIONS):
         azimuths = (np.arange(AROUND) + number / len(ELEVATIONS)) * (2 * np.pi / AROUND)
         views = normal_views(whole, azimuths, np.radians(elevation))
@@ -115,30 +123,42 @@ def measure(
         angles.append(azimuths)
         looks.append(side)
         kinds.append(np.log(kind + 1e-6))
-        sound.append(logit)
-        repeated.append(measures.repetition(views))
+        logits.append(logit)
+        repetition.append(measures.repetition(views))
+        if number == 0:
+            repeated.append(repeated_parts(views))
     truth, sides = np.concatenate(angles), np.concatenate(looks)
     belief = np.exp(np.concatenate(kinds).mean(axis=0))
     belief /= belief.sum()
     order = np.argsort(-belief)
+    contradicts, _, alike = _softmax(np.mean(logits, axis=0))
+    known = category in net.categories
     chamfer, f_score = resemblance(whole, category) if category else (np.nan, np.nan)
     return Measured(
         category=category,
         agreement=measures.view_agreement(truth, sides),
-        sound=float(1 / (1 + np.exp(-np.mean(sound)))),
-        repetition=float(np.mean(repeated)),
+        sound=float(1 - contradicts),
+        told=float(1 - alike),
+        repetition=float(np.mean(repetition)),
+        repeated=float(np.max(repeated)),
         turn=float(np.degrees(measures.turn(truth, sides))),
         kind=net.categories[order[0]],
         kind_share=float(belief[order[0]]),
-        rank=int(np.nonzero(order == net.categories.index(category))[0][0]) + 1 if category else 0,
+        rank=int(np.nonzero(order == net.categories.index(category))[0][0]) + 1 if known else 0,
         chamfer=chamfer,
         f_score=f_score,
         sanity=facts,
         truth=np.degrees(truth).round(1).tolist(),
         predicted=np.degrees(measures.recognised(sides)).round(1).tolist(),
+        sure=measures.sureness(sides).round(3).tolist(),
         **(_clip(eyes).scores(whole, prompt, prompts) if eyes.clip and prompt else {}),
         **(_orientation(eyes).scores(whole) if eyes.orient else {}),
     )
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    shares = np.exp(logits - logits.max())
+    return shares / shares.sum()
 
 
 def resemblance(mesh: Mesh, category: str) -> tuple[float, float]:

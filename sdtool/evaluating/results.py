@@ -12,7 +12,7 @@ CONSISTENT, INCONSISTENT, SYMMETRIC, UNJUDGED, FAILED = (
     "not judged",
     "failed",
 )
-"""Verdicts. "not applicable": the sides of such a kind look too much alike to be told apart reliably.
+"""Verdicts. "not applicable": its sides look too much alike to be told apart reliably.
 "not judged": no calibrated measure knows such things. Neither counts. "failed": there is no model to
 look at; it counts as not consistent."""
 UNCOUNTED = (SYMMETRIC, UNJUDGED)

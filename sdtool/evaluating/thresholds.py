@@ -1,4 +1,5 @@
-"""The measures' thresholds, drawn on toys: what an asset is held against, and how well it holds."""
+"""The measures' thresholds, drawn on objects of which the truth is known: what an asset is held
+against, and how well it holds."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -8,158 +9,154 @@ import numpy as np
 
 from sdtool.errors import SdtoolError
 from sdtool.evaluating.measuring import JUDGE, Measured
-from sdtool.evaluating.results import Calibrated, Calibration, Rate
+from sdtool.evaluating.results import Calibrated, Calibration, Rate, SourceRates
 from sdtool.io.files import read_json, write_json
 from sdtool.toyverse import janus
 
-MEASURES: dict[str, tuple[Callable[[Measured, "Nature"], float], bool]] = {
-    "view agreement": (lambda found, nature: found.agreement, True),
-    "soundness": (lambda found, nature: found.sound, True),
-    "repetition": (lambda found, nature: nature.excess(found), False),
-    "F-score": (lambda found, nature: found.f_score, True),
-    "Chamfer distance": (lambda found, nature: found.chamfer, False),
-    "CLIP sides": (lambda found, nature: found.clip_sides, True),
+MEASURES: dict[str, tuple[Callable[[Measured], float], bool]] = {
+    "view agreement": (lambda found: found.agreement, True),
+    "soundness": (lambda found: found.sound, True),
+    "repeated parts": (lambda found: found.repeated, False),
+    "repetition": (lambda found: found.repetition, False),
+    "CLIP sides": (lambda found: found.clip_sides, True),
 }
-"""Name → its value (NaN where it cannot be taken), and whether a higher one is better."""
+"""Name → its value (NaN where it cannot be taken), and whether a higher one is better. None of them asks
+what kind of thing it is."""
 
-BLAMED = 0.03  # of good toys that all kept measures together may blame, when lines are drawn
+BLAMED = 0.035  # of good objects that all kept measures together may blame, when lines are drawn
 LEAST_CAUGHT = 0.25  # a measure that, allowed all of that, catches fewer cannot tell them apart
-SIDED = 0.75  # view agreement of half the good toys of a kind that has sides to confuse
+TOLD = 0.5  # of what the judge holds more likely to look alike from all sides, nothing is said
 FILE = "calibration.json"
 
 
 @dataclass(frozen=True)
-class Nature:
-    """What sound objects of each kind are like. sided: kinds that have sides to confuse. repeats:
-    kind → median and spread of the repetition of good ones: half the middle two thirds, and no less
-    than most kinds have."""
+class Case:
+    """A measured object of which the truth is known. source: where it is from; flaw: "" of a sound one;
+    draws: whether the lines are drawn on such."""
 
-    sided: tuple[str, ...]
-    repeats: dict[str, tuple[float, float]]
+    number: int
+    source: str
+    flaw: str
+    found: Measured
+    draws: bool = True
 
-    def excess(self, found: Measured) -> float:
-        """By how many spreads the repetition exceeds what the kind has by nature."""
-        kind = found.category or found.kind
-        median, spread = self.repeats.get(kind) or _overall(self.repeats)
-        return (found.repetition - median) / spread
-
-
-def _overall(repeats: dict[str, tuple[float, float]]) -> tuple[float, float]:
-    medians, spreads = np.array(list(repeats.values())).T
-    return float(np.median(medians)), float(np.median(spreads))
+    @property
+    def told(self) -> bool:
+        return self.found.told >= TOLD
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The measures with their thresholds, and what sound objects are like."""
+    """The measures with their thresholds; told: below it, what is measured `told` is not judged."""
 
     calibration: Calibration
-    nature: Nature
+    told: float = TOLD
 
 
 @dataclass(frozen=True)
 class _Lines:
-    """Thresholds of the measures, drawn on some toys, and those that can tell them apart."""
+    """Thresholds of the measures, drawn on some objects, and those that can tell them apart."""
 
-    nature: Nature
     thresholds: dict[str, float]
     kept: tuple[str, ...]
 
-    def counts(self, one: Measured) -> bool:
-        """Whether it is of a kind that has sides, and flaws."""
-        return one.category in self.nature.sided and bool(janus.kinds_for(one.category))
-
     def failed(self, one: Measured) -> set[str]:
         """The measures by which it fails, thrown out ones too."""
-        return {
-            name for name, line in self.thresholds.items() if _fails(name, one, self.nature, line)
-        }
+        return {name for name, line in self.thresholds.items() if _fails(name, one, line)}
 
 
-def draw(found: list[tuple[int, str, Measured]], command: str) -> Thresholds:
-    """Lines from all toys (number, flaw, measures). The rates are cross-fitted: each toy is judged by
-    lines that the other half of the toys drew."""
-    good = [one for _, flaw, one in found if not flaw]
-    bad = [(flaw, one) for _, flaw, one in found if flaw]
-    whole = _lines(good, [one for _, one in bad])
-    blamed, caught = [], []
+def draw(cases: list[Case], command: str) -> Thresholds:
+    """Lines from all cases that draw them. The rates are cross-fitted: each such case is judged by lines
+    that the other half of them drew; all others by the lines of the whole."""
+    drawn = [one for one in cases if one.draws]
+    whole = _lines(drawn)
+    judged: list[tuple[Case, set[str]]] = []
     for half in (0, 1):
-        other = _lines(good[1 - half :: 2], [one for _, one in bad[1 - half :: 2]])
-        blamed += [other.failed(one) for one in good[half::2] if other.counts(one)]
-        caught += [(flaw, other.failed(one)) for flaw, one in bad[half::2] if other.counts(one)]
+        good, bad = (_of(drawn, sound) for sound in (True, False))
+        other = _lines(good[1 - half :: 2] + bad[1 - half :: 2])
+        judged += [(one, other.failed(one.found)) for one in good[half::2] + bad[half::2]]
+    mine = [(one, fails) for one, fails in judged if one.told]
+    others = [(one, whole.failed(one.found)) for one in cases if not one.draws]
 
     def rates(names: set[str]) -> dict:
         """Rates of failing by any of these measures."""
-        kinds = {
-            kind: [bool(names & f) for flaw, f in caught if flaw == kind] for kind in janus.KINDS
-        }
-        return {
-            "caught": _rate([bool(names & fails) for _, fails in caught]),
-            "blamed": _rate([bool(names & fails) for fails in blamed]),
-            "by_kind": {kind: _rate(fails) for kind, fails in kinds.items()},
-        }
+        return _rates(mine, names) | {"by_kind": _by_kind(mine, names)}
 
     singles = [
         Calibrated(name, line, MEASURES[name][1], **rates({name}), kept=name in whole.kept)
         for name, line in whole.thresholds.items()
     ]
-    together = rates(set(whole.kept))
-    return Thresholds(Calibration(tuple(singles), **together, command=command), whole.nature)
+    kept = set(whole.kept)
+    sources = {}
+    for name in dict.fromkeys(one.source for one in cases):
+        own = [(one, fails) for one, fails in judged + others if one.source == name]
+        sources[name] = _source(own, kept)
+    calibration = Calibration(tuple(singles), **rates(kept), command=command, sources=sources)
+    return Thresholds(calibration)
+
+
+def _of(cases: Iterable[Case], sound: bool) -> list[Case]:
+    return [one for one in cases if (not one.flaw) == sound]
+
+
+def _rates(judged: list[tuple[Case, set[str]]], names: set[str]) -> dict[str, Rate]:
+    return {
+        "caught": _rate([bool(names & fails) for one, fails in judged if one.flaw]),
+        "blamed": _rate([bool(names & fails) for one, fails in judged if not one.flaw]),
+    }
+
+
+def _by_kind(judged: list[tuple[Case, set[str]]], names: set[str]) -> dict[str, Rate]:
+    return {
+        kind: _rate([bool(names & fails) for one, fails in judged if one.flaw == kind])
+        for kind in janus.KINDS
+    }
+
+
+def _source(judged: list[tuple[Case, set[str]]], names: set[str]) -> SourceRates:
+    told = [(one, fails) for one, fails in judged if one.told]
+    return SourceRates(
+        **_rates(told, names),
+        untold_sound=_rate([not one.told for one, _ in judged if not one.flaw]),
+        untold_spoiled=_rate([not one.told for one, _ in judged if one.flaw]),
+        by_kind=_by_kind(told, names),
+    )
 
 
 def _rate(fails: list[bool]) -> Rate:
     return Rate(sum(fails), len(fails))
 
 
-def _nature(good: Iterable[Measured]) -> Nature:
-    by_kind: dict[str, list[Measured]] = {}
-    for one in good:
-        by_kind.setdefault(one.category, []).append(one)
-    sided = [k for k, v in by_kind.items() if np.median([one.agreement for one in v]) >= SIDED]
-    middle = {}
-    for kind, some in by_kind.items():
-        low, median, high = np.percentile([one.repetition for one in some], [17, 50, 83])
-        middle[kind] = float(median), float((high - low) / 2)
-    usual = max(float(np.median([spread for _, spread in middle.values()])), 0.01)
-    repeats = {kind: (median, max(spread, usual)) for kind, (median, spread) in middle.items()}
-    return Nature(tuple(sided), repeats)
-
-
-def _lines(good: list[Measured], bad: list[Measured]) -> _Lines:
+def _lines(cases: list[Case]) -> _Lines:
     """BLAMED is shared in proportion to what each measure would catch if it had all of it."""
-    nature = _nature(good)
-    probe = _Lines(nature, {}, ())
-    good, bad = (
-        [one for one in good if probe.counts(one)],
-        [one for one in bad if probe.counts(one)],
-    )
+    good, bad = ([one.found for one in _of(cases, sound) if one.told] for sound in (True, False))
     if not good or not bad:
-        raise SdtoolError("too few toys to draw a line; calibrate with more")
+        raise SdtoolError("too few objects to draw a line; calibrate with more")
     caught = {}
     for name in MEASURES:
-        if _is_taken(name, good, nature):
-            line = _line(name, good, nature, BLAMED)
-            caught[name] = float(np.mean([_fails(name, one, nature, line) for one in bad]))
+        if _is_taken(name, good + bad):
+            line = _line(name, good, BLAMED)
+            caught[name] = float(np.mean([_fails(name, one, line) for one in bad]))
     kept = {name: share for name, share in caught.items() if share >= LEAST_CAUGHT}
     shares = {name: BLAMED * share / sum(kept.values()) for name, share in kept.items()}
-    lines = {name: _line(name, good, nature, shares.get(name, BLAMED)) for name in caught}
-    return _Lines(nature, lines, tuple(kept))
+    lines = {name: _line(name, good, shares.get(name, BLAMED)) for name in caught}
+    return _Lines(lines, tuple(kept))
 
 
-def _is_taken(name: str, some: list[Measured], nature: Nature) -> bool:
-    return not np.isnan([MEASURES[name][0](one, nature) for one in some]).any()
+def _is_taken(name: str, some: list[Measured]) -> bool:
+    """Whether it can be taken of most: of a composition, there is no other shape of its kind."""
+    return bool(np.isfinite([MEASURES[name][0](one) for one in some]).mean() > 0.5)
 
 
-def _line(name: str, good: list[Measured], nature: Nature, share: float) -> float:
+def _line(name: str, good: list[Measured], share: float) -> float:
     """The value that `share` of the good ones fail."""
     read, higher = MEASURES[name]
-    values = np.array([read(one, nature) for one in good])
-    return float(np.quantile(values, share if higher else 1 - share))
+    return float(np.nanquantile([read(one) for one in good], share if higher else 1 - share))
 
 
-def _fails(name: str, one: Measured, nature: Nature, threshold: float) -> bool:
+def _fails(name: str, one: Measured, threshold: float) -> bool:
     read, higher = MEASURES[name]
-    value = read(one, nature)
+    value = read(one)
     return bool(value < threshold if higher else value > threshold)
 
 
@@ -173,9 +170,7 @@ def load(folder: Path = JUDGE) -> Thresholds:
     data = read_json(folder / FILE)
     made = data["calibration"]
 
-    def rates(table: dict) -> dict[str, Rate]:
-        return {key: Rate(**value) for key, value in table.items()}
-
+    rates = _rates_of
     singles = tuple(
         Calibrated(
             **{
@@ -193,7 +188,15 @@ def load(folder: Path = JUDGE) -> Thresholds:
         Rate(**made["blamed"]),
         rates(made["by_kind"]),
         made["command"],
+        {name: _source_rates(table) for name, table in made["sources"].items()},
     )
-    nature = data["nature"]
-    repeats = {key: tuple(value) for key, value in nature["repeats"].items()}
-    return Thresholds(calibration, Nature(tuple(nature["sided"]), repeats))
+    return Thresholds(calibration, data["told"])
+
+
+def _rates_of(table: dict) -> dict[str, Rate]:
+    return {key: Rate(**value) for key, value in table.items()}
+
+
+def _source_rates(table: dict) -> SourceRates:
+    plain = _rates_of({key: value for key, value in table.items() if key != "by_kind"})
+    return SourceRates(**plain, by_kind=_rates_of(table["by_kind"]))

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from sdtool.evaluating.assets import Asset
 from sdtool.evaluating.measuring import Measured
 from sdtool.evaluating.results import (
@@ -17,13 +19,12 @@ from sdtool.evaluating.results import (
 from sdtool.evaluating.thresholds import MEASURES, Thresholds
 from sdtool.toyverse.words import article
 
-SURE = 0.5  # how sure the judge must be of a kind that nobody named
+CLEAR = 0.5  # how sure the judge is of the side of a view that counts as told
 SAID = {
     "view agreement": "its sides are not recognised in one turn, as those of one front are",
     "soundness": "its views together do not look like one sound object",
+    "repeated parts": "a part of it is seen again on another side, where no symmetry puts it",
     "repetition": "one side looks too much like another",
-    "F-score": "its shape is too far from any {kind} that was generated",
-    "Chamfer distance": "its shape is too far from any {kind} that was generated",
     "CLIP sides": "CLIP does not find one front and one back",
 }
 
@@ -31,25 +32,25 @@ SAID = {
 def verdict_on(
     asset: Asset, found: Measured, prompt: str, picture: str, thresholds: Thresholds
 ) -> Evaluated:
-    """The verdict on a measured asset."""
+    """The verdict on a measured asset, whatever it is: the kind is asked by no measure that has a line."""
     kind, verdict = found.category, CONSISTENT
-    if not prompt and found.kind_share >= SURE:
-        kind = found.kind
-    findings = [_finding(one, found, kind, thresholds) for one in thresholds.calibration.measures]
+    findings = [_finding(one, found) for one in thresholds.calibration.measures]
     reasons = [
-        f"{SAID[one.measure].format(kind=kind or 'thing')} ({one.measure} {one.value:.2f}; "
-        f"the line is at {one.threshold:.2f})"
+        f"{SAID[one.measure]} ({one.measure} {one.value:.2f}; the line is at {one.threshold:.2f})"
         for one in findings
         if one.passes is False
     ]
-    if kind and kind not in thresholds.nature.sided:
+    if found.told < thresholds.told:
         verdict = SYMMETRIC
-        reasons = [f"the sides of {article(kind)} cannot be told apart reliably"]
+        reasons = [
+            "it cannot be told: its sides look too much alike "
+            f"(sides to tell {found.told:.2f}; the line is at {thresholds.told:.2f})"
+        ]
         findings = [Finding(one.measure, one.value) for one in findings]
     elif reasons:
         verdict = INCONSISTENT
     elif not any(one.passes for one in findings):
-        verdict, reasons = UNJUDGED, [_why_unjudged(found, prompt)]
+        verdict, reasons = UNJUDGED, ["no measure can tell sound from spoiled"]
     findings += evidence(found, any(one.measure == "CLIP sides" for one in findings))
     return Evaluated(
         asset.name,
@@ -71,24 +72,13 @@ def verdict_on_failed(asset: Asset, prompt: str, kind: str, reason: str) -> Eval
     return Evaluated(asset.name, asset.method, str(asset.path), prompt, kind, FAILED, (reason,))
 
 
-def _why_unjudged(found: Measured, prompt: str) -> str:
-    subject = f'"{prompt}" names nothing' if prompt else "nobody says what it is, and it is nothing"
-    return (
-        f"{subject} of the Toyverse, which the judge knows (it sees {article(found.kind)}, "
-        f"{found.kind_share:.0%} sure); --clip with --calibrate judges other things"
-    )
-
-
-def _finding(one: Calibrated, found: Measured, kind: str, thresholds: Thresholds) -> Finding:
-    """What a measure says. The judge knows only the Toyverse's kinds; of others it has no say."""
-    value, by_clip = MEASURES[one.measure][0](found, thresholds.nature), one.measure == "CLIP sides"
+def _finding(one: Calibrated, found: Measured) -> Finding:
+    """What a measure says."""
+    value = MEASURES[one.measure][0](found)
     if math.isnan(value):
-        missing = "nobody says what it is" if by_clip else "names no kind of the Toyverse"
-        return Finding(one.measure, None, note=missing)
+        return Finding(one.measure, None, note="nobody says what it is")
     if not one.kept:
         return Finding(one.measure, value, note="thrown out: cannot tell known toys apart")
-    if not kind and not by_clip:
-        return Finding(one.measure, value, note="evidence only")
     passes = value >= one.threshold if one.higher_is_better else value <= one.threshold
     return Finding(one.measure, value, one.threshold, bool(passes))
 
@@ -98,7 +88,18 @@ def evidence(found: Measured, calibrated: bool) -> list[Finding]:
     that was not `calibrated`."""
     kinds = f"taken for {article(found.kind)}, {found.kind_share:.0%} sure"
     mesh = found.sanity
+    near = (("F-score", found.f_score), ("Chamfer distance", found.chamfer))
+    shapes = [
+        Finding(name, None, note="names no kind of the Toyverse")
+        if math.isnan(value)
+        else Finding(name, value, note="evidence only")
+        for name, value in near
+    ]
+    sure = float(np.mean(np.array(found.sure) >= CLEAR)) if found.sure else math.nan
     made = [
+        *shapes,
+        Finding("sides to tell", found.told, note="below the line nothing is said"),
+        Finding("views told", sure, note=f"share of views whose side is {CLEAR:.0%} sure"),
         Finding("degrees its front is off +Z", found.turn),
         Finding("rank of its kind", found.rank or None, note=kinds),
         Finding("mesh: parts", mesh["components"]),

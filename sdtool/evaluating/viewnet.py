@@ -1,7 +1,8 @@
 """The judge: a small network that looks at a model's untextured views.
 
-Of each view it says from which side it is taken and what kind of thing it shows; of all views
-together, whether they are of one sound object.
+Of each view it says from which side it is taken, as a distribution that is wide where it cannot tell, and
+what kind of thing it shows; of all views together, whether they contradict each other, whether they are of
+one sound object with a front, or of one whose sides cannot be told apart.
 """
 
 from pathlib import Path
@@ -17,6 +18,8 @@ from sdtool.io.files import read_json, write_json
 
 BINS = 24
 """Azimuths that a view is told apart by; bin k is centred at k·360°/BINS."""
+AROUND = 12
+"""Views of a model that are looked at together."""
 WAVES = 5
 """The spectrum's orders over the azimuth, 0 to WAVES − 1."""
 
@@ -28,24 +31,38 @@ class ViewNet(nn.Module):
         super().__init__()
         self.categories, self.width = list(categories), width
         sizes = [4, width, 2 * width, 3 * width, 4 * width]
-        blocks = [_Block(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
-        self.features = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(sizes[-1] * 16, 128))
+        self.features = nn.Sequential(
+            *[_Block(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+        )
+        self.looks = nn.Linear(sizes[-1] * 17, 128)
         self.side = nn.Linear(128, BINS)
         self.kind = nn.Linear(128, len(categories))
         self.spectrum = nn.Linear(128, 48)
-        self.sound = nn.Sequential(nn.Linear(48 * WAVES, 96), nn.SiLU(), nn.Linear(96, 1))
+        self.compare = nn.ModuleList([nn.Conv1d(128, 64, AROUND), nn.Conv1d(64, 64, AROUND)])
+        self.verdict = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(48 * WAVES + 128, 96), nn.SiLU(), nn.Linear(96, 3)
+        )
 
     def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """views: (B, N, 64, 64, 4) of `views.normal_views`, N evenly around each of B models.
+        """views: (B, AROUND, 64, 64, 4) of `views.normal_views`, evenly around each of B models.
 
-        Returns logits: of the side (B, N, BINS), of the kind (B, N, K), of being sound (B,).
+        Returns logits: of the side (B, AROUND, BINS), of the kind (B, AROUND, K), and of the model
+        (B, 3): contradicting itself, sound with a front, sound without one.
         """
         count, around = views.shape[:2]
         seen = self.features(views.flatten(0, 1).permute(0, 3, 1, 2))
-        seen = functional.silu(seen).view(count, around, -1)
+        # where in the picture, and anywhere in it
+        seen = torch.cat([seen.flatten(1), seen.amax(dim=(2, 3))], dim=1)
+        seen = functional.silu(self.looks(seen)).view(count, around, -1)
         # turning the model only shifts the phases of this spectrum, so its size knows no front
         waves = torch.fft.rfft(self.spectrum(seen), dim=1, norm="forward")[:, :WAVES].abs()
-        return self.side(seen), self.kind(seen), self.sound(waves.flatten(1))[:, 0]
+        # each view beside all others: turning the model turns the answers, which the pooling forgets
+        beside = seen.transpose(1, 2)
+        for layer in self.compare:
+            ring = torch.cat([beside, beside[..., : AROUND - 1]], dim=-1)
+            beside = functional.silu(layer(ring))
+        facts = torch.cat([waves.flatten(1), beside.mean(-1), beside.amax(-1)], dim=1)
+        return self.side(seen), self.kind(seen), self.verdict(facts)
 
     def save(self, folder: Path, facts: dict) -> None:
         """Write the weights as float16, and facts about them."""
@@ -83,11 +100,11 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
 
 
 @torch.no_grad()
-def judge_views(net: ViewNet, views: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """What a judge says of the views (N, 64, 64, 4) of one model.
+def judge_views(net: ViewNet, views: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a judge says of the views (AROUND, 64, 64, 4) of one model.
 
-    Returns the probabilities of the sides (N, BINS) and of the kinds (N, K), and the logit of being
-    sound.
+    Returns the probabilities of the sides (AROUND, BINS) and of the kinds (AROUND, K), and the logits (3,)
+    of the model as `ViewNet.forward` has them.
     """
-    side, kind, sound = net(torch.from_numpy(views)[None])
-    return side[0].softmax(-1).numpy(), kind[0].softmax(-1).numpy(), sound.item()
+    side, kind, model = net(torch.from_numpy(views)[None])
+    return side[0].softmax(-1).numpy(), kind[0].softmax(-1).numpy(), model[0].numpy()

@@ -7,6 +7,7 @@ import numpy as np
 from sdtool.geometry.cameras import rotate_y
 from sdtool.geometry.meshes import Mesh, merge, triangle_areas
 from sdtool.geometry.parts import connected_parts, submesh
+from sdtool.toyverse import surgery
 from sdtool.toyverse.catalogue import CATEGORIES
 
 KINDS = {
@@ -14,13 +15,16 @@ KINDS = {
     "mirrored": "the front half, and its mirror image instead of the back",
     "extra-legs": "two or more legs too many",
     "wrong-way": "the head, or the upper parts, turned back to front",
+    "second-face": "a face without ears, half its size to full, behind the head, on the rump or a side",
+    "extra-parts": "ears, arms, eyes or other small parts once more where none should be",
 }
 
 LEAST = 0.05  # of the surface must be wrong, or nobody could see it
 APART = 1.25  # thicknesses between the middles of two legs that are to be seen as two
 BODIES = ("animals-pets", "people", "characters-creatures")
 SEATS = ("chair", "sofa", "bed")
-VEHICLES = ("car", "truck", "train", "airplane", "helicopter", "boat")
+VEHICLES = ("truck", "airplane", "helicopter")  # a car or a boat of two fronts may be a sound one
+SMALL = 0.12  # of the surface: a part that may be there once too often
 
 
 def kinds_for(category: str) -> tuple[str, ...]:
@@ -146,6 +150,73 @@ def _wrong_way(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
     return merge([parts.only(~head), _turned(parts.only(head), np.pi, axis)])
 
 
+def _second_face(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
+    """What stands before the skull, or what a cut takes of the front where no part does."""
+    parts = _Parts(mesh)
+    head = parts.head() & (parts.centres[:, 2] > 0)
+    if head.sum() < 2 or rng.random() < 0.3:
+        return surgery.spoil(rng, mesh, "second-face")
+    volume = parts.extents.prod(axis=1)
+    skull = int(np.argmax(np.where(head, volume, -1)))
+    low, high = parts.boxes[skull]
+    before = parts.boxes.mean(axis=1)[:, 2] > (low[2] + high[2]) / 2 + 0.1 * (high[2] - low[2])
+    under_top = parts.boxes.mean(axis=1)[:, 1] < high[1]
+    face = head & before & under_top
+    face[skull] = False
+    if not face.any():
+        return surgery.spoil(rng, mesh, "second-face")
+    if rng.random() < 0.4:
+        face[skull] = True
+    angle, height, aside = surgery.place(rng)
+    if height > 0.62:  # behind the head, where the head is
+        height = float(parts.centres[face, 1].mean()) + rng.uniform(-0.05, 0.05)
+    return surgery.set_on(mesh, parts.only(face), angle, rng.uniform(0.5, 1.0), height, aside)
+
+
+def _extra_parts(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
+    """One to three small parts, each with its twin, set on from another side or moved back."""
+    parts = _Parts(mesh)
+    area = triangle_areas(mesh.v_pos, mesh.t_pos_idx)
+    share = np.bincount(parts.of_vertex[mesh.t_pos_idx[:, 0]], area, len(parts.boxes)) / area.sum()
+    small = (share < SMALL) & (parts.extents.max(axis=1) > 0.05) & ~parts.legs()
+    if not small.any():
+        return None
+    result = mesh
+    for first in rng.choice(np.nonzero(small)[0], min(int(rng.integers(1, 4)), int(small.sum()))):
+        x, y, z = parts.centres[first]
+        apart = np.abs(parts.centres - [-x, y, z]).max(axis=1)
+        chosen = (np.arange(len(apart)) == first) | ((apart < 0.03) & small)
+        piece = parts.only(chosen)
+        if rng.random() < 0.5:
+            angle, height, aside = surgery.place(rng)
+            found = surgery.set_on(result, piece, angle, rng.uniform(0.8, 1.4), height, aside)
+        else:
+            found = _moved_back(rng, result, piece)
+        result = result if found is None else found
+    return None if result is mesh else result
+
+
+def _moved_back(rng: np.random.Generator, mesh: Mesh, piece: Mesh) -> Mesh | None:
+    """Once more further back, on what is highest there, or at its own height."""
+    low, high = mesh.bounds().astype(float)
+    step = np.array([0.0, 0.0, -rng.uniform(0.2, 0.7) * (high[2] - low[2])])
+    scale = rng.uniform(0.8, 1.3)
+    middle = piece.v_pos.mean(axis=0)
+    moved = (piece.v_pos - middle) * scale + middle + step
+    own_low, own_high = moved.min(axis=0), moved.max(axis=0)
+    if own_low[2] < low[2]:
+        return None
+    inside = (mesh.v_pos[:, [0, 2]] > own_low[[0, 2]] - 0.02) & (
+        mesh.v_pos[:, [0, 2]] < own_high[[0, 2]] + 0.02
+    )
+    below = inside.all(axis=1)
+    if below.any():
+        top = float(mesh.v_pos[below, 1].max())
+        if rng.random() < 0.7 or own_low[1] > top:
+            moved[:, 1] += top - own_low[1] - 0.2 * (own_high[1] - own_low[1])
+    return merge([mesh, piece.with_positions(moved)])
+
+
 def _turned(mesh: Mesh, angle: float, axis: np.ndarray) -> Mesh:
     """Turned about the vertical line through the point `axis`."""
     return mesh.with_positions(rotate_y(mesh.v_pos - axis, angle) + axis)
@@ -156,4 +227,6 @@ _MAKERS: dict[str, Callable[[np.random.Generator, Mesh], Mesh | None]] = {
     "mirrored": _mirrored,
     "extra-legs": _extra_legs,
     "wrong-way": _wrong_way,
+    "second-face": _second_face,
+    "extra-parts": _extra_parts,
 }

@@ -1,0 +1,199 @@
+"""What the judge learns from, how it learns, and what its verdict asks."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from shape_samples import box, icosphere
+from test_evaluate import fake
+
+from sdtool.evaluating import measures, thresholds
+from sdtool.evaluating.assets import Asset
+from sdtool.evaluating.compositions import compose
+from sdtool.evaluating.judge_training import Views, known_kinds, losses
+from sdtool.evaluating.judge_views import UNIT, azimuths, write_views
+from sdtool.evaluating.repeated import repeated_parts
+from sdtool.evaluating.results import Calibrated, Calibration, Rate
+from sdtool.evaluating.samples import HELD_OUT, NO_FRONT, Sample, read_assets, samples
+from sdtool.evaluating.variation import varied
+from sdtool.evaluating.verdicts import verdict_on
+from sdtool.evaluating.viewnet import AROUND, BINS
+from sdtool.evaluating.views import normal_views
+from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.meshes import merge
+from sdtool.meshfiles import write_glb
+
+
+def nosed():
+    return to_canonical(merge([icosphere(3), box([-0.15, -0.1, 0.3], [0.15, 0.1, 0.9])]))
+
+
+# What it learns from
+
+
+def test_compositions_have_a_front_or_look_alike_after_a_turn():
+    fronts = []
+    for seed in range(12):
+        mesh, front = compose(np.random.default_rng(seed))
+        fronts.append(front)
+        low, high = mesh.bounds()
+        assert low[1] == pytest.approx(0, abs=1e-5) and abs(low + high)[[0, 2]].max() < 1e-4
+        again, _ = compose(np.random.default_rng(seed))
+        assert np.array_equal(mesh.v_pos, again.v_pos)
+        if not front:
+            views = normal_views(to_canonical(mesh), np.arange(40) * np.pi / 20, 0.1)
+            turns = [measures.alike(views, np.roll(views, n, axis=0)) for n in (5, 8, 10)]
+            assert max(turns) > 0.7 * measures.alike(views, views)
+    assert any(fronts) and not all(fronts)
+
+
+def test_varied_is_the_same_object_made_otherwise():
+    mesh = nosed()
+    made = [varied(np.random.default_rng(seed), mesh, 0.0) for seed in range(8)]
+    for one in made:
+        assert np.ptp(one.bounds(), axis=0).max() == pytest.approx(1, abs=1e-5)
+        front = one.v_pos[one.v_pos[:, 2] > one.v_pos[:, 2].max() - 0.1]
+        assert np.ptp(front[:, 0]) < 0.45, "its nose is in front still"
+    assert len({len(one.t_pos_idx) for one in made}) > 1, "some have holes or are coarser"
+    assert len(varied(np.random.default_rng(0), mesh, 1.0).v_pos) > len(mesh.v_pos)
+
+
+def test_nothing_is_learnt_of_kinds_that_are_held_out():
+    stream = samples(np.random.default_rng(0), rough=0.0)
+    found = [next(stream) for _ in range(10)]
+    assert not {one.category for one in found} & set(HELD_OUT)
+    assert not set(known_kinds()) & set(HELD_OUT)
+    assert {bool(one.flaw) for one in found} == {True, False}
+    assert all(one.front is False for one in found if one.category in NO_FRONT and not one.flaw)
+    assert not any(one.faces for one in found if one.flaw), "sides are learnt from sound ones"
+
+
+def test_assets_of_a_folder_are_read_once_whatever_their_colour(tmp_path):
+    for name, mesh in (("a", nosed()), ("b", nosed()), ("ball", icosphere(2))):
+        write_glb(tmp_path / f"{name}.glb", mesh, name=name)
+    write_glb(tmp_path / "rug.glb", box([0, 0, 0], [1, 0.02, 1]), name="rug")
+    assert len(read_assets(tmp_path)) == 2
+
+
+# How it learns
+
+
+def test_views_are_kept_and_mirrored_with_their_azimuths(tmp_path):
+    mesh = nosed()  # its own mirror image: mirrored views are those of other azimuths
+    rng = np.random.default_rng(0)
+    write_views(tmp_path, iter([Sample(mesh, "cat", "", True, True)] * 9), 9, rng, ["corgi", "cat"])
+    data = Views(tmp_path)
+    assert data.facts["kind"].tolist() == [1] * 9 and data.facts["faces"].all()
+    stored = data.views[0].astype(np.float32) / UNIT
+    assert np.abs(stored[..., :3]).max() <= 1 and stored.shape == (AROUND, 64, 64, 4)
+    batch = data.batch(np.random.default_rng(1))
+    azimuth = batch["azimuth"].numpy() * 2 * np.pi / BINS
+    assert np.allclose(np.diff(azimuth, axis=1), 2 * np.pi / AROUND, atol=1e-5)
+    for seen, where in zip(batch["views"].numpy(), azimuth, strict=True):
+        truth = normal_views(mesh, where, 0.25)
+        turned = [measures.alike(seen, np.roll(truth, turn, axis=0)) for turn in range(AROUND)]
+        assert np.argmax(turned) == 0
+    assert np.allclose(np.diff(azimuths(0.3)), 2 * np.pi / AROUND)
+
+
+def test_the_loss_asks_only_what_is_known():
+    class Net:
+        def __call__(self, views):
+            logits = torch.tensor([[0.0, 1.0, 2.0]]).repeat(4, 1)
+            return torch.zeros(4, AROUND, BINS), torch.zeros(4, AROUND, 5), logits
+
+    data = {
+        "views": torch.zeros(4, AROUND, 1, 1, 4),
+        "azimuth": torch.zeros(4, AROUND),
+        "kind": torch.tensor([-1, -1, 3, -1]),
+        "sound": torch.tensor([0, 1, 1, 1]),
+        "front": torch.tensor([1, 1, 0, -1]),
+        "faces": torch.tensor([0, 0, 0, 1]),
+    }
+    found = losses(Net(), data)
+    p = np.exp([0.0, 1, 2]) / np.exp([0.0, 1, 2]).sum()
+    wanted = -np.mean(np.log([p[0], p[1], p[2], p[1] + p[2]]))
+    assert found["model"].item() == pytest.approx(wanted, rel=1e-5)
+    assert found["kind"].item() == pytest.approx(math.log(5), rel=1e-5)
+    assert found["side"].item() == pytest.approx(math.log(BINS), rel=1e-5)
+
+
+# What the verdict asks
+
+LINES = thresholds.Thresholds(
+    Calibration(
+        (Calibrated("soundness", 0.5, True, Rate(9, 10), Rate(0, 10)),),
+        Rate(9, 10),
+        Rate(0, 10),
+        {},
+        "",
+    )
+)
+THING = Asset(Path("thing.glb"), "m")
+
+
+def verdict(found):
+    sane = {"components": 1, "watertight": True, "degenerate": 0, "non_finite": 0, "faces": 12}
+    return verdict_on(THING, replace(found, sanity=sane), "", "x.png", LINES)
+
+
+def test_the_verdict_does_not_hang_on_a_guessed_kind():
+    sound = replace(fake(True, 0), category="", sound=0.9, told=0.9)
+    for guess in ("corgi", "car", "ball"):
+        found = replace(sound, kind=guess, kind_share=1.0)
+        assert verdict(found).verdict == "consistent" and verdict(found).category == ""
+        assert verdict(replace(found, sound=0.2)).verdict == "inconsistent"
+
+
+def test_what_looks_alike_from_all_sides_cannot_be_told_and_is_no_janus():
+    found = verdict(replace(fake(False, 0), category="", sound=0.1, told=0.2))
+    assert found.verdict == "not applicable" and "cannot be told" in found.reasons[0]
+
+
+def test_lines_are_not_drawn_on_real_assets():
+    cases = [thresholds.Case(k, "toys", "", fake(True, k)) for k in range(100)]
+    cases += [thresholds.Case(k, "toys", "mirrored", fake(False, k)) for k in range(100, 200)]
+    real = [
+        thresholds.Case(k, "real", "mirrored" * (k % 2), fake(False, k), draws=False)
+        for k in range(200, 260)
+    ]
+    alone, both = thresholds.draw(cases, ""), thresholds.draw(cases + real, "")
+    assert [one.threshold for one in alone.calibration.measures] == [
+        one.threshold for one in both.calibration.measures
+    ]
+    assert both.calibration.caught == alone.calibration.caught
+    assert both.calibration.sources["real"].blamed == Rate(30, 30)
+    assert both.calibration.sources["real"].by_kind["mirrored"] == Rate(30, 30)
+    untold = [replace(one, found=replace(one.found, told=0.1)) for one in real]
+    found = thresholds.draw(cases + untold, "").calibration.sources["real"]
+    assert found.blamed.of == 0 and found.untold_sound == Rate(30, 30)
+
+
+# Repeated parts
+
+
+def views_of(mesh):
+    return normal_views(to_canonical(mesh), np.arange(12) * np.pi / 6, 0.1)
+
+
+def face(angle):
+    """Two eyes and a beak on a ball's side."""
+    from sdtool.geometry.cameras import rotate_y
+
+    marks = [
+        box([0.1, 0.15, 0.4], [0.22, 0.27, 0.6]),
+        box([-0.22, 0.15, 0.4], [-0.1, 0.27, 0.6]),
+        box([-0.08, -0.15, 0.4], [0.08, 0.05, 0.72]),
+    ]
+    mesh = merge(marks)
+    return mesh.with_positions(rotate_y(mesh.v_pos, angle))
+
+
+def test_a_second_face_is_a_repeated_part_and_one_face_is_none():
+    once = merge([icosphere(4, 0.5), face(0.0)])
+    twice = merge([once, face(2.2)])
+    assert repeated_parts(views_of(twice)) > repeated_parts(views_of(once)) + 0.15
+    assert repeated_parts(views_of(icosphere(4, 0.5))) == 0, "plain"
