@@ -239,7 +239,7 @@ def _color_prior(asked: str, agp: str, preset: str, lambda_align: float) -> str:
         raise UsageError(said, "--color-prior", "--preset")
     if asked:
         return asked
-    from sdtool.priors.loading import TINY, has_bundled_color
+    from sdtool.priors.bundled import TINY, has_bundled_color
 
     return TINY if agp == TINY and lambda_align > 0 and has_bundled_color() else ""
 

