@@ -12,7 +12,8 @@ from odd_samples import OBJ, PLY, refused, written
 
 from sdtool.captioning.file_words import read_file_words
 from sdtool.errors import ObjectError
-from sdtool.evaluating.assets import Asset, find_assets, prompt_of
+from sdtool.evaluating.assets import Asset, find_assets
+from sdtool.evaluating.prompts import _own_words
 from sdtool.meshfiles import load_mesh
 
 # What a file is that is not what its name says
@@ -133,7 +134,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
             assert reason == "unreadable-file" and "a pipe or a device" in message
     with pytest.raises(ObjectError, match="a pipe or a device"):
         read_file_words(tmp_path / "a.glb")
-    assert prompt_of(Asset(tmp_path / "link-a.glb", "m")) == ""
+    assert _own_words(Asset(tmp_path / "link-a.glb", "m")) == ({}, "")
     corner().save(tmp_path / "b.glb")
     (tmp_path / "._b.glb").write_bytes(b"\0\5\x16\7")  # as a Mac leaves it in archives
     assert [one.path.name for one in find_assets([tmp_path])] == [
