@@ -131,7 +131,7 @@ NERF_TINY_CPU = LiftPlan(
         Phase(
             "coarse",
             "radiance",
-            steps=110,
+            steps=105,
             lr=0.015,
             size=32,
             sees="rgb",
@@ -145,7 +145,7 @@ NERF_TINY_CPU = LiftPlan(
         Phase(
             "fine",
             "radiance",
-            steps=70,
+            steps=65,
             lr=0.0105,
             views=2,
             size=64,
