@@ -282,12 +282,12 @@ def test_the_judge_survives_saving_and_a_wrong_folder_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_new_toys_confirm_the_bundled_calibration():
-    """Toys of seeds that neither training nor calibration saw; of kinds that it has learnt and not."""
+    """Toys of seeds that neither training nor calibration saw."""
     lines = thresholds.load()
     kept = {one.measure: one.threshold for one in lines.calibration.measures if one.kept}
     assert "soundness" in kept
     caught, blamed = [], []
-    for seed, category in enumerate(("corgi", "horse", "rabbit", "giraffe", "king", "chair") * 3):
+    for seed, category in enumerate(("corgi", "horse", "lion", "giraffe", "duck", "chair") * 3):
         for flaw in ("", janus.kinds_for(category)[seed % len(janus.kinds_for(category))]):
             found = sample(np.random.default_rng([77, seed]), category, flaw)
             if found is None:

@@ -10,7 +10,7 @@ from sdtool.errors import ObjectError
 from sdtool.evaluating import judges
 from sdtool.evaluating.assets import Asset, category_of
 from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
-from sdtool.evaluating.results import Calibration, Evaluated, Rate, rates
+from sdtool.evaluating.results import Calibration, Evaluated, rate_as_json, rates
 from sdtool.evaluating.thresholds import Thresholds
 from sdtool.evaluating.verdicts import verdict_on, verdict_on_failed
 from sdtool.io.files import append_jsonl, read_jsonl
@@ -76,35 +76,24 @@ def summary(
     """What `evaluation.json` says: the rates and every asset, how good the verdict itself is, and how far
     the judges agree."""
     return {
-        "methods": {method: _rate(rate) for method, rate in rates(found).items()},
+        "methods": {method: rate_as_json(rate) for method, rate in rates(found).items()},
         "calibration": {
-            "true_positives": _rate(calibration.caught),
-            "false_positives": _rate(calibration.blamed),
-            "by_kind": {kind: _rate(rate) for kind, rate in calibration.by_kind.items()},
+            "true_positives": rate_as_json(calibration.caught),
+            "false_positives": rate_as_json(calibration.blamed),
+            "by_kind": {kind: rate_as_json(rate) for kind, rate in calibration.by_kind.items()},
             "command": calibration.command,
             "sources": {
                 name: {
-                    "true_positives": _rate(one.caught),
-                    "false_positives": _rate(one.blamed),
-                    "not_told_sound": _rate(one.untold_sound),
-                    "not_told_spoiled": _rate(one.untold_spoiled),
+                    "true_positives": rate_as_json(one.caught),
+                    "false_positives": rate_as_json(one.blamed),
+                    "not_told_sound": rate_as_json(one.untold_sound),
+                    "not_told_spoiled": rate_as_json(one.untold_spoiled),
                 }
                 for name, one in calibration.sources.items()
             },
         },
         **({"judges": agreed.as_json()} if agreed else {}),
         "assets": [asdict(one) for one in found],
-    }
-
-
-def _rate(rate: Rate) -> dict:
-    low, high = rate.interval
-    share = None if math.isnan(rate.share) else round(rate.share, 4)
-    return {
-        "count": rate.count,
-        "of": rate.of,
-        "share": share,
-        "interval": [round(low, 4), round(high, 4)],
     }
 
 

@@ -9,7 +9,15 @@ from typing import Any
 from sdtool import __version__
 from sdtool.evaluating.prompts import spelled
 from sdtool.evaluating.protocol import Protocol, views
-from sdtool.evaluating.results import CONSISTENT, FAILED, INCONSISTENT, UNCOUNTED, Evaluated, Rate
+from sdtool.evaluating.results import (
+    CONSISTENT,
+    FAILED,
+    INCONSISTENT,
+    UNCOUNTED,
+    Evaluated,
+    Rate,
+    rate_as_json,
+)
 from sdtool.evaluating.statistics import mcnemar
 
 SHOWN = 12  # missing prompts that a line names
@@ -71,8 +79,8 @@ class Outcome:
             "prompts": list(self.protocol.prompts),
             "methods": {
                 one.method: {
-                    "janus": _rate(one.janus),
-                    "consistent": _rate(one.consistent),
+                    "janus": rate_as_json(one.janus),
+                    "consistent": rate_as_json(one.consistent),
                     "cannot be told": one.untold,
                     "failed": one.failed,
                     "missing": list(one.missing),
@@ -182,17 +190,6 @@ def _compare(
         neither=counts[False, False],
         left_out=left_out,
     )
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    low, high = rate.interval
-    share = None if math.isnan(rate.share) else round(rate.share, 4)
-    return {
-        "count": rate.count,
-        "of": rate.of,
-        "share": share,
-        "interval": [round(low, 4), round(high, 4)],
-    }
 
 
 # Saying

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 CONSISTENT, INCONSISTENT, SYMMETRIC, UNJUDGED, FAILED = (
     "consistent",
@@ -92,6 +93,18 @@ class Rate:
             return "nothing to count"
         low, high = self.interval
         return f"{self.count} of {self.of}: {self.share:.0%} ({low:.0%} to {high:.0%})"
+
+
+def rate_as_json(rate: Rate) -> dict[str, Any]:
+    """A rate as evaluation.json and protocol.json have it; JSON has no NaN."""
+    low, high = rate.interval
+    share = None if math.isnan(rate.share) else round(rate.share, 4)
+    return {
+        "count": rate.count,
+        "of": rate.of,
+        "share": share,
+        "interval": [round(low, 4), round(high, 4)],
+    }
 
 
 def rates(assets: Iterable[Evaluated]) -> dict[str, Rate]:
