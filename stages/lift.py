@@ -20,6 +20,11 @@ becomes a surface, coarse, then fine, then a physically based material) or of Sw
 phase as TOML, to be edited and given to `--config`. The settings in such a file win over `--preset`,
 `--appearance` and `--init`, and `--set` wins over the file.
 
+`--best-of 4` begins four seeds, drops the worse half halfway through the first phase and finishes the best,
+as its seed alone would have come out; `candidates.png` shows all four and their scores. Both priors choose,
+by how well they tell the noise from the shape; `--choose-by judge` lets the judge of `sdtool evaluate` do
+it where it can tell, and then its verdict on the result is not independent any more.
+
 `--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`, named
 after its words in any script, and keeps it when lines are added or moved. So many as `--workers` says
 are lifted at a time (0: as many as there are cores, or GPUs). One that fails does not end the others,
@@ -30,6 +35,8 @@ Examples:
     sdtool lift "a corgi" --rep dmtet
 
     sdtool lift "a red chair" --out runs/chair --seed 3
+
+    sdtool lift "a cat wearing a hat" --best-of 4
 
     sdtool lift "a corgi" --lambda-align 0 --out runs/without-agp   # see what the AGP is for
 
@@ -150,6 +157,16 @@ def lift(
             help="What is not wanted; a base of an open vocabulary has a default of its own."
         ),
     ] = "",
+    best_of: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, metavar="N", help="Begin N seeds, from --seed on, and finish the best."
+        ),
+    ] = 1,
+    choose_by: Annotated[
+        Literal["priors", "judge"],
+        typer.Option(help="Best by: both priors, or the judge of `sdtool evaluate`."),
+    ] = "priors",
     seed: Seed = 0,
     device: Device = "auto",
     precision: Annotated[
@@ -208,6 +225,8 @@ def lift(
         precision=weights,
         asked=precision != "auto",
         perp_neg=perp_neg,
+        best_of=best_of,
+        judge=_judge(choose_by) if best_of > 1 else None,
         color=color if any(phase.guide == "color" for phase in chosen.phases) else "",
     )
     if not prompts:
@@ -267,6 +286,15 @@ def _plan(
         said = "--environment lights a material only; add --appearance pbr"
         raise UsageError(said, "--environment")
     return override(replace(chosen, environment=environment), settings or [])
+
+
+def _judge(choose_by: str):
+    """What scores candidates' meshes; None for the priors."""
+    if choose_by == "priors":
+        return None
+    from sdtool.evaluating.measuring import consistency
+
+    return consistency
 
 
 def _of_points(chosen, method: str):

@@ -115,20 +115,8 @@ def measure(
     if len(whole.t_pos_idx) == 0:
         raise ObjectError("no-triangles", "it holds no triangle that has an area")
     whole = to_canonical(whole)
-    angles, looks, kinds, logits, repetition, repeated = [], [], [], [], [], []
-    for number, elevation in enumerate(ELEVATIONS):
-        azimuths = (np.arange(AROUND) + number / len(ELEVATIONS)) * (2 * np.pi / AROUND)
-        views = normal_views(whole, azimuths, np.radians(elevation))
-        side, kind, logit = judge_views(net, views)
-        angles.append(azimuths)
-        looks.append(side)
-        kinds.append(np.log(kind + 1e-6))
-        logits.append(logit)
-        repetition.append(measures.repetition(views))
-        if number == 0:
-            repeated.append(repeated_parts(views))
-    truth, sides = np.concatenate(angles), np.concatenate(looks)
-    belief = np.exp(np.concatenate(kinds).mean(axis=0))
+    views, truth, sides, kinds, logits = _looks(whole, net)
+    belief = np.exp(np.mean(kinds, axis=0))
     belief /= belief.sum()
     order = np.argsort(-belief)
     contradicts, _, alike = _softmax(np.mean(logits, axis=0))
@@ -139,8 +127,8 @@ def measure(
         agreement=measures.view_agreement(truth, sides),
         sound=float(1 - contradicts),
         told=float(1 - alike),
-        repetition=float(np.mean(repetition)),
-        repeated=float(np.max(repeated)),
+        repetition=float(np.mean([measures.repetition(some) for some in views])),
+        repeated=float(repeated_parts(views[0])),
         turn=float(np.degrees(measures.turn(truth, sides))),
         kind=net.categories[order[0]],
         kind_share=float(belief[order[0]]),
@@ -154,6 +142,36 @@ def measure(
         **(_clip(eyes).scores(whole, prompt, prompts) if eyes.clip and prompt else {}),
         **(_orientation(eyes).scores(whole) if eyes.orient else {}),
     )
+
+
+def _looks(whole: Mesh, net: ViewNet) -> tuple:
+    """Of a canonical mesh: its views at each of ELEVATIONS, their azimuths (N,) in radians, and what the
+    judge says of them: of the sides (N, BINS), and lists of log-probabilities of the kinds and of logits."""
+    seen, angles, looks, kinds, logits = [], [], [], [], []
+    for number, elevation in enumerate(ELEVATIONS):
+        azimuths = (np.arange(AROUND) + number / len(ELEVATIONS)) * (2 * np.pi / AROUND)
+        views = normal_views(whole, azimuths, np.radians(elevation))
+        side, kind, logit = judge_views(net, views)
+        seen.append(views)
+        angles.append(azimuths)
+        looks.append(side)
+        kinds += list(np.log(kind + 1e-6))
+        logits.append(logit)
+    return seen, np.concatenate(angles), np.concatenate(looks), kinds, logits
+
+
+def consistency(mesh: Mesh) -> dict[str, float]:
+    """ "soundness" and "agreement" of a mesh as `Measured` has them, and nothing else; empty if there is
+    nothing to tell its sides apart by, or nothing to be seen."""
+    whole = clean(mesh)
+    if len(whole.t_pos_idx) == 0:
+        return {}
+    _, truth, sides, _, logits = _looks(to_canonical(whole), _judge(JUDGE))
+    contradicts, _, alike = _softmax(np.mean(logits, axis=0))
+    if alike > 0.5:
+        return {}
+    agreement = measures.view_agreement(truth, sides)
+    return {"soundness": float(1 - contradicts), "agreement": agreement}
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -95,6 +95,20 @@ def restored_scene(
 
 
 @torch.no_grad()
+def rough_mesh(scene: DensityScene | SurfaceScene, plan: LiftPlan, view_range: ViewRange) -> Mesh:
+    """The surface of a scene that is half-made. VanishedError if there is none."""
+    if isinstance(scene, DensityScene):
+        scene = _surface(
+            density_to_sdf(scene.shape, plan.tet_resolution), plan, scene.box.corners.device
+        )
+    v_pos, faces = scene.shape.surface()
+    if len(faces) == 0:
+        raise VanishedError("it has no surface")
+    v_pos, faces = without_crumbs(v_pos, faces)
+    return Mesh(v_pos.cpu().numpy(), faces.cpu().numpy())
+
+
+@torch.no_grad()
 def finished(scene: PaintedScene, view_range: ViewRange, out: Path) -> Mesh:
     """Write the mesh and what covers it, see `write_lift`."""
     color = scene.color_at(scene.v_pos)

@@ -20,15 +20,16 @@ from safetensors import safe_open
 
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange, orbit
-from sdtool.io.files import append_jsonl, write_tensors
+from sdtool.io.files import append_jsonl, trim_jsonl, write_tensors
 from sdtool.lifting import schedules
-from sdtool.lifting.config import Phase
+from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import Scene, VanishedError
 
 SIZES = ("align", "ori", "color")
 """Of the losses: names in log.jsonl."""
 
+CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_EVERY, GOOD_EVERY, LOOK_EVERY = 50, 20, 10
 SETTLE = schedules.linear(1.0, 0.1, begin=0.6)
 """Factor on the learning rate over a phase: the last steps average out the noise of the score."""
@@ -131,8 +132,11 @@ def optimise(
     strength: float = 1.0,
     out: Path,
     on_step: Callable[[int, float | None], None],
+    until: int | None = None,
 ) -> Clock:
     """Run a phase from step `start`; the scene is changed in place. Returns where the time went.
+
+    until: the step to stop at, with a checkpoint, to be continued from there later; None for the end.
 
     A non-finite loss or gradient, or a vanished shape, rolls back to the last good state and
     halves the guidance, once; SdtoolError the second time. adam, strength: the optimiser's state and
@@ -149,7 +153,8 @@ def optimise(
     own_fov, clock, every = float(np.radians(view_range.fov)), Clock(), look_every(guidance.device)
     good, step, shown = (start, _copy(scene, optimiser)), start, None
     unread, wrong = Unread(out / "log.jsonl"), ""
-    while step < phase.steps:
+    end = phase.steps if until is None else until
+    while step < end:
         if step % GOOD_EVERY == 0:
             good = (step, _copy(scene, optimiser))
         if step % CHECKPOINT_EVERY == 0:
@@ -186,7 +191,7 @@ def optimise(
             seconds = round(time.perf_counter() - began, 4)
             unread.add({"phase": phase.name, "step": step, "seconds": seconds}, numbers)
         due = (every, GOOD_EVERY, CHECKPOINT_EVERY)
-        if wrong or step == phase.steps or any(step % often == 0 for often in due):
+        if wrong or step == end or any(step % often == 0 for often in due):
             first = step - len(unread.lines)
             loss_read, done, found = unread.read()
             shown = shown if loss_read is None else loss_read
@@ -203,6 +208,8 @@ def optimise(
                 strength, wrong = 0.5, ""
                 continue
         on_step(step, shown)
+    if until is not None:
+        save(out, scene, optimiser, number, step, strength)
     return clock
 
 
@@ -249,7 +256,7 @@ def save(out: Path, scene: Scene, optimiser, number: int, step: int, strength: f
     for i, inner in optimiser.state_dict()["state"].items():
         tensors |= {f"adam/{i}/{k}": v.cpu().numpy() for k, v in inner.items()}
     record = json.dumps({"phase": number, "step": step, "strength": strength})
-    write_tensors(out / "checkpoint.safetensors", tensors, {"sdtool": record})
+    write_tensors(out / CHECKPOINT, tensors, {"sdtool": record})
 
 
 def load(out: Path) -> tuple[dict, dict, dict] | None:
@@ -257,7 +264,7 @@ def load(out: Path) -> tuple[dict, dict, dict] | None:
 
     None if there is no checkpoint.
     """
-    path = out / "checkpoint.safetensors"
+    path = out / CHECKPOINT
     if not path.is_file():
         return None
     scene: dict[str, torch.Tensor] = {}
@@ -272,3 +279,11 @@ def load(out: Path) -> tuple[dict, dict, dict] | None:
                 index, key = rest.split("/")
                 adam.setdefault(int(index), {})[key] = file.get_tensor(name)
     return place, scene, adam
+
+
+def trim_log(path: Path, plan: LiftPlan, number: int, step: int) -> None:
+    """Drop the log lines of steps that a continued run does again."""
+    order = {phase.name: k for k, phase in enumerate(plan.phases)}
+    trim_jsonl(
+        path, lambda line: (order.get(line["phase"], -1), line.get("step", 0)) <= (number, step)
+    )

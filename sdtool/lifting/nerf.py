@@ -51,6 +51,14 @@ def rehearsal_scene(
 
 
 @torch.no_grad()
+def rough_mesh(scene: RadianceScene, plan: LiftPlan, view_range: ViewRange) -> Mesh:
+    """The surface of a field that is half-made. VanishedError if there is none."""
+    level = raw_level(seen_density(scene, view_range))
+    v_pos, faces = without_crumbs(*level_set(scene, level, plan.tet_resolution))
+    return Mesh(v_pos.cpu().numpy(), faces.cpu().numpy())
+
+
+@torch.no_grad()
 def finished(scene: RadianceScene, view_range: ViewRange, out: Path) -> Mesh:
     """Write the surface of the density, and the field that colours it; see `write_lift`."""
     level = raw_level(seen_density(scene, view_range))

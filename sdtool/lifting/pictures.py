@@ -12,13 +12,14 @@ from sdtool.io.images import grid, map_to_rgb, repeat_pixels, write_animation, w
 from sdtool.rendering.maps import render_maps
 
 ELEVATION = 15.0
+PREVIEW = 64  # pixels a side that a scene renders
 
 
 @torch.no_grad()
 def preview(scene, view_range: ViewRange, path: Path, title: str) -> None:
     """A PNG of eight azimuths of whatever maps the scene renders, one row a map."""
     c2w = turntable(8, view_range, ELEVATION)
-    maps = scene.render(c2w, float(np.radians(view_range.fov)), 64)
+    maps = scene.render(c2w, float(np.radians(view_range.fov)), PREVIEW)
     maps.pop("backdrop", None)
     rows = [map_to_rgb(m.cpu().numpy().transpose(0, 2, 3, 1)) for m in maps.values()]
     write_png(path, grid(repeat_pixels(np.concatenate(rows), 96), 8), Title=title)

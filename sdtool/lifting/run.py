@@ -19,8 +19,9 @@ from sdtool.errors import (
     UsageError,
 )
 from sdtool.geometry.cameras import ViewRange
-from sdtool.io import files, lock, stage_record
-from sdtool.lifting import dmtet, loop, nerf, pictures, second_core
+from sdtool.io import lock, stage_record
+from sdtool.lifting import best_of, dmtet, loop, nerf, pictures, second_core
+from sdtool.lifting.best_of import Judge
 from sdtool.lifting.config import LiftPlan, Phase, as_recorded
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
@@ -56,6 +57,7 @@ class Lift:
     everything is computed. precision: of the priors' weights, a name of `PRECISIONS`, or `HALF`. color: a
     colour prior, for the phases that have it as their guide: a folder, or tiny; "" for none. asked:
     whether a user named the precision: what was finished in another one is then not what was asked for.
+    best_of: seeds that begin, from `seed` on, of which the best is finished; judge: by what, see `best_of`.
     """
 
     rep: str
@@ -75,6 +77,8 @@ class Lift:
     perp_neg: bool = False
     color: str = ""
     asked: bool = False
+    best_of: int = 1
+    judge: Judge | None = None
 
     def __call__(self, job: tuple[str, Path]) -> stage_record.Result:
         """Lift a prompt into a directory; `job` is both."""
@@ -86,7 +90,7 @@ class Lift:
             params=self.params(prompt),
             inputs=self.inputs(),
             overwrite=self.overwrite,
-            owned=("previews/*.png", *OUTPUTS),
+            owned=("previews/*.png", *OUTPUTS, *best_of.OUTPUTS),
             patient=True,
         )
         if record.is_done:
@@ -104,7 +108,9 @@ class Lift:
     def params(self, prompt: str) -> dict[str, Any]:
         """What the stage's record keeps of a prompt's lift."""
         settings = as_recorded(self.plan)
-        more = {"color_prior": self.color} if self.color else {}
+        more: dict[str, Any] = {"color_prior": self.color} if self.color else {}
+        if self.best_of > 1:
+            more |= {"best_of": self.best_of, "choose_by": "judge" if self.judge else "priors"}
         return {
             "prompt": prompt,
             "rep": self.rep,
@@ -247,19 +253,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
         _overflows(lifting, base, overflow, precision)
         guidance = _guidance(lifting, base, prompt, precision := "bf16")
     record.head["precision"] = precision
-    number, step, strength, adam = 0, 0, 1.0, None
-    if saved:
-        place, tensors, adam = saved
-        number, step, strength = place["phase"], place["step"], place["strength"]
-        scene = rep.restored_scene(number, tensors, plan, device)
-        _trim_log(out / "log.jsonl", plan, number, step)
-        print(f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr)
-    else:
-        scene = rep.first_scene(plan, device)
     spent: dict[str, float] = {}
-    total = plan.steps
-    ready = sum(phase.steps for phase in plan.phases[:number]) + step
     alone = parent_process() is None  # the bars of workers would overwrite one another
+    seed = lifting.seed
     with ExitStack() as during:
         priors = [guidance.base, guidance.agp, *([guidance.color] if lifting.color else [])]
         are_small = device.type == "cpu" and all(map(is_small, priors))
@@ -270,6 +266,19 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
             during.enter_context(second_core.halves(priors, names, helper, is_traced))
         elif helper is not None:
             second_core.end()
+        if lifting.best_of > 1:
+            seeds = tuple(range(seed, seed + lifting.best_of))
+            of = best_of.Choice(out, prompt, rep, plan, guidance, view_range, seeds, lifting.judge)
+            seed = best_of.seed_of(of, alone)
+            saved, record.head["seed"] = loop.load(out), seed
+        number, step, strength, adam, scene = _start(saved, rep, plan, device)
+        if saved:
+            loop.trim_log(out / "log.jsonl", plan, number, step)
+            print(
+                f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr
+            )
+        total = plan.steps
+        ready = sum(phase.steps for phase in plan.phases[:number]) + step
         bar = during.enter_context(
             progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone)
         )
@@ -290,7 +299,7 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
 
             clock = loop.optimise(
                 scene, guidance, phase, _cameras(lifting, phase, view_range), number=index,
-                seed=lifting.seed, start=step, adam=adam, strength=strength, out=out, on_step=show,
+                seed=seed, start=step, adam=adam, strength=strength, out=out, on_step=show,
             )  # fmt: skip
             for key, seconds in clock.spent.items():
                 spent[key] = spent.get(key, 0.0) + seconds
@@ -298,11 +307,21 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     pictures.contact_sheet(mesh, view_range, out / "views.png", prompt)
     pictures.spin(mesh, view_range, out / "turntable.webp")
     counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
-    result = record.finish(counts=counts, outputs=[*OUTPUTS, "previews", "log.jsonl"])
-    (out / "checkpoint.safetensors").unlink(missing_ok=True)
+    chosen = best_of.OUTPUTS if lifting.best_of > 1 else ()
+    result = record.finish(counts=counts, outputs=[*OUTPUTS, "previews", "log.jsonl", *chosen])
+    (out / loop.CHECKPOINT).unlink(missing_ok=True)
     result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
     result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)
     return result
+
+
+def _start(saved: tuple | None, rep: Any, plan: LiftPlan, device: torch.device) -> tuple:
+    """Phase, step, factor on the guidance, Adam's state and scene to go on with: of a checkpoint, or new."""
+    if saved is None:
+        return 0, 0, 1.0, None, rep.first_scene(plan, device)
+    place, tensors, adam = saved
+    scene = rep.restored_scene(place["phase"], tensors, plan, device)
+    return place["phase"], place["step"], place["strength"], adam, scene
 
 
 def _cameras(lifting: Lift, phase: Phase, view_range: ViewRange) -> ViewRange:
@@ -312,11 +331,3 @@ def _cameras(lifting: Lift, phase: Phase, view_range: ViewRange) -> ViewRange:
 
         return color_camera_of(lifting.color)
     return view_range
-
-
-def _trim_log(path: Path, plan: LiftPlan, number: int, step: int) -> None:
-    """Drop the log lines of steps that a continued run does again."""
-    order = {phase.name: k for k, phase in enumerate(plan.phases)}
-    files.trim_jsonl(
-        path, lambda line: (order.get(line["phase"], -1), line.get("step", 0)) <= (number, step)
-    )
