@@ -184,27 +184,16 @@ def lift(
     chosen = _plan(rep, preset, init, appearance, environment, settings, color)
     if surface_points != "off":
         chosen = _of_points(chosen, surface_points)
-    if lambda_ori == lambda_align == 0:
-        said = "with --lambda-ori 0 and --lambda-align 0 nothing guides the shape"
-        raise UsageError(said, "--lambda-ori", "--lambda-align")
-    if prompts and prompt:
-        raise UsageError("give a prompt or --prompts, not both", "PROMPT", "--prompts")
-    if not prompts and not prompt.strip():
-        raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
+    _check(prompt, prompts, lambda_ori, lambda_align)
     from sdtool.lifting.folders import folder_of
     from sdtool.lifting.run import HALF, Lift
     from sdtool.priors.folder_check import check_local
-    from sdtool.rendering import marching
-    from sdtool.rendering.raster import backend_for
     from sdtool.runtime.devices import choose_device, visible_gpus
-    from sdtool.shapes import hashgrid
 
     check_local(base)
     place = choose_device(device)
     if place.type != "cpu":
-        said = f"rasteriser: {backend_for(place)}, hash grid: {hashgrid.backend_for(place)}"
-        said += f", ray march: {marching.backend_for(place)}" if rep == "nerf" else ""
-        print(said, file=sys.stderr)
+        _say_backends(place, rep)
     weights: str = precision
     if precision == "auto":
         weights = "fp32" if place.type == "cpu" else HALF
@@ -233,6 +222,28 @@ def lift(
         return lifting((prompt, out or folder_of(prompt, Path("runs"))))
     pool: dict[str, Any] = {"engine": engine, "workers": workers, "gpus": visible_gpus(place)}
     return _lift_all(lifting, read_prompts(prompts), out or Path("runs"), pool)
+
+
+def _check(prompt: str, prompts: Path | None, lambda_ori: float, lambda_align: float) -> None:
+    """UsageError if there is nothing to lift, or nothing to guide it."""
+    if lambda_ori == lambda_align == 0:
+        said = "with --lambda-ori 0 and --lambda-align 0 nothing guides the shape"
+        raise UsageError(said, "--lambda-ori", "--lambda-align")
+    if prompts and prompt:
+        raise UsageError("give a prompt or --prompts, not both", "PROMPT", "--prompts")
+    if not prompts and not prompt.strip():
+        raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
+
+
+def _say_backends(place, rep: str) -> None:
+    """Which backends will render on this device, on stderr."""
+    from sdtool.rendering import marching
+    from sdtool.rendering.raster import backend_for
+    from sdtool.shapes import hashgrid
+
+    said = f"rasteriser: {backend_for(place)}, hash grid: {hashgrid.backend_for(place)}"
+    said += f", ray march: {marching.backend_for(place)}" if rep == "nerf" else ""
+    print(said, file=sys.stderr)
 
 
 def in_full(options: dict[str, Any]) -> dict[str, Any]:
