@@ -25,6 +25,9 @@ as its seed alone would have come out; `candidates.png` shows all four and their
 by how well they tell the noise from the shape; `--choose-by judge` lets the judge of `sdtool evaluate` do
 it where it can tell, and then its verdict on the result is not independent any more.
 
+`--follow` shows the newest picture, both priors' losses and the time left on a page of this machine (and of
+no other), which ends with the lift; `sdtool view --follow DIRECTORY` does so for a lift that runs already.
+
 `--prompts` names a file of prompts, one a line; each gets a directory of its own below `--out`, named
 after its words in any script, and keeps it when lines are added or moved. So many as `--workers` says
 are lifted at a time (0: as many as there are cores, or GPUs). One that fails does not end the others,
@@ -37,6 +40,8 @@ Examples:
     sdtool lift "a red chair" --out runs/chair --seed 3
 
     sdtool lift "a cat wearing a hat" --best-of 4
+
+    sdtool lift "a corgi" --follow
 
     sdtool lift "a corgi" --lambda-align 0 --out runs/without-agp   # see what the AGP is for
 
@@ -167,6 +172,9 @@ def lift(
         Literal["priors", "judge"],
         typer.Option(help="Best by: both priors, or the judge of `sdtool evaluate`."),
     ] = "priors",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show how it grows: a page on 127.0.0.1.")
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Annotated[
@@ -184,8 +192,7 @@ def lift(
     chosen = _plan(rep, preset, init, appearance, environment, settings, color)
     if surface_points != "off":
         chosen = _of_points(chosen, surface_points)
-    _check(prompt, prompts, lambda_ori, lambda_align)
-    from sdtool.lifting.folders import folder_of
+    _check(prompt, prompts, lambda_ori, lambda_align, follow)
     from sdtool.lifting.run import HALF, Lift
     from sdtool.priors.folder_check import check_local
     from sdtool.runtime.devices import choose_device, visible_gpus
@@ -194,9 +201,8 @@ def lift(
     place = choose_device(device)
     if place.type != "cpu":
         _say_backends(place, rep)
-    weights: str = precision
-    if precision == "auto":
-        weights = "fp32" if place.type == "cpu" else HALF
+    usual = "fp32" if place.type == "cpu" else HALF
+    weights: str = usual if precision == "auto" else precision
     lifting = Lift(
         rep=rep,
         agp=agp,
@@ -219,12 +225,14 @@ def lift(
         color=color if any(phase.guide == "color" for phase in chosen.phases) else "",
     )
     if not prompts:
-        return lifting((prompt, out or folder_of(prompt, Path("runs"))))
+        return _lift_one(lifting, prompt, out, follow)
     pool: dict[str, Any] = {"engine": engine, "workers": workers, "gpus": visible_gpus(place)}
     return _lift_all(lifting, read_prompts(prompts), out or Path("runs"), pool)
 
 
-def _check(prompt: str, prompts: Path | None, lambda_ori: float, lambda_align: float) -> None:
+def _check(
+    prompt: str, prompts: Path | None, lambda_ori: float, lambda_align: float, follow: bool
+) -> None:
     """UsageError if there is nothing to lift, or nothing to guide it."""
     if lambda_ori == lambda_align == 0:
         said = "with --lambda-ori 0 and --lambda-align 0 nothing guides the shape"
@@ -233,6 +241,9 @@ def _check(prompt: str, prompts: Path | None, lambda_ori: float, lambda_align: f
         raise UsageError("give a prompt or --prompts, not both", "PROMPT", "--prompts")
     if not prompts and not prompt.strip():
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
+    if follow and prompts:
+        said = "--follow shows one lift; while these run: sdtool view --follow DIRECTORY"
+        raise UsageError(said, "--follow", "--prompts")
 
 
 def _say_backends(place, rep: str) -> None:
@@ -319,6 +330,23 @@ def _of_points(chosen, method: str):
         raise UsageError(said, "--surface-points", "--init")
     open3d_tools.library("--surface-points")  # before any work
     return replace(chosen, surface_points=method)
+
+
+def _lift_one(lifting, prompt: str, out: Path | None, follow: bool) -> stage_record.Result:
+    """Lift a prompt; if asked, serve a page that shows it meanwhile."""
+    from sdtool.lifting.folders import folder_of
+
+    job = prompt, out or folder_of(prompt, Path("runs"))
+    if not follow:
+        return lifting(job)
+    from sdtool.viewing.browser import has_display, open_page
+    from sdtool.viewing.following import following
+
+    with following(job[1]) as url:
+        print(f"follow it at {url}", file=sys.stderr)
+        if has_display():
+            open_page(url)
+        return lifting(job)
 
 
 def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):

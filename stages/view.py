@@ -9,7 +9,9 @@ it, P plays it), and `model.glb` if it is newer than the lift, else the shape wi
 
 The page is one HTML file: beside the model (`corgi.html`), in the lift's directory (`view.html`), of
 several `view.html` beside the first. It opens in the browser when stdout is a terminal and there is a
-display. `--serve` also offers it at an address of this machine (and of no other), until Ctrl-C. The
+display. `--serve` also offers it at an address of this machine (and of no other), until Ctrl-C.
+`--follow` shows a lift that is still at work: its newest picture, both priors' losses and the time left;
+it writes nothing and ends with the lift. The
 end of an address chooses what is shown first: `#mode=ccm&wire=1&env=dark&view=side&model=2`.
 
 Examples:
@@ -20,10 +22,11 @@ Examples:
 
     sdtool view runs/a-corgi runs/without-agp --out both.html --no-browser
 
+    sdtool view --follow runs/a-corgi                # while it is lifted, here or elsewhere
+
     sdtool view runs/a-corgi --serve --port 8000     # over SSH: ssh -L 8000:127.0.0.1:8000 HOST
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -46,8 +49,11 @@ def view(
     serve: Annotated[
         bool, typer.Option("--serve", help="Offer the page on 127.0.0.1 until Ctrl-C.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show a lift while it runs, on 127.0.0.1.")
+    ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of --serve; 0: any free one.")
+        int, typer.Option(min=0, max=65535, help="Port of --serve or --follow; 0: any free one.")
     ] = 0,
     browser: Annotated[
         bool | None,
@@ -57,8 +63,13 @@ def view(
         ),
     ] = None,
 ) -> stage_record.Result:
-    if port and not serve:
+    if port and not (serve or follow):
         raise UsageError(f"--port {port} is for --serve; add that", "--port")
+    from sdtool.viewing.browser import has_display
+
+    browser = has_display() if browser is None else browser
+    if follow:
+        return _follow(paths, port, browser)
     if out and out.suffix.lower() not in ENDINGS:
         raise UsageError(f"--out {out}: end the name with .html", "--out")
     out = out or _beside(paths)
@@ -78,12 +89,34 @@ def view(
     else:
         print(f"{out} is already up to date", file=sys.stderr)
         facts["reused"] = True
-    browser = _has_display() if browser is None else browser
     if serve:
         _serve(page, port, browser)
     elif browser:
-        _open(out.resolve().as_uri())
+        from sdtool.viewing.browser import open_page
+
+        open_page(out.resolve().as_uri())
     return stage_record.Result(out, facts)
+
+
+def _follow(paths: list[Path], port: int, browser: bool) -> stage_record.Result:
+    """Serve a page about a running lift until it ends."""
+    if len(paths) > 1 or not paths[0].is_dir():
+        raise UsageError("--follow is for the directory of one lift; name that", "--follow")
+    from sdtool.viewing.browser import open_page
+    from sdtool.viewing.following import following, state, wait_for_the_end
+
+    run = paths[0]
+    state(run)  # InputError if it is no lift
+    with following(run, port) as url:
+        print(f"following {run} at {url}; Ctrl-C ends it", file=sys.stderr)
+        if browser:
+            open_page(url)
+        try:
+            status = wait_for_the_end(run)
+        except KeyboardInterrupt:
+            status = "running"
+    print(f"{run} is {status}", file=sys.stderr)
+    return stage_record.Result(run, {"status": status})
 
 
 def _beside(paths: list[Path]) -> Path:
@@ -95,28 +128,14 @@ def _beside(paths: list[Path]) -> Path:
 
 
 def _serve(page: bytes, port: int, browser: bool) -> None:
+    from sdtool.viewing.browser import open_page
     from sdtool.viewing.serving import address, page_server
 
     with page_server(page, port) as server:
         print(f"serving {address(server)} to this machine; Ctrl-C ends it", file=sys.stderr)
         if browser:
-            _open(address(server))
+            open_page(address(server))
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             print("ended", file=sys.stderr)
-
-
-def _has_display() -> bool:
-    """True if somebody sits there: stdout is a terminal on a machine with windows."""
-    windows = sys.platform in ("darwin", "win32")
-    return sys.stdout.isatty() and bool(
-        windows or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
-
-
-def _open(url: str) -> None:
-    import webbrowser
-
-    if not webbrowser.open(url):
-        print(f"no browser was found; open {url}", file=sys.stderr)

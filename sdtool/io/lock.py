@@ -86,6 +86,22 @@ def release_all() -> None:
         release(Path(key))
 
 
+def is_held(out: Path) -> bool:
+    """Whether a living process, this one too, holds a directory. Takes and changes nothing."""
+    try:
+        file = os.open(Path(out, LOCK), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return False
+    lock = _Lock(Path(out, LOCK), file)
+    try:
+        holder = lock._read()
+        if holder is None:
+            return False
+        return _runs(holder.process) if _is_near(holder) else lock._silence() < SILENT
+    finally:
+        os.close(file)
+
+
 def duration(seconds: float) -> str:
     """A length of time in words: 40 seconds, 3 minutes, 5 hours, 2 days."""
     for unit, length, least in (("day", 86400, 172800), ("hour", 3600, 7200), ("minute", 60, 120)):

@@ -254,6 +254,7 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
         guidance = _guidance(lifting, base, prompt, precision := "bf16")
     record.head["precision"] = precision
     spent: dict[str, float] = {}
+    newest: Path | None = None  # picture
     alone = parent_process() is None  # the bars of workers would overwrite one another
     seed = lifting.seed
     with ExitStack() as during:
@@ -291,11 +292,12 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
             first = FIRST_SEEN if index == 0 else ()
 
             def show(done: int, loss: float | None, scene=scene, phase=phase, first=first) -> None:
-                said = "" if loss is None else f", loss {loss:.1f}"
-                bar.advance(1, note=f"{phase.name}{said}")
+                nonlocal newest
                 if done % 50 == 0 or done == phase.steps or done in first:
-                    path = out / "previews" / f"{phase.name}-{done:04d}.png"
-                    pictures.preview(scene, view_range, path, f"{prompt}, {phase.name} {done}")
+                    newest = out / "previews" / f"{phase.name}-{done:04d}.png"
+                    pictures.preview(scene, view_range, newest, f"{prompt}, {phase.name} {done}")
+                said = "" if loss is None else f", loss {loss:.1f}"
+                bar.advance(1, note=f"{phase.name}{said}{f', {newest}' if newest else ''}")
 
             clock = loop.optimise(
                 scene, guidance, phase, _cameras(lifting, phase, view_range), number=index,

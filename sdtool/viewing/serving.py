@@ -1,4 +1,4 @@
-"""One page over HTTP, to this machine only."""
+"""Pages over HTTP, to this machine only."""
 
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,10 +9,20 @@ LOOPBACK = "127.0.0.1"
 NAMES = (LOOPBACK, "localhost")
 
 
-def page_server(page: bytes, port: int = 0) -> ThreadingHTTPServer:
-    """A server of `page` at / on the loopback address; port 0: any free one. Run `serve_forever`.
+Answer = tuple[str, bytes] | None
+"""A type and a body; None where there is nothing."""
 
-    A request under another host name is refused, so that no web site can read the page through a
+
+def page_server(page: bytes, port: int = 0) -> ThreadingHTTPServer:
+    """A server of one page at /; see `server`."""
+    return server(lambda path: ("text/html; charset=utf-8", page) if path == "/" else None, port)
+
+
+def server(answer: Callable[[str], Answer], port: int = 0) -> ThreadingHTTPServer:
+    """A server on the loopback address of what `answer` says to a path; port 0: any free one. Run
+    `serve_forever`.
+
+    A request under another host name is refused, so that no web site can read anything through a
     name of its own that leads here. UsageError if the port cannot be had.
     """
 
@@ -27,15 +37,16 @@ def page_server(page: bytes, port: int = 0) -> ThreadingHTTPServer:
             host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
             if host not in NAMES:
                 return self.send_error(403)
-            if self.path.partition("?")[0] != "/":
+            found = answer(self.path.partition("?")[0])
+            if found is None:
                 return self.send_error(404)
             self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(page)))
+            self.send_header("Content-Type", found[0])
+            self.send_header("Content-Length", str(len(found[1])))
             self.send_header("Cache-Control", "no-store")
             self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
-            send(page)
+            send(found[1])
 
         def log_message(self, *_):
             """Silent: stderr has said where the page is."""

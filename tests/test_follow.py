@@ -1,0 +1,103 @@
+"""The page that follows a lift: what it says of it, to whom, and when it ends."""
+
+import json
+import re
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from sdtool import cli
+from sdtool.io import lock
+from sdtool.io.files import append_jsonl, write_json
+from sdtool.viewing import following
+from sdtool.viewing.following import POINTS, state
+
+PHASES = [{"name": "coarse", "steps": 10}, {"name": "color", "steps": 4}]
+RECORD = {"stage": "lift", "params": {"prompt": "a <b>cat</b>", "settings": {"phases": PHASES}}}
+
+
+def get(url: str) -> tuple[str, bytes]:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.headers["Content-Type"], answer.read()
+
+
+def begun(run, steps: int = 0):
+    """A lift's directory as it is after some steps."""
+    run.mkdir(exist_ok=True)
+    write_json(run / "stage.partial.json", RECORD)
+    for step in range(1, steps + 1):
+        line = {"phase": "coarse", "step": step, "seconds": 0.5, "align": 10.0 / step}
+        append_jsonl(run / "log.jsonl", line | ({"ori": 1.0} if step % 4 == 0 else {}))
+    return run
+
+
+def test_the_state_of_a_lift_from_its_files(tmp_path):
+    run = tmp_path / "run"
+    assert state(run)["status"] == "waiting"  # for its directory
+    begun(run)
+    assert state(run)["status"] == "stopped"
+    lock.hold(run, "lift")
+    assert state(run)["status"] == "waiting" and state(run)["left"] is None
+    begun(run, 6)
+    append_jsonl(run / "log.jsonl", {"phase": "coarse", "rollback": "the gradient became nan"})
+    (run / "previews").mkdir()
+    (run / "previews" / "coarse-0006.png").write_bytes(b"PNG")
+    found = state(run)
+    assert (found["status"], found["picture"]) == ("running", "coarse-0006.png")
+    assert [(p["name"], p["done"]) for p in found["phases"]] == [("coarse", 6), ("color", 0)]
+    assert found["phases"][0]["losses"]["ori"] == [[4, 1.0]]
+    assert found["left"] == pytest.approx(0.5 * (4 + 4))
+    lock.release(run)
+    assert state(run)["status"] == "stopped"
+    write_json(run / "stage.json", RECORD)
+    (run / "views.png").write_bytes(b"VIEWS")
+    found = state(run)
+    assert (found["status"], found["left"], found["picture"]) == ("done", 0.0, "views.png")
+
+
+def test_long_curves_are_thinned(tmp_path):
+    curve = following._curve([{"step": k, "align": 1.0} for k in range(1, 2001)], "align")
+    assert POINTS / 2 < len(curve) <= POINTS and curve[-1] == [2000, 1.0]
+
+
+def test_a_page_its_state_and_its_picture_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(following, "LINGER", 20.0)
+    run = begun(tmp_path / "run", 2)
+    (run / "previews").mkdir()
+    (run / "previews" / "coarse-0002.png").write_bytes(b"PNG")
+    with following.following(run) as url:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
+        kind, page = get(url)
+        assert kind.startswith("text/html") and b"/state" in page and b"src=" not in page
+        assert json.loads(get(url + "state")[1])["prompt"] == "a <b>cat</b>"
+        assert get(url + "picture?x") == ("image/png", b"PNG")
+        for path in ("stage.partial.json", "../run/log.jsonl", "previews/coarse-0002.png"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                get(url + path)
+        write_json(run / "stage.json", RECORD)
+        last = threading.Timer(0.2, lambda: get(url + "state"))  # when the lift has ended
+        last.start()
+    last.join()
+    with pytest.raises(urllib.error.URLError):
+        get(url)
+
+
+def test_nobody_looked_so_nobody_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(following, "LINGER", 1e9)
+    with following.following(tmp_path / "run"):
+        pass
+
+
+def test_view_follows_until_the_end(tmp_path, capsys):
+    run = begun(tmp_path / "run", 1)
+    assert cli.run(["view", "--follow", str(run), "--no-browser"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{run}\n" and f"{run} is stopped" in told.err
+    write_json(run / "stage.partial.json", {"stage": "caption", "params": {}})
+    assert cli.run(["view", "--follow", str(run)]) == 1
+    assert "is not the directory of a lift" in capsys.readouterr().err
+    assert cli.run(["view", "--follow", str(run / "stage.partial.json")]) == 2
+    assert cli.run(["lift", "--prompts", str(run / "p.txt"), "--follow"]) == 2
+    assert "sdtool view --follow DIRECTORY" in capsys.readouterr().err
