@@ -10,11 +10,13 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
+    EulerDiscreteScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from safetensors.numpy import save_file
-from transformers import T5Config, T5EncoderModel, T5Tokenizer
+from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
 
 from sdtool.geometry.cameras import orbit
 from sdtool.priors.text import fresh_text_encoder
@@ -148,3 +150,57 @@ def write_deepfloyd(folder: Path) -> Path:
         beta_schedule="squaredcos_cap_v2", variance_type="learned_range", thresholding=True
     ).save_pretrained(folder / "scheduler")
     return folder
+
+
+# SDXL, and bases in one file
+
+
+def write_sdxl(folder: Path, captions: list[str], *, latents: int = 8) -> Path:
+    """SDXL's structure in a few channels, as diffusers itself writes it: two text encoders of 16 and 24
+    channels with one layer more than is used, pooled text and sizes, a VAE that asks for float32."""
+    torch.manual_seed(0)
+    one = fresh_text_encoder(captions, width=16, layers=2, length=77)
+    two = fresh_text_encoder(captions, width=24, layers=3, length=77)
+    config = one.model.config.__class__(**{**two.model.config.to_dict(), "hidden_act": "gelu"})
+    second = CLIPTextModelWithProjection(config)
+    unet = UNet2DConditionModel(
+        sample_size=latents,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=[1, 2],
+        attention_head_dim=[1, 1],
+        cross_attention_dim=16 + 24,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 24,
+    )
+    two.tokenizer.pad_token = "!"
+    StableDiffusionXLPipeline(
+        vae=small_vae(scaling_factor=0.13025, force_upcast=True),
+        text_encoder=one.model,
+        text_encoder_2=second,
+        tokenizer=one.tokenizer,
+        tokenizer_2=two.tokenizer,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(**SCALED, timestep_spacing="leading", steps_offset=1),
+        add_watermarker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def small_vae(**options) -> AutoencoderKL:
+    """Eight pixels a latent, as every Stable Diffusion has them."""
+    return AutoencoderKL(
+        block_out_channels=(32,) * 4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        **options,
+    )

@@ -110,8 +110,7 @@ def check_checkpoint(path: Path) -> Checkpoint:
     """The head of a file; InputError if no base can be made of it."""
     found = Checkpoint(path)
     for pattern, kind in OTHERS.items():
-        is_xl = found.is_xl and pattern.startswith("conditioner")
-        if not is_xl and any(re.match(pattern, name) for name in found.shapes):
+        if any(re.match(pattern, name) for name in found.shapes):
             raise _other(path, kind)
     if FIRST_CONVOLUTION not in found.shapes:
         raise _other(path, f"without a UNet of Stable Diffusion's (no {FIRST_CONVOLUTION})")

@@ -11,6 +11,7 @@ from sdtool.priors.loading import AGP_CARD, base_of, stored_base
 from sdtool.priors.prior import Prior
 
 PARTS = ("model_index.json", "text_encoder", "tokenizer", "scheduler", "vae")
+PARTS += ("text_encoder_2", "tokenizer_2")
 """What of a base stays as it is."""
 
 
