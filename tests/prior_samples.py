@@ -16,10 +16,17 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors.numpy import save_file
-from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from sdtool.geometry.cameras import orbit
-from sdtool.priors.text import fresh_text_encoder
+from sdtool.priors.text import TextEncoder, fresh_text_encoder
 
 COLORS = {"red": (0.9, 0.1, 0.1), "blue": (0.1, 0.2, 0.9)}
 SHAPES = ("disc", "square")
@@ -161,8 +168,8 @@ def write_sdxl(folder: Path, captions: list[str], *, latents: int = 8) -> Path:
     torch.manual_seed(0)
     one = fresh_text_encoder(captions, width=16, layers=2, length=77)
     two = fresh_text_encoder(captions, width=24, layers=3, length=77)
-    config = one.model.config.__class__(**{**two.model.config.to_dict(), "hidden_act": "gelu"})
-    second = CLIPTextModelWithProjection(config)
+    first = CLIPTextModel(clip_config(one, "quick_gelu"))
+    second = CLIPTextModelWithProjection(clip_config(two, "gelu"))
     unet = UNet2DConditionModel(
         sample_size=latents,
         block_out_channels=(32, 64),
@@ -180,7 +187,7 @@ def write_sdxl(folder: Path, captions: list[str], *, latents: int = 8) -> Path:
     two.tokenizer.pad_token = "!"
     StableDiffusionXLPipeline(
         vae=small_vae(scaling_factor=0.13025, force_upcast=True),
-        text_encoder=one.model,
+        text_encoder=first,
         text_encoder_2=second,
         tokenizer=one.tokenizer,
         tokenizer_2=two.tokenizer,
@@ -191,7 +198,47 @@ def write_sdxl(folder: Path, captions: list[str], *, latents: int = 8) -> Path:
     return folder
 
 
+def write_version(folder: Path, captions: list[str], *, prediction: str = "epsilon") -> Path:
+    """Stable Diffusion 1 or 2 as the folder's name begins, v1 or v2, in a few channels; return it."""
+    torch.manual_seed(0)
+    is_v2 = folder.name.startswith("v2")
+    text = fresh_text_encoder(captions, width=16, layers=2, length=77)
+    config = clip_config(text, "gelu" if is_v2 else "quick_gelu")
+    if is_v2:
+        text.tokenizer.pad_token = "!"
+    unet = UNet2DConditionModel(
+        sample_size=96 if prediction == "v_prediction" else 64,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        attention_head_dim=[1, 1] if is_v2 else 8,
+        cross_attention_dim=16,
+        use_linear_projection=is_v2,
+    )
+    StableDiffusionPipeline(
+        vae=small_vae(scaling_factor=0.18215),
+        text_encoder=CLIPTextModel(config),
+        tokenizer=text.tokenizer,
+        unet=unet,
+        scheduler=DDIMScheduler(
+            **SCALED, prediction_type=prediction, clip_sample=False, steps_offset=1
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
 SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def clip_config(text: TextEncoder, act: str) -> CLIPTextConfig:
+    """Of a small encoder with one head, as each 64 channels have one at full size."""
+    return CLIPTextConfig(
+        **{**text.model.config.to_dict(), "hidden_act": act, "num_attention_heads": 1}
+    )
 
 
 def small_vae(**options) -> AutoencoderKL:

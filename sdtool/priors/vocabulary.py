@@ -18,6 +18,8 @@ HOLDERS = (
 """Models of a hub, and the folder in them that holds the vocabulary: any will do, they are the same."""
 
 FILES = ("vocab.json", "merges.txt")
+KINDS = (FILES, ("tokenizer.json",))
+"""Under which names a vocabulary may lie."""
 
 
 def clip_tokenizer(checkpoint: Path, count: int, pad: int) -> "CLIPTokenizer":
@@ -41,7 +43,7 @@ def clip_tokenizer(checkpoint: Path, count: int, pad: int) -> "CLIPTokenizer":
 def vocabulary_of(checkpoint: Path) -> Path:
     """The folder with the vocabulary for a checkpoint; InputError if there is none to be had."""
     for place in (checkpoint.parent / "tokenizer", checkpoint.parent):
-        if all((place / name).is_file() for name in FILES):
+        if any(all((place / name).is_file() for name in names) for names in KINDS):
             return place
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
