@@ -298,7 +298,7 @@ def _check(base: str) -> None:
 def _folders(named: dict[str, str | None]) -> dict[str, Path | None]:
     """Those of the priors that lie on this disk, of those that were named."""
     there = {name: Path(text) for name, text in named.items() if text is not None}
-    return {name: path if path.is_dir() else None for name, path in there.items()}
+    return {name: path if path.exists() else None for name, path in there.items()}
 
 
 def _numbered(name: str, paths: list[Path]) -> dict[str, Path | None]:

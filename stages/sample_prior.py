@@ -48,7 +48,7 @@ def sample_prior(
     params = {"prompts": prompts, "agp": agp, "base": base, "steps": steps, "scale": scale}
     params |= {"seed": seed}
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
-    inputs["base"] = Path(base) if base and Path(base).is_dir() else None
+    inputs["base"] = Path(base) if base and Path(base).exists() else None
     record = stage_record.begin(
         out, "sample-prior", params=params, inputs=inputs, overwrite=overwrite
     )
