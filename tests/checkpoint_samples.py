@@ -1,5 +1,5 @@
-"""A pipeline's folder as one file, with the names that the first code of Stable Diffusion gave: what diffusers'
-`from_single_file` undoes, written the other way round."""
+"""A pipeline's folder as one file, with the names that the first code of Stable Diffusion gave: what
+diffusers' `from_single_file` undoes, written the other way round."""
 
 import re
 import shutil
@@ -40,7 +40,11 @@ def write_checkpoint(folder: Path, path: Path, **more: torch.Tensor) -> Path:
         tensors |= {f"{at}.1.model.{k}": v for k, v in open_clip_names(second).items()}
     elif folder.name.startswith("v2"):
         last = 1 + max(int(k.split(".")[2]) for k in text if k.startswith("encoder.layers"))
-        copied = {k.replace("layers.0.", f"layers.{last}."): v for k, v in text.items() if ".layers.0." in k}
+        copied = {
+            k.replace("layers.0.", f"layers.{last}."): v
+            for k, v in text.items()
+            if ".layers.0." in k
+        }
         text = open_clip_names(text | copied)  # the last layer, which is not used
         tensors |= {f"cond_stage_model.model.{k}": v for k, v in text.items()}
     else:
@@ -91,9 +95,7 @@ def vae_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         new = name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
         new = re.sub(r"down_blocks\.(\d)\.resnets", r"down.\1.block", new)
         new = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", new)
-        new = re.sub(
-            r"up_blocks\.(\d)\.resnets", lambda m: f"up.{top - int(m[1])}.block", new
-        )
+        new = re.sub(r"up_blocks\.(\d)\.resnets", lambda m: f"up.{top - int(m[1])}.block", new)
         new = re.sub(
             r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{top - int(m[1])}.upsample", new
         )
@@ -109,13 +111,16 @@ def vae_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def open_clip_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """transformers' names of a CLIP text model → OpenCLIP's, which keeps queries, keys and values together."""
-    found, names = {}, {
-        "embeddings.token_embedding.weight": "token_embedding.weight",
-        "embeddings.position_embedding.weight": "positional_embedding",
-        "final_layer_norm.weight": "ln_final.weight",
-        "final_layer_norm.bias": "ln_final.bias",
-    }
+    """transformers' names of a CLIP text model → OpenCLIP's, with queries, keys and values in one tensor."""
+    found, names = (
+        {},
+        {
+            "embeddings.token_embedding.weight": "token_embedding.weight",
+            "embeddings.position_embedding.weight": "positional_embedding",
+            "final_layer_norm.weight": "ln_final.weight",
+            "final_layer_norm.bias": "ln_final.bias",
+        },
+    )
     layers = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj"}
     layers |= {"mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
     for name, value in state.items():

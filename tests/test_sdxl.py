@@ -1,4 +1,4 @@
-"""SDXL through the same contract as every other prior: text, sizes, camera, VAE; from its folder to a lift."""
+"""SDXL through the same contract as every other prior: text, sizes, camera, VAE; from folder to lift."""
 
 import json
 import shutil
@@ -206,9 +206,7 @@ def test_an_agp_is_trained_on_it_and_lifts_with_both(sdxl, tmp_path, capsys):
     pair = load_pair(sdxl, out, "cpu", torch.float32)
     with text_encoders(*pair):
         guidance = Guidance(*pair, "a red disc", by_view=True, perp_neg=True, open_words=True)
-    maps = {
-        name: torch.rand(2, 4, 16, 16, requires_grad=True) for name in ("ccm", "rgb", "normal")
-    }
+    maps = {name: torch.rand(2, 4, 16, 16, requires_grad=True) for name in ("ccm", "rgb", "normal")}
     c2w = torch.eye(4).repeat(2, 1, 1)
     c2w[:, 2, 3] = 1.5
     for rep in ("dmtet", "nerf"):

@@ -146,7 +146,11 @@ def test_the_configurations_are_the_published_ones(bases):
     """Of Stable Diffusion 2.1 and SDXL at full size, from shapes alone."""
     found = Checkpoint(bases["v2"][1])
     found.shapes = full_size(
-        (320, 640, 1280, 1280), (1, 1, 1, 0), 1024, True, **open_clip("cond_stage_model.model.", 1024, 24)
+        (320, 640, 1280, 1280),
+        (1, 1, 1, 0),
+        1024,
+        True,
+        **open_clip("cond_stage_model.model.", 1024, 24),
     )
     unet, text, vae = unet_config(found), text_config(found), vae_config(found)
     assert unet["down_block_types"] == ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
@@ -206,9 +210,7 @@ def test_a_schedule_that_ends_without_signal(bases, tmp_path):
     assert signal[-1] == 2**-24 and 0 < signal[-2] < 1e-5 and signal[0] > 0.99
     folder = Path(shutil.copytree(bases["v2-v"][0], tmp_path / "v2"))  # as a folder says it
     config = folder / "scheduler" / "scheduler_config.json"
-    config.write_text(
-        json.dumps(json.loads(config.read_text()) | {"rescale_betas_zero_snr": True})
-    )
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"rescale_betas_zero_snr": True}))
     assert load_base(folder).alphas_cumprod[-1] == 2**-24
 
 
@@ -288,7 +290,9 @@ def test_a_file_of_another_kind_is_refused_by_its_head(bases, tmp_path, kind):
 def test_a_file_that_is_not_whole_is_named(bases, tmp_path):
     path = changed(bases["v1"][1], tmp_path / "a", without(f"{UNET}middle_block.0.in_layers.0"))
     assert "is not whole" in refusal(path)
-    path = changed(bases["v1"][1], tmp_path / "a", without("cond_stage_model.transformer.text_model.final"))
+    path = changed(
+        bases["v1"][1], tmp_path / "a", without("cond_stage_model.transformer.text_model.final")
+    )
     assert "is not whole" in refusal(path)
     nan = {f"{UNET}out.2.bias": torch.full((4,), torch.nan)}
     path = changed(bases["v1"][1], tmp_path / "a", lambda tensors: tensors | nan)

@@ -92,7 +92,7 @@ LARGE, SAMPLES = 1 << 28, 64
 
 
 def _sample(path: Path, sha: Any) -> None:
-    """Feed a hash with a file's size and 64 KB from each of `SAMPLES` places, the first and the last among them."""
+    """Feed a hash with a file's size and 64 KB from each of `SAMPLES` places, first and last among them."""
     size, block = path.stat().st_size, 1 << 16
     sha.update(f"{size}\n".encode())
     with open(path, "rb") as file:

@@ -1,5 +1,5 @@
-"""What SDXL's UNet sees beside time and text: a pooled text, and the sizes of the picture (Podell et al. 2023,
-section 2.2).
+"""What SDXL's UNet sees beside time and text: a pooled text, and the sizes of the picture (Podell et al.
+2023, section 2.2).
 
 diffusers calls it `addition_embed_type="text_time"` and takes both as a dictionary, `added_cond_kwargs`.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 SIZES = 6
-"""Height and width of the picture before it was cropped, the crop's top and left, height and width asked for."""
+"""Height and width of the picture before it was cropped, the crop's top and left, height and width wanted."""
 
 PIXELS = 8
 """Pixels along a latent's side, in the VAE of every such model."""
@@ -25,7 +25,9 @@ def takes_sizes(config: Mapping[str, Any]) -> bool:
 
 def pooled_width(config: Mapping[str, Any]) -> int:
     """Numbers of the pooled text that such a UNet takes."""
-    return config["projection_class_embeddings_input_dim"] - SIZES * config["addition_time_embed_dim"]
+    return (
+        config["projection_class_embeddings_input_dim"] - SIZES * config["addition_time_embed_dim"]
+    )
 
 
 def added_conditions(

@@ -16,8 +16,8 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
     starts at zero, so the output is the base's bit for bit, whatever the camera. Shares the base's
     text encoder. generator: CPU, draws the first layer.
 
-    In SDXL's kind, diffusers gives one width to this hook and to that of the sizes; the camera's twelve numbers
-    are followed by zeros there.
+    In SDXL's kind, diffusers gives one width to this hook and to that of the sizes; the camera's twelve
+    numbers are followed by zeros there.
     """
     if base.channels not in (3, 4):
         raise InputError(

@@ -17,7 +17,10 @@ from sdtool.priors.weights import POINTER
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 FIRST_CONVOLUTION = f"{UNET}input_blocks.0.0.weight"
 CLIP, OPEN_CLIP = "cond_stage_model.transformer.text_model.", "cond_stage_model.model."
-CLIP_XL, OPEN_CLIP_XL = "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."
+CLIP_XL, OPEN_CLIP_XL = (
+    "conditioner.embedders.0.transformer.text_model.",
+    "conditioner.embedders.1.model.",
+)
 MORE = {
     9: "inpainting",
     5: "depth-to-image",
@@ -87,8 +90,8 @@ class Checkpoint:
         """What its UNet predicts, "epsilon" or "v_prediction", where something says so; else "".
 
         Said by a mark in the file, by the metadata that trainers write, by a configuration beside it as the
-        first code wants it (the file's name with .yaml), or by its kind: other than of Stable Diffusion 2 they
-        predict noise if nothing is said.
+        first code wants it (the file's name with .yaml), or by its kind: other than of Stable Diffusion 2
+        they predict noise if nothing is said.
         """
         told = self.metadata.get("modelspec.prediction_type", "")
         beside = self.path.with_suffix(".yaml")
@@ -121,10 +124,13 @@ def check_checkpoint(path: Path) -> Checkpoint:
             path, f"one whose UNet takes {takes} channels, more than a picture's four{hint}"
         )
     if found.has(f"{UNET}label_emb.") and not found.is_xl:
-        raise _other(path, "one whose UNet also wants classes or pictures, as upscalers and unCLIP do")
+        raise _other(
+            path, "one whose UNet also wants classes or pictures, as upscalers and unCLIP do"
+        )
     if not (found.is_v2 or found.has(CLIP) or (found.is_xl and found.has(CLIP_XL))):
         raise InputError(
-            f"{path} holds no text encoder of Stable Diffusion's; take the whole checkpoint, not its UNet alone"
+            f"{path} holds no text encoder of Stable Diffusion's; take the whole checkpoint, not its UNet "
+            "alone"
         )
     if not found.has(f"{VAE}encoder."):
         raise InputError(f"{path} holds no VAE; take the checkpoint with its VAE baked in")

@@ -21,7 +21,7 @@ from sdtool.priors.checkpoint import (
 )
 
 HEAD = 64
-"""Channels of a head of attention, but in the UNet of Stable Diffusion 1, which has eight heads everywhere."""
+"""Channels of a head of attention, but in the UNet of Stable Diffusion 1, which has eight everywhere."""
 
 SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
@@ -33,7 +33,8 @@ SCHEDULE: dict[str, Any] = {
 
 
 def unet_config(found: Checkpoint) -> dict[str, Any]:
-    """Of UNet2DConditionModel. sample_size: that of the kind; of Stable Diffusion 2, which has two, the smaller."""
+    """Of UNet2DConditionModel. Its sample size is that of the kind; of Stable Diffusion 2, which has two, the
+    smaller."""
     shapes, levels, level = found.shapes, list[list[tuple[int, int]]](), list[tuple[int, int]]()
     for k in range(1, found.count(f"{UNET}input_blocks.")):
         at = f"{UNET}input_blocks.{k}."

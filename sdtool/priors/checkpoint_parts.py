@@ -1,4 +1,4 @@
-"""The parts of a prior from one `.safetensors` file, through diffusers' `from_single_file`, without a network."""
+"""The parts of a prior from one `.safetensors` file, by diffusers' `from_single_file`, without a network."""
 
 import tempfile
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from sdtool.priors.text import TextEncoder, encoder_of
 from sdtool.priors.vocabulary import clip_tokenizer
 
 LARGER = 96
-"""Side of the latents of Stable Diffusion 2 at 768 pixels, which predicts v; 64 at 512, which predicts noise."""
+"""Side of the latents of Stable Diffusion 2 at 768 pixels, which predicts v; at 512 it predicts noise."""
 
 
 def checkpoint_unet(found: Checkpoint, dtype: torch.dtype) -> UNet2DConditionModel:

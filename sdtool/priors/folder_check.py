@@ -11,9 +11,7 @@ from sdtool.priors.checkpoint import MORE, check_checkpoint
 from sdtool.priors.vocabulary import vocabulary_of
 from sdtool.priors.weights import AGAIN, WEIGHTS, refuse_pickle, variant_of
 
-GOOD = (
-    "name Stable Diffusion 1 or 2, SDXL, the first stage of DeepFloyd IF, or what was trained from them"
-)
+GOOD = "name Stable Diffusion 1 or 2, SDXL, the first stage of DeepFloyd IF, or what was trained from them"
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 PARTS = ("unet", "text_encoder", "tokenizer", "scheduler")
 SECOND = ("text_encoder_2", "tokenizer_2")  # SDXL's
@@ -103,13 +101,13 @@ def _check_xl(folder: Path, unet: dict[str, Any], name: str) -> None:
         pooled_width(unet) != gives
     ):
         raise InputError(
-            f"{name} is put together of parts that do not belong together: its UNet takes {SIZES} sizes and a "
-            f"pooled text of width {pooled_width(unet)}, its second text encoder gives {gives}; {AGAIN}"
+            f"{name} is put together of parts that do not belong together: its UNet takes {SIZES} sizes and "
+            f"a pooled text of width {pooled_width(unet)}, its second text encoder gives {gives}; {AGAIN}"
         )
 
 
 def check_parts(folder: Path, name: str, parts: tuple[str, ...] = PARTS) -> None:
-    """InputError if the folder lacks files of these parts of a base prior, and of the second ones of its text."""
+    """InputError if the folder lacks files of these parts of a base prior, or of a second text encoder."""
     if "unet" in parts and ("vae" in _parts(folder) or (folder / "vae").is_dir()):
         parts = (*parts, "vae")
     if "text_encoder_2" in _parts(folder) or (folder / "text_encoder_2").is_dir():

@@ -15,8 +15,8 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from sdtool.errors import InputError, SdtoolError
 from sdtool.geometry.cameras import ViewRange, view_range
 from sdtool.io.files import read_json
-from sdtool.priors.bundled import TINY, bundled_folder
 from sdtool.priors.added import takes_sizes
+from sdtool.priors.bundled import TINY, bundled_folder
 from sdtool.priors.checkpoint import Checkpoint, check_checkpoint
 from sdtool.priors.checkpoint_parts import checkpoint_scheduler, checkpoint_unet, checkpoint_vae
 from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_unet
@@ -45,9 +45,9 @@ def load_base(
 ) -> Prior:
     """A base prior from a diffusers folder, a `.safetensors` file, "tiny", or a hub id such as `SD21_BASE`.
 
-    dtype: of the weights; `Prior` takes and gives float32 all the same. SDXL's VAE overflows in float16 and is
-    then of float32, unless its configuration says that it need not be (`force_upcast`). with_text: load its text encoder
-    (else `sdtool.priors.pairs.text_encoders` can).
+    dtype: of the weights; `Prior` takes and gives float32 all the same. SDXL's VAE overflows in float16 and
+    is then of float32, unless its configuration says that it need not be (`force_upcast`). with_text: load
+    its text encoder (else `sdtool.priors.pairs.text_encoders` can).
     """
     folder, name = base_folder(path_or_id), f"the base {path_or_id}"
     with _naming(folder):

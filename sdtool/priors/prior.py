@@ -35,9 +35,9 @@ NO_SIGNAL = 2.0**-24
 class Prior(nn.Module):
     """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
-    alphas_cumprod: (T,) float32; a last one of 0 (schedules of no signal at the end) is taken for 2⁻²⁴, so
-    that a clean image can be told from noise. prediction: what the UNet predicts: "epsilon", "v_prediction" or
-    "sample". text_folder: where its text encoder can be read again. is_guided: further channels of the
+    alphas_cumprod: (T,) float32; a 0 at its end (zero terminal SNR) is taken for 2⁻²⁴, so that a clean image
+    can be told from noise. prediction: what the UNet predicts: "epsilon", "v_prediction" or "sample".
+    text_folder: where its text encoder can be read again. is_guided: further channels of the
     UNet's output are the direction of its guidance (`sdtool.priors.guided`). Everything is frozen until
     a trainer thaws it.
     """

@@ -70,8 +70,13 @@ def load_text_encoder(folder: Path, dtype: torch.dtype, second: bool = False) ->
 
     second: read `text_encoder_2/` and `tokenizer_2/`, SDXL's second ones.
     """
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
-    from transformers import CLIPTokenizer, T5Tokenizer
+    from transformers import (
+        CLIPTextModel,
+        CLIPTextModelWithProjection,
+        CLIPTokenizer,
+        T5EncoderModel,
+        T5Tokenizer,
+    )
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""SDXL's text: two encoders side by side, and the pooled text of the second (Podell et al. 2023, section 2.1)."""
+"""SDXL's text: two encoders side by side, and the second's pooled text (Podell et al. 2023, section 2.1)."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from sdtool.priors.text import TextEncoder, load_text_encoder
 class TwoEncoders(TextEncoder):
     """Two encoders as one: N prompts → (N, L + 1, C₁ + C₂) float32.
 
-    Rows 0 to L − 1 are what the layers before the last gave, side by side; row L is the second encoder's pooled
-    text, filled up with zeros. So one tensor holds all that the UNet is told: it is cached, mixed and repeated
-    like any other embedding, and `Prior` takes it apart. empty_is_zero: the empty prompt is all zeros, as the
+    Rows 0 to L − 1 are what the layers before the last gave, side by side; row L is the second encoder's
+    pooled text, filled up with zeros. So one tensor holds all that the UNet is told: it is cached, mixed and
+    repeated like any other embedding, and `Prior` takes it apart. empty_is_zero: the empty prompt is all zeros, as the
     model was trained without text (`force_zeros_for_empty_prompt` of its pipeline).
     """
 

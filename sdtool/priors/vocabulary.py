@@ -56,6 +56,6 @@ def vocabulary_of(checkpoint: Path) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{checkpoint} holds no vocabulary, as no single file does, and it could not be downloaded "
-            f"({type(error).__name__}); put {' and '.join(FILES)} (1.5 MB, from tokenizer/ of any Stable Diffusion "
-            f"or from {CLIP_ID}) into {checkpoint.parent / 'tokenizer'}"
+            f"({type(error).__name__}); put {' and '.join(FILES)} (1.5 MB, from tokenizer/ of any Stable "
+            f"Diffusion or from {CLIP_ID}) into {checkpoint.parent / 'tokenizer'}"
         ) from error

@@ -33,8 +33,8 @@ def refuse_pickle(name: str) -> None:
     path = Path(name)
     if path.suffix in PICKLES:
         raise InputError(
-            f"{name} is a {path.suffix} file, which can run code when it is opened; where you trust it, convert "
-            f"it once, in Python: {CONVERT_FILE.format(path, path.with_suffix('.safetensors'))}"
+            f"{name} is a {path.suffix} file, which can run code when it is opened; where you trust it, "
+            f"convert it once, in Python: {CONVERT_FILE.format(path, path.with_suffix('.safetensors'))}"
         )
 
 
@@ -91,8 +91,8 @@ def variant_of(place: Path, stem: str, name: str) -> str | None:
         ]
         if loose:
             raise InputError(
-                f"{place} has its weights in {loose[0]}, a kind of file that can run code; where you trust it, "
-                f"convert the folder once: {CONVERT.format(place.parent)}"
+                f"{place} has its weights in {loose[0]}, a kind of file that can run code; where you trust "
+                f"it, convert the folder once, in Python: {CONVERT.format(place.parent)}"
             )
         raise InputError(f"{name} lacks its weights: no {place / stem}.safetensors; {AGAIN}")
     for path in found[order[0]]:
