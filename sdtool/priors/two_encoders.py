@@ -16,8 +16,8 @@ class TwoEncoders(TextEncoder):
 
     Rows 0 to L − 1 are what the layers before the last gave, side by side; row L is the second encoder's
     pooled text, filled up with zeros. So one tensor holds all that the UNet is told: it is cached, mixed and
-    repeated like any other embedding, and `Prior` takes it apart. empty_is_zero: the empty prompt is all zeros, as the
-    model was trained without text (`force_zeros_for_empty_prompt` of its pipeline).
+    repeated like any other embedding, and `Prior` takes it apart. empty_is_zero: the empty prompt is all
+    zeros, as the model was trained without text (`force_zeros_for_empty_prompt` of its pipeline).
     """
 
     def __init__(self, first: TextEncoder, second: TextEncoder, empty_is_zero: bool = True):
