@@ -32,7 +32,10 @@ def sample_prior(
     out: Out = Path("samples"),
     agp: Agp = "tiny",
     base: Annotated[
-        str, typer.Option(help="Base prior: a folder, tiny, or a hub id. Default: the AGP's own.")
+        str,
+        typer.Option(
+            help="Base prior: a folder, a file, tiny, or a hub id. Default: the AGP's own."
+        ),
     ] = "",
     steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 30,
     scale: Annotated[float, typer.Option(min=0, help="Strength of the text guidance.")] = 5.0,
