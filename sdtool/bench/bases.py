@@ -73,7 +73,8 @@ def bases(arguments: list[str]) -> int:
     kind, precision = [*arguments, "fp32"][:2] if arguments else ("", "")
     if kind not in KINDS or precision not in PRECISIONS:
         raise UsageError(
-            f"name a kind ({', '.join(KINDS)}) and maybe a precision ({', '.join(PRECISIONS)})"
+            f"name a kind ({', '.join(KINDS)}) and maybe a precision ({', '.join(PRECISIONS)})",
+            "KIND",
         )
     with tempfile.TemporaryDirectory() as folder:
         module = [sys.executable, "-m", "sdtool.bench.bases"]
@@ -84,7 +85,6 @@ def bases(arguments: list[str]) -> int:
 def make(kind: str, folder: Path) -> None:
     """Write a pipeline of random weights, in float16."""
     made, texts, prediction = KINDS[kind]
-    torch.manual_seed(0)
     with torch.device("meta"):
         unet, vae = made(), sd_vae()
     vae.register_to_config(
@@ -128,10 +128,13 @@ def _text(width: int, layers: int, act: str, with_projection: bool) -> TextEncod
 
 @torch.no_grad()
 def _drawn(model: Any) -> Any:
-    """A model from the device without memory, with weights that keep what passes at its size."""
+    """A model from the device without memory, with weights that keep what passes at its size: the same
+    numbers over and over, since billions take minutes to draw."""
     model = model.half().to_empty(device="cpu")
+    drawn = 0.02 * torch.randn(1 << 20, generator=torch.Generator().manual_seed(0)).half()
     for value in model.parameters():
-        value.normal_(std=0.02)
+        for part in value.view(-1).split(len(drawn)):
+            part.copy_(drawn[: len(part)])
     for part in model.modules():
         if isinstance(part, nn.GroupNorm | nn.LayerNorm):
             part.weight.fill_(1)
