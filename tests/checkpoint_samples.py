@@ -49,6 +49,19 @@ def write_checkpoint(folder: Path, path: Path, **more: torch.Tensor) -> Path:
         tensors |= {f"cond_stage_model.model.{k}": v for k, v in text.items()}
     else:
         tensors |= {f"cond_stage_model.transformer.text_model.{k}": v for k, v in text.items()}
+    tensors |= {
+        "alphas_cumprod": torch.ones(1000),
+        "model_ema.decay": torch.tensor(0.9999),
+    }  # not used
+    for head in [name for name in tensors if name.endswith("token_embedding.weight")]:
+        at = head.removesuffix("token_embedding.weight")
+        is_clip = at.endswith("embeddings.")
+        unused = (
+            {"position_ids": torch.arange(77)[None]}
+            if is_clip
+            else {"logit_scale": torch.tensor(4.6)}
+        )
+        tensors |= {at + name: value for name, value in unused.items()}
     save_file({k: v.clone().contiguous() for k, v in (tensors | more).items()}, path)
     shutil.copytree(folder / "tokenizer", path.parent / "tokenizer", dirs_exist_ok=True)
     return path

@@ -56,7 +56,7 @@ class Checkpoint:
                     f"{path} is a pointer of Git LFS, not weights; fetch them: git lfs pull"
                 )
         try:
-            with safe_open(path, framework="pt") as opened:
+            with safe_open(path, framework="numpy") as opened:
                 self.shapes = {k: tuple(opened.get_slice(k).get_shape()) for k in opened.keys()}
                 self.metadata: dict[str, str] = opened.metadata() or {}
         except SafetensorError as error:

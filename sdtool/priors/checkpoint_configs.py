@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 from sdtool.errors import InputError
-from sdtool.priors.added import SIZES
 from sdtool.priors.checkpoint import (
     CLIP,
     CLIP_XL,
@@ -19,6 +18,7 @@ from sdtool.priors.checkpoint import (
     VAE,
     Checkpoint,
 )
+from sdtool.priors.sizes import SIZES
 
 HEAD = 64
 """Channels of a head of attention, but in the UNet of Stable Diffusion 1, which has eight everywhere."""

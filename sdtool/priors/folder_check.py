@@ -6,8 +6,8 @@ from typing import Any
 
 from sdtool.errors import InputError
 from sdtool.io.files import read_json
-from sdtool.priors.added import SIZES, pooled_width, takes_sizes
 from sdtool.priors.checkpoint import MORE, check_checkpoint
+from sdtool.priors.sizes import SIZES, pooled_width, takes_sizes
 from sdtool.priors.vocabulary import vocabulary_of
 from sdtool.priors.weights import AGAIN, WEIGHTS, refuse_pickle, variant_of
 

@@ -15,7 +15,6 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from sdtool.errors import InputError, SdtoolError
 from sdtool.geometry.cameras import ViewRange, view_range
 from sdtool.io.files import read_json
-from sdtool.priors.added import takes_sizes
 from sdtool.priors.bundled import TINY, bundled_folder
 from sdtool.priors.checkpoint import Checkpoint, check_checkpoint
 from sdtool.priors.checkpoint_parts import checkpoint_scheduler, checkpoint_unet, checkpoint_vae
@@ -23,6 +22,7 @@ from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_une
 from sdtool.priors.fresh import CARD
 from sdtool.priors.hub import fetched_base
 from sdtool.priors.prior import Prior
+from sdtool.priors.sizes import takes_sizes
 from sdtool.priors.two_encoders import load_encoders
 from sdtool.priors.weights import DIFFUSERS, load_whole, refuse_pickle
 

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sdtool.priors.added import added_conditions, takes_sizes
+from sdtool.priors.added import added_conditions
+from sdtool.priors.sizes import takes_sizes
 from sdtool.priors.text import TextEncoder
 
 if TYPE_CHECKING:  # at run time diffusers, slow to import, comes with the models only
