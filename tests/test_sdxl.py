@@ -187,6 +187,12 @@ def test_what_is_of_its_kind_and_not_it_is_refused(sdxl, tmp_path):
     inpainting = copy("inpainting")
     change(inpainting, "unet/config.json", in_channels=9)
     assert "(inpainting)" in refusal(inpainting)
+    agp = tmp_path / "agp"
+    shutil.copytree(sdxl / "unet", agp / "unet")
+    change(agp, "unet/config.json", class_embed_type="projection")
+    (agp / "agp.json").write_text('{"base": "tiny"}')
+    with pytest.raises(InputError, match="tiny is not the base of what was trained from it"):
+        load_agp(agp)
 
 
 # The commands

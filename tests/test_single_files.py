@@ -229,6 +229,8 @@ def test_an_agp_of_a_file_finds_it_again(bases, tmp_path, capsys, alone):
     save_agp(prior, out, base=stored_base(file, out), facts={"steps": 0})
     assert json.loads((out / "agp.json").read_text())["base"] == "../models/model.safetensors"
     assert base_of(out) == str(out / "../models/model.safetensors")
+    (tmp_path / "link.safetensors").symlink_to(shutil.copy(file, tmp_path / "blob"))
+    assert stored_base(tmp_path / "link.safetensors", out) == "../link.safetensors"
     agp = load_agp(out)
     assert agp.prediction == "v_prediction" and agp.sample_size == 96
     pair = load_pair(base_of(out), out, "cpu", torch.float32)

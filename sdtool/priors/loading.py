@@ -94,8 +94,9 @@ def load_agp(
     source = base_folder(base_of(path))
     with _naming(folder):
         card = read_json(folder / "unet" / "config.json")
-        check_unet(card if isinstance(card, dict) else {}, str(path))
-        _check_told(source, base_of(path))
+        card = card if isinstance(card, dict) else {}
+        check_unet(card, str(path))
+        _check_told(source, base_of(path), card)
         prior = _assemble(folder / "unet", source, dtype, with_text, name=f"the AGP {path}")
         prior.is_guided = is_guided(folder / AGP_CARD)
     if not prior.has_camera:
@@ -117,8 +118,9 @@ def load_color(
     source = base_folder(named)
     with _naming(folder):
         card = read_json(folder / "unet" / "config.json")
-        check_unet(card if isinstance(card, dict) else {}, str(path))
-        _check_told(source, named)
+        card = card if isinstance(card, dict) else {}
+        check_unet(card, str(path))
+        _check_told(source, named, card)
         vae = load_vae(source / "vae", dtype) if (source / "vae").is_dir() else None
         name = f"the colour prior {path}"
         prior = _assemble(folder / "unet", source, dtype, with_text, vae=vae, name=name)
@@ -127,12 +129,22 @@ def load_color(
     return prior.to(device)
 
 
-def _check_told(base: Path, name: str) -> None:
-    """InputError if a base lacks what an AGP or a colour prior of it takes from it: text and schedule."""
+def _check_told(base: Path, name: str, unet: dict) -> None:
+    """InputError if a base lacks what an AGP or a colour prior of it takes from it: text and schedule.
+
+    unet: the configuration of that prior's own UNet.
+    """
     if base.is_file():
-        check_checkpoint(base)
+        is_xl = check_checkpoint(base).is_xl
     else:
         check_parts(base, name, ("text_encoder", "tokenizer", "scheduler"))
+        is_xl = (base / "text_encoder_2").is_dir()
+    if is_xl != takes_sizes(unet):
+        kinds = ("of SDXL's kind", "of another kind than SDXL's")
+        raise InputError(
+            f"{name} is not the base of what was trained from it: it is {kinds[not is_xl]}, and that UNet "
+            f"{kinds[is_xl]}"
+        )
 
 
 def _vae_of(folder: Path, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny | None:
@@ -240,9 +252,14 @@ def color_camera_of(path: str | Path) -> ViewRange:
 
 def stored_base(base: str | Path, folder: Path) -> str:
     """How an AGP in `folder` names its base: an id as it is, a local folder or file as seen from it."""
-    if Path(base).is_file() or (Path(base) / "unet" / "config.json").is_file():
-        return Path(os.path.relpath(Path(base).resolve(), folder.resolve())).as_posix()
-    return str(base)
+    place = Path(base)
+    if place.is_file():  # which may be a link to a file of another name, as in a hub's cache
+        place = place.parent.resolve() / place.name
+    elif (place / "unet" / "config.json").is_file():
+        place = place.resolve()
+    else:
+        return str(base)
+    return Path(os.path.relpath(place, folder.resolve())).as_posix()
 
 
 def _card(folder: Path, name: str = AGP_CARD) -> dict:
