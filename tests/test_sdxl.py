@@ -198,6 +198,7 @@ def test_what_is_of_its_kind_and_not_it_is_refused(sdxl, tmp_path):
 # The commands
 
 
+@pytest.mark.slow
 def test_an_agp_is_trained_on_it_and_lifts_with_both(sdxl, tmp_path, capsys):
     views = write_views(tmp_path / "views", size=16)
     command = ["finetune-agp", "--captions", str(views), "--base", str(sdxl)]
