@@ -5,10 +5,11 @@ learns, in its own space and without its VAE, to draw the map of what a text nam
 given camera (SweetDreamer, section 3.1). Captions are switched at random with the objects' other
 names; with `--no-switch` they are not, so that "a robot" is no robot with a flag.
 
-**The base** is a diffusers folder, `tiny`, or a hub id: Stable Diffusion 2.1-base or 1.5, the tiny
-prior, or a pixel-space model like DeepFloyd IF's first stage (which draws the three coordinates only,
-over a background of 0, mid-grey). The AGP predicts what its base predicts: noise, or v for the tiny
-prior. The maps must have the base's size: 64 for all of these but the tiny prior, which has 32.
+**The base** is a diffusers folder, one `.safetensors` file, `tiny`, or a hub id: Stable Diffusion 1.5,
+2.1-base or 2.1, SDXL, the tiny prior, or a pixel-space model like DeepFloyd IF's first stage (which draws
+the three coordinates only, over a background of 0, mid-grey). The AGP predicts what its base predicts:
+noise, or v for the tiny prior and Stable Diffusion 2.1 at 768 pixels. The maps must have the base's size:
+64, but 96 for the latter, 128 for SDXL, 32 for the tiny prior.
 
 **Many GPUs**: put `accelerate launch --multi_gpu -m sdtool.cli` in the place of `sdtool` (with
 `--device cpu` the processes are ones of CPUs). `--batch` counts all processes together, so that the
@@ -113,7 +114,7 @@ def finetune_agp(
     captions: Captions,
     base: Annotated[
         str | None,
-        typer.Option(help="Base prior: a folder, tiny, or a hub id. [default: tiny]"),
+        typer.Option(help="Base prior: a folder, a file, tiny, or a hub id. [default: tiny]"),
     ] = None,
     out: Out = Path("agp"),
     resume_from: Annotated[
@@ -298,7 +299,7 @@ def _check(base: str) -> None:
 def _folders(named: dict[str, str | None]) -> dict[str, Path | None]:
     """Those of the priors that lie on this disk, of those that were named."""
     there = {name: Path(text) for name, text in named.items() if text is not None}
-    return {name: path if path.is_dir() else None for name, path in there.items()}
+    return {name: path if path.exists() else None for name, path in there.items()}
 
 
 def _numbered(name: str, paths: list[Path]) -> dict[str, Path | None]:

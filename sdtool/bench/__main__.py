@@ -8,6 +8,10 @@ PART is one of PARTS; all of them run without it. OPTIONS are those of `sdtool l
     python -m sdtool.bench gpu --out DIR
 
 is `make gpu-check`: what works on this GPU, how fast, and in how much memory.
+
+    python -m sdtool.bench bases sdxl bf16
+
+is a base at full size on the CPU: loaded, and one guided prediction.
 """
 
 import sys
@@ -58,9 +62,17 @@ def gpu(arguments: list[str]) -> int:
     return gpu_check(arguments)
 
 
+def bases(arguments: list[str]) -> int:
+    """The part about bases at full size; returns the exit code."""
+    from sdtool.bench.bases import bases
+
+    return bases(arguments)
+
+
 # Their exit codes say what they found. All parts together leave them out.
 ALONE: dict[str, Callable[[list[str]], int]] = {
     "gpu": gpu,
+    "bases": bases,
 }
 
 

@@ -15,6 +15,9 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
     The camera passes through Linear–SiLU–Linear and is added to the time embedding. The last layer
     starts at zero, so the output is the base's bit for bit, whatever the camera. Shares the base's
     text encoder. generator: CPU, draws the first layer.
+
+    In SDXL's kind, diffusers gives one width to this hook and to that of the sizes; the camera's twelve
+    numbers are followed by zeros there.
     """
     if base.channels not in (3, 4):
         raise InputError(
@@ -24,16 +27,18 @@ def fresh_agp(base: Prior, generator: torch.Generator) -> Prior:
         )
     if base.unet.config["class_embed_type"] is not None:
         raise InputError(f"{base.name} already uses the hook that the camera needs")
-    hook = {"projection_class_embeddings_input_dim": CAMERA_NUMBERS}
     config, state = plain_unet(base)
-    config |= {"class_embed_type": "projection", **hook}
+    config["class_embed_type"] = "projection"
+    if not base.takes_sizes:
+        config["projection_class_embeddings_input_dim"] = CAMERA_NUMBERS
     unet = UNet2DConditionModel.from_config(config).to(base.device, base.unet.dtype)
     missing, unexpected = unet.load_state_dict(state, strict=False)
     assert not unexpected and all(name.startswith("class_embedding.") for name in missing)
     first, last = unet.class_embedding.linear_1, unet.class_embedding.linear_2
     with torch.no_grad():
-        draw = torch.randn(first.weight.shape, generator=generator)
-        first.weight.copy_(draw / CAMERA_NUMBERS**0.5)
+        draw = torch.randn(len(first.weight), CAMERA_NUMBERS, generator=generator)
+        nn.init.zeros_(first.weight)
+        first.weight[:, :CAMERA_NUMBERS] = draw / CAMERA_NUMBERS**0.5
         nn.init.zeros_(first.bias)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

@@ -7,7 +7,7 @@ from sdtool.errors import InputError
 from sdtool.priors.folder_check import check_kind
 from sdtool.priors.weights import WEIGHTS
 
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "scheduler")
 SMALL = ["model_index.json", "*/config.json", "scheduler/*.json"]
 ENDINGS = ("json", "txt", "model", "safetensors")
 NOT_WRITTEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT)

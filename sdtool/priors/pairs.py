@@ -9,7 +9,8 @@ import torch
 
 from sdtool.priors.loading import load_agp, load_base, load_color
 from sdtool.priors.prior import Prior
-from sdtool.priors.text import TextEncoder, load_text_encoder, same_text_encoder
+from sdtool.priors.text import TextEncoder, same_text_encoder
+from sdtool.priors.two_encoders import load_encoders
 
 
 def load_pair(
@@ -42,7 +43,7 @@ def text_encoders(*priors: Prior) -> Iterator[None]:
                 for other, its, text in held
                 if its == dtype and same_text_encoder(other, folder)
             ]
-            prior.text = alike[0] if alike else load_text_encoder(folder, dtype)
+            prior.text = alike[0] if alike else load_encoders(folder, dtype)
             prior.text.requires_grad_(False).eval().to(prior.device)
             if not alike:
                 held.append((folder, dtype, prior.text))
