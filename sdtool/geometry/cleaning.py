@@ -1,5 +1,7 @@
 """Cleaning a mesh: what draws nothing, or draws the same thing twice, goes; so do holes."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sdtool.geometry.meshes import Mesh, triangle_areas
@@ -24,19 +26,30 @@ def clean(mesh: Mesh) -> Mesh:
     return submesh(mesh, faces[np.sort(first)])
 
 
-def fill_holes(mesh: Mesh) -> Mesh:
-    """Close every hole by a fan around the middle of its border; new vertices take mean colours.
+Cap = Callable[[np.ndarray], np.ndarray | None]
+"""Corners (n, 3) of a border → triangles (m, 3) between them, in its turn; None: it knows none."""
 
-    A border is a closed walk along edges that one face has. The fan turns as its neighbours do.
+
+def fill_holes(mesh: Mesh, cap: Cap = lambda corners: None) -> Mesh:
+    """Close every hole by what `cap` makes of its border, or else by a fan around the border's middle.
+
+    A border is a closed walk along edges that one face has. What fills it turns as its neighbours do; the
+    middle takes the mean colour.
     """
     v_pos, faces = [mesh.v_pos], [mesh.t_pos_idx]
     v_color = [] if mesh.v_color is None else [mesh.v_color]
-    for number, border in enumerate(_borders(mesh.t_pos_idx), start=len(mesh.v_pos)):
+    number = len(mesh.v_pos)
+    for border in _borders(mesh.t_pos_idx):
+        found = cap(mesh.v_pos[border])
+        if found is not None:
+            faces.append(border[found].astype(np.int32))
+            continue
         v_pos.append(mesh.v_pos[border].mean(axis=0, keepdims=True))
         if mesh.v_color is not None:
             v_color.append(mesh.v_color[border].mean(axis=0, keepdims=True))
         middle = np.full(len(border), number)
         faces.append(np.stack([border, np.roll(border, -1), middle], axis=1).astype(np.int32))
+        number += 1
     color = np.concatenate(v_color) if v_color else None
     return Mesh(np.concatenate(v_pos), np.concatenate(faces), color)
 
