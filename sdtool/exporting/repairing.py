@@ -10,9 +10,10 @@ import numpy as np
 
 from sdtool.errors import MissingDependencyError
 from sdtool.geometry import manifolds, open3d_tools
-from sdtool.geometry.cleaning import clean, fill_holes
+from sdtool.geometry.cleaning import fill_holes
 from sdtool.geometry.edges import edge_faults, thinned, turned_alike, without_sheets
 from sdtool.geometry.meshes import Mesh, triangle_areas
+from sdtool.geometry.parts import submesh
 
 ROUNDS = 4  # what fills a hole may be one face too many elsewhere
 
@@ -41,12 +42,12 @@ def mended(mesh: Mesh) -> tuple[Mesh, Mended]:
         before = len(mesh.t_pos_idx)
         mesh = replace(mesh, t_pos_idx=turned_alike(without_sheets(mesh.t_pos_idx)))
         areas = triangle_areas(mesh.v_pos.astype(np.float64), mesh.t_pos_idx)
-        mesh = clean(replace(mesh, t_pos_idx=thinned(mesh.t_pos_idx, areas)))
+        mesh = submesh(mesh, thinned(mesh.t_pos_idx, areas))
         removed += before - len(mesh.t_pos_idx)
         if not edge_faults(mesh.t_pos_idx)[0]:
             break
         before = len(mesh.t_pos_idx)
-        mesh = clean(fill_holes(mesh, manifolds.cap))
+        mesh = fill_holes(mesh, manifolds.cap)
         filled += len(mesh.t_pos_idx) - before
     left = edge_faults(mesh.t_pos_idx)[0]
     found = None if left else manifolds.united(mesh)

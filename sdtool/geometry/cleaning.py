@@ -30,17 +30,20 @@ Cap = Callable[[np.ndarray], np.ndarray | None]
 """Corners (n, 3) of a border → triangles (m, 3) between them, in its turn; None: it knows none."""
 
 
-def fill_holes(mesh: Mesh, cap: Cap = lambda corners: None) -> Mesh:
+def fill_holes(mesh: Mesh, cap: Cap | None = None) -> Mesh:
     """Close every hole by what `cap` makes of its border, or else by a fan around the border's middle.
 
     A border is a closed walk along edges that one face has. What fills it turns as its neighbours do; the
-    middle takes the mean colour.
+    middle takes the mean colour. With a `cap`, a walk that meets itself is several borders.
     """
     v_pos, faces = [mesh.v_pos], [mesh.t_pos_idx]
     v_color = [] if mesh.v_color is None else [mesh.v_color]
     number = len(mesh.v_pos)
-    for border in _borders(mesh.t_pos_idx):
-        found = cap(mesh.v_pos[border])
+    borders = _borders(mesh.t_pos_idx)
+    if cap is not None:
+        borders = [simple for border in borders for simple in _simple(border)]
+    for border in borders:
+        found = None if cap is None else cap(mesh.v_pos[border])
         if found is not None:
             faces.append(border[found].astype(np.int32))
             continue
@@ -72,3 +75,15 @@ def _borders(faces: np.ndarray) -> list[np.ndarray]:
             if walk[-1] == first and len(walk) > 3:
                 found.append(np.array(walk[:-1]))
     return found
+
+
+def _simple(border: np.ndarray) -> list[np.ndarray]:
+    """A closed walk as closed walks that meet no vertex twice."""
+    found, walk = [], []
+    for vertex in border.tolist():
+        if vertex in walk:
+            start = walk.index(vertex)
+            found.append(walk[start:])
+            del walk[start:]
+        walk.append(vertex)
+    return [np.array(loop) for loop in (*found, walk) if len(loop) > 2]

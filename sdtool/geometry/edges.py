@@ -57,10 +57,11 @@ def turned_alike(faces: np.ndarray) -> np.ndarray:
 
 
 def thinned(faces: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Without the smallest faces of edges that more than two have, where these do not pair off."""
+    """Without the smallest faces of edges whose faces, two or more, do not pair off: each with one turned as
+    it is on the other side."""
     for _ in range(len(faces)):
         edge, uses, surplus = edge_uses(faces)
-        wrong = (uses > 2) & (surplus > 0)
+        wrong = (uses > 1) & (surplus > 0)
         if not wrong.any():
             break
         at = wrong[edge]

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import MissingDependencyError
+from sdtool.geometry.cleaning import NO_AREA
 from sdtool.geometry.edges import edge_faults
-from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.meshes import Mesh, triangle_areas
 from sdtool.geometry.parts import submesh
 
 INSTALL = "pip install 'sdtool[print]'"
+SHORT = 1e-6  # of the longest side: edges that are no longer than this go
 INSIDE = 0.5  # of a cavity's volume that lies within other bodies; less: it is a body turned inside out
 
 
@@ -44,7 +46,11 @@ def united(mesh: Mesh) -> tuple[Mesh, int] | None:
     parts, colored = solid.decompose(), mesh.v_color is not None
     bodies = [part for part in parts if part.volume() > 0]
     turned = [_turned(lib, part, colored) for part in parts if part.volume() < 0]
-    if len(bodies) == len(parts) == 1 and edge_faults(mesh.t_pos_idx) == (0, 0):
+    low, high = mesh.bounds().astype(np.float64)
+    size = float((high - low).max())
+    areas = triangle_areas(mesh.v_pos.astype(np.float64), mesh.t_pos_idx)
+    sound = edge_faults(mesh.t_pos_idx) == (0, 0) and areas.min() > NO_AREA * size**2
+    if sound and len(bodies) == len(parts) == 1:
         return mesh, 1
     whole = lib.Manifold.batch_boolean(bodies, lib.OpType.Add)
     outside = []
@@ -53,7 +59,7 @@ def united(mesh: Mesh) -> tuple[Mesh, int] | None:
             whole = whole - part
         else:
             outside.append(part)
-    made = lib.Manifold.batch_boolean([whole, *outside], lib.OpType.Add)
+    made = lib.Manifold.batch_boolean([whole, *outside], lib.OpType.Add).simplify(SHORT * size)
     return _mesh(made, colored), len(bodies) + len(turned)
 
 
@@ -70,6 +76,8 @@ def cap(border: np.ndarray) -> np.ndarray | None:
     """Triangles (n − 2, 3) int64 between the corners (n, 3) of a hole's border, in its turn; None where its
     shadow on the plane that it lies closest to crosses itself."""
     lib = library("export --repair")
+    if len(border) == 3:
+        return np.array([[0, 1, 2]])
     points = border.astype(np.float64) - border.mean(axis=0)
     normal = np.cross(points, np.roll(points, -1, axis=0)).sum(axis=0)
     if not np.linalg.norm(normal) > 1e-12 * (np.ptp(points, axis=0).max() ** 2):
