@@ -1,9 +1,10 @@
 """Make a body of a surface: closed, a manifold, without parts that overlap.
 
-Holes are closed by Open3D if it is installed, else by flat caps of manifold3d, else by fans; parts that
-overlap are united by manifold3d. docs/exporting.md has what each of them is good for, as it was measured.
+By manifold3d, or else by Open3D if that alone is installed: docs/exporting.md has what each of them did
+with damaged shapes and real models.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +34,20 @@ class Mended:
         if self.united > 1:
             said += f", {self.united} parts united"
         return said + (f"; {self.left} edges still lie open" if self.left else "")
+
+
+def repairer() -> Callable[[Mesh], tuple[Mesh, object]]:
+    """What repairs a mesh here, and says as text what it did. MissingDependencyError if nothing can."""
+    purpose = "export --repair"
+    try:
+        manifolds.library(purpose)
+        return mended
+    except MissingDependencyError as error:
+        try:
+            open3d_tools.library(purpose)
+            return open3d_tools.repair
+        except MissingDependencyError as other:
+            raise MissingDependencyError(f"{error}; or {other}") from None
 
 
 def mended(mesh: Mesh) -> tuple[Mesh, Mended]:

@@ -59,4 +59,3 @@ def placed(v_pos: np.ndarray, suffix: str, scale: float = 1.0) -> np.ndarray:
         low, high = points.min(axis=0), points.max(axis=0)
         points = points - [(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2]
     return points.astype(np.float32)
-

@@ -1,4 +1,4 @@
-"""3MF files, by lib3mf, the library of the 3MF consortium: a mesh in millimetres with colours at its vertices.
+"""3MF files, by lib3mf, the library of the 3MF consortium: a mesh in millimetres with colours at its corners.
 
 A colour group is what readers of colour agree on: a texture is shown by few of them, and by no slicer.
 """
@@ -14,7 +14,10 @@ from sdtool.geometry.meshes import Mesh
 
 INSTALL = "pip install 'sdtool[print]'"
 MODEL = "3D/3dmodel.model"  # the part of the package that holds the mesh
-NAMES = uuid.UUID("5d3c3b4e-6d1f-5f0b-9a53-3a4c8e1d7b20")  # of ours: the same object gives the same ids
+SHIFTS = np.array([1 << 16, 1 << 8, 1], np.uint32)  # red, green and blue as one number
+NAMES = uuid.UUID(
+    "5d3c3b4e-6d1f-5f0b-9a53-3a4c8e1d7b20"
+)  # of ours: the same object gives the same ids
 
 
 def library() -> Any:
@@ -29,11 +32,13 @@ def library() -> Any:
     return lib3mf
 
 
-def three_mf_bytes(mesh: Mesh, title: str, application: str, description: str) -> bytes:
+def three_mf_bytes(
+    mesh: Mesh, corner_color: np.ndarray, title: str, application: str, description: str
+) -> bytes:
     """The file; the same arguments give the same bytes.
 
-    mesh: v_pos in millimetres, +Z up; sRGB-encoded v_color in [0, 1], or none. The texts become metadata of
-    these names.
+    mesh: v_pos in millimetres, +Z up. corner_color: (F, 3, 3) sRGB-encoded, in [0, 1]. The texts become
+    metadata of these names.
     """
     lib = library()
     wrapper = lib.Wrapper()
@@ -44,8 +49,7 @@ def three_mf_bytes(mesh: Mesh, title: str, application: str, description: str) -
     solid.SetName(title)
     faces = mesh.t_pos_idx.astype(np.uint32)
     solid.SetGeometry(_array(lib.Position, mesh.v_pos), _array(lib.Triangle, faces))
-    if mesh.v_color is not None:
-        _color(lib, model, solid, mesh.v_color, faces)
+    _color(lib, model, solid, corner_color)
     item = model.AddBuildItem(solid, wrapper.GetIdentityTransform())
     for number, thing in enumerate((solid, item)):
         thing.SetUUID(str(uuid.uuid5(NAMES, f"{title} {number}")))
@@ -57,17 +61,20 @@ def three_mf_bytes(mesh: Mesh, title: str, application: str, description: str) -
     return bytes(model.QueryWriter("3mf").WriteToBuffer())
 
 
-def _color(lib: Any, model: Any, solid: Any, v_color: np.ndarray, faces: np.ndarray) -> None:
-    """Give the mesh a group of the colours (V, 3) that it has, sRGB in [0, 1], each there once."""
-    shades = np.rint(np.clip(v_color, 0, 1) * 255).astype(np.uint8)
-    distinct, number = np.unique(shades, axis=0, return_inverse=True)
+def _color(lib: Any, model: Any, solid: Any, corner_color: np.ndarray) -> None:
+    """Give the mesh a group of the colours (F, 3, 3) that its corners have, each there once."""
+    shades = np.rint(np.clip(corner_color, 0, 1) * 255).astype(np.uint32) @ SHIFTS
+    distinct, number = np.unique(shades, return_inverse=True)
     group = model.AddColorGroup()
-    keys = [group.AddColor(lib.Color(*rgb, 255)) for rgb in distinct.tolist()]
-    of_vertex = np.array(keys, np.uint32)[number.reshape(-1)]
+    keys = [
+        group.AddColor(lib.Color(c >> 16, c >> 8 & 255, c & 255, 255)) for c in distinct.tolist()
+    ]
     resource = group.GetResourceID()
-    corners = np.concatenate([np.full((len(faces), 1), resource), of_vertex[faces]], axis=1)
-    solid.SetAllTriangleProperties(_array(lib.TriangleProperties, corners.astype(np.uint32)))
-    solid.SetObjectLevelProperty(resource, keys[0])
+    corners = np.array(keys, np.uint32)[number.reshape(-1, 3)]
+    rows = np.concatenate([np.full((len(corners), 1), resource, np.uint32), corners], axis=1)
+    solid.SetAllTriangleProperties(_array(lib.TriangleProperties, rows))
+    usual = keys[int(np.bincount(number.reshape(-1)).argmax())]
+    solid.SetObjectLevelProperty(resource, usual)
 
 
 def _array(kind: Any, values: np.ndarray) -> Any:

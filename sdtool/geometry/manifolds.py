@@ -17,7 +17,9 @@ from sdtool.geometry.parts import submesh
 
 INSTALL = "pip install 'sdtool[print]'"
 SHORT = 1e-6  # of the longest side: edges that are no longer than this go
-INSIDE = 0.5  # of a cavity's volume that lies within other bodies; less: it is a body turned inside out
+INSIDE = (
+    0.5  # of a cavity's volume that lies within other bodies; less: it is a body turned inside out
+)
 
 
 def library(purpose: str) -> Any:

@@ -69,7 +69,10 @@ def _march(points, directions, corner, normal, start, listed, origin, cell, cell
     """From cell to cell along each ray (Amanatides and Woo 1987), until one holds the first crossing."""
     found = np.full(len(points), np.inf)
     here, step = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    until, across = np.zeros(3), np.zeros(3)  # to the next border of a cell, and between two of them
+    until, across = (
+        np.zeros(3),
+        np.zeros(3),
+    )  # to the next border of a cell, and between two of them
     for p in range(len(points)):
         for a in range(3):
             place = (points[p, a] - origin[a]) / cell
