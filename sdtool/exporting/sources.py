@@ -1,5 +1,6 @@
 """Mesh files as something to export: one closed surface where they have seams, and their colours by place."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def read_source(path: Path) -> tuple[Mesh, Material]:
         mesh = load_mesh(path, textures=True, normals=False)
     except ObjectError as error:
         raise InputError(f"{path} cannot be exported: {error}") from None
+    if mesh.lost:
+        print(f"{path}: could not be read: {', '.join(mesh.lost)}", file=sys.stderr)
     look = colors_of(mesh)
     welded = weld(mesh)
     return Mesh(welded.v_pos, welded.t_pos_idx, look(welded.v_pos).base_color), look

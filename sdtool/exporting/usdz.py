@@ -2,7 +2,7 @@
 
 One mesh with the textures of a `TexturedMesh` under a UsdPreviewSurface. AR Quick Look's rules: metres,
 +Y up, a default prim, images as PNG or JPEG, one .usdc that comes first, a zip that is not compressed and
-whose files begin at multiples of 64 bytes. Colours at vertices are not shown there, so there must be textures.
+whose files begin at multiples of 64 bytes. Colours at vertices are not shown there: there must be textures.
 """
 
 import struct

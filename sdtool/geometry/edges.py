@@ -57,8 +57,8 @@ def turned_alike(faces: np.ndarray) -> np.ndarray:
 
 
 def thinned(faces: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Without the smallest faces of edges whose faces, two or more, do not pair off: each with one turned as
-    it is on the other side."""
+    """Without what is too much at edges whose faces, two or more, do not pair off, each with one turned as it
+    is on the other side: first what hangs on by no other edge, then the smallest."""
     for _ in range(len(faces)):
         edge, uses, surplus = edge_uses(faces)
         wrong = (uses > 1) & (surplus > 0)
@@ -66,7 +66,10 @@ def thinned(faces: np.ndarray, areas: np.ndarray) -> np.ndarray:
             break
         at = wrong[edge]
         owner = np.nonzero(at)[0] // 3
-        order = np.lexsort([areas[owner], edge[at]])  # by edge, and there the smallest first
+        loose = (uses[edge] == 1).reshape(-1, 3).sum(axis=1)
+        order = np.lexsort(
+            [areas[owner], -loose[owner], edge[at]]
+        )  # by edge, and there the worst first
         _, first = np.unique(edge[at][order], return_index=True)
         gone = np.zeros(len(faces), bool)
         gone[owner[order[first]]] = True

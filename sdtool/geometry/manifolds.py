@@ -89,9 +89,9 @@ def cap(border: np.ndarray) -> np.ndarray | None:
     side /= np.linalg.norm(side)
     flat = np.stack([points @ side, points @ np.cross(normal, side)], axis=1)
     made = np.asarray(lib.triangulate([flat]), np.int64)
-    a, b, c = (flat[made[:, k]] for k in range(3))
-    areas = np.cross(b - a, c - a)
     x, y = flat.T
+    (ax, bx, cx), (ay, by, cy) = x[made].T, y[made].T
+    areas = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     whole = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
     if len(made) != len(border) - 2 or (areas < -1e-9 * whole).any():
         return None
