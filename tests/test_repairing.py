@@ -8,6 +8,7 @@ import pytest
 import trimesh
 from shape_samples import box, icosphere
 
+from sdtool.bench.repairs import repairs
 from sdtool.errors import MissingDependencyError
 from sdtool.exporting.repairing import mended, repairer
 from sdtool.exporting.soundness import soundness
@@ -181,3 +182,11 @@ def test_open3d_serves_where_it_alone_is_installed(monkeypatch):
         repairer()
     open3d_tools.library.cache_clear()
     assert "sdtool[print]" in str(caught.value) and "sdtool[open3d]" in str(caught.value)
+
+
+def test_the_bench_compares_both_ways(tmp_path):
+    trimesh.creation.box().export(tmp_path / "box.stl")
+    shape, whole, ours, theirs = (list(c.cells) for c in repairs(tmp_path, [str(tmp_path)]).columns)
+    row = shape.index("two boxes that share a wall")
+    assert whole[row] == ours[row] == "2.000" and (theirs[row] == "not installed" or theirs[row])
+    assert shape[-1].startswith("1 models of ") and ours[-1].startswith("1 closed, ")

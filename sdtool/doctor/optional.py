@@ -136,6 +136,44 @@ def _open3d() -> str:
     return "a distance, a surface of points and a hole"
 
 
+def _manifold() -> str:
+    import numpy as np
+    from trimesh.creation import box
+
+    from sdtool.geometry import manifolds
+    from sdtool.geometry.meshes import Mesh, merge
+
+    solid = box()
+    v_pos, faces = np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)
+    found = manifolds.united(merge([Mesh(v_pos, faces), Mesh(v_pos + np.float32(0.5), faces)]))
+    expect(found is not None and found[1] == 2, "two boxes that overlap are no body to it")
+    return "two boxes united"
+
+
+def _three_mf() -> str:
+    import numpy as np
+    from trimesh.creation import box
+
+    from sdtool.exporting.three_mf import three_mf_bytes
+    from sdtool.geometry.meshes import Mesh
+
+    solid = box()
+    mesh = Mesh(np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32))
+    data = three_mf_bytes(mesh, np.full((12, 3, 3), 0.5, np.float32), "box", "sdtool", "")
+    expect(data.startswith(b"PK"), "what it wrote is no package")
+    return f"a box, {len(data)} bytes"
+
+
+def _usdz() -> str:
+    from sdtool.exporting import usdz
+
+    pxr = usdz.library()
+    stage = pxr.Usd.Stage.CreateInMemory()
+    pxr.UsdGeom.Xform.Define(stage, usdz.ROOT)
+    expect(stage.GetPrimAtPath(usdz.ROOT).IsValid(), "a stage lost what was defined in it")
+    return "a stage of one prim"
+
+
 def _decoder(name: str) -> str:
     import numpy as np
 
@@ -232,6 +270,9 @@ OPTIONAL = (
     _extra("ray", _ray, "ray"),
     _extra("init", _init, "igl"),
     _extra("open3d", _open3d, "open3d"),
+    Check("repair", _manifold, module="manifold3d", cure="pip install 'sdtool[print]'"),
+    Check("3mf", _three_mf, module="lib3mf", cure="pip install 'sdtool[print]'"),
+    _extra("usdz", _usdz, "pxr"),
     _extra("draco", lambda: _decoder("draco"), "DracoPy"),
     _extra("meshopt", lambda: _decoder("meshopt"), "meshopt"),
     _extra("tables", _tables, "pyarrow"),

@@ -14,7 +14,7 @@ from sdtool.meshfiles import load_mesh
 from sdtool.rendering.texturing import base_color
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Samples:
     """Points of a mesh, as `base_color` asks for them. face (P,), weights (P, 3)."""
 

@@ -79,7 +79,8 @@ def _borders(faces: np.ndarray) -> list[np.ndarray]:
 
 def _simple(border: np.ndarray) -> list[np.ndarray]:
     """A closed walk as closed walks that meet no vertex twice."""
-    found, walk = [], []
+    found: list[list[int]] = []
+    walk: list[int] = []
     for vertex in border.tolist():
         if vertex in walk:
             start = walk.index(vertex)
