@@ -55,6 +55,7 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
+from sdtool.io.folders import MESH_SUFFIXES
 from sdtool.runtime.options import RUNNING
 
 FORMATS = (".glb", ".obj", ".ply", ".stl", ".3mf", ".usdz")
@@ -117,7 +118,7 @@ def export(
         ),
     ] = False,
 ) -> stage_record.Result:
-    is_file = run.is_file()
+    is_file = run.is_file() and run.suffix.lower() in MESH_SUFFIXES
     out = _target(run, out, is_file)
     suffix = out.suffix.lower()
     if suffix == ".usdz" and texture_size == 0:

@@ -36,10 +36,10 @@ def repairs(folder: Path, folders: Sequence[str] = ()) -> Table:
     how many models become closed manifolds, in how many seconds of a core."""
     table = Table("shape", "volume", *WAYS, title="repairs")
     for name, (mesh, volume) in damaged().items():
-        table.add_row(name, volume and f"{volume:.3f}", *(_volume(way, mesh) for way in WAYS))
+        table.add_row(name, f"{volume:.3f}", *(_volume(way, mesh) for way in WAYS))
     for given in folders:
         paths = choose([Path(given)], MANY)
-        meshes = [mesh for path in paths if (mesh := _read(path)) is not None]
+        meshes = [read for path in paths if (read := _read(path)) is not None]
         before = sum(edge_faults(mesh.t_pos_idx) == (0, 0) for mesh in meshes)
         name = f"{len(meshes)} models of {Path(given).name}, {before} of them closed"
         table.add_row(name, "", *(_closed(way, meshes) for way in WAYS))

@@ -2,6 +2,7 @@
 
 import tempfile
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -136,32 +137,23 @@ def _open3d() -> str:
     return "a distance, a surface of points and a hole"
 
 
-def _manifold() -> str:
-    import numpy as np
-    from trimesh.creation import box
-
-    from sdtool.geometry import manifolds
-    from sdtool.geometry.meshes import Mesh, merge
-
-    solid = box()
-    v_pos, faces = np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)
-    found = manifolds.united(merge([Mesh(v_pos, faces), Mesh(v_pos + np.float32(0.5), faces)]))
-    expect(found is not None and found[1] == 2, "two boxes that overlap are no body to it")
-    return "two boxes united"
-
-
-def _three_mf() -> str:
+def _print() -> str:
     import numpy as np
     from trimesh.creation import box
 
     from sdtool.exporting.three_mf import three_mf_bytes
-    from sdtool.geometry.meshes import Mesh
+    from sdtool.geometry import manifolds
+    from sdtool.geometry.meshes import Mesh, merge
 
+    if find_spec("manifold3d") is None:
+        raise Absent("the package manifold3d is not installed")
     solid = box()
-    mesh = Mesh(np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32))
-    data = three_mf_bytes(mesh, np.full((12, 3, 3), 0.5, np.float32), "box", "sdtool", "")
-    expect(data.startswith(b"PK"), "what it wrote is no package")
-    return f"a box, {len(data)} bytes"
+    v_pos, faces = np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)
+    found = manifolds.united(merge([Mesh(v_pos, faces), Mesh(v_pos + np.float32(0.5), faces)]))
+    expect(found is not None and found[1] == 2, "two boxes that overlap are no body to it")
+    data = three_mf_bytes(Mesh(v_pos, faces), np.zeros((12, 3, 3), np.float32), "box", "sdtool", "")
+    expect(data.startswith(b"PK"), "a .3mf is no package")
+    return f"two boxes united, and a .3mf of {len(data)} bytes"
 
 
 def _usdz() -> str:
@@ -270,8 +262,7 @@ OPTIONAL = (
     _extra("ray", _ray, "ray"),
     _extra("init", _init, "igl"),
     _extra("open3d", _open3d, "open3d"),
-    Check("repair", _manifold, module="manifold3d", cure="pip install 'sdtool[print]'"),
-    Check("3mf", _three_mf, module="lib3mf", cure="pip install 'sdtool[print]'"),
+    _extra("print", _print, "lib3mf"),
     _extra("usdz", _usdz, "pxr"),
     _extra("draco", lambda: _decoder("draco"), "DracoPy"),
     _extra("meshopt", lambda: _decoder("meshopt"), "meshopt"),
