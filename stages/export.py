@@ -91,7 +91,9 @@ def export(
     ] = 1024,
     components: Annotated[
         int,
-        typer.Option(min=0, help="Keep so many of the largest connected parts; 0: all but crumbs."),
+        typer.Option(
+            min=0, help="Keep so many of the largest connected parts; 0: all, but a lift's crumbs."
+        ),
     ] = 0,
     fill_holes: Annotated[
         bool, typer.Option("--fill-holes", help="Close every hole by a flat patch.")

@@ -3,6 +3,7 @@
 import json
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,6 +215,32 @@ def test_a_mesh_file_keeps_its_size_and_the_colour_of_each_side(tmp_path, capsys
     np.testing.assert_allclose(kept.bounds(), [[10, 0, 0], [12, 1, 2]])
     made_high = load_mesh(made(capsys, path, "b.obj", "--texture-size", 32, "--height", "50cm"))
     np.testing.assert_allclose(made_high.bounds(), [[5, 0, 0], [6, 0.5, 1]])
+
+
+def test_repair_keeps_small_parts_of_a_file_and_colours_that_end_within_a_plane(
+    tmp_path, capsys, monkeypatch
+):
+    """A cuboid of two halves without the wall between them, red and white, and an eye on it."""
+    left, right = box([0, 0, 0], [1, 1, 1]), box([1, 0, 0], [2, 1, 1])
+    halves = [
+        Mesh(h.v_pos[h.t_pos_idx].reshape(-1, 3), np.arange(36, dtype=np.int32).reshape(-1, 3))
+        for h in (left, right)
+    ]
+    eye = box([0.4, 0.4, 0.98], [0.45, 0.45, 1.02])
+    colored = [
+        replace(mesh, v_color=np.tile(np.float32(c), (len(mesh.v_pos), 1)))
+        for mesh, c in zip([*halves, eye], ([1, 0, 0], [1, 1, 1], [0, 0, 1]), strict=True)
+    ]
+    path = write_glb(tmp_path / "halves.glb", merge(colored))
+    mesh, colors, _, _ = read_three_mf(made(capsys, path, "b.3mf", "--repair"))
+    assert mesh.is_watertight and mesh.volume == pytest.approx(1e9 * (2 + 0.05**2 * 0.02), rel=1e-6)
+    middle = mesh.triangles_center
+    for color, here in (
+        ([255, 0, 0], (middle[:, 0] < 999) & (middle[:, 1] > 25)),
+        ([255, 255, 255], middle[:, 0] > 1001),
+        ([0, 0, 255], middle[:, 1] < 15),
+    ):
+        assert here.any() and (colors[here] == color).all(), color
 
 
 def test_a_mesh_file_is_repaired_and_cut_for_printing(tmp_path, capsys):

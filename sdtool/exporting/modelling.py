@@ -71,7 +71,8 @@ def _bodies(surface: Mesh, wishes: Wishes, name: str | Path) -> tuple[Mesh, Mesh
     if len(fine.t_pos_idx) == 0:
         cure = "" if wishes.own_size else "; lift it with another --seed"
         raise InputError(f"{name} holds no triangle that has an area{cure}")
-    fine = largest_parts(fine, wishes.components)
+    if wishes.components or not wishes.own_size:  # what is small in a file is meant: eyes, screws
+        fine = largest_parts(fine, wishes.components)
     if wishes.fill_holes:
         fine = cleaning.clean(cleaning.fill_holes(fine))
     if wishes.repair:

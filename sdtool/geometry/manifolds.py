@@ -102,7 +102,10 @@ def _solid(lib: Any, mesh: Mesh) -> Any:
     """The Manifold of a mesh, with its colours; None if it is none."""
     values = mesh.v_pos if mesh.v_color is None else np.hstack([mesh.v_pos, mesh.v_color])
     rows = np.ascontiguousarray(values, np.float32)
-    solid = lib.Manifold(lib.Mesh(rows, np.ascontiguousarray(mesh.t_pos_idx, np.uint32)))
+    faces = np.ascontiguousarray(mesh.t_pos_idx, np.uint32)
+    # Faces of one number may be merged where they lie in a plane, and lose what colours end between them.
+    numbers = np.arange(len(faces), dtype=np.uint32)
+    solid = lib.Manifold(lib.Mesh(rows, faces, face_id=numbers))
     return None if solid.status() != lib.Error.NoError or solid.is_empty() else solid
 
 
