@@ -3,7 +3,8 @@
     python -m sdtool.bench [PART] [OPTIONS]
 
 PART is one of PARTS; all of them run without it. OPTIONS are those of `sdtool lift`, or of the parts
-`training` and `readers` (`python -m sdtool.bench training --help`). Only ratios within one run mean anything.
+`training` and `readers` (`python -m sdtool.bench training --help`), or folders of models for `repairs`. Only
+ratios within one run mean anything.
 
     python -m sdtool.bench gpu --out DIR
 
@@ -38,6 +39,7 @@ def parts() -> "dict[str, Callable[..., RenderableType]]":
     from sdtool.bench.nerf import nerf
     from sdtool.bench.readers import readers
     from sdtool.bench.rendering import rendering
+    from sdtool.bench.repairs import repairs
     from sdtool.bench.training import training
 
     return {
@@ -52,7 +54,11 @@ def parts() -> "dict[str, Callable[..., RenderableType]]":
         "exporting": exporting,
         "distances": distances,
         "readers": readers,
+        "repairs": repairs,
     }
+
+
+OPTIONS = ("lifting", "training", "readers", "repairs")  # parts that take them
 
 
 def gpu(arguments: list[str]) -> int:
@@ -100,7 +106,7 @@ def tables(given: list[str]) -> None:
     name, *options = given if given and given[0] in found else ["", *given]
     with tempfile.TemporaryDirectory() as folder:
         for part in [name] if name else found:
-            takes = part == (name or "lifting") and part in ("lifting", "training", "readers")
+            takes = part == (name or "lifting") and part in OPTIONS
             console.print(found[part](Path(folder), *([options] if takes else [])))
 
 

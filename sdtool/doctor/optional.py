@@ -2,6 +2,7 @@
 
 import tempfile
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,35 @@ def _open3d() -> str:
     return "a distance, a surface of points and a hole"
 
 
+def _print() -> str:
+    import numpy as np
+    from trimesh.creation import box
+
+    from sdtool.exporting.three_mf import three_mf_bytes
+    from sdtool.geometry import manifolds
+    from sdtool.geometry.meshes import Mesh, merge
+
+    if find_spec("manifold3d") is None:
+        raise Absent("the package manifold3d is not installed")
+    solid = box()
+    v_pos, faces = np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)
+    found = manifolds.united(merge([Mesh(v_pos, faces), Mesh(v_pos + np.float32(0.5), faces)]))
+    expect(found is not None and found[1] == 2, "two boxes that overlap are no body to it")
+    data = three_mf_bytes(Mesh(v_pos, faces), np.zeros((12, 3, 3), np.float32), "box", "sdtool", "")
+    expect(data.startswith(b"PK"), "a .3mf is no package")
+    return f"two boxes united, and a .3mf of {len(data)} bytes"
+
+
+def _usdz() -> str:
+    from sdtool.exporting import usdz
+
+    pxr = usdz.library()
+    stage = pxr.Usd.Stage.CreateInMemory()
+    pxr.UsdGeom.Xform.Define(stage, usdz.ROOT)
+    expect(stage.GetPrimAtPath(usdz.ROOT).IsValid(), "a stage lost what was defined in it")
+    return "a stage of one prim"
+
+
 def _decoder(name: str) -> str:
     import numpy as np
 
@@ -232,6 +262,8 @@ OPTIONAL = (
     _extra("ray", _ray, "ray"),
     _extra("init", _init, "igl"),
     _extra("open3d", _open3d, "open3d"),
+    _extra("print", _print, "lib3mf"),
+    _extra("usdz", _usdz, "pxr"),
     _extra("draco", lambda: _decoder("draco"), "DracoPy"),
     _extra("meshopt", lambda: _decoder("meshopt"), "meshopt"),
     _extra("tables", _tables, "pyarrow"),
