@@ -63,6 +63,7 @@ from sdtool.io import stage_record
 from sdtool.io.captions import captions_in
 from sdtool.runtime.options import Device, MixedPrecision, Out, Overwrite, Seed
 from sdtool.training.options import (
+    TRAINING,
     WATCHING,
     Accumulate,
     Batch,
@@ -138,6 +139,14 @@ def finetune_agp(
     half_resolution: HalfResolution = 0.0,
     logit_normal: LogitNormal = 0.0,
     gradient_checkpointing: GradientCheckpointing = False,
+    lora: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Train adapters of this rank, not the whole UNet; 0: the UNet.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 0,
     sample_every: SampleEvery = 500,
     sample_prompt: Annotated[
         list[str] | None,
@@ -176,7 +185,7 @@ def finetune_agp(
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
-    base = _base_of(base, resume_from)
+    base = _base_of(base, resume_from, lora)
     settings = TrainingSettings(
         steps=steps,
         batch=batch,
@@ -207,6 +216,7 @@ def finetune_agp(
     params = settings.params() | {"fp16": fp16, "exam": exam, "seed": seed}
     params |= {} if switch else {"switch": False}
     params |= {} if resume_from is None else {"resume_from": resume_from}
+    params |= {"lora": lora} if lora else {}
     inputs = _numbered("ccm", ccm) | {"captions": captions} | _numbered("objects", listings)
     inputs |= _numbered("exam", exam_on) | {"exam-captions": exam_captions if exam_on else None}
     inputs |= _folders({"base": base, "resume-from": resume_from})
@@ -241,6 +251,7 @@ def finetune_agp(
         processes=processes,
         ready=record.clear,
         start=None if resume_from is None else load_agp(resume_from),
+        lora=lora,
     )
     if not processes.is_main:
         processes.end()
@@ -251,8 +262,13 @@ def finetune_agp(
     return result
 
 
-def _base_of(base: str | None, resume_from: str | None) -> str:
-    """The base that is meant: the one that was named, or that of the AGP to go on from."""
+def _base_of(base: str | None, resume_from: str | None, lora: int) -> str:
+    """The base that is meant: the one that was named, or that of the AGP to go on from, which must have
+    adapters of the rank `lora` if that is not 0."""
+    if lora:
+        from sdtool.priors.lora import library
+
+        library()  # before any work
     if resume_from is None:
         return base or "tiny"
     if base is not None:
@@ -261,8 +277,15 @@ def _base_of(base: str | None, resume_from: str | None) -> str:
             "--base",
             "--resume-from",
         )
-    from sdtool.priors.loading import base_of
+    from sdtool.priors.loading import adapter_rank_of, base_of
 
+    if lora and (rank := adapter_rank_of(resume_from)) != lora:
+        what = f"adapters of rank {rank}: use --lora {rank}" if rank else "no adapters: leave out"
+        raise UsageError(
+            f"the AGP {resume_from} has {what}" + ("" if rank else f" --lora {lora}"),
+            "--lora",
+            "--resume-from",
+        )
     return base_of(resume_from)
 
 
@@ -276,10 +299,13 @@ def _prompts(captions: Path, switch: bool = True) -> dict[str, list[str]]:
 
 def _written(agp: "TrainedAgp", out: Path, base: str, facts: dict) -> list[str]:
     """Write the AGP, and remove what only its training needed; the names of what is there."""
-    from sdtool.priors.loading import stored_base
+    from sdtool.priors.adapters import fingerprint
+    from sdtool.priors.loading import FINGERPRINT, base_folder, stored_base
     from sdtool.priors.model_card import save_agp
 
     named, prior = stored_base(base, out), agp.prior.cpu()
+    if facts.get("lora"):
+        facts = facts | {FINGERPRINT: fingerprint(base_folder(base) / "unet")}
     outputs = save_agp(prior, out, base=named, facts=facts, exams=agp.exams, fp16=facts["fp16"])
     outputs += [n for n in ("log.jsonl", "samples", "tensorboard") if (out / n).exists()]
     _clear(out)
