@@ -190,6 +190,7 @@ def test_imports_make_no_circle():
         "pyarrow",
         "open3d",
         "libusb_package",
+        "peft",
     ],
 )
 def test_accelerators_are_imported_in_one_file_inside_a_function(library):
@@ -201,6 +202,17 @@ def test_accelerators_are_imported_in_one_file_inside_a_function(library):
     ]
     assert len({name for name, _ in users}) <= 1, users
     assert all(inside for _, inside in users), users
+
+
+def test_models_of_diffusers_are_imported_in_one_file():
+    """It keeps peft out of sight, which diffusers else imports with them."""
+    users = [
+        name
+        for name, tree in modules().items()
+        for target, _ in imports(tree)
+        if re.match(r"diffusers(\.models|\.loaders|\.pipelines|\.schedulers|$)", target)
+    ]
+    assert set(users) == {"sdtool.priors.models"}, users
 
 
 def loaded(statement):

@@ -37,6 +37,11 @@ def has_adapter(unet: nn.Module) -> bool:
     return next(adapted_layers(unet), None) is not None
 
 
+def adapter_rank(unet: nn.Module) -> int:
+    """The rank of a UNet's adapters; 0 if it has none."""
+    return next((layer.r[NAME] for _, layer in adapted_layers(unet)), 0)
+
+
 def adapter_parts(unet: nn.Module) -> dict[str, nn.Module]:
     """What of a UNet with adapters is trained: the adapters' matrices and the camera's perceptron."""
     parts: dict[str, nn.Module] = {CAMERA: unet.get_submodule(CAMERA)}

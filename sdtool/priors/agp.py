@@ -1,5 +1,7 @@
 """The aligned geometric prior (paper, section 3.1): a base prior that also sees the camera."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -46,7 +48,7 @@ def check_base(base: Prior) -> None:
         raise InputError(f"{base.name} already uses the hook that the camera needs")
 
 
-def start_camera(unet: UNet2DConditionModel, generator: torch.Generator) -> None:
+def start_camera(unet: Any, generator: torch.Generator) -> None:
     """Draw the camera's first layer; its last starts at zero."""
     first, last = unet.class_embedding.linear_1, unet.class_embedding.linear_2
     with torch.no_grad():

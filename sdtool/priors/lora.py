@@ -3,16 +3,17 @@
 The base stays as it is: a layer's weight W becomes W + (α/r)·B·A with trained A (r rows) and B (r columns),
 zero at first. The one file that imports peft.
 
-Adapters stand in all layers that the camera or the text pass through, and in all convolutions: an AGP draws maps
-of coordinates, which look like no picture that its base has seen. In attention alone they would leave most
-of a UNet as it was, and the camera would be heard only as far as the base listens to times: it comes in through
-the layers `time_emb_proj`, together with the time (docs/training.md has what that is worth).
+Adapters stand in all layers that the camera or the text pass through, and in all convolutions: an AGP draws
+maps of coordinates, which look like no picture that its base has seen. In attention alone they would leave
+most of a UNet as it was, and the camera would be heard only as far as the base listens to times: it comes in
+through the layers `time_emb_proj`, together with the time (docs/training.md has what that is worth).
 """
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -83,7 +84,7 @@ def read_adapter(base: Prior, folder: Path, name: str) -> Prior:
     config = read_config(folder)
     unet = _with_camera(base)
     _add_adapters(unet, config["r"], config["lora_alpha"], config["target_modules"])
-    stored, wanted = load_file(folder / WEIGHTS), _tensors(unet)
+    stored, wanted = _stored(folder / WEIGHTS), _tensors(unet)
     if lacking := sorted(set(wanted) - set(stored)):
         raise InputError(
             f"{folder / WEIGHTS} is not whole: it lacks {len(lacking)} of {len(wanted)} tensors "
@@ -114,9 +115,8 @@ def save_adapter(prior: Prior, folder: Path, base: str, dtype: torch.dtype) -> l
     with atomic_path(folder / WEIGHTS) as temporary:
         tensors = {name: value.to("cpu", dtype).contiguous() for name, value in tensors.items()}
         save_file(tensors, temporary, metadata={"format": "pt"})
-    rank = adapter_rank(prior.unet)
-    config = _lora_config(rank, rank, TARGETS, modules_to_save=[CAMERA], inference_mode=True)
-    told = config.to_dict() | {"base_model_name_or_path": base}
+    told = prior.unet.peft_config[NAME].to_dict()
+    told |= {"modules_to_save": [CAMERA], "inference_mode": True, "base_model_name_or_path": base}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}
     write_json(folder / CONFIG, plain)
     return [WEIGHTS, CONFIG]
@@ -144,17 +144,23 @@ def read_config(folder: Path) -> dict[str, Any]:
     return found
 
 
-def adapter_rank(unet: nn.Module) -> int:
-    """The rank of a UNet's adapters; 0 if it has none."""
-    return next((layer.r[NAME] for _, layer in adapted_layers(unet)), 0)
-
-
 def hold_base_in(prior: Prior, dtype: torch.dtype) -> None:
     """Keep what is frozen of an AGP of adapters in another precision; what is trained stays as it is."""
     trained = {id(p) for part in adapter_parts(prior.unet).values() for p in part.parameters()}
     for parameter in prior.unet.parameters():
         if id(parameter) not in trained:
             parameter.data = parameter.data.to(dtype)
+
+
+def _stored(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter; InputError if they cannot be read."""
+    if not path.is_file():
+        raise InputError(f"{path.parent} lacks {path.name}; {AGAIN}")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is damaged ({reason}); {AGAIN}") from error
 
 
 def _with_camera(base: Prior) -> UNet2DConditionModel:

@@ -65,9 +65,9 @@ ADAPTERS = """    unet = UNet2DConditionModel.from_pretrained(
     unet = peft.PeftModel.from_pretrained(unet, folder)
     guess = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample
 
-These are low-rank adapters of the base's UNet, which peft reads, and the whole perceptron through which the camera
-comes in. The base's own weights are not in here and must be those whose fingerprint agp.json tells. `sdtool
-merge-agp` writes the whole UNet."""
+These are low-rank adapters of the base's UNet, which peft reads, and the whole perceptron through which the
+camera comes in. The base's own weights are not in here and must be those whose fingerprint agp.json tells.
+`sdtool merge-agp` writes the whole UNet."""
 
 
 def _card(prior: Prior, base: str, facts: dict, exams: dict[str, dict], has_adapters: bool) -> str:
