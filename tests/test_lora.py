@@ -1,11 +1,10 @@
-"""An AGP of low-rank adapters: trained, stored as peft has it, loaded, merged, and lifted with on one UNet."""
+"""An AGP of low-rank adapters: trained, stored as peft has it, loaded, merged, and on its base's own UNet."""
 
 import json
 import os
 import shutil
 import sys
 import threading
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from sdtool.cli import run
 from sdtool.errors import InputError
 from sdtool.io.files import read_json, write_json
-from sdtool.priors import split
+from sdtool.priors import pairs, split
 from sdtool.priors import traced as records
 from sdtool.priors.adapters import (
     CONFIG,
@@ -269,32 +268,39 @@ def test_a_copy_of_the_base_is_shared_and_another_base_is_not(base, agp, tmp_pat
     assert torch.equal(asked(other[1]), asked(pair[1]))
 
 
-@pytest.mark.parametrize("is_traced", [False, True])
-def test_the_helper_shares_too_and_gives_the_same_bits(base, agp, is_traced, monkeypatch):
+def test_the_helper_shares_too_and_gives_the_same_bits(base, agp, monkeypatch):
     def popen(command, **_):
         ends = [os.dup(int(number)) for number in command[-2:]]
         threading.Thread(target=split.serve, args=ends, daemon=True).start()
         return SimpleNamespace(kill=lambda: None, wait=lambda *_: 0)
 
+    made = [load_pair(base, agp, "cpu", torch.float32)]
     monkeypatch.setattr(split.subprocess, "Popen", popen)
-    monkeypatch.setattr(records, "RECORD_AT", 1)
-    pairs = [load_pair(base, agp, "cpu", torch.float32)]
+    monkeypatch.setattr(pairs, "load_pair", lambda *a: made.append(load_pair(*a)) or made[-1])
     helper = split.Helper()
-    helper.load(str(base), str(agp), "", torch.float32, 1, is_traced)
-    monkeypatch.setattr(
-        "sdtool.priors.pairs.load_pair", lambda *a: pairs.append(load_pair(*a)) or pairs[-1]
-    )
+    helper.load(str(base), str(agp), "", torch.float32, 1)
     assert helper.wait_until_ready(60)
-    wanted = [asked(prior, 4) for prior in pairs[0]]
-    with traced(*pairs[0]) if is_traced else nullcontext():
-        with split.split(pairs[0], None, 1):
-            alone = [asked(prior, 4) for prior in pairs[0]]
-        with split.split(pairs[0], helper, 1) as halves:
-            for which in (1, 0, 0, 1):
-                answer = asked(pairs[0][which], 4)
-                assert torch.equal(answer, alone[which])
-                assert torch.allclose(answer, wanted[which], atol=1e-5)
+    ours, theirs = made
+    assert storages(theirs[0]).keys() <= storages(theirs[1]).keys()
+    wanted = [asked(prior, 4) for prior in ours]
+    with split.split(ours, None, 1):
+        alone = [asked(prior, 4) for prior in ours]
+    with split.split(ours, helper, 1) as halves:
+        for which in (1, 0, 0, 1):
+            answer = asked(ours[which], 4)
+            assert torch.equal(answer, alone[which])
+            assert torch.allclose(answer, wanted[which], atol=1e-5)
     assert halves.asked == 4
+
+
+@pytest.mark.slow
+def test_adapters_can_be_recorded(base, agp, monkeypatch):
+    monkeypatch.setattr(records, "RECORD_AT", 1)
+    prior = load_agp(agp)
+    wanted = asked(prior, 1)
+    with traced(prior):
+        assert torch.equal(asked(prior, 1), wanted) and torch.equal(asked(prior, 1), wanted)
+        assert prior.unet.found
 
 
 # Commands
@@ -311,6 +317,7 @@ def command(views, out, *more):
     return ["finetune-agp", str(views), *options]
 
 
+@pytest.mark.slow
 def test_a_killed_training_of_adapters_continues_and_goes_on_from_its_result(
     views, base, tmp_path, capsys, monkeypatch
 ):
@@ -350,14 +357,8 @@ def test_a_killed_training_of_adapters_continues_and_goes_on_from_its_result(
     assert run(command(views, more, *go_on, "--lora", "2")) == 0, capsys.readouterr().err
     one, two = load_file(whole / WEIGHTS), load_file(more / WEIGHTS)
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
-    assert run(command(views, tmp_path / "full", *go_on)) == 0  # without: the whole UNet
-    assert torch.allclose(asked(load_agp(tmp_path / "full")), asked(load_agp(whole)), atol=1e-4)
-
     assert run(command(views, tmp_path / "no", *go_on, "--lora", "5")) == 2
     assert "has adapters of rank 2: use --lora 2" in capsys.readouterr().err
-    go_on[1] = str(tmp_path / "full")
-    assert run(command(views, tmp_path / "no", *go_on, "--lora", "5")) == 2
-    assert "has no adapters: leave out --lora 5" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
 
 
@@ -383,6 +384,9 @@ def test_a_merged_agp_is_whole_and_predicts_the_same(agp, tmp_path, capsys, monk
     assert "already merged" in capsys.readouterr().err
     assert run(["merge-agp", str(out), "--out", str(tmp_path / "again")]) == 1
     assert "is a whole AGP already" in capsys.readouterr().err
+    go_on = ["--resume-from", str(out), "--lora", "5"]
+    assert run(command(tmp_path, tmp_path / "no", *go_on)) == 2
+    assert "has no adapters: leave out --lora 5" in capsys.readouterr().err
     views = ["views", "--captions", str(agp / "agp.json")]
     assert run(["distill-guidance", str(agp), *views]) == 1
     assert "sdtool merge-agp" in capsys.readouterr().err
@@ -403,7 +407,10 @@ def test_without_peft_the_cure_is_named_before_anything_is_done(
 def test_diffusers_is_asked_about_layers_without_peft(base, monkeypatch):
     from diffusers.utils import is_peft_available
 
-    layer = next(layer for _, layer in adapted_layers(load_agp_of(base).unet))
+    layer = next(
+        layer
+        for _, layer in adapted_layers(fresh_adapter(load_base(base), 1, torch.Generator()).unet)
+    )
     assert isinstance(layer, _AnyLayer) and not isinstance(torch.nn.Linear(1, 1), _AnyLayer)
     monkeypatch.delitem(sys.modules, "peft.tuners.tuners_utils")
     assert not isinstance(layer, _AnyLayer)
@@ -411,10 +418,6 @@ def test_diffusers_is_asked_about_layers_without_peft(base, monkeypatch):
     with _peft_out_of_sight():
         assert not is_peft_available()
     assert is_peft_available()
-
-
-def load_agp_of(base):
-    return fresh_adapter(load_base(base), RANK, torch.Generator())
 
 
 def test_the_configuration_is_the_same_file_every_time(agp):
