@@ -230,6 +230,12 @@ def test_help_loads_nothing_heavy_and_no_stage():
     assert not [name for name in names if name.startswith("sdtool.stages.")]
 
 
+@pytest.mark.slow
+def test_priors_are_loaded_without_peft():
+    names = loaded("import sdtool.priors.loading")
+    assert "diffusers.models.unets.unet_2d_condition" in names and "peft" not in names
+
+
 def test_stages_load_nothing_heavy_before_they_run():
     stages = [name for name in modules() if name.startswith("sdtool.stages.")]
     names = loaded(f"import {', '.join(stages)}")
