@@ -21,19 +21,19 @@ in parts (`--accumulate`) or keep less and compute it again (`--gradient-checkpo
 last example is 10 million samples, 25 million TFLOP: where a GPU sustains 120 TFLOP/s, that is 57 hours
 on one, 7 on eight, 1 on sixty-four. `python -m sdtool.bench training --help` measures what yours does.
 
-**Adapters**: `--lora 16` leaves the base as it is and trains low-rank adapters of its layers (16 is their rank) and
-the camera's perceptron. Of Stable Diffusion 2.1 these are 19 million parameters: 7 GB for a step of one map
-instead of some 21, 75 MB to store (37 with `--fp16`), and a lift holds the base's UNet once for both priors. The
-result needs its base and `pip install 'sdtool[lora]'`; `sdtool merge-agp` makes it whole. Adapters want a higher
-`--lr` than the whole UNet, three to five times.
+**Adapters**: `--lora 16` leaves the base as it is and trains low-rank adapters of its layers (16 is their
+rank) and the camera's perceptron. Of Stable Diffusion 2.1 these are 19 million parameters: 7.5 GB for a step
+of one map instead of some 21, 75 MB to store (37 with `--fp16`), and a lift holds the base's UNet once for
+both priors. The result needs its base and `pip install 'sdtool[lora]'`; `sdtool merge-agp` makes it whole.
+Adapters want a higher `--lr` than the whole UNet, three to five times.
 
 **A killed run** continues from its last whole checkpoint by the same command; on a CPU it ends with
 the same bits as an undisturbed one. Texts are encoded once, into a file in the output folder that all
 processes map into memory (`--text-cache`); it goes when the training is done.
 
 **More data**: `--resume-from` begins with the weights of an AGP, its camera's too, instead of its base's. A
-smaller `--lr` than the first time keeps what it knows. From an AGP of adapters these are trained on with the same
-`--lora`, and without it the whole UNet.
+smaller `--lr` than the first time keeps what it knows. An AGP of adapters goes on as such with the same
+`--lora`, and as a whole UNet without.
 
 **The exam**: one object in twenty is held out. On their maps the result is measured: of eight azimuths,
 how often does the true camera predict the noise best; of ten categories, how often does the true one
