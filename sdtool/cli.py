@@ -31,6 +31,7 @@ STAGES = {
     "train-vae": ("train_vae", "Train a small VAE from nothing, for a latent base prior."),
     "train-base": ("train_base", "Train a small text-to-image base prior from nothing."),
     "finetune-agp": ("finetune_agp", "Train the aligned geometric prior on CCMs."),
+    "merge-agp": ("merge_agp", "Make one UNet of an AGP of adapters and its base."),
     "distill-guidance": (
         "distill_guidance",
         "Let a prior answer its guided prediction in one pass.",

@@ -77,6 +77,10 @@ def distill_guidance(
         sample_every=0,
     )
     captions = captions_in(captions)
+    if (prior / "adapter_config.json").is_file():
+        raise InputError(
+            f"{prior} is an AGP of adapters; make it whole first: sdtool merge-agp {prior}"
+        )
     if not (prior / "unet").is_dir():
         raise InputError(f"{prior} is no folder of an AGP or a base: it holds no unet/")
     from sdtool.training.distributed import Processes, require_alone

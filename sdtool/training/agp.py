@@ -8,6 +8,7 @@ import torch
 
 from sdtool.errors import UsageError
 from sdtool.priors.agp import fresh_agp, plain_agp
+from sdtool.priors.lora import fresh_adapter, hold_base_in
 from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
@@ -123,13 +124,14 @@ def train_agp(
     processes: Processes,
     ready: Callable[[], None] = lambda: None,
     start: Prior | None = None,
+    lora: int = 0,
 ) -> TrainedAgp:
     """Train an AGP of `base` on the CCMs in `folders`, and examine it in the main process.
 
     captions: uid → prompts. shown: prompts of the sample grids; captions of held-out objects if there
     are none; unused where the settings draw no grid. text_cache: GB of disk for encoded texts. ready:
     called when all inputs have been read, before anything is written. start: an AGP of this base to go on
-    from.
+    from. lora: the rank of adapters that are trained in the place of the UNet, which `start` must have too.
     """
     ask = torch.Generator().manual_seed(seed)
     data = read_agp_data(folders, captions, base, exams, ask)
@@ -142,7 +144,9 @@ def train_agp(
     draws = settings.sample_every > 0
     shown = (shown or sample_prompts(captions, data.held_out.uids)) if draws else []
     generator = torch.Generator().manual_seed(seed)
-    prior = fresh_agp(base, generator) if start is None else plain_agp(start)
+    prior = _begun(base, start, lora, generator)
+    if lora and settings.mixed_precision == "bf16":
+        hold_base_in(prior, torch.bfloat16)  # as which it computes anyway
     del base  # its UNet is not needed any more
     ready()
 
@@ -181,6 +185,13 @@ def train_agp(
         processes.say(f"{name}: {in_words(measured[name])}")
     facts = data.facts | {"loss": round(loss, 5), "camera": data.camera}
     return TrainedAgp(prior, facts, measured, data.uncaptioned)
+
+
+def _begun(base: Prior, start: Prior | None, lora: int, generator: torch.Generator) -> Prior:
+    """What is trained: an AGP or its adapters, from the base or from `start`."""
+    if lora:
+        return fresh_adapter(base, lora, generator) if start is None else start
+    return fresh_agp(base, generator) if start is None else plain_agp(start)
 
 
 def _cost(shown: int, exams: list[Exam]) -> str:

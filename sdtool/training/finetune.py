@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sdtool.priors.adapters import adapter_parts, has_adapter
 from sdtool.priors.agp import jittered
 from sdtool.priors.prior import Prior
 from sdtool.priors.sampling import contact_sheet
@@ -36,7 +37,7 @@ def finetune(
     conditions: Conditions | None = None,
     objective: nn.Module | None = None,
 ) -> float:
-    """Train the UNet of `prior` to draw the maps of `views`, given a prompt of each object.
+    """Train the UNet of `prior`, or its adapters, to draw the maps of `views`, given a prompt of each object.
 
     A prior that sees the camera (an AGP) is told where each view was taken from. lookup: embeddings
     of the numbers in `prompts`, from a frozen text encoder; without it, the prior's own is trained
@@ -48,6 +49,8 @@ def finetune(
     prior = prior.to(processes.device)
     images = latents or views
     trained: dict[str, nn.Module] = {"unet": prior.unet}
+    if has_adapter(prior.unet):
+        trained = adapter_parts(prior.unet)
 
     def choose(generator: torch.Generator, count: int) -> tuple[torch.Tensor, ...]:
         index = torch.randint(len(views), (count,), generator=generator)

@@ -105,6 +105,14 @@ GradientCheckpointing = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+Lora = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Train adapters of this rank, not the whole UNet; 0: the UNet.",
+        rich_help_panel=TRAINING,
+    ),
+]
 
 SampleEvery = Annotated[
     int,
