@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from checkpoint_samples import write_checkpoint
 from diffusers import UNet2DConditionModel
-from prior_samples import write_stable_diffusion, write_views
+from prior_samples import write_sdxl, write_stable_diffusion, write_version, write_views
 from safetensors.torch import load_file, save_file
 
 from sdtool.cli import run
@@ -81,7 +82,8 @@ def asked(prior, rows=3):
     side = prior.sample_size
     x = torch.randn(rows, 4, side, side, generator=generator)
     t = torch.randint(0, 1000, (rows,), generator=generator)
-    text = torch.randn(rows, 5, 32, generator=generator)
+    width = prior.unet.config["cross_attention_dim"]
+    text = torch.randn(rows, 5, width, generator=generator)
     with torch.no_grad():
         return prior.predict(x, t, text, torch.randn(rows, 4, 4, generator=generator))
 
@@ -93,6 +95,38 @@ def storages(*priors):
 
 
 # What it is
+
+
+def test_adapters_of_sdxls_kind_are_read_again(tmp_path):
+    """The camera's perceptron is as wide as the sizes' there, and is followed by zeros."""
+    folder = write_sdxl(tmp_path / "base", CAPTIONS * 3)
+    prior = fresh_adapter(load_base(folder), RANK, torch.Generator().manual_seed(0))
+    whole = fresh_agp(load_base(folder), torch.Generator().manual_seed(0))
+    text = prior.encode_text(CAPTIONS)
+    given = torch.ones(2, 4, 8, 8), torch.tensor([10, 900]), text, torch.eye(4).expand(2, 4, 4)
+    assert torch.equal(prior.predict(*given), whole.predict(*given))
+    draw(prior)
+    facts = {"lora": RANK, FINGERPRINT: fingerprint(folder), "camera": {}}
+    save_agp(prior, tmp_path / "agp", base="../base", facts=facts)
+    assert torch.equal(load_agp(tmp_path / "agp").predict(*given), prior.predict(*given))
+    card = (tmp_path / "agp" / "README.md").read_text()
+    wide = prior.unet.config["projection_class_embeddings_input_dim"]
+    assert f"_input_dim={wide}," in card and "class_labels=camera, **added" in card
+
+
+def test_adapters_of_a_single_file_know_it_again(tmp_path):
+    write_version(tmp_path / "base", CAPTIONS * 3)
+    file = write_checkpoint(tmp_path / "base", tmp_path / "model.safetensors")
+    prior = fresh_adapter(load_base(file, with_text=False), RANK, torch.Generator().manual_seed(0))
+    draw(prior)
+    facts = {"lora": RANK, FINGERPRINT: fingerprint(file), "camera": {}}
+    save_agp(prior, tmp_path / "agp", base="../model.safetensors", facts=facts)
+    assert torch.equal(asked(load_agp(tmp_path / "agp", with_text=False)), asked(prior))
+    weights = load_file(file)
+    weights["model.diffusion_model.input_blocks.0.0.bias"] += 1
+    save_file(weights, file)
+    with pytest.raises(InputError, match="adapters of another base than the one in"):
+        load_agp(tmp_path / "agp", with_text=False)
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -172,12 +206,12 @@ def test_the_folder_comes_back_and_is_read_by_peft_and_by_diffusers(base, agp):
 
 def test_a_base_is_known_again_in_half_precision_in_parts_and_elsewhere(base, tmp_path):
     known, unet = fingerprint(base), load_base(base).unet
-    unet.save_pretrained(tmp_path / "parts", max_shard_size="20KB")
-    assert len(list((tmp_path / "parts").glob("*.safetensors"))) > 2
-    unet.half().save_pretrained(tmp_path / "half", variant="fp16")
+    unet.save_pretrained(tmp_path / "parts" / "unet", max_shard_size="20KB")
+    assert len(list((tmp_path / "parts" / "unet").glob("*.safetensors"))) > 2
+    unet.half().save_pretrained(tmp_path / "half" / "unet", variant="fp16")
     assert fingerprint(tmp_path / "parts") == fingerprint(tmp_path / "half") == known
     unet.conv_in.weight.data[0, 0, 0, 0] += 0.1
-    unet.save_pretrained(tmp_path / "other")
+    unet.save_pretrained(tmp_path / "other" / "unet")
     assert fingerprint(tmp_path / "other") != known
 
 
