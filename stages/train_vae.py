@@ -78,6 +78,7 @@ def train_vae(
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.data import Views
     from sdtool.training.loop import fit, to_device
+    from sdtool.training.preflight import check_numbers, say_odd
     from sdtool.training.vae import FACTOR, Reconstruction, psnr, save_vae
 
     data = Views(views, MAPS)
@@ -86,6 +87,8 @@ def train_vae(
             f"maps of {data.size} pixels; render with a --size that {FACTOR} divides", "VIEWS"
         )
     processes = Processes(device, mixed_precision)
+    check_numbers(data, processes)
+    say_odd(data, batch, processes)
     vae = fresh_vae(channels, seed)
     objective = Reconstruction(vae).to(processes.device)
     small = data.size // FACTOR

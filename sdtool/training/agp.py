@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from sdtool.errors import UsageError
 from sdtool.priors.agp import fresh_agp, plain_agp
 from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
 from sdtool.training.finetune import finetune, say_cut_captions
+from sdtool.training.preflight import check_numbers, check_size, say_odd
 from sdtool.training.samples import Row, agp_rows, grid_cost, sample_prompts
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import encode_texts
@@ -79,26 +79,27 @@ def read_agp_data(
     captions: dict[str, list[str]],
     base: Prior,
     exams: ExamSettings,
+    batch: int,
     generator: torch.Generator,
+    processes: Processes,
 ) -> AgpData:
     """The CCMs in `folders` with their captions (uid → prompts), one object in twenty held out.
 
-    UsageError if the maps are not of the base's size. generator: draws the exams.
+    base: or the AGP to go on from. batch: maps of a step. generator: draws the exams. UsageError if the maps
+    are not of the base's size, InputError if one holds no numbers; says what is odd (`preflight`).
     """
-    everything, size = Views(folders, MAPS, captions), base.sample_size
-    if everything.size != size:
-        raise UsageError(
-            f"the maps are {everything.size}×{everything.size}, but {base.name} works on "
-            f"{size}×{size}; render with --size {size}",
-            "ccm",
-            "--base",
-        )
-    unseen = held_out(everything.uids)
+    everything = Views(folders, MAPS, captions)
+    if missing := everything.say_uncaptioned():
+        processes.say(missing)
+    check_size(everything, base.sample_size, f"{base.name} works on", "ccm", "--base")
+    unseen = held_out(everything.drawn)
+    check_numbers(everything, processes)
     views = Views(folders, MAPS, captions, keep=lambda uid: uid not in unseen)
     held = Views(folders, MAPS, captions, keep=lambda uid: uid in unseen)
+    say_odd(views, batch, processes)
     trained, camera = set(views.uids), views.camera
     kinds, count = exams.category_of, exams.maps
-    said = [everything.say_uncaptioned()]
+    said: list[str] = []
     drawn = {"held-out objects": draw_exam(held, captions, kinds, count, generator)}
     for folder in exams.folders:
         others = Views([folder], MAPS, exams.captions, keep=lambda uid: uid not in trained)
@@ -132,7 +133,7 @@ def train_agp(
     from.
     """
     ask = torch.Generator().manual_seed(seed)
-    data = read_agp_data(folders, captions, base, exams, ask)
+    data = read_agp_data(folders, captions, start or base, exams, settings.batch, ask, processes)
     for sentence in data.said:
         processes.say(sentence)
     prompts = PromptTable(data.views, captions, ("",))
