@@ -16,8 +16,8 @@ NAMED = 3  # objects and shards that a sentence names
 EXPONENT = 0x7C00  # of a float16: all its bits are set in NaN and infinities, and in nothing else
 
 
-def check_size(views: Views, wanted: int, name: str, *options: str) -> None:
-    """UsageError, blaming `options`, if the maps are not of `wanted` pixels a side, as `name` draws them.
+def check_size(views: Views, wanted: int, name: str, option: str, *more: str) -> None:
+    """UsageError, blaming `option` and more, if the maps are not of `wanted` pixels a side, as `name` draws them.
 
     name: what follows "but", such as "the base tiny works on".
     """
@@ -26,7 +26,8 @@ def check_size(views: Views, wanted: int, name: str, *options: str) -> None:
     raise UsageError(
         f"the {_many(len(views), 'map')} of {_many(len(views.drawn), 'object')} are "
         f"{views.size}×{views.size}, but {name} {wanted}×{wanted}; render with --size {wanted}",
-        *options,
+        option,
+        *more,
     )
 
 
