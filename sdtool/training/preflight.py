@@ -17,7 +17,7 @@ EXPONENT = 0x7C00  # of a float16: all its bits are set in NaN and infinities, a
 
 
 def check_size(views: Views, wanted: int, name: str, option: str, *more: str) -> None:
-    """UsageError, blaming `option` and more, if the maps are not of `wanted` pixels a side, as `name` draws them.
+    """UsageError, blaming `option` and more, if the maps are not of `wanted` pixels a side.
 
     name: what follows "but", such as "the base tiny works on".
     """
