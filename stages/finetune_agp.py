@@ -25,6 +25,9 @@ on one, 7 on eight, 1 on sixty-four. `python -m sdtool.bench training --help` me
 the same bits as an undisturbed one. Texts are encoded once, into a file in the output folder that all
 processes map into memory (`--text-cache`); it goes when the training is done.
 
+**Time and memory** are said before the first step, from a rehearsal, and again as measured. `--until HOURS`
+trains until the time is up; the learning rate follows the time. With `--steps`, what ends first counts.
+
 **More data**: `--resume-from` begins with the weights of an AGP, its camera's too, instead of its base's. A
 smaller `--lr` than the first time keeps what it knows.
 
@@ -80,12 +83,13 @@ from sdtool.training.options import (
     MaxGradNorm,
     Optimizer,
     SampleEvery,
-    Steps,
+    StepsOrTime,
     Tensorboard,
     TextDropout,
+    Until,
     Warmup,
 )
-from sdtool.training.settings import TrainingSettings
+from sdtool.training.settings import NO_END, TrainingSettings
 
 if TYPE_CHECKING:
     from sdtool.training.agp import TrainedAgp
@@ -124,7 +128,8 @@ def finetune_agp(
     ] = None,
     switch: Switch = True,
     text_cache: TextCache = 32.0,
-    steps: Steps = 1000,
+    steps: StepsOrTime = None,
+    until: Until = None,
     batch: Batch = 32,
     accumulate: Accumulate = 1,
     lr: LearningRate = 5e-4,
@@ -178,7 +183,8 @@ def finetune_agp(
 ) -> stage_record.Result | None:
     base = _base_of(base, resume_from)
     settings = TrainingSettings(
-        steps=steps,
+        steps=steps or (NO_END if until else 1000),
+        until=until or 0.0,
         batch=batch,
         accumulate=accumulate,
         lr=lr,
@@ -197,6 +203,7 @@ def finetune_agp(
         keep_checkpoints=keep_checkpoints,
         sample_every=sample_every,
         tensorboard=tensorboard,
+        can_save=True,
     )
     from sdtool.io.objects import objects_in
     from sdtool.training.distributed import Processes

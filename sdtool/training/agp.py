@@ -12,9 +12,10 @@ from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
 from sdtool.training.finetune import finetune, say_cut_captions
+from sdtool.training.log import last_step
 from sdtool.training.preflight import check_numbers, check_size, say_odd
 from sdtool.training.samples import Row, agp_rows, grid_cost, sample_prompts
-from sdtool.training.settings import TrainingSettings
+from sdtool.training.settings import NO_END, TrainingSettings
 from sdtool.training.text_cache import encode_texts
 
 MAPS = ("ccm",)
@@ -161,6 +162,10 @@ def train_agp(
     processes.say(said + (f" × {processes.size}" if processes.size > 1 else ""))
     processes.say(_cost(len(shown), list(data.exams.values())))
 
+    looks = sum(exam.passes for exam in data.exams.values())
+    if shown and settings.steps < NO_END:
+        looks += -(-settings.steps // settings.sample_every) * grid_cost(len(shown))[0]
+
     def rows() -> list[Row]:
         return agp_rows(prior, shown, encoded, data.camera, seed=seed, processes=processes)
 
@@ -174,6 +179,7 @@ def train_agp(
         processes=processes,
         rows=rows,
         lookup=encoded.lookup,
+        passes=looks,
     )
     measured = {}
     for name, exam in data.exams.items() if processes.is_main else ():
@@ -181,6 +187,7 @@ def train_agp(
             measured[name] = take_exam(prior, exam, encoded, ask)
         processes.say(f"{name}: {in_words(measured[name])}")
     facts = data.facts | {"loss": round(loss, 5), "camera": data.camera}
+    facts |= {"steps": last_step(out)} if settings.until else {}
     return TrainedAgp(prior, facts, measured, data.uncaptioned)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from sdtool.errors import SdtoolError
-from sdtool.io.files import append_jsonl, trim_jsonl
+from sdtool.io.files import append_jsonl, read_jsonl, trim_jsonl
+from sdtool.training.course import Course
 from sdtool.training.tensorboard import open_tensorboard
 
 LOG, LOG_EVERY = "log.jsonl", 50
@@ -15,13 +16,14 @@ LOG, LOG_EVERY = "log.jsonl", 50
 class Log:
     """Writes a line every LOG_EVERY steps and at the end. Only the main process writes (`writes`).
 
-    start: steps that were done before; lines after them are of a run that was killed, and go.
+    start: steps that were done before; lines after them are of a run that was killed, and go. course: where
+    the training is, and so how long it still takes.
     """
 
     def __init__(
-        self, out: Path, start: int, steps: int, batch: int, *, writes: bool, tensorboard: bool
+        self, out: Path, start: int, course: Course, batch: int, *, writes: bool, tensorboard: bool
     ):
-        self.path, self.steps, self.batch = out / LOG, steps, batch
+        self.path, self.course, self.batch = out / LOG, course, batch
         self.writes, self.note, self.loss = writes, "", float("nan")
         self.clock, self.since, self.curves = time.monotonic(), start, None
         if writes:
@@ -38,7 +40,7 @@ class Log:
         line = {"step": done, "loss": round(loss, 6), "gradient": round(norm, 6)}
         line |= {"lr": float(f"{lr:.6g}"), "size": size}
         line |= {"samples_per_s": round(self.batch / seconds, 2)}
-        line |= {"seconds_left": round(seconds * (self.steps - done))}
+        line |= {"seconds_left": round(self.course.seconds_left(seconds))}
         if self.writes:
             append_jsonl(self.path, line)
         if self.curves:
@@ -48,6 +50,11 @@ class Log:
     def restart(self, done: int) -> None:
         """Measure the speed from here on: what came before was not training."""
         self.clock, self.since = time.monotonic(), done
+
+
+def last_step(out: Path) -> int:
+    """The step of the last line of the log in `out`."""
+    return max(line["step"] for line in read_jsonl(out / LOG))
 
 
 def check_finite(sums: torch.Tensor, step: int) -> None:
