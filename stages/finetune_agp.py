@@ -36,6 +36,8 @@ how often does the true camera predict the noise best; of ten categories, how of
 (with `--objects`); and the loss by noise level. `--exam-on` adds maps of anything else, for example of
 categories that are not in CCM at all. All of it goes into agp.json and the model card, README.md.
 
+`--exam-every` takes it in between as well, into exams.jsonl, the log's curves and a picture, exams.svg.
+
 **Watch** the progress line, log.jsonl, samples/ (a grid of eight views every `--sample-every` steps and at
 the end; none with 0), or TensorBoard. What a grid and the exam cost is said before the training starts, in
 passes of one map through the UNet; a step of training is about three for each map of its batch.
@@ -74,6 +76,7 @@ from sdtool.training.options import (
     CheckpointEvery,
     Decay,
     Ema,
+    ExamEvery,
     Fp16,
     GradientCheckpointing,
     HalfResolution,
@@ -94,7 +97,13 @@ from sdtool.training.settings import NO_END, TrainingSettings
 if TYPE_CHECKING:
     from sdtool.training.agp import TrainedAgp
 
-OWNED = ("samples/step-??????.png", "tensorboard/*", "text-*.cache")  # of a run that was stopped
+OWNED = (
+    "samples/step-??????.png",
+    "tensorboard/*",
+    "text-*.cache",
+    "exams.*",
+)  # of a run that was stopped
+WATCHED = ("log.jsonl", "samples", "tensorboard", "exams.jsonl", "exams.svg")
 
 Switch = Annotated[
     bool,
@@ -155,6 +164,7 @@ def finetune_agp(
     exam: Annotated[
         int, typer.Option(min=1, help="Maps in an exam.", rich_help_panel=WATCHING)
     ] = 64,
+    exam_every: ExamEvery = 0,
     objects: Annotated[
         list[Path] | None,
         typer.Option(
@@ -203,6 +213,7 @@ def finetune_agp(
         keep_checkpoints=keep_checkpoints,
         sample_every=sample_every,
         tensorboard=tensorboard,
+        exam_every=exam_every,
         can_save=True,
     )
     from sdtool.io.objects import objects_in
@@ -288,7 +299,7 @@ def _written(agp: "TrainedAgp", out: Path, base: str, facts: dict) -> list[str]:
 
     named, prior = stored_base(base, out), agp.prior.cpu()
     outputs = save_agp(prior, out, base=named, facts=facts, exams=agp.exams, fp16=facts["fp16"])
-    outputs += [n for n in ("log.jsonl", "samples", "tensorboard") if (out / n).exists()]
+    outputs += [n for n in WATCHED if (out / n).exists()]
     _clear(out)
     return outputs
 

@@ -11,6 +11,7 @@ from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
+from sdtool.training.exam_curves import note_exams
 from sdtool.training.finetune import finetune, say_cut_captions
 from sdtool.training.log import last_step
 from sdtool.training.preflight import check_numbers, check_size, say_odd
@@ -162,9 +163,11 @@ def train_agp(
     processes.say(said + (f" × {processes.size}" if processes.size > 1 else ""))
     processes.say(_cost(len(shown), list(data.exams.values())))
 
-    looks = sum(exam.passes for exam in data.exams.values())
-    if shown and settings.steps < NO_END:
-        looks += -(-settings.steps // settings.sample_every) * grid_cost(len(shown))[0]
+    def examine(step: int) -> dict[str, float]:
+        same = torch.Generator().manual_seed(seed)  # each time the same noise, for curves
+        with processes.autocast():
+            found = {name: take_exam(prior, e, encoded, same) for name, e in data.exams.items()}
+        return note_exams(out, step, found)
 
     def rows() -> list[Row]:
         return agp_rows(prior, shown, encoded, data.camera, seed=seed, processes=processes)
@@ -179,16 +182,27 @@ def train_agp(
         processes=processes,
         rows=rows,
         lookup=encoded.lookup,
-        passes=looks,
+        examine=examine,
+        passes=_passes(settings, len(shown), list(data.exams.values())),
     )
     measured = {}
     for name, exam in data.exams.items() if processes.is_main else ():
         with processes.autocast():
             measured[name] = take_exam(prior, exam, encoded, ask)
         processes.say(f"{name}: {in_words(measured[name])}")
+    if settings.exam_every and measured:
+        note_exams(out, last_step(out), measured)
     facts = data.facts | {"loss": round(loss, 5), "camera": data.camera}
     facts |= {"steps": last_step(out)} if settings.until else {}
     return TrainedAgp(prior, facts, measured, data.uncaptioned)
+
+
+def _passes(settings: TrainingSettings, shown: int, exams: list[Exam]) -> int:
+    """What all looks at the result cost, in passes of one map; where the time ends it, of the end alone."""
+    steps = settings.steps if settings.steps < NO_END else 0
+    grids = -(-steps // settings.sample_every) if shown else 0
+    taken = -(-steps // settings.exam_every) if settings.exam_every else 1
+    return grids * grid_cost(shown)[0] + max(1, taken) * sum(exam.passes for exam in exams)
 
 
 def _cost(shown: int, exams: list[Exam]) -> str:

@@ -47,6 +47,11 @@ class Log:
             self.curves(line)
         self.restart(done)
 
+    def exam(self, done: int, numbers: dict[str, float]) -> None:
+        """What exams after `done` steps have measured, as curves."""
+        if self.curves:
+            self.curves({"step": done} | {f"exam/{name}": v for name, v in numbers.items()})
+
     def restart(self, done: int) -> None:
         """Measure the speed from here on: what came before was not training."""
         self.clock, self.since = time.monotonic(), done

@@ -45,6 +45,7 @@ def train(
     processes: Processes | None = None,
     embed: Callable[[torch.Tensor], torch.Tensor] = lambda text: text,
     sample: Callable[[int], None] = lambda step: None,
+    examine: Callable[[int], dict[str, float]] = lambda step: {},
     objective: nn.Module | None = None,
     passes: int = 0,
 ) -> float:
@@ -88,6 +89,7 @@ def train(
             seed=seed,
             processes=processes,
             sample=sample,
+            examine=examine,
             passes=passes,
         )
     if settings.gradient_checkpointing:
@@ -122,6 +124,7 @@ def fit(
     seed: int,
     processes: Processes,
     sample: Callable[[int], None] = lambda step: None,
+    examine: Callable[[int], dict[str, float]] = lambda step: {},
     passes: int = 0,
 ) -> float:
     """Minimise `objective(*share(is_half, *rows))`, a scalar, over the modules `trained`.
@@ -130,7 +133,8 @@ def fit(
     of a process's rows, at half resolution if `is_half`. At the end the modules hold the averaged (EMA)
     weights.
     sample(step) is called in the main process, with the averaged weights in place, every
-    `settings.sample_every` steps and at the end, unless that is 0. passes: of one map through the UNet that
+    `settings.sample_every` steps and at the end, unless that is 0; examine(step)
+    every `settings.exam_every`, for numbers by name. passes: of one map through the UNet that
     looking at the result costs in all, for the forecast. Writes log.jsonl and checkpoints into
     `out`, and continues from the last whole one found there. Returns the mean loss of the last logged
     stretch.
@@ -158,6 +162,7 @@ def fit(
     objective = processes.prepare(objective)
     size = settings.batch // (processes.size * settings.accumulate)
     samples = settings.sample_every > 0 and processes.is_main
+    examines = settings.exam_every > 0 and processes.is_main
     with progress("training", course.total, "steps", done=start, shown=processes.is_main) as bar:
         is_last = False
         while not is_last:
@@ -197,9 +202,14 @@ def fit(
             if saves and not is_last and processes.is_main:
                 state.spent = course.spent
                 save_checkpoint(out, done, state, settings.keep_checkpoints)
-            if samples and done % settings.sample_every == 0 and not is_last:
+            draws = samples and done % settings.sample_every == 0
+            asks = examines and done % settings.exam_every == 0
+            if (draws or asks) and not is_last:
                 swap(parameters, average)
-                sample(done)
+                if draws:
+                    sample(done)
+                if asks:
+                    log.exam(done, examine(done))
                 swap(parameters, average)
                 log.restart(done)
             bar.advance(note=log.note)

@@ -133,6 +133,14 @@ SampleEvery = Annotated[
         rich_help_panel=WATCHING,
     ),
 ]
+ExamEvery = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Steps between exams, for curves; 0: the one at the end alone.",
+        rich_help_panel=WATCHING,
+    ),
+]
 Tensorboard = Annotated[
     bool,
     typer.Option("--tensorboard", help="Curves too, in OUT/tensorboard.", rich_help_panel=WATCHING),

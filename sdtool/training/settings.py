@@ -27,8 +27,9 @@ class TrainingSettings:
     spread over all of them (spread_half). logit_normal: share
     of the samples whose noise is of middling strength (see `loop.draw_times`), instead of uniform.
     gradient_checkpointing: of the UNet. keep_checkpoints: how many of them stay. sample_every: steps
-    between sample grids; 0 for none. until: hours after which the training ends; its schedule follows the
-    time; 0 for none. can_save: the command has --accumulate, --gradient-checkpointing and --lora.
+    between sample grids; 0 for none. exam_every: between exams; 0 for the one at the end alone. until:
+    hours after which the training ends; its schedule follows the time; 0 for none. can_save: the command
+    has --accumulate, --gradient-checkpointing and --lora.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class TrainingSettings:
     keep_checkpoints: int = 2
     sample_every: int = 500
     tensorboard: bool = False
+    exam_every: int = 0
     until: float = 0.0
     can_save: bool = False
 
@@ -69,7 +71,7 @@ class TrainingSettings:
     def params(self) -> dict[str, Any]:
         """What changes the result, for the record of a stage."""
         leave_out = {"gradient_checkpointing", "checkpoint_every", "keep_checkpoints"}
-        leave_out |= {"sample_every", "tensorboard", "can_save"}
+        leave_out |= {"sample_every", "tensorboard", "can_save", "exam_every"}
         leave_out |= set() if self.until else {"until"}
         leave_out |= set() if self.spread_half else {"spread_half"}  # as older records have it
         found = {name: value for name, value in asdict(self).items() if name not in leave_out}
