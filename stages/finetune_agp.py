@@ -132,7 +132,7 @@ def finetune_agp(
     resume_from: Annotated[
         str | None,
         typer.Option(
-            help="An AGP to go on from, on more data: a folder, or tiny; its base is kept."
+            help="An AGP to go on from, on more data: a folder, tiny, or a hub id; its base stays."
         ),
     ] = None,
     switch: Switch = True,

@@ -18,7 +18,7 @@ from sdtool.io.files import read_json
 from sdtool.priors.bundled import TINY, bundled_folder
 from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_unet
 from sdtool.priors.fresh import CARD
-from sdtool.priors.hub import fetched_base
+from sdtool.priors.hub import fetched_agp, fetched_base, is_hub_id
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import load_text_encoder
 from sdtool.priors.weights import DIFFUSERS, load_whole
@@ -164,11 +164,15 @@ def _why_not(path: Path) -> str:
 
 
 def agp_folder(path: str | Path) -> Path:
-    """The local folder of an AGP, or of the bundled one for "tiny"."""
+    """The local folder of an AGP, of the bundled one for "tiny", or of one that a hub has (OWNER/NAME)."""
     if (Path(path) / AGP_CARD).is_file():
         return Path(path)
     if str(path) == TINY:
         return bundled_folder("agp")
+    if is_hub_id(str(path)) and not Path(path).exists():
+        folder = fetched_agp(str(path))
+        if (folder / AGP_CARD).is_file():
+            return folder
     raise InputError(
         f"{path} is not an AGP (it holds no {AGP_CARD}); make one with: sdtool finetune-agp"
     )
