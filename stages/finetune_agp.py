@@ -39,8 +39,9 @@ categories that are not in CCM at all. All of it goes into agp.json and the mode
 `--exam-every` takes it in between as well, into exams.jsonl, the log's curves and a picture, exams.svg.
 
 **Watch** the progress line, log.jsonl, samples/ (a grid of eight views every `--sample-every` steps and at
-the end; none with 0), or TensorBoard. What a grid and the exam cost is said before the training starts, in
-passes of one map through the UNet; a step of training is about three for each map of its batch.
+the end; none with 0), TensorBoard, or another `--tracker`. What a grid and the exam cost is said before the
+training starts, in passes of one map through the UNet; a step of training is about three for each map of
+its batch.
 
 Examples:
 
@@ -89,6 +90,7 @@ from sdtool.training.options import (
     StepsOrTime,
     Tensorboard,
     TextDropout,
+    Tracker,
     Until,
     Warmup,
 )
@@ -102,9 +104,18 @@ OWNED = (
     "tensorboard/*",
     "text-*.cache",
     "exams.*",
+    "wandb",
+    "trackio",
 )  # of a run that was stopped
-WATCHED = ("log.jsonl", "samples", "tensorboard", "exams.jsonl", "exams.svg")
+WATCHED = ("log.jsonl", "samples", "tensorboard", "wandb", "trackio", "exams.jsonl", "exams.svg")
 
+ExamOn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="CCMs for an exam of their own; objects trained on are left out. Repeat it.",
+        rich_help_panel=WATCHING,
+    ),
+]
 Switch = Annotated[
     bool,
     typer.Option(
@@ -161,6 +172,7 @@ def finetune_agp(
         ),
     ] = None,
     tensorboard: Tensorboard = False,
+    tracker: Tracker = None,
     exam: Annotated[
         int, typer.Option(min=1, help="Maps in an exam.", rich_help_panel=WATCHING)
     ] = 64,
@@ -172,13 +184,7 @@ def finetune_agp(
             rich_help_panel=WATCHING,
         ),
     ] = None,
-    exam_on: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="CCMs for an exam of their own; objects trained on are left out. Repeat it.",
-            rich_help_panel=WATCHING,
-        ),
-    ] = None,
+    exam_on: ExamOn = None,
     exam_captions: Annotated[
         Path | None,
         typer.Option(help="Their captions. [default: --captions]", rich_help_panel=WATCHING),
@@ -213,6 +219,7 @@ def finetune_agp(
         keep_checkpoints=keep_checkpoints,
         sample_every=sample_every,
         tensorboard=tensorboard,
+        tracker=tracker,
         exam_every=exam_every,
         can_save=True,
     )

@@ -2,7 +2,6 @@
 
 import re
 from functools import partial
-from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -19,7 +18,6 @@ from sdtool.training.checkpoints import last_checkpoint
 from sdtool.training.course import Course
 from sdtool.training.data import PromptTable, Views
 from sdtool.training.distributed import Processes
-from sdtool.training.exam_curves import curves, drawn, note_exams
 from sdtool.training.finetune import finetune
 from sdtool.training.forecast import said_bytes, said_seconds
 from sdtool.training.loop import new_optimizer
@@ -267,43 +265,3 @@ def test_a_training_without_memory_ends_so(views, tmp_path, monkeypatch):
     monkeypatch.setattr(loop.Objective, "forward", lambda *given: torch.empty(2**50))
     with pytest.raises(SdtoolError, match="needs more memory than there is; take a batch in more"):
         trained(views, tmp_path, steps=2, can_save=True)
-
-
-# Exams in between
-
-
-def test_exams_in_between_give_curves_and_change_no_bit(views, tmp_path, capsys):
-    base = tmp_path / "base"
-    save_base(fresh_base(["a red disc"], size=16, width=8), base, facts={})
-    command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(base)]
-    command += ["--batch", "4", "--exam", "2", "--sample-every", "0", "--device", "cpu"]
-    command += ["--steps", "5"]
-    plain, often = tmp_path / "plain", tmp_path / "often"
-    assert run([*command, "--out", str(plain)]) == 0, capsys.readouterr().err
-    assert run([*command, "--out", str(often), "--exam-every", "2"]) == 0, capsys.readouterr().err
-    lines = list(read_jsonl(often / "exams.jsonl"))
-    assert [line["step"] for line in lines] == [2, 4, 5]
-    exam = read_json(often / "agp.json")["exams"]["held-out objects"]
-    assert lines[-1]["view_identification"] == exam["view_identification"]
-    assert lines[-1]["bands"] == exam["loss"]
-    weights = "unet/diffusion_pytorch_model.safetensors"
-    assert (plain / weights).read_bytes() == (often / weights).read_bytes()
-    assert read_json(plain / "agp.json") == read_json(often / "agp.json")
-    assert not (plain / "exams.jsonl").exists()
-    assert {"exams.jsonl", "exams.svg"} <= set(read_json(often / "stage.json")["outputs"])
-    tree = ElementTree.parse(often / "exams.svg")
-    assert len(tree.findall("{*}polyline")) == 1 and len(tree.findall("{*}circle")) == 3
-
-
-def test_a_continued_run_takes_the_place_of_its_lost_exams(tmp_path):
-    facts = {"view_identification": 0.5, "category_identification": 0.25, "loss": {"a": 1, "b": 2}}
-    for step in (2, 4, 6, 4):
-        numbers = note_exams(tmp_path, step, {"held <out>": facts})
-    lines = list(read_jsonl(tmp_path / "exams.jsonl"))
-    assert [line["step"] for line in lines] == [2, 4] and numbers["held <out>/loss"] == 1.5
-    found = curves(lines)
-    assert found["category identification, held <out>"] == [(2, 0.25), (4, 0.25)]
-    first, second = ElementTree.fromstring(drawn(found)).findall("{*}polyline")
-    # 552 pixels wide from 44, 210 high from 16: step 2 of 4 in the middle, a half in the middle
-    assert first.get("points") == "320.0,121.0 596.0,121.0"
-    assert second.get("points") == "320.0,173.5 596.0,173.5"

@@ -47,7 +47,9 @@ def write_agp(folder, base):
     (folder / "README.md").write_text(
         "---\nlibrary_name: diffusers\ntags:\n- mine\n---\n\n# Mine\n"
     )
-    for name in ("stage.json", "log.jsonl", "checkpoint-000004.safetensors", "samples/a.png"):
+    (folder / "wandb" / "run").mkdir(parents=True)
+    ours = ("stage.json", "log.jsonl", "checkpoint-000004.safetensors", "samples/a.png")
+    for name in (*ours, "wandb/run/wandb-metadata.json"):
         (folder / name).write_bytes(b"of this machine")
     return folder
 

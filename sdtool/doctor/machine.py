@@ -23,7 +23,7 @@ PACKAGES = (
     ),
 )
 EXTRAS = (
-    "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl", "warp-lang", "pyarrow",
+    "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "wandb", "trackio", "libigl", "warp-lang", "pyarrow",
     "open3d", "open3d-cpu", "libusb-package",
 )  # fmt: skip
 FROM_SOURCE = ("nvdiffrast", "tinycudann")

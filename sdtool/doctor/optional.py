@@ -176,6 +176,18 @@ def _tensorboard() -> str:
     return f"a point of a curve, {size} bytes"
 
 
+def _tracker(name: str) -> str:
+    from sdtool.training.trackers import open_tracker
+
+    with tempfile.TemporaryDirectory() as folder:
+        write, finish = open_tracker(name, Path(folder), {"steps": 1}, on_cpu=True)
+        write({"step": 1, "loss": 0.5})
+        finish()
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    expect(size > 0, "it wrote nothing")
+    return f"a point of a curve, {size} bytes"
+
+
 def _in_cache(weights: dict[str, tuple[str, ...]]) -> str:
     """The hub cache holds these files of these models, none of them cut off."""
     from huggingface_hub import constants, try_to_load_from_cache
@@ -237,6 +249,8 @@ OPTIONAL = (
     _extra("tables", _tables, "pyarrow"),
     _extra("objaverse", _objaverse, "objaverse"),
     _extra("tensorboard", _tensorboard, "tensorboard"),
+    _extra("wandb", lambda: _apart(_tracker, "wandb"), "wandb"),
+    _extra("trackio", lambda: _apart(_tracker, "trackio"), "trackio"),
     Check("stable-diffusion", _stable_diffusion),
     Check("captioner", _captioner),
 )

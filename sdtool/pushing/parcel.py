@@ -13,8 +13,9 @@ from sdtool.pushing.page import page
 
 PAGE = "README.md"
 ENDINGS = (".safetensors", ".json")
-OURS_ALONE = ("stage.json", "checkpoint-*", ".*")
-"""Names of files that are of this machine: the record, checkpoints of a training that was stopped."""
+WATCHED = ("samples", "tensorboard", "wandb", "trackio")
+OURS_ALONE = ("stage.json", "checkpoint-*", ".*", *WATCHED)
+"""Names of what is of this machine: the record, checkpoints of a training that was stopped, its curves."""
 
 
 @dataclass(frozen=True)

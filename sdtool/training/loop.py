@@ -157,8 +157,8 @@ def fit(
     told = Forecast(objective, values, draw, share, settings, processes, seed=seed, passes=passes)
     told.rehearse(start)
     course = Course(settings, start, state.spent, processes=processes.size, agree=processes.on_main)
-    facts = {"writes": processes.is_main, "tensorboard": settings.tensorboard}
-    log = Log(out, start, course, settings.batch, **facts)
+    on_cpu = processes.device.type == "cpu"
+    log = Log(out, start, course, settings, writes=processes.is_main, on_cpu=on_cpu)
     objective = processes.prepare(objective)
     size = settings.batch // (processes.size * settings.accumulate)
     samples = settings.sample_every > 0 and processes.is_main
@@ -218,6 +218,7 @@ def fit(
         value.requires_grad_(False)
     if samples:
         sample(course.done)
+    log.close()
     return log.loss
 
 

@@ -11,7 +11,7 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.runtime.options import RUNNING
-from sdtool.training import settings
+from sdtool.training import settings, trackers
 
 TRAINING, WATCHING = "Training", "Watching and measuring"  # panels of a stage's help
 
@@ -144,6 +144,13 @@ ExamEvery = Annotated[
 Tensorboard = Annotated[
     bool,
     typer.Option("--tensorboard", help="Curves too, in OUT/tensorboard.", rich_help_panel=WATCHING),
+]
+Tracker = Annotated[
+    trackers.Tracker | None,
+    typer.Option(
+        help="Curves in wandb (offline) or trackio, kept in OUT; tensorboard is --tensorboard.",
+        rich_help_panel=WATCHING,
+    ),
 ]
 
 CheckpointEvery = Annotated[

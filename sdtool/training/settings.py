@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sdtool.errors import UsageError
 from sdtool.training.tensorboard import require_tensorboard
+from sdtool.training.trackers import Tracker, require_tracker
 
 Decay = Literal["step", "cosine", "linear", "constant"]
 Optimizer = Literal["adamw", "adafactor"]
@@ -27,9 +28,9 @@ class TrainingSettings:
     spread over all of them (spread_half). logit_normal: share
     of the samples whose noise is of middling strength (see `loop.draw_times`), instead of uniform.
     gradient_checkpointing: of the UNet. keep_checkpoints: how many of them stay. sample_every: steps
-    between sample grids; 0 for none. exam_every: between exams; 0 for the one at the end alone. until:
-    hours after which the training ends; its schedule follows the time; 0 for none. can_save: the command
-    has --accumulate, --gradient-checkpointing and --lora.
+    between sample grids; 0 for none. exam_every: between exams; 0 for the one at the end alone. tracker:
+    of curves. until: hours after which the training ends; its schedule follows the time; 0 for none.
+    can_save: the command has --accumulate, --gradient-checkpointing and --lora.
     """
 
     steps: int
@@ -52,6 +53,7 @@ class TrainingSettings:
     keep_checkpoints: int = 2
     sample_every: int = 500
     tensorboard: bool = False
+    tracker: Tracker | None = None
     exam_every: int = 0
     until: float = 0.0
     can_save: bool = False
@@ -65,13 +67,15 @@ class TrainingSettings:
                 "--batch",
                 "--accumulate",
             )
-        if self.tensorboard:
+        if self.tensorboard or self.tracker == "tensorboard":
             require_tensorboard()
+        elif self.tracker:
+            require_tracker(self.tracker)
 
     def params(self) -> dict[str, Any]:
         """What changes the result, for the record of a stage."""
         leave_out = {"gradient_checkpointing", "checkpoint_every", "keep_checkpoints"}
-        leave_out |= {"sample_every", "tensorboard", "can_save", "exam_every"}
+        leave_out |= {"sample_every", "tensorboard", "can_save", "exam_every", "tracker"}
         leave_out |= set() if self.until else {"until"}
         leave_out |= set() if self.spread_half else {"spread_half"}  # as older records have it
         found = {name: value for name, value in asdict(self).items() if name not in leave_out}
