@@ -23,8 +23,8 @@ PACKAGES = (
     ),
 )
 EXTRAS = (
-    "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "wandb", "trackio", "libigl", "warp-lang", "pyarrow",
-    "open3d", "open3d-cpu", "libusb-package",
+    "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "wandb", "trackio", "libigl", "warp-lang",
+    "pyarrow", "open3d", "open3d-cpu", "libusb-package",
 )  # fmt: skip
 FROM_SOURCE = ("nvdiffrast", "tinycudann")
 
