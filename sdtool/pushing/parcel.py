@@ -63,7 +63,7 @@ def public_base(folder: Path, card: dict, base: str | None) -> str:
         return named
     raise UsageError(
         f"the base {named} is a place on this machine, which others have not; name where they find it with "
-        "--base OWNER/NAME",
+        "--base OWNER/NAME, or --base tiny if it is the bundled one",
         "--base",
     )
 

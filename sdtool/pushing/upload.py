@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalTokenNotFoundError,
@@ -32,11 +32,10 @@ def license_of(base: str, folder: Path | None = None) -> str:
 
     UsageError if nobody says.
     """
-    if folder is not None and (folder / "README.md").is_file():
-        from huggingface_hub import ModelCard
-
-        if found := ModelCard.load(folder / "README.md").data.license:
-            return str(found)
+    page = folder / "README.md" if folder is not None else None
+    text = page.read_text(encoding="utf-8") if page is not None and page.is_file() else ""
+    if text.startswith("---") and (found := ModelCard(text).data.license):
+        return str(found)
     if base in LICENSES:
         return LICENSES[base]
     try:
