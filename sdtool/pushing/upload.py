@@ -34,7 +34,7 @@ def license_of(base: str, folder: Path | None = None) -> str:
     """
     page = folder / "README.md" if folder is not None else None
     text = page.read_text(encoding="utf-8") if page is not None and page.is_file() else ""
-    if text.startswith("---") and (found := ModelCard(text).data.license):
+    if text.startswith("---") and (found := ModelCard(text).data.get("license")):
         return str(found)
     if base in LICENSES:
         return LICENSES[base]
