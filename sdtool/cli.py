@@ -37,6 +37,7 @@ STAGES = {
         "Let a prior answer its guided prediction in one pass.",
     ),
     "finetune-color": ("finetune_color", "Train a prior of colours that sees the CCM of a view."),
+    "push": ("push", "Share an AGP on a model hub."),
     "sample-prior": ("sample_prior", "Draw what a prior knows of a prompt, before lifting it."),
     "lift": ("lift", "Turn a line of text into a 3D shape."),
     "export": ("export", "Write a lifted shape as a GLB file."),

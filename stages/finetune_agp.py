@@ -32,6 +32,9 @@ Adapters want a higher `--lr` than the whole UNet, three to five times.
 the same bits as an undisturbed one. Texts are encoded once, into a file in the output folder that all
 processes map into memory (`--text-cache`); it goes when the training is done.
 
+**Time and memory** are said before the first step, from a rehearsal, and again as measured. `--until HOURS`
+trains until the time is up; the learning rate follows the time. With `--steps`, what ends first counts.
+
 **More data**: `--resume-from` begins with the weights of an AGP, its camera's too, instead of its base's. A
 smaller `--lr` than the first time keeps what it knows. An AGP of adapters goes on as such with the same
 `--lora`, and as a whole UNet without.
@@ -41,9 +44,12 @@ how often does the true camera predict the noise best; of ten categories, how of
 (with `--objects`); and the loss by noise level. `--exam-on` adds maps of anything else, for example of
 categories that are not in CCM at all. All of it goes into agp.json and the model card, README.md.
 
+`--exam-every` takes it in between as well, into exams.jsonl, the log's curves and a picture, exams.svg.
+
 **Watch** the progress line, log.jsonl, samples/ (a grid of eight views every `--sample-every` steps and at
-the end; none with 0), or TensorBoard. What a grid and the exam cost is said before the training starts, in
-passes of one map through the UNet; a step of training is about three for each map of its batch.
+the end; none with 0), TensorBoard, or another `--tracker`. What a grid and the exam cost is said before the
+training starts, in passes of one map through the UNet; a step of training is about three for each map of
+its batch.
 
 Examples:
 
@@ -79,6 +85,7 @@ from sdtool.training.options import (
     CheckpointEvery,
     Decay,
     Ema,
+    ExamEvery,
     Fp16,
     GradientCheckpointing,
     HalfResolution,
@@ -89,18 +96,35 @@ from sdtool.training.options import (
     MaxGradNorm,
     Optimizer,
     SampleEvery,
-    Steps,
+    StepsOrTime,
     Tensorboard,
     TextDropout,
+    Tracker,
+    Until,
     Warmup,
 )
-from sdtool.training.settings import TrainingSettings
+from sdtool.training.settings import NO_END, TrainingSettings
 
 if TYPE_CHECKING:
     from sdtool.training.agp import TrainedAgp
 
-OWNED = ("samples/step-??????.png", "tensorboard/*", "text-*.cache")  # of a run that was stopped
+OWNED = (
+    "samples/step-??????.png",
+    "tensorboard/*",
+    "text-*.cache",
+    "exams.*",
+    "wandb",
+    "trackio",
+)  # of a run that was stopped
+WATCHED = ("log.jsonl", "samples", "tensorboard", "wandb", "trackio", "exams.jsonl", "exams.svg")
 
+ExamOn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="CCMs for an exam of their own; objects trained on are left out. Repeat it.",
+        rich_help_panel=WATCHING,
+    ),
+]
 Switch = Annotated[
     bool,
     typer.Option(
@@ -128,12 +152,13 @@ def finetune_agp(
     resume_from: Annotated[
         str | None,
         typer.Option(
-            help="An AGP to go on from, on more data: a folder, or tiny; its base is kept."
+            help="An AGP to go on from, on more data: a folder, tiny, or a hub id; its base stays."
         ),
     ] = None,
     switch: Switch = True,
     text_cache: TextCache = 32.0,
-    steps: Steps = 1000,
+    steps: StepsOrTime = None,
+    until: Until = None,
     batch: Batch = 32,
     accumulate: Accumulate = 1,
     lr: LearningRate = 5e-4,
@@ -157,9 +182,11 @@ def finetune_agp(
         ),
     ] = None,
     tensorboard: Tensorboard = False,
+    tracker: Tracker = None,
     exam: Annotated[
         int, typer.Option(min=1, help="Maps in an exam.", rich_help_panel=WATCHING)
     ] = 64,
+    exam_every: ExamEvery = 0,
     objects: Annotated[
         list[Path] | None,
         typer.Option(
@@ -167,13 +194,7 @@ def finetune_agp(
             rich_help_panel=WATCHING,
         ),
     ] = None,
-    exam_on: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="CCMs for an exam of their own; objects trained on are left out. Repeat it.",
-            rich_help_panel=WATCHING,
-        ),
-    ] = None,
+    exam_on: ExamOn = None,
     exam_captions: Annotated[
         Path | None,
         typer.Option(help="Their captions. [default: --captions]", rich_help_panel=WATCHING),
@@ -188,7 +209,8 @@ def finetune_agp(
 ) -> stage_record.Result | None:
     base = _base_of(base, resume_from, lora)
     settings = TrainingSettings(
-        steps=steps,
+        steps=steps or (NO_END if until else 1000),
+        until=until or 0.0,
         batch=batch,
         accumulate=accumulate,
         lr=lr,
@@ -207,6 +229,9 @@ def finetune_agp(
         keep_checkpoints=keep_checkpoints,
         sample_every=sample_every,
         tensorboard=tensorboard,
+        tracker=tracker,
+        exam_every=exam_every,
+        can_save=True,
     )
     from sdtool.io.objects import objects_in
     from sdtool.training.distributed import Processes
@@ -308,7 +333,7 @@ def _written(agp: "TrainedAgp", out: Path, base: str, facts: dict) -> list[str]:
     if facts.get("lora"):
         facts = facts | {FINGERPRINT: fingerprint(base_folder(base))}
     outputs = save_agp(prior, out, base=named, facts=facts, exams=agp.exams, fp16=facts["fp16"])
-    outputs += [n for n in ("log.jsonl", "samples", "tensorboard") if (out / n).exists()]
+    outputs += [n for n in WATCHED if (out / n).exists()]
     _clear(out)
     return outputs
 

@@ -99,7 +99,7 @@ LAYERS = (
     ("geometry", "io"),
     ("meshfiles", "runtime"),
     ("priors", "shapes", "rendering", "toyverse"),
-    ("captioning", "exporting", "filtering", "lifting", "training"),
+    ("captioning", "exporting", "filtering", "lifting", "pushing", "training"),
     ("orienting", "viewing"),
     ("evaluating",),
     ("bench", "doctor"),

@@ -223,6 +223,18 @@ def _lora() -> str:
     return f"adapters of rank {adapter_rank(agp.unet)} on the tiny base"
 
 
+def _tracker(name: str) -> str:
+    from sdtool.training.trackers import open_tracker
+
+    with tempfile.TemporaryDirectory() as folder:
+        write, finish = open_tracker(name, Path(folder), {"steps": 1}, on_cpu=True)
+        write({"step": 1, "loss": 0.5})
+        finish()
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    expect(size > 0, "it wrote nothing")
+    return f"a point of a curve, {size} bytes"
+
+
 def _in_cache(weights: dict[str, tuple[str, ...]]) -> str:
     """The hub cache holds these files of these models, none of them cut off."""
     from huggingface_hub import constants, try_to_load_from_cache
@@ -287,6 +299,8 @@ OPTIONAL = (
     _extra("objaverse", _objaverse, "objaverse"),
     _extra("tensorboard", _tensorboard, "tensorboard"),
     _extra("lora", _lora, "peft"),
+    _extra("wandb", lambda: _apart(_tracker, "wandb"), "wandb"),
+    _extra("trackio", lambda: _apart(_tracker, "trackio"), "trackio"),
     Check("stable-diffusion", _stable_diffusion),
     Check("captioner", _captioner),
 )

@@ -19,7 +19,7 @@ from sdtool.priors.checkpoint import Checkpoint, check_checkpoint
 from sdtool.priors.checkpoint_parts import checkpoint_scheduler, checkpoint_unet, checkpoint_vae
 from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_unet
 from sdtool.priors.fresh import CARD
-from sdtool.priors.hub import fetched_base
+from sdtool.priors.hub import fetched_agp, fetched_base, is_hub_id
 from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior
 from sdtool.priors.sizes import takes_sizes
@@ -271,11 +271,15 @@ def _why_not(path: Path) -> str:
 
 
 def agp_folder(path: str | Path) -> Path:
-    """The local folder of an AGP, or of the bundled one for "tiny"."""
+    """The local folder of an AGP, of the bundled one for "tiny", or of one that a hub has (OWNER/NAME)."""
     if (Path(path) / AGP_CARD).is_file():
         return Path(path)
     if str(path) == TINY:
         return bundled_folder("agp")
+    if is_hub_id(str(path)) and not Path(path).exists():
+        folder = fetched_agp(str(path))
+        if (folder / AGP_CARD).is_file():
+            return folder
     raise InputError(
         f"{path} is not an AGP (it holds no {AGP_CARD}); make one with: sdtool finetune-agp"
     )

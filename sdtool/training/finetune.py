@@ -36,15 +36,18 @@ def finetune(
     latents: LatentViews | None = None,
     conditions: Conditions | None = None,
     objective: nn.Module | None = None,
+    examine: Callable[[int], dict[str, float]] = lambda step: {},
+    passes: int = 0,
 ) -> float:
     """Train the UNet of `prior`, or its adapters, to draw the maps of `views`, given a prompt of each object.
 
     A prior that sees the camera (an AGP) is told where each view was taken from. lookup: embeddings
     of the numbers in `prompts`, from a frozen text encoder; without it, the prior's own is trained
     too. latents: what a latent prior draws in the place of the maps. conditions: what a colour prior is
-    told of each view. objective: the loss, in the place of `loop.Objective`. rows: draws a sample grid,
-    with the averaged weights in place. Writes checkpoints, log.jsonl and samples/ into `out`, and
-    continues what was begun there. Returns the mean loss of the last logged stretch.
+    told of each view. objective: the loss, in the place of `loop.Objective`. rows: draws a sample grid, and
+    examine measures, with the averaged weights in place. passes: what all that costs (`loop.fit`). Writes
+    checkpoints, log.jsonl and samples/ into `out`, and continues what was begun there. Returns the mean
+    loss of the last logged stretch.
     """
     prior = prior.to(processes.device)
     images = latents or views
@@ -91,6 +94,8 @@ def finetune(
         embed=_identity if lookup else _encoder(prior, prompts.table),
         sample=sample,
         objective=objective,
+        examine=examine,
+        passes=passes,
     )
 
 
