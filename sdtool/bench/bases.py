@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models import UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 
 from sdtool.bench.stable_diffusion import sd21_unet, sd_vae
 from sdtool.errors import UsageError
 from sdtool.io.files import write_json
 from sdtool.priors.checkpoint_configs import SCHEDULE
+from sdtool.priors.models import DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.text import TextEncoder, learn_merges, save_text_encoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models import AutoencoderKL, UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors import safe_open
 
 from sdtool.errors import InputError
 from sdtool.io.files import write_json
 from sdtool.priors.checkpoint import UNET, VAE, Checkpoint
 from sdtool.priors.checkpoint_configs import SCHEDULE, text_config, unet_config, vae_config
+from sdtool.priors.models import (
+    AutoencoderKL,
+    DDPMScheduler,
+    UNet2DConditionModel,
+    create_diffusers_clip_model_from_ldm,
+)
 from sdtool.priors.text import TextEncoder, encoder_of
 from sdtool.priors.vocabulary import clip_tokenizer
 
@@ -38,7 +42,6 @@ def checkpoint_text_encoder(
     found: Checkpoint, dtype: torch.dtype, second: bool = False
 ) -> TextEncoder:
     """Its text encoder, or SDXL's second one, with CLIP's vocabulary from elsewhere."""
-    from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
     kind = CLIPTextModelWithProjection if second else CLIPTextModel

@@ -44,9 +44,16 @@ def _peft_out_of_sight() -> Iterator[None]:
 
 
 with _peft_out_of_sight():
+    from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-__all__ = ["AutoencoderKL", "AutoencoderTiny", "DDPMScheduler", "UNet2DConditionModel"]
+__all__ = [
+    "AutoencoderKL",
+    "AutoencoderTiny",
+    "DDPMScheduler",
+    "UNet2DConditionModel",
+    "create_diffusers_clip_model_from_ldm",
+]
