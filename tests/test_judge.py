@@ -99,11 +99,35 @@ def test_views_are_kept_and_mirrored_with_their_azimuths(tmp_path):
     assert np.allclose(np.diff(azimuths(0.3)), 2 * np.pi / AROUND)
 
 
+def test_a_spoiled_one_stands_beside_itself_without_its_flaw(tmp_path):
+    """Its views that differ are those that show the flaw; of others nobody knows."""
+    ball = icosphere(3)
+    ball = ball.with_positions(ball.v_pos * 0.4)
+    nose = merge([ball, box([-0.1, -0.06, 0.3], [0.1, 0.06, 0.5])])
+    pair = Sample(nose, "", "second-face", True, False, twin=ball)
+    stream = iter([pair, Sample(ball, "", "", False), pair] * 4)
+    write_views(tmp_path, stream, 12, np.random.default_rng(0), [])
+    data = Views(tmp_path)
+    assert data.facts["twin"].tolist() == [0, 1, 0, 0, 1] * 2 + [0, 1]
+    assert data.facts["sound"].tolist() == [0, 1, 1, 0, 1] * 2 + [0, 1]
+    assert np.array_equal(data.facts["first"][0:1], data.facts["first"][1:2])
+    batch = data.batch(np.random.default_rng(0))
+    changed = batch["changed"].numpy()
+    for row in range(len(changed)):
+        if batch["sound"][row]:
+            assert (changed[row] == 0).all()
+    pairs = changed[:2]  # spoiled ones whose twin is beside them
+    assert (pairs > 0.1).any(axis=1).all() and (pairs < 0.05).any(axis=1).all()
+    assert np.isnan(changed[4:][batch["sound"].numpy()[4:] == 0]).all()
+
+
 def test_the_loss_asks_only_what_is_known():
     class Net:
         def __call__(self, views):
             logits = torch.tensor([[0.0, 1.0, 2.0]]).repeat(4, 1)
-            return torch.zeros(4, AROUND, BINS), torch.zeros(4, AROUND, 5), logits
+            odd = torch.zeros(4, AROUND)
+            odd[1] = 2.0
+            return torch.zeros(4, AROUND, BINS), torch.zeros(4, AROUND, 5), logits, odd
 
     data = {
         "views": torch.zeros(4, AROUND, 1, 1, 4),
@@ -112,8 +136,11 @@ def test_the_loss_asks_only_what_is_known():
         "sound": torch.tensor([0, 1, 1, 1]),
         "front": torch.tensor([1, 1, 0, -1]),
         "faces": torch.tensor([0, 0, 0, 1]),
+        "changed": torch.full((4, AROUND), torch.nan),
     }
+    data["changed"][1, 0], data["changed"][1, 1] = 0.5, 0.07  # plainly seen; neither nor
     found = losses(Net(), data)
+    assert found["odd"].item() == pytest.approx(math.log(1 + math.exp(-2)), rel=1e-5)
     p = np.exp([0.0, 1, 2]) / np.exp([0.0, 1, 2]).sum()
     wanted = -np.mean(np.log([p[0], p[1], p[2], p[1] + p[2]]))
     assert found["model"].item() == pytest.approx(wanted, rel=1e-5)

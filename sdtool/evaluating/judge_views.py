@@ -11,6 +11,7 @@ from sdtool.evaluating.views import SIZE, normal_views
 from sdtool.runtime.progress import progress
 
 UNIT = 127  # of int8: 1
+FACTS = ("first", "kind", "sound", "front", "faces", "twin")
 SAVED = 250  # samples: so often the facts are written
 
 
@@ -19,34 +20,37 @@ def write_views(
 ) -> None:
     """Write views.npy (count, AROUND, SIZE, SIZE, 4) int8, and samples.npz: of each its first azimuth in
     radians, its kind (of `kinds`, −1 for none), whether it is sound, whether it has a front (1, 0, or
-    −1: nobody knows) and whether that front is known to face +Z."""
+    −1: nobody knows), whether that front is known to face +Z, and whether it is the twin of the spoiled one
+    before it, seen from the same sides."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = (count, AROUND, SIZE, SIZE, 4)
     views = np.lib.format.open_memmap(folder / "views.npy", "w+", np.int8, shape)
-    first = np.zeros(count, np.float32)
-    kind, sound, front, faces = (np.zeros(count, np.int64) for _ in range(4))
-    facts: dict[str, np.ndarray] = {
-        "first": first,
-        "kind": kind,
-        "sound": sound,
-        "front": front,
-        "faces": faces,
-    }
+    facts = {name: np.zeros(count, np.int64) for name in FACTS}
+    facts["first"] = np.zeros(count, np.float32)
+    row = 0
     with progress("making views to learn from", count, "models") as bar:
-        for k in range(count):
+        while row < count:
             one = next(stream)
-            first[k] = rng.uniform(0, 2 * np.pi)
-            kind[k] = kinds.index(one.category) if one.category in kinds else -1
-            sound[k], faces[k] = not one.flaw, one.faces
-            front[k] = -1 if one.front is None else one.front
-            mesh = one.mesh
-            mesh = mesh.with_positions(mesh.v_pos * rng.uniform(0.85, 1.0), mesh.v_normal)
+            first, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.0)
             elevation = np.radians(rng.uniform(-5, 35))
-            views[k] = np.rint(normal_views(mesh, azimuths(first[k]), elevation) * UNIT)
-            if (k + 1) % SAVED == 0 or k + 1 == count:
-                views.flush()
-                _save(folder, {name: facts[name][: k + 1] for name in facts})
-            bar.advance()
+            for mesh in (one.mesh, one.twin)[: count - row]:
+                if mesh is None:
+                    continue
+                twin = mesh is one.twin
+                facts["first"][row] = first
+                facts["kind"][row] = kinds.index(one.category) if one.category in kinds else -1
+                facts["sound"][row] = twin or not one.flaw
+                facts["front"][row] = -1 if one.front is None else one.front
+                facts["faces"][row] = one.faces or (twin and bool(one.front))
+                facts["twin"][row] = twin
+                mesh = mesh.with_positions(mesh.v_pos * scale, mesh.v_normal)
+                seen = normal_views(mesh, azimuths(first), elevation)
+                views[row] = np.rint(seen * UNIT)
+                row += 1
+                if row % SAVED == 0 or row == count:
+                    views.flush()
+                    _save(folder, {name: value[:row] for name, value in facts.items()})
+                bar.advance()
 
 
 def azimuths(first: float | np.ndarray) -> np.ndarray:

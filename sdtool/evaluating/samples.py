@@ -2,7 +2,7 @@
 or varied."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,8 @@ SHARES = {"toy": 0.5, "composition": 0.25, "asset": 0.25}
 class Sample:
     """A canonical mesh; category: "" but of a toy; flaw: a key of `janus.KINDS`, "" of a sound one.
 
-    front: whether it has one, None if nobody knows; faces: whether that front is known to face +Z.
+    front: whether it has one, None if nobody knows; faces: whether that front is known to face +Z; twin: of
+    a spoiled one the same without its flaw, varied alike and in the same place.
     """
 
     mesh: Mesh
@@ -52,6 +53,7 @@ class Sample:
     flaw: str
     front: bool | None = None
     faces: bool = False
+    twin: Mesh | None = None
 
 
 def sample(
@@ -66,22 +68,23 @@ def sample(
     spoiled = janus.spoil(rng, mesh, flaw) if flaw else None
     if flaw and (spoiled is None or difference(mesh, spoiled) < VISIBLE):
         return None
-    found = _varied(rng, mesh, spoiled, rough)
     front = None if category in MAYBE else category not in NO_FRONT
-    return None if found is None else Sample(found, category, flaw, front, not flaw)
+    return _varied(rng, mesh, spoiled, rough, Sample(mesh, category, flaw, front, not flaw))
 
 
 def _varied(
-    rng: np.random.Generator, mesh: Mesh, spoiled: Mesh | None, rough: float
-) -> Mesh | None:
-    """The spoiled mesh, if there is one, else the sound one, varied; None if nothing is left of it or of
-    its flaw."""
+    rng: np.random.Generator, mesh: Mesh, spoiled: Mesh | None, rough: float, facts: Sample
+) -> Sample | None:
+    """`facts` of the spoiled mesh, if there is one, else of the sound one, varied; None if nothing is left
+    of it or of its flaw."""
     seed = int(rng.integers(1 << 32))
     found = varied(np.random.default_rng(seed), mesh, rough)
     if spoiled is None or found is None:
-        return found
+        return None if found is None else replace(facts, mesh=found)
     bad = varied(np.random.default_rng(seed), spoiled, rough)
-    return bad if bad is not None and difference(found, bad) >= VISIBLE else None
+    if bad is None or difference(found, bad) < VISIBLE:
+        return None
+    return replace(facts, mesh=bad, twin=found)
 
 
 def spoiled_somehow(rng: np.random.Generator, mesh: Mesh, flaw: str) -> Mesh | None:
@@ -148,8 +151,7 @@ def from_asset(
         rough = float(coarse is not None and difference(mesh, coarse) < 0.6)
     else:
         rough = 0.0
-    found = _varied(rng, mesh, spoiled, rough)
-    return None if found is None else Sample(found, "", flaw)
+    return _varied(rng, mesh, spoiled, rough, Sample(mesh, "", flaw))
 
 
 def samples(
@@ -203,8 +205,9 @@ def _toy(rng, known: list[str], spoilable: list[str], wrong: bool, rough: float)
         return None
     mesh, flaw = make(rng, category)[0], _any_flaw(rng)
     spoiled = spoiled_somehow(rng, mesh, flaw)
-    found = None if spoiled is None else _varied(rng, mesh, spoiled, rough)
-    return None if found is None else Sample(found, category, flaw, True)
+    if spoiled is None:
+        return None
+    return _varied(rng, mesh, spoiled, rough, Sample(mesh, category, flaw, True))
 
 
 def _composition(rng: np.random.Generator, wrong: bool, rough: float) -> Sample | None:
@@ -215,5 +218,5 @@ def _composition(rng: np.random.Generator, wrong: bool, rough: float) -> Sample 
         spoiled = spoiled_somehow(rng, mesh, flaw) if front else None
         if spoiled is None:
             return None
-    found = _varied(rng, _patched(rng, mesh, wrong), spoiled, rough)
-    return None if found is None else Sample(found, "", flaw, front, not wrong)
+    facts = Sample(mesh, "", flaw, front, not wrong)
+    return _varied(rng, _patched(rng, mesh, wrong), spoiled, rough, facts)

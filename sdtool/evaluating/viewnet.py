@@ -39,15 +39,19 @@ class ViewNet(nn.Module):
         self.kind = nn.Linear(128, len(categories))
         self.spectrum = nn.Linear(128, 48)
         self.compare = nn.ModuleList([nn.Conv1d(128, 64, AROUND), nn.Conv1d(64, 64, AROUND)])
+        self.odd = nn.Linear(128 + 64, 1)
         self.verdict = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(48 * WAVES + 128, 96), nn.SiLU(), nn.Linear(96, 3)
+            nn.Dropout(0.1), nn.Linear(48 * WAVES + 130, 96), nn.SiLU(), nn.Linear(96, 3)
         )
 
-    def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        self, views: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """views: (B, AROUND, 64, 64, 4) of `views.normal_views`, evenly around each of B models.
 
-        Returns logits: of the side (B, AROUND, BINS), of the kind (B, AROUND, K), and of the model
-        (B, 3): contradicting itself, sound with a front, sound without one.
+        Returns logits: of the side (B, AROUND, BINS), of the kind (B, AROUND, K), of the model
+        (B, 3): contradicting itself, sound with a front, sound without one; and of each view, whether it
+        shows what contradicts the others (B, AROUND).
         """
         count, around = views.shape[:2]
         seen = self.features(views.flatten(0, 1).permute(0, 3, 1, 2))
@@ -61,8 +65,10 @@ class ViewNet(nn.Module):
         for layer in self.compare:
             ring = torch.cat([beside, beside[..., : AROUND - 1]], dim=-1)
             beside = functional.silu(layer(ring))
-        facts = torch.cat([waves.flatten(1), beside.mean(-1), beside.amax(-1)], dim=1)
-        return self.side(seen), self.kind(seen), self.verdict(facts)
+        odd = self.odd(torch.cat([seen, beside.transpose(1, 2)], dim=-1))[..., 0]
+        most = torch.stack([odd.amax(1), odd.mean(1)], dim=1)
+        facts = torch.cat([waves.flatten(1), beside.mean(-1), beside.amax(-1), most], dim=1)
+        return self.side(seen), self.kind(seen), self.verdict(facts), odd
 
     def save(self, folder: Path, facts: dict) -> None:
         """Write the weights as float16, and facts about them."""
@@ -106,5 +112,5 @@ def judge_views(net: ViewNet, views: np.ndarray) -> tuple[np.ndarray, np.ndarray
     Returns the probabilities of the sides (AROUND, BINS) and of the kinds (AROUND, K), and the logits (3,)
     of the model as `ViewNet.forward` has them.
     """
-    side, kind, model = net(torch.from_numpy(views)[None])
+    side, kind, model, _ = net(torch.from_numpy(views)[None])
     return side[0].softmax(-1).numpy(), kind[0].softmax(-1).numpy(), model[0].numpy()
