@@ -57,7 +57,7 @@ def _channel(data: bytes, names: tuple[str, ...]) -> np.ndarray:
     start, chunks = width * before, -(-height // LINES[codec])
     stop = start + width * np.dtype(kind).itemsize
     for (offset,) in struct.iter_unpack("<Q", _part(data, place, 8 * chunks)):
-        row, size = struct.unpack_from("<2i", data, offset)
+        row, size = struct.unpack("<2i", _part(data, offset, 8))
         first = row - top
         if not 0 <= first < height or first % LINES[codec] or size < 0:
             raise ValueError("is damaged: it names a row that it does not have")

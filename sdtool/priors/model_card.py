@@ -64,7 +64,7 @@ camera-to-world, row by row, +Y up, the object facing +Z) goes in as `class_labe
 
     unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
     guess = unet(x, t, encoder_hidden_states=text, class_labels=camera{also}).sample
-{_ADDED if also else ""}
+{_ADDED if also else ""}{_projection(facts)}
 Like its base, it predicts {PREDICTS[prior.prediction]}.
 
 ## Measures
@@ -76,6 +76,17 @@ Like its base, it predicts {PREDICTS[prior.prediction]}.
 | | |
 |---|---|
 {rows}
+"""
+
+
+def _projection(facts: dict) -> str:
+    """A sentence about cameras without perspective; nothing about others."""
+    camera = facts.get("camera") or {}
+    if camera.get("model") != "orthographic":
+        return ""
+    return f"""
+The cameras of its maps are **orthographic**: a side of a map shows {camera["scale"]:g} units of the world
+in which the object's longest side is about 1. `sdtool lift` and `sdtool orient` render with perspective and refuse it.
 """
 
 
