@@ -258,11 +258,11 @@ def test_openexr_of_other_kinds_is_refused_by_name(more, words):
 def test_crm_pictures_have_their_closed_form():
     """A box seen from its six sides: red to the left, green to the front, blue up, as bytes of one scale."""
     half = np.array([0.25, 0.5, 0.125])
-    files = crm.draw(to_canonical(box(-half, half)), 256, 2)
+    files = crm.draw(to_canonical(box(-half, half)), 64, 2)
     Path("a").mkdir()
     for name, data in files.items():
         (Path("a") / name).write_bytes(data)
-    along = (np.arange(256) + 0.5) / 256 - 0.5  # to the right, and down
+    along = (np.arange(64) + 0.5) / 64 - 0.5  # to the right, and down
     x, y, z = np.eye(3)
     views = [(x, -y, z), (z, -y, -x), (x, -z, -y), (-x, -y, -z), (-z, -y, x), (x, z, y)]
     for k, (right, down, back) in enumerate(views):
@@ -271,10 +271,10 @@ def test_crm_pictures_have_their_closed_form():
         rgb = point * [-1, 1, 1] + 0.5
         wanted = np.where(inside[..., None], np.floor(255 * rgb[..., [0, 2, 1]]), 127)
         found = np.asarray(Image.open(f"a/xyz_new_{k:03d}.png"))
-        assert found.shape == (256, 256, 3) and found.dtype == np.uint8
+        assert found.shape == (64, 64, 3) and found.dtype == np.uint8
         assert np.abs(found - wanted).max() <= 1 and (found == wanted).mean() > 0.99
         picture = np.asarray(Image.open(f"a/{k:03d}.png"))
-        assert picture.shape == (256, 256, 4) and np.array_equal(picture[..., 3] > 127, inside)
+        assert picture.shape == (64, 64, 4) and np.array_equal(picture[..., 3] > 127, inside)
 
 
 def test_crm_is_written_and_read_back(capsys):
@@ -282,19 +282,8 @@ def test_crm_is_written_and_read_back(capsys):
     write_glb(Path("objs/a.glb"), mesh)
     write_glb(Path("objs/b.glb"), box([0, 0, 0], [2, 4, 1]))
     Path("objs/c.glb").write_bytes(b"glTF")
-    written = [
-        "render-ccm",
-        "objs",
-        "--layout",
-        "crm",
-        "--size",
-        "256",
-        "--out",
-        "theirs",
-        "--workers",
-        "1",
-    ]
-    assert run(written) == 3
+    crm_of = ["--layout", "crm", "--size", "256", "--supersample", "1", "--workers", "1"]
+    assert run(["render-ccm", "objs", "--out", "theirs", *crm_of]) == 3
     assert [line["uid"] for line in read_jsonl(Path("theirs/failures.jsonl"))] == ["c"]
     assert len(list(Path("theirs").glob("[ab]/*.png"))) == 24
     Path("theirs/b/003.png").unlink()
@@ -305,7 +294,10 @@ def test_crm_is_written_and_read_back(capsys):
     ours = render_through(mesh, c2w, orthographic_to_clip(c2w, 1.0), 32, ("ccm",), 8)["ccm"]
     assert np.array_equal(shard.c2w, c2w)
     extent = np.ptp(mesh.bounds(), axis=0).min()  # bytes of one scale: coarser on the short axes
-    np.testing.assert_allclose(image(shard), ours, atol=2.5 / 255 / extent)
+    inside = (ours[..., 3] == 1) & (image(shard)[..., 3] == 1)
+    assert inside.mean() > 0.2
+    np.testing.assert_allclose(image(shard)[inside], ours[inside], atol=2.5 / 255 / extent)
+    np.testing.assert_allclose(image(shard)[..., 3], ours[..., 3], atol=2 / 8)  # a row of samples
     assert np.abs(image(shard) - ours).mean() < 1.5e-3
     assert shard.camera["model"] == "orthographic" and shard.camera["scale"] == 1.0
 

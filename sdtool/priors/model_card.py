@@ -86,7 +86,8 @@ def _projection(facts: dict) -> str:
         return ""
     return f"""
 The cameras of its maps are **orthographic**: a side of a map shows {camera["scale"]:g} units of the world
-in which the object's longest side is about 1. `sdtool lift` and `sdtool orient` render with perspective and refuse it.
+in which the object's longest side is about 1. `sdtool lift` and `sdtool orient` render with perspective and
+refuse it.
 """
 
 
