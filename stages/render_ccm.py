@@ -31,8 +31,6 @@ Examples:
 
     sdtool render-ccm filtered/objects.jsonl --out ccm/ --views 8 --size 32
 
-    sdtool render-ccm ortho10view/ --from ortho10view --out ccm/ --maps ccm,rgb
-
     srun --ntasks 64 sdtool render-ccm filtered/ --out ccm/ --workers 16
 """
 
@@ -278,7 +276,7 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
     from sdtool.io.failures import write_failures
     from sdtool.io.objects import iter_objects
     from sdtool.io.yaw_fix import read_yaw_fix
-    from sdtool.rendering.crm_files import OWNED, CrmSettings, write_collection
+    from sdtool.rendering.crm_files import NAMES, OWNED, CrmSettings, write_collection
     from sdtool.runtime.progress import progress
 
     size, source = given["size"], given["source"]
@@ -316,7 +314,8 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
     lost = {failed["uid"] for failed in failures}
     made = [item.uid for item in items if item.uid not in lost]
     counts = {"ok": len(made), "failed": len(failures)}
-    return record.finish(counts=counts, outputs=made)
+    outputs = [f"{uid}/{name}" for uid in made for name in NAMES]  # what others put there stays
+    return record.finish(counts=counts, outputs=outputs)
 
 
 def _finish(

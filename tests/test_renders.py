@@ -28,7 +28,7 @@ from sdtool.io.shards import open_shard
 from sdtool.meshfiles import write_glb
 from sdtool.priors.loading import camera_of, cameras_of
 from sdtool.priors.model_card import _projection
-from sdtool.rendering import crm
+from sdtool.rendering import crm, crm_files
 from sdtool.rendering.maps import render_through
 from sdtool.training.data import Views
 
@@ -300,6 +300,29 @@ def test_crm_is_written_and_read_back(capsys):
     np.testing.assert_allclose(image(shard)[..., 3], ours[..., 3], atol=2 / 8)  # a row of samples
     assert np.abs(image(shard) - ours).mean() < 1.5e-3
     assert shard.camera["model"] == "orthographic" and shard.camera["scale"] == 1.0
+
+
+def test_crm_pictures_are_continued_and_redone(monkeypatch, capsys):
+    for name in "ab":
+        write_glb(Path(f"objs/{name}.glb"), box([0, 0, 0], [2, 4, 1]))
+    fixed = ["--layout", "crm", "--size", "256", "--supersample", "1", "--workers", "1"]
+    line, drawn, draw = ["render-ccm", "objs", "--out", "out", *fixed], [], crm_files.draw
+
+    def draws(mesh, size, supersample):
+        drawn.append(size)
+        if len(drawn) == 2:
+            raise OSError(28, "No space left on device")
+        return draw(mesh, size, supersample)
+
+    monkeypatch.setattr(crm_files, "draw", draws)
+    assert run(line) == 1 and "No space left" in capsys.readouterr().err
+    assert run(line) == 0 and len(drawn) == 3  # the first stays as it is
+    Path("out/a/mine.txt").write_text("stays")
+    before = {path: path.read_bytes() for path in Path("out").glob("*/*")}
+    assert run(line) == 0 and "already rendered" in capsys.readouterr().err
+    assert run([*line, "--overwrite"]) == 0
+    assert {path: path.read_bytes() for path in Path("out").glob("*/*")} == before
+    assert len(before) == 25 and len(drawn) == 5
 
 
 # What is refused

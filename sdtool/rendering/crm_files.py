@@ -1,8 +1,6 @@
 """A whole collection of meshes into folders of pictures, one for each object, as CRM trains on them."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +10,14 @@ from typing import Any
 from sdtool.errors import ObjectError
 from sdtool.geometry.cameras import ViewRange
 from sdtool.io.failures import failure
+from sdtool.io.files import atomic_file
 from sdtool.io.objects import ObjectRecord
 from sdtool.meshfiles.limits import Limits
-from sdtool.rendering.crm import draw
+from sdtool.rendering.crm import ANGLES, draw
 from sdtool.rendering.views import ViewSettings, canonical_object
 from sdtool.runtime.engine import map_items
 
+NAMES = [f"{kind}{k:03d}.png" for k in range(len(ANGLES)) for kind in ("", "xyz_new_")]
 OWNED = ("*/00[0-5].png", "*/xyz_new_00[0-5].png")
 """Patterns of all that is written here."""
 
@@ -39,7 +39,7 @@ def write_collection(
     yaws: dict[str, float],
     **options: Any,
 ) -> Iterator[dict[str, str] | None]:
-    """Write the folder of each object that has none; yield for each its failure's record, or None.
+    """Write the folder of each object that has no whole one; yield for each its failure's record, or None.
 
     yaws: uid → degrees, as `canonical_object` takes them. options: those of `map_items`.
     """
@@ -53,19 +53,13 @@ def _write(out: Path, settings: CrmSettings, job: tuple[str, str | None, float])
     if not re.fullmatch(r"[^/\\\0.][^/\\\0]*", uid):
         raise ObjectError("bad-name", f"the uid {uid} is no name of a folder, which CRM needs")
     folder = out / uid
-    if folder.is_dir():  # moved there whole
+    if all((folder / name).is_file() for name in NAMES):
         return
     views = ViewSettings(
         0, settings.size, settings.supersample, ViewRange(), ("rgb",), False, 0,
         settings.limits, 0.0, settings.surface_points,
     )  # fmt: skip
     mesh, _ = canonical_object(views, uid, path, yaw)
-    files = draw(mesh, settings.size, settings.supersample)
-    beside = out / f".{uid}.{os.getpid()}.tmp"
-    beside.mkdir()
-    try:
-        for name, data in files.items():
-            (beside / name).write_bytes(data)
-        os.replace(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    for name, data in draw(mesh, settings.size, settings.supersample).items():
+        with atomic_file(folder / name) as file:
+            file.write(data)
