@@ -247,7 +247,7 @@ def camera_of(path: str | Path) -> ViewRange:
 def _perspective(cameras: AnyRange, named: str, option: str) -> ViewRange:
     if isinstance(cameras, OrthographicRange):
         raise UsageError(
-            f"{named} was trained on orthographic views (a side shows {cameras.scale:g} world units), "
+            f"{named} was trained on orthographic views (scale {cameras.scale:g}), "
             "and the views rendered for it here have perspective; sample-prior can draw from it, and "
             "one trained on what render-ccm renders itself serves here",
             option,

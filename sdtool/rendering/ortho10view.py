@@ -42,7 +42,7 @@ def cameras(folder: Path) -> Cameras:
         raise ObjectError("other-cameras", f"{said}, and a shard has one")
     try:
         c2w = np.array([place["transform_matrix"] for place in places], np.float64)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         c2w = np.zeros(0)
     if c2w.shape != (len(places), 4, 4) or not _is_rigid(c2w):
         said = f"{folder / META} has a transform_matrix that is no camera's"
