@@ -228,9 +228,13 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
         TINY,
         base_of,
         camera_of,
+        color_camera_of,
     )
 
     base = lifting.base or base_of(lifting.agp)
+    view_range = camera_of(lifting.agp)
+    if lifting.color:
+        color_camera_of(lifting.color)  # refused before anything is loaded
     precision = _first_precision(lifting, base)
     guidance = _guidance(lifting, base, prompt, precision)
     record.head["priors"] = {"agp": lifting.agp, "base": base}
@@ -238,7 +242,7 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     record.head["device"] = str(guidance.device)
     if unknown := guidance.base.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
-    view_range, device = camera_of(lifting.agp), guidance.device
+    device = guidance.device
     record.clear()
     saved = loop.load(out)
     undecided = lifting.precision == HALF and precision == "fp16"
