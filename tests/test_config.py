@@ -50,7 +50,7 @@ def test_every_key_can_be_changed_and_is_printed_as_changed(stage, tmp_path, cap
         if isinstance(old, bool):
             new = not old
         elif isinstance(old, int | float):
-            new = old + 1 if isinstance(old, int) else old / 2
+            new = old + 1 if isinstance(old, int) else old / 2 or 0.5
         elif isinstance(old, list):
             new = old[::-1] or ["one", "two"]
         else:
