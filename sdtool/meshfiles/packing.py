@@ -10,9 +10,15 @@ MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image
 
 
 def packed_glb(file: GlbFile) -> bytes:
-    """The bytes of a GLB with all buffers and images of `file`; ObjectError if one is missing.
+    """The bytes of a GLB with all buffers and images of `file`; see `packed`."""
+    return container(*packed(file))
 
-    Nothing else changes. Buffers of compressed data that have no bytes of their own are not known.
+
+def packed(file: GlbFile) -> tuple[dict[str, Any], bytes]:
+    """The tree and the one binary chunk of a GLB with all buffers and images of `file`.
+
+    Nothing else changes. ObjectError if one is missing. Buffers of compressed data that have no bytes of
+    their own are not known.
     """
     tree: dict[str, Any] = copy.deepcopy(file.tree)
     binary, starts = bytearray(), []
@@ -30,7 +36,7 @@ def packed_glb(file: GlbFile) -> bytes:
             image["mimeType"] = next(kinds, image.get("mimeType", "image/png"))
             image["bufferView"] = len(tree["bufferViews"]) - 1
     tree["buffers"] = [{"byteLength": len(binary)}]
-    return container(tree, bytes(binary))
+    return tree, bytes(binary)
 
 
 def _append(binary: bytearray, data: bytes) -> int:
