@@ -322,7 +322,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     pictures.spin(mesh, view_range, out / "turntable.webp")
     counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
     chosen = best_of.OUTPUTS if lifting.best_of > 1 else ()
-    result = record.finish(counts=counts, outputs=[*lifting.outputs, "previews", "log.jsonl", *chosen])
+    result = record.finish(
+        counts=counts, outputs=[*lifting.outputs, "previews", "log.jsonl", *chosen]
+    )
     (out / loop.CHECKPOINT).unlink(missing_ok=True)
     result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
     result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)

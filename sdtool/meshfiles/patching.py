@@ -52,7 +52,7 @@ class GltfPatch:
         self.binary = bytearray(data)
         self._sampler: int | None = None
 
-    def bytes(self) -> bytes:
+    def encoded(self) -> bytes:
         """The GLB as it is now."""
         if self.binary:
             self._entries("buffers") or self._add("buffers", {})

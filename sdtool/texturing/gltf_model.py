@@ -104,7 +104,7 @@ class GltfModel:
                 mesh, index = self.keys[k]
                 record = patch.tree["meshes"][mesh]["primitives"][index]
                 self._wear(patch, record, self.primitives[self.keys[k]], layouts[k], material)
-        return {self.outputs(False)[0]: patch.bytes()}
+        return {self.outputs(False)[0]: patch.encoded()}
 
     def _wear(
         self,
@@ -119,7 +119,9 @@ class GltfModel:
             patch.recoordinate(record, primitive, layout.origin, layout.v_uv, layout.faces)
         record["material"] = material
         attributes = record["attributes"]
-        if "COLOR_0" in attributes:  # would tint the new texture; under this name nobody looks at it
+        if (
+            "COLOR_0" in attributes
+        ):  # would tint the new texture; under this name nobody looks at it
             attributes["_COLOR_0"] = attributes.pop("COLOR_0")
         if record.get("extensions", {}).pop(VARIANTS, None) is not None:
             record["extensions"] or record.pop("extensions")

@@ -63,7 +63,9 @@ def unfit(pieces: list[Piece], own: list[np.ndarray]) -> str:
     covered = float((kernels.rasterize(clip, faces, MEASURED, MEASURED)[..., 3] > 0).mean())
     if total > covered * (1 + OVERLAP) + 4 / MEASURED**2:
         return "its texture coordinates overlap"
-    in_space = np.concatenate([triangle_areas(o, p.faces) for o, p in zip(own, pieces, strict=True)])
+    in_space = np.concatenate(
+        [triangle_areas(o, p.faces) for o, p in zip(own, pieces, strict=True)]
+    )
     coarse = on_sheet * COARSER**2 < in_space * (total / max(float(in_space.sum()), 1e-30))
     if in_space[coarse].sum() > SQUEEZED * in_space.sum():
         return "its texture coordinates squeeze some of it into points"

@@ -87,7 +87,7 @@ def canonical(pieces: list[Piece], yaw: float, name: str) -> list[np.ndarray]:
     near = [(piece.placed - middle) / scale for piece in pieces]
     with np.errstate(all="ignore"):  # vertices that no face uses may be anything
         turned = [rotate_y(a.reshape(-1, 3), np.radians(yaw)).reshape(a.shape) for a in near]
-    used = [a[:, np.unique(p.faces)].reshape(-1, 3) for a, p in zip(turned, pieces, strict=True)]
-    low = np.min([u.min(axis=0) for u in used], axis=0)
-    high = np.max([u.max(axis=0) for u in used], axis=0)
+    seen = [a[:, np.unique(p.faces)].reshape(-1, 3) for a, p in zip(turned, pieces, strict=True)]
+    low = np.min([some.min(axis=0) for some in seen], axis=0)
+    high = np.max([some.max(axis=0) for some in seen], axis=0)
     return [((a - (low + high) / 2) / (high - low).max()).astype(np.float32) for a in turned]
