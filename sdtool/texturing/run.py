@@ -75,7 +75,7 @@ class Texturing(Lift):
         made = self.made_of
         layouts, reasons = made.laid_out
         for name, reason in zip(made.model.sheets, reasons, strict=True):
-            done = f"is unwrapped anew: {reason}" if reason else "keeps its texture coordinates"
+            done = f"unwrapped anew, for {reason}" if reason else "its texture coordinates stay"
             print(f"{self.mesh}, {name}: {done}", file=sys.stderr)
         return made
 
