@@ -14,10 +14,10 @@ from sdtool.errors import InputError
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import srgb_to_linear
 from sdtool.io.files import read_json
+from sdtool.io.images import png_bytes
 from sdtool.lifting.painting import ColorScene
 from sdtool.meshfiles import load_mesh, write_glb
 from sdtool.texturing import mesh_scene
-from sdtool.texturing.baking import bake_sheet
 from sdtool.texturing.layouts import lay_out, unfit
 from sdtool.texturing.mesh_scene import MeshScene
 from sdtool.texturing.pieces import Piece
@@ -48,12 +48,7 @@ def painted(path, out, size=SIZE, yaw=0.0):
     """Paint a file by `Places` into the folder `out`; what was said of its sheets, and the files."""
     made = MeshScene(path, yaw, size)
     layouts, reasons = made.laid_out
-    paints = []
-    for sheet in range(len(made.model.sheets)):
-        here = [k for k, piece in enumerate(made.model.pieces) if piece.sheet == sheet]
-        own = [made.places[k][0] for k in here]
-        paints.append(bake_sheet(Places(), own, [layouts[k] for k in here], size))
-    files = made.model.painted(layouts, paints)
+    files = made.model.painted(layouts, made.paints(Places()))
     out.mkdir(exist_ok=True)
     for name, data in files.items():
         (out / name).write_bytes(data)
@@ -253,6 +248,32 @@ def test_coordinates_that_serve_are_kept_with_every_array(tmp_path):
     }
     assert after["meshes"][1] == before["meshes"][1] and after["materials"][0] == {"name": "both"}
     assert [m["name"] for m in after["materials"]] == ["both", "both"]
+
+
+@pytest.mark.parametrize("uv, why", [(SQUARE, ""), (SQUARE * 2, "leave the square")])
+def test_holes_of_the_former_image_stay_holes(uv, why, tmp_path):
+    made = Sample()
+    v_pos = np.concatenate([SQUARE, np.zeros((4, 1), np.float32)], axis=1)
+    made.primitive(v_pos, QUAD, vertex={"TEXCOORD_0": uv.astype(np.float32)}, material=0)
+    image = np.full((8, 8, 4), 255, np.uint8)
+    image[:4, :, 3] = 0  # the upper half: small t, small y
+    made.tree["images"] = [{"mimeType": "image/png", "bufferView": made.view(png_bytes(image))}]
+    made.tree["textures"] = [{"source": 0}]
+    surface = {"baseColorTexture": {"index": 0}}
+    made.tree["materials"] = [{"alphaMode": "MASK", "pbrMetallicRoughness": surface}]
+    path = made.save(tmp_path / "leaf.glb")
+    (reason,), (out,) = painted(path, tmp_path / "out")
+    assert why in reason and bool(why) == bool(reason)
+    assert tree_of(out)["materials"][0]["alphaMode"] == "MASK"
+    mesh = load_mesh(out, textures=True)
+    (texture,) = mesh.textures
+    weights = np.array([[8, 1, 1], [1, 8, 1], [1, 1, 8], [5, 3, 2], [2, 2, 6]]) / 10
+    corners = [values[mesh.t_pos_idx] for values in (mesh.v_pos[:, 1], mesh.v_uv)]
+    heights, places = (np.einsum("wk,fk...->fw...", weights, values) for values in corners)
+    s, t = np.moveaxis((places * SIZE).astype(int), -1, 0)
+    holes = heights * uv.max() % 1 < 0.5  # as often as the image is there, one above the other
+    assert 0 < holes.sum() < holes.size
+    np.testing.assert_array_equal(texture.image[t, s, 3], np.where(holes, 0, 255))
 
 
 def test_a_compressed_primitive_is_unwrapped_without_its_compression(tmp_path):

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.geometry.meshes import Texture
 from sdtool.geometry.surfaces import ROUGHNESS
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.gltf_tree import MISTYPED
 from sdtool.meshfiles.limits import Limits
-from sdtool.meshfiles.materials import GLOSSY
+from sdtool.meshfiles.materials import GLOSSY, material_of
 from sdtool.meshfiles.patching import UV, GltfPatch
 from sdtool.meshfiles.primitives import TRIANGLES, Primitive
 from sdtool.meshfiles.scene import Placement, placements
 from sdtool.meshfiles.skins import bend, influences
-from sdtool.meshfiles.textures import TRANSFORM
+from sdtool.meshfiles.textures import TRANSFORM, TextureReader, texture_coordinates
 from sdtool.texturing.pieces import Layout, Paint, Piece
 
 VARIANTS = "KHR_materials_variants"
@@ -76,17 +77,16 @@ class GltfModel:
             str(record.get("name", "without a material" if m is None else f"material {m}"))
             for m, record in zip(self.materials, records, strict=True)
         ]
-        self.pieces = [
-            Piece(
-                np.concatenate(places[key]),
-                faces[key],
-                _coordinates(self.primitives[key], _set_of(file, record)),
-                sheet,
-            )
-            for key, material in zip(self.keys, worn, strict=True)
-            for sheet in [self.materials.index(material)]
-            for record in [records[sheet]]
-        ]
+        images = TextureReader(file)
+        self.pieces: list[Piece] = []
+        self.cutouts: list[Texture | None] = [None] * len(self.sheets)
+        for key, material in zip(self.keys, worn, strict=True):
+            sheet, primitive = self.materials.index(material), self.primitives[key]
+            v_uv = _coordinates(primitive, _set_of(file, records[sheet]))
+            image, v_cut = _cut(primitive, images)
+            self.cutouts[sheet] = self.cutouts[sheet] or image
+            placed = np.concatenate(places[key])
+            self.pieces.append(Piece(placed, faces[key], v_uv, sheet, v_cut))
 
     def outputs(self, pbr: bool) -> tuple[str, ...]:
         """One GLB, whatever the file was; a .vrm stays one."""
@@ -139,11 +139,8 @@ class GltfModel:
         if made.get("extensions", {}).pop(GLOSSY, None) is not None:
             made["extensions"] or made.pop("extensions")
         former = made.get("pbrMetallicRoughness", {})
-        alpha = [*former.get("baseColorFactor", []), 1, 1, 1, 1][3]
-        had_image = "baseColorTexture" in former
-        if made.get("alphaMode") == "MASK" and had_image:
-            made.pop("alphaMode")  # what cut it out was in the image
-            made.pop("alphaCutoff", None)
+        factor = former.get("baseColorFactor", [])
+        alpha = factor[3] if isinstance(factor, list) and len(factor) == 4 else 1.0
         at = {"texCoord": 0 if is_new else _set_of(self.file, old)}
         values = {
             **{k: v for k, v in former.items() if k in ("extensions", "extras")},
@@ -211,6 +208,20 @@ def _coordinates(primitive: Primitive, number: int) -> np.ndarray | None:
         return primitive.attribute(f"{UV}{number}", 2, None).astype(np.float32)
     except ObjectError:
         return None
+
+
+def _cut(primitive: Primitive, images: TextureReader) -> tuple[Texture | None, np.ndarray | None]:
+    """The image whose alpha cuts a primitive, and its (V, 2) coordinates there; None, None if it is solid."""
+    material = material_of(primitive.file, primitive.record)
+    if not material.cutoff or material.texture is None:
+        return None, None
+    image = images.of(material)
+    if image is None or (image.image[..., 3] == 255).all():
+        return None, None
+    places = texture_coordinates(
+        primitive.file, material, lambda name: primitive.attribute(name, 2, None)
+    )
+    return (None, None) if places is None else (image, places)
 
 
 def _shift_sets(record: dict[str, Any]) -> None:

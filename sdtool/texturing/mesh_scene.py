@@ -21,7 +21,7 @@ from sdtool.texturing.baking import bake_sheet
 from sdtool.texturing.gltf_model import GltfModel
 from sdtool.texturing.layouts import lay_out
 from sdtool.texturing.obj_model import ObjModel
-from sdtool.texturing.pieces import Layout, Model, canonical
+from sdtool.texturing.pieces import Layout, Model, Paint, canonical
 
 MOST_FACES = 200_000
 """Of what priors look at, every copy counted: a larger mesh is shown to them with fewer faces. The textures
@@ -61,12 +61,16 @@ class MeshScene:
         except ObjectError as error:
             raise InputError(f"{error}") from None
 
+    @property
+    def own(self) -> list[np.ndarray]:
+        """Of each piece (V, 3) float32: where it is painted."""
+        return [places[0] for places in self.places]
+
     @cached_property
     def laid_out(self) -> tuple[list[Layout], list[str]]:
         """The layouts, and for each sheet why it is new, "" if it is not. InputError if there can be none."""
-        own = [places[0] for places in self.places]
         try:
-            return lay_out(self.model.pieces, own, len(self.model.sheets), self.size)
+            return lay_out(self.model.pieces, self.own, len(self.model.sheets), self.size)
         except ObjectError as error:
             raise InputError(
                 f"{self.path} cannot be painted: {error}; give it texture coordinates that do not overlap"
@@ -101,19 +105,22 @@ class MeshScene:
     def finished(self, scene: PaintedScene, view_range: ViewRange, out: Path) -> Mesh:
         """Bake every sheet, write the file and what lies beside it into `out`; the mesh that a reader finds
         there, turned by yaw."""
-        layouts, _ = self.laid_out
-        pieces = self.model.pieces
-        paints = []
-        for sheet in range(len(self.model.sheets)):
-            here = [k for k, piece in enumerate(pieces) if piece.sheet == sheet]
-            own = [self.places[k][0] for k in here]
-            paints.append(bake_sheet(scene, own, [layouts[k] for k in here], self.size))
-        files = self.model.painted(layouts, paints)
+        files = self.model.painted(self.laid_out[0], self.paints(scene))
         for name, data in reversed(files.items()):
             with atomic_path(out / name) as temporary:
                 temporary.write_bytes(data)
         mesh = load_mesh(out / next(iter(files)), textures=True, normals=False)
         return mesh.with_positions(rotate_y(mesh.v_pos, np.radians(self.yaw)))
+
+    def paints(self, scene: PaintedScene) -> list[Paint]:
+        """The images of every sheet."""
+        model, (layouts, _) = self.model, self.laid_out
+        paints = []
+        for sheet, cutout in enumerate(model.cutouts):
+            here = [k for k, piece in enumerate(model.pieces) if piece.sheet == sheet]
+            some = ([each[k] for k in here] for each in (model.pieces, self.own, layouts))
+            paints.append(bake_sheet(scene, *some, self.size, cutout))
+        return paints
 
     def _seen(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(V, 3) positions, (V, 3) where colours are looked up, (F, 3) int32 faces, of all places."""

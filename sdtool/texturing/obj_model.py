@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.exporting.model_files import GENERATOR, companion_stem
+from sdtool.geometry.meshes import Texture
 from sdtool.geometry.polygons import triangulate
 from sdtool.geometry.surfaces import ROUGHNESS
 from sdtool.io.images import png_bytes
@@ -35,6 +36,7 @@ class ObjModel:
         worn = said.used[self.owner]
         self.materials: list[int] = list(dict.fromkeys(worn.tolist()))
         self.sheets = [_text(said.names[number] or BARE) for number in self.materials]
+        self.cutouts: list[Texture | None] = [None] * len(self.materials)
         self.pieces: list[Piece] = []
         self.vertices: list[np.ndarray] = []  # (V, 3) of each piece: numbers of v, vt and vn
         for sheet, number in enumerate(self.materials):

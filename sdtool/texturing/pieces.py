@@ -7,6 +7,7 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.cameras import rotate_y
+from sdtool.geometry.meshes import Texture
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,13 +16,15 @@ class Piece:
 
     placed: (N, V, 3) float64, where its vertices stand in the scene, for each place in which the file shows
     it. faces: (F, 3) int32. v_uv: (V, 2) float32 glTF coordinates, or None. sheet: which set of textures it
-    wears; pieces of one material wear one.
+    wears; pieces of one material wear one. v_cut: (V, 2) float32 coordinates in the image that cuts holes
+    into its sheet (`Model.cutouts`), or None.
     """
 
     placed: np.ndarray
     faces: np.ndarray
     v_uv: np.ndarray | None
     sheet: int
+    v_cut: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +42,8 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Paint:
-    """The images of a sheet, (S, S, 3) uint8 each, as `sdtool.geometry.surfaces.BakedTextures` has them.
-    metallic_roughness: None for plain colours."""
+    """The images of a sheet, (S, S, 3) uint8 each, as `sdtool.geometry.surfaces.BakedTextures` has them;
+    base_color is (S, S, 4) where the former image had holes. metallic_roughness: None for plain colours."""
 
     base_color: np.ndarray
     metallic_roughness: np.ndarray | None = None
@@ -56,6 +59,10 @@ class Model(Protocol):
     @property
     def sheets(self) -> list[str]:
         """The names of the materials, one for each sheet."""
+
+    @property
+    def cutouts(self) -> list[Texture | None]:
+        """For each sheet the former image whose alpha cuts or blends it; None where it is solid."""
 
     def outputs(self, pbr: bool) -> tuple[str, ...]:
         """The names of the files that `painted` makes, the model first."""
