@@ -23,9 +23,7 @@ Examples:
 
     sdtool texture chair.glb "a wooden chair" --yaw 90 --out runs/wooden   # it faces -X: turn it to +Z
 
-    sdtool texture house.obj "a brick house" --texture-size 512
-
-    sdtool texture chair.glb "a golden chair" --appearance pbr
+    sdtool texture house.obj "a golden house" --appearance pbr --texture-size 512
 """
 
 from pathlib import Path

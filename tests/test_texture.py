@@ -6,8 +6,9 @@ import struct
 import numpy as np
 import pytest
 import torch
-from glb_samples import Sample, corner, draco_sample
+from glb_samples import CORNER, CORNER_FACES, Sample, corner, draco_sample
 from shape_samples import box, icosphere
+from validator import validator_reports
 
 from sdtool import cli
 from sdtool.errors import InputError
@@ -212,6 +213,27 @@ def test_a_gltf_file_keeps_all_but_its_looks(tmp_path):
     assert after["accessors"][moved]["count"] == after["accessors"][ball["POSITION"]]["count"]
 
 
+def test_painting_again_keeps_the_coordinates_that_painting_gave(tmp_path):
+    path = two_materials().save(tmp_path / "two.glb")
+    _, (first,) = painted(path, tmp_path / "first")
+    reasons, (second,) = painted(first, tmp_path / "second")
+    assert reasons == ["", ""]
+    assert tree_of(first)["accessors"] == tree_of(second)["accessors"]
+
+
+def test_the_validator_finds_no_error_in_painted_files(tmp_path):
+    made = two_materials()
+    made.tree["materials"][1].pop("normalTexture")
+    for kind in ("images", "textures"):
+        made.tree.pop(kind)
+    files = [
+        made.save(tmp_path / "two.glb"),
+        draco_sample(CORNER, CORNER_FACES).save(tmp_path / "d.glb"),
+    ]
+    reports = validator_reports(*(painted(f, tmp_path / f.stem)[1][0] for f in files))
+    assert [report["numErrors"] for report in reports] == [0, 0], reports
+
+
 def test_copies_of_a_mesh_look_as_the_first_one(tmp_path):
     path = two_materials().save(tmp_path / "two.glb")
     _, (out,) = painted(path, tmp_path / "out")
@@ -313,6 +335,20 @@ def test_a_gltf_with_files_beside_it_becomes_one_glb(tmp_path):
     _, (out,) = painted(tmp_path / "two.gltf", tmp_path / "out")
     assert out.name == "two.glb" and "uri" not in tree_of(out)["buffers"][0]
     same_surface(tmp_path / "two.gltf", out)
+
+
+def test_a_damaged_array_is_found_before_any_work(tmp_path):
+    made = two_materials()
+    made.tree["accessors"][made.tree["meshes"][0]["primitives"][0]["attributes"]["_WEAR"]][
+        "count"
+    ] = 5
+    with pytest.raises(InputError, match="_WEAR does not give every vertex a value"):
+        assert MeshScene(made.save(tmp_path / "a.glb"), 0.0, SIZE).model
+    made = two_materials()
+    made.tree["buffers"] = [{"uri": "away.bin", "byteLength": len(made.binary)}]
+    made.binary = b""
+    with pytest.raises(InputError, match="away.bin"):
+        assert MeshScene(made.save(tmp_path / "b.glb"), 0.0, SIZE).model
 
 
 def test_yaw_turns_the_mesh_for_the_priors_only(tmp_path):

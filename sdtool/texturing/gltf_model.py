@@ -61,7 +61,7 @@ class GltfModel:
                 if mode < TRIANGLES or "POSITION" not in file.child(record, "attributes"):
                     continue
                 if key not in faces:
-                    self.primitives[key] = Primitive(file, record)
+                    self.primitives[key] = _checked(Primitive(file, record))
                     faces[key] = self.primitives[key].triangles(mode)
                 triangles += len(faces[key]) * len(place.matrices)
                 if triangles > file.limits.triangles:
@@ -69,6 +69,7 @@ class GltfModel:
                 if len(faces[key]):
                     placed = _placed(self.primitives[key], mesh, place)
                     places.setdefault(key, []).append(placed)
+        GltfPatch(file)  # what cannot be written is found before any work
         self.keys = list(places)
         worn = [self.primitives[key].record.get("material") for key in self.keys]
         self.materials: list[int | None] = list(dict.fromkeys(worn))
@@ -169,6 +170,19 @@ class GltfModel:
                 if record.get("material") == number and (index, k) not in self.keys:
                     return True
         return False
+
+
+def _checked(primitive: Primitive) -> Primitive:
+    """The primitive, if all its arrays are there and as long as its positions; else ObjectError."""
+    file, last = primitive.file, np.array([primitive.count - 1])
+    for name in primitive.accessors if primitive.count else ():
+        primitive.attribute(name, 1, last)
+    for target in file.items(primitive.record, "targets"):
+        for index in target.values():
+            if file.count(index) != primitive.count:
+                raise file.corrupt("a morph target does not move every vertex")
+            file.stored(index, last)
+    return primitive
 
 
 def _placed(primitive: Primitive, mesh: dict[str, Any], place: Placement) -> np.ndarray:
