@@ -86,23 +86,23 @@ class GltfPatch:
         coordinates, faces (F, 3). Every attribute and morph target goes along, in the number type that it
         has; the former arrays stay in the file, for others that use them.
         """
-        attributes = {}
+        attributes: dict[str, int] = {}
         for name in primitive.accessors:
-            values, like = primitive.stored(name, origin), self._like(primitive.accessors[name])
+            like = self._like(primitive.accessors[name])
+            values = self._array(primitive.stored(name, origin), like, name)
             number = name.removeprefix(UV)
             is_set = number != name and number.isdecimal()
-            attributes[f"{UV}{int(number) + 1}" if is_set else name] = self._array(values, like)
-        attributes[f"{UV}0"] = self._array(
-            np.asarray(v_uv, "<f4"), {"componentType": FLOAT32, "type": "VEC2"}
-        )
+            attributes[f"{UV}{int(number) + 1}" if is_set else name] = values
+        attributes[f"{UV}0"] = self._array(v_uv, {"componentType": FLOAT32})
         record["attributes"] = attributes
         for target in self.file.items(record, "targets"):
             for name, index in target.items():
-                target[name] = self._array(self.file.stored(index, origin), self._like(index))
+                values = self.file.stored(index, origin)
+                target[name] = self._array(values, self._like(index), name)
         short = len(origin) <= 65535  # index 65535 itself is reserved in 16 bits
         order = faces.astype("<u2" if short else "<u4").reshape(-1, 1)
-        component = {"componentType": UINT16 if short else UINT32, "type": "SCALAR"}
-        record["indices"] = self._array(order, component, ELEMENT_ARRAY_BUFFER)
+        component = {"componentType": UINT16 if short else UINT32}
+        record["indices"] = self._array(order, component, target=ELEMENT_ARRAY_BUFFER)
         record["mode"] = TRIANGLES
         if record.get("extensions", {}).pop(DRACO, None) is not None:
             record["extensions"] or record.pop("extensions")
@@ -126,25 +126,29 @@ class GltfPatch:
     def _like(self, index: Any) -> dict[str, Any]:
         """Of an accessor what says how its numbers are to be read."""
         accessor = self.file.entry("accessors", index)
-        names = ("name", "componentType", "normalized", "type", "extras")
-        return {name: accessor[name] for name in names if name in accessor} | (
-            {"min": None} if "min" in accessor else {}
-        )
+        kept = ("name", "componentType", "normalized", "extras")
+        return {name: accessor[name] for name in kept if name in accessor}
 
-    def _array(self, values: np.ndarray, like: dict[str, Any], target: int = ARRAY_BUFFER) -> int:
-        """Add (N, C) values as an accessor; elements begin at multiples of four, as vertices must."""
+    def _array(
+        self,
+        values: np.ndarray,
+        like: dict[str, Any],
+        name: str = "",
+        target: int = ARRAY_BUFFER,
+    ) -> int:
+        """Add (N, C) values as an accessor; elements begin at multiples of four, as vertices must. Bounds are
+        told of the attribute POSITION, as they must be."""
         stored = np.ascontiguousarray(values, DTYPES[like["componentType"]])
         entry = {**like, "type": KINDS[stored.shape[1]], "count": len(stored)}
-        if entry.pop("min", 0) is None:
+        if name == "POSITION":
             entry |= {"min": stored.min(axis=0).tolist(), "max": stored.max(axis=0).tolist()}
         size = stored.itemsize * stored.shape[1]
         if target == ELEMENT_ARRAY_BUFFER or size % 4 == 0:
-            return self._add(
-                "accessors", {"bufferView": self._view(stored.tobytes(), target=target), **entry}
-            )
-        wide = np.zeros((len(stored), size + -size % 4), np.uint8)
-        wide[:, :size] = stored.view(np.uint8).reshape(len(stored), size)
-        view = self._view(wide.tobytes(), target=target, byteStride=wide.shape[1])
+            view = self._view(stored.tobytes(), target=target)
+        else:
+            wide = np.zeros((len(stored), size + -size % 4), np.uint8)
+            wide[:, :size] = stored.view(np.uint8).reshape(len(stored), size)
+            view = self._view(wide.tobytes(), target=target, byteStride=wide.shape[1])
         return self._add("accessors", {"bufferView": view, **entry})
 
     def _forget_draco(self) -> None:
