@@ -471,7 +471,7 @@ def test_what_cannot_be_painted_is_said(name, data, said, tmp_path):
         (["a.glb", "a chair"], "does not exist"),
         (["a.glb", " "], "the prompt is empty"),
         (["b.obj", "a chair", "--environment", "x.hdr"], "--appearance pbr"),
-        (["b.obj", "a chair", "--set", "samples=3"], "samples is not one of half_extent"),
+        (["b.obj", "a chair", "--set", "samples=3"], "samples is not one of log2_table"),
         (["b.obj", "a chair", "--preset", "paper", "--color-prior", "tiny"], "--preset paper"),
         (["b.obj", "a chair"], "holds no triangles"),
     ],

@@ -13,7 +13,7 @@ from sdtool.lifting.run import Lift
 from sdtool.texturing.mesh_scene import MeshScene
 
 PICTURES = ("views.png", "turntable.webp")
-SETTINGS = ("half_extent", "log2_table", "metallic", "processes", "passes", "calls")
+SETTINGS = ("log2_table", "metallic", "processes", "passes", "calls")
 """Of a plan, beside those of its phase: the others are about shapes."""
 NOT_RECORDED = ("rep", "lambda_ori", "lambda_align", "perp_neg")
 
