@@ -89,16 +89,16 @@ class GltfPatch:
         attributes: dict[str, int] = {}
         for name in primitive.accessors:
             like = self._like(primitive.accessors[name])
-            values = self._array(primitive.stored(name, origin), like, name)
+            index = self._array(primitive.stored(name, origin), like, name)
             number = name.removeprefix(UV)
             is_set = number != name and number.isdecimal()
-            attributes[f"{UV}{int(number) + 1}" if is_set else name] = values
+            attributes[f"{UV}{int(number) + 1}" if is_set else name] = index
         attributes[f"{UV}0"] = self._array(v_uv, {"componentType": FLOAT32})
         record["attributes"] = attributes
         for target in self.file.items(record, "targets"):
-            for name, index in target.items():
-                values = self.file.stored(index, origin)
-                target[name] = self._array(values, self._like(index), name)
+            for name, old in target.items():
+                values = self.file.stored(old, origin)
+                target[name] = self._array(values, self._like(old), name)
         short = len(origin) <= 65535  # index 65535 itself is reserved in 16 bits
         order = faces.astype("<u2" if short else "<u4").reshape(-1, 1)
         component = {"componentType": UINT16 if short else UINT32}

@@ -118,8 +118,9 @@ class MeshScene:
         paints = []
         for sheet, cutout in enumerate(model.cutouts):
             here = [k for k, piece in enumerate(model.pieces) if piece.sheet == sheet]
-            some = ([each[k] for k in here] for each in (model.pieces, self.own, layouts))
-            paints.append(bake_sheet(scene, *some, self.size, cutout))
+            pieces, own = [model.pieces[k] for k in here], [self.own[k] for k in here]
+            some = [layouts[k] for k in here]
+            paints.append(bake_sheet(scene, pieces, own, some, self.size, cutout))
         return paints
 
     def _seen(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
