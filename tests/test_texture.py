@@ -330,9 +330,11 @@ def test_a_gltf_with_files_beside_it_becomes_one_glb(tmp_path):
     made = two_materials()
     (tmp_path / "two.bin").write_bytes(made.binary)
     tree = {**made.tree, "buffers": [{"uri": "two.bin", "byteLength": len(made.binary)}]}
+    tree["images"] = [{"uri": "never-there.png"}]
     (tmp_path / "two.gltf").write_text(json.dumps(tree))
     _, (out,) = painted(tmp_path / "two.gltf", tmp_path / "out")
     assert out.name == "two.glb" and "uri" not in tree_of(out)["buffers"][0]
+    assert "uri" not in tree_of(out)["images"][0]
     same_surface(tmp_path / "two.gltf", out)
 
 

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from sdtool.errors import ObjectError
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.writing import container
 
@@ -14,10 +15,10 @@ def packed_glb(file: GlbFile) -> bytes:
     return container(*packed(file))
 
 
-def packed(file: GlbFile) -> tuple[dict[str, Any], bytes]:
+def packed(file: GlbFile, instead: bytes | None = None) -> tuple[dict[str, Any], bytes]:
     """The tree and the one binary chunk of a GLB with all buffers and images of `file`.
 
-    Nothing else changes. ObjectError if one is missing. Buffers of compressed data that have no bytes of
+    Nothing else changes. ObjectError if one is missing; instead: a PNG for images that are. Buffers of compressed data that have no bytes of
     their own are not known.
     """
     tree: dict[str, Any] = copy.deepcopy(file.tree)
@@ -29,7 +30,7 @@ def packed(file: GlbFile) -> tuple[dict[str, Any], bytes]:
         view["buffer"] = 0
     for number, image in enumerate(file.items(tree, "images")):
         if "uri" in image:
-            data = file.at_uri(image.pop("uri"), f"image {number}").tobytes()
+            data = _image(file, image.pop("uri"), number, instead)
             place = {"buffer": 0, "byteOffset": _append(binary, data), "byteLength": len(data)}
             tree.setdefault("bufferViews", []).append(place)
             kinds = (kind for magic, kind in MAGIC.items() if data.startswith(magic))
@@ -37,6 +38,15 @@ def packed(file: GlbFile) -> tuple[dict[str, Any], bytes]:
             image["bufferView"] = len(tree["bufferViews"]) - 1
     tree["buffers"] = [{"byteLength": len(binary)}]
     return tree, bytes(binary)
+
+
+def _image(file: GlbFile, uri: Any, number: int, instead: bytes | None) -> bytes:
+    try:
+        return file.at_uri(uri, f"image {number}").tobytes()
+    except ObjectError:
+        if instead is None:
+            raise
+        return instead
 
 
 def _append(binary: bytearray, data: bytes) -> int:

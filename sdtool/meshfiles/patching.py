@@ -31,7 +31,7 @@ KINDS = {width: kind for kind, width in WIDTHS.items()}
 
 class GltfPatch:
     """The tree and the binary chunk of a file's copy while they grow. A .gltf, and a GLB that keeps something
-    in other files, becomes one GLB with all of it inside."""
+    in other files, becomes one GLB with all of it inside; images that are missing become a white pixel."""
 
     def __init__(self, file: GlbFile):
         self.file = file
@@ -44,7 +44,8 @@ class GltfPatch:
                 f"{file.path} keeps compressed data in several buffers; pack it into one GLB first",
             )
         if file.is_text or apart:
-            self.tree, data = packed(file)
+            white = png_bytes(np.full((1, 1, 3), 255, np.uint8))
+            self.tree, data = packed(file, instead=white)
         else:
             self.tree, data = copy.deepcopy(file.tree), file.chunk.tobytes()
         if lists[0] and not data:
