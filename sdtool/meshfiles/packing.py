@@ -18,8 +18,8 @@ def packed_glb(file: GlbFile) -> bytes:
 def packed(file: GlbFile, instead: bytes | None = None) -> tuple[dict[str, Any], bytes]:
     """The tree and the one binary chunk of a GLB with all buffers and images of `file`.
 
-    Nothing else changes. ObjectError if one is missing; instead: a PNG for images that are. Buffers of compressed data that have no bytes of
-    their own are not known.
+    Nothing else changes. ObjectError if one is missing; instead: a PNG for images that are. Buffers of
+    compressed data that have no bytes of their own are not known.
     """
     tree: dict[str, Any] = copy.deepcopy(file.tree)
     binary, starts = bytearray(), []
