@@ -73,7 +73,8 @@ class MeshScene:
             return lay_out(self.model.pieces, self.own, len(self.model.sheets), self.size)
         except ObjectError as error:
             raise InputError(
-                f"{self.path} cannot be painted: {error}; give it texture coordinates that do not overlap"
+                f"{self.path} cannot be painted: {error}; give it texture coordinates that do not "
+                "overlap, or take a larger --texture-size"
             ) from None
 
     # A representation's functions
