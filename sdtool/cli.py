@@ -31,11 +31,13 @@ STAGES = {
     "train-vae": ("train_vae", "Train a small VAE from nothing, for a latent base prior."),
     "train-base": ("train_base", "Train a small text-to-image base prior from nothing."),
     "finetune-agp": ("finetune_agp", "Train the aligned geometric prior on CCMs."),
+    "merge-agp": ("merge_agp", "Make one UNet of an AGP of adapters and its base."),
     "distill-guidance": (
         "distill_guidance",
         "Let a prior answer its guided prediction in one pass.",
     ),
     "finetune-color": ("finetune_color", "Train a prior of colours that sees the CCM of a view."),
+    "push": ("push", "Share an AGP on a model hub."),
     "sample-prior": ("sample_prior", "Draw what a prior knows of a prompt, before lifting it."),
     "lift": ("lift", "Turn a line of text into a 3D shape."),
     "texture": ("texture", "Paint a mesh that you have from a line of text."),

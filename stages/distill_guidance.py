@@ -77,6 +77,10 @@ def distill_guidance(
         sample_every=0,
     )
     captions = captions_in(captions)
+    if (prior / "adapter_config.json").is_file():
+        raise InputError(
+            f"{prior} is an AGP of adapters; make it whole first: sdtool merge-agp {prior}"
+        )
     if not (prior / "unet").is_dir():
         raise InputError(f"{prior} is no folder of an AGP or a base: it holds no unet/")
     from sdtool.training.distributed import Processes, require_alone
@@ -107,9 +111,15 @@ def distill_guidance(
     load = load_agp if (prior / AGP_CARD).is_file() else load_base
     processes = Processes(device, mixed_precision)
     teacher, prompts_of = load(prior), read_captions(captions)
-    record.clear()
     student, facts = distill(
-        teacher, views, prompts_of, settings, out, seed=seed, processes=processes
+        teacher,
+        views,
+        prompts_of,
+        settings,
+        out,
+        seed=seed,
+        processes=processes,
+        ready=record.clear,
     )
     errors = ", ".join(f"t {band}: {error:.0%}" for band, error in facts["guidance_error"].items())
     print(f"one pass differs from two by these shares of the guidance: {errors}", file=sys.stderr)
@@ -118,4 +128,6 @@ def distill_guidance(
     clear_embeddings(out)
     (out / LATENTS).unlink(missing_ok=True)
     counts = {"ok": facts["objects"], "failed": 0, "maps": facts["maps"]}
+    if missing := facts.get("uncaptioned"):
+        counts["without caption"] = missing
     return record.finish(counts=counts, outputs=[*outputs, "log.jsonl"])

@@ -5,10 +5,11 @@ learns, in its own space and without its VAE, to draw the map of what a text nam
 given camera (SweetDreamer, section 3.1). Captions are switched at random with the objects' other
 names; with `--no-switch` they are not, so that "a robot" is no robot with a flag.
 
-**The base** is a diffusers folder, `tiny`, or a hub id: Stable Diffusion 2.1-base or 1.5, the tiny
-prior, or a pixel-space model like DeepFloyd IF's first stage (which draws the three coordinates only,
-over a background of 0, mid-grey). The AGP predicts what its base predicts: noise, or v for the tiny
-prior. The maps must have the base's size: 64 for all of these but the tiny prior, which has 32.
+**The base** is a diffusers folder, one `.safetensors` file, `tiny`, or a hub id: Stable Diffusion 1.5,
+2.1-base or 2.1, SDXL, the tiny prior, or a pixel-space model like DeepFloyd IF's first stage (which draws
+the three coordinates only, over a background of 0, mid-grey). The AGP predicts what its base predicts:
+noise, or v for the tiny prior and Stable Diffusion 2.1 at 768 pixels. The maps must have the base's size:
+64, but 96 for the latter, 128 for SDXL, 32 for the tiny prior.
 
 **Many GPUs**: put `accelerate launch --multi_gpu -m sdtool.cli` in the place of `sdtool` (with
 `--device cpu` the processes are ones of CPUs). `--batch` counts all processes together, so that the
@@ -21,21 +22,34 @@ in parts (`--accumulate`) or keep less and compute it again (`--gradient-checkpo
 last example is 10 million samples, 25 million TFLOP: where a GPU sustains 120 TFLOP/s, that is 57 hours
 on one, 7 on eight, 1 on sixty-four. `python -m sdtool.bench training --help` measures what yours does.
 
+**Adapters**: `--lora 16` leaves the base as it is and trains low-rank adapters of its layers (16 is their
+rank) and the camera's perceptron. Of Stable Diffusion 2.1 these are 19 million parameters: 7.5 GB for a step
+of one map instead of some 21, 75 MB to store (37 with `--fp16`), and a lift holds the base's UNet once for
+both priors. The result needs its base and `pip install 'sdtool[lora]'`; `sdtool merge-agp` makes it whole.
+Adapters want a higher `--lr` than the whole UNet, three to five times.
+
 **A killed run** continues from its last whole checkpoint by the same command; on a CPU it ends with
 the same bits as an undisturbed one. Texts are encoded once, into a file in the output folder that all
 processes map into memory (`--text-cache`); it goes when the training is done.
 
+**Time and memory** are said before the first step, from a rehearsal, and again as measured. `--until HOURS`
+trains until the time is up; the learning rate follows the time. With `--steps`, what ends first counts.
+
 **More data**: `--resume-from` begins with the weights of an AGP, its camera's too, instead of its base's. A
-smaller `--lr` than the first time keeps what it knows.
+smaller `--lr` than the first time keeps what it knows. An AGP of adapters goes on as such with the same
+`--lora`, and as a whole UNet without.
 
 **The exam**: one object in twenty is held out. On their maps the result is measured: of eight azimuths,
 how often does the true camera predict the noise best; of ten categories, how often does the true one
 (with `--objects`); and the loss by noise level. `--exam-on` adds maps of anything else, for example of
 categories that are not in CCM at all. All of it goes into agp.json and the model card, README.md.
 
+`--exam-every` takes it in between as well, into exams.jsonl, the log's curves and a picture, exams.svg.
+
 **Watch** the progress line, log.jsonl, samples/ (a grid of eight views every `--sample-every` steps and at
-the end; none with 0), or TensorBoard. What a grid and the exam cost is said before the training starts, in
-passes of one map through the UNet; a step of training is about three for each map of its batch.
+the end; none with 0), TensorBoard, or another `--tracker`. What a grid and the exam cost is said before the
+training starts, in passes of one map through the UNet; a step of training is about three for each map of
+its batch.
 
 Examples:
 
@@ -71,27 +85,46 @@ from sdtool.training.options import (
     CheckpointEvery,
     Decay,
     Ema,
+    ExamEvery,
     Fp16,
     GradientCheckpointing,
     HalfResolution,
     KeepCheckpoints,
     LearningRate,
     LogitNormal,
+    Lora,
     MaxGradNorm,
     Optimizer,
     SampleEvery,
-    Steps,
+    StepsOrTime,
     Tensorboard,
     TextDropout,
+    Tracker,
+    Until,
     Warmup,
 )
-from sdtool.training.settings import TrainingSettings
+from sdtool.training.settings import NO_END, TrainingSettings
 
 if TYPE_CHECKING:
     from sdtool.training.agp import TrainedAgp
 
-OWNED = ("samples/step-??????.png", "tensorboard/*", "text-*.cache")  # of a run that was stopped
+OWNED = (
+    "samples/step-??????.png",
+    "tensorboard/*",
+    "text-*.cache",
+    "exams.*",
+    "wandb",
+    "trackio",
+)  # of a run that was stopped
+WATCHED = ("log.jsonl", "samples", "tensorboard", "wandb", "trackio", "exams.jsonl", "exams.svg")
 
+ExamOn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="CCMs for an exam of their own; objects trained on are left out. Repeat it.",
+        rich_help_panel=WATCHING,
+    ),
+]
 Switch = Annotated[
     bool,
     typer.Option(
@@ -113,18 +146,19 @@ def finetune_agp(
     captions: Captions,
     base: Annotated[
         str | None,
-        typer.Option(help="Base prior: a folder, tiny, or a hub id. [default: tiny]"),
+        typer.Option(help="Base prior: a folder, a file, tiny, or a hub id. [default: tiny]"),
     ] = None,
     out: Out = Path("agp"),
     resume_from: Annotated[
         str | None,
         typer.Option(
-            help="An AGP to go on from, on more data: a folder, or tiny; its base is kept."
+            help="An AGP to go on from, on more data: a folder, tiny, or a hub id; its base stays."
         ),
     ] = None,
     switch: Switch = True,
     text_cache: TextCache = 32.0,
-    steps: Steps = 1000,
+    steps: StepsOrTime = None,
+    until: Until = None,
     batch: Batch = 32,
     accumulate: Accumulate = 1,
     lr: LearningRate = 5e-4,
@@ -138,6 +172,7 @@ def finetune_agp(
     half_resolution: HalfResolution = 0.0,
     logit_normal: LogitNormal = 0.0,
     gradient_checkpointing: GradientCheckpointing = False,
+    lora: Lora = 0,
     sample_every: SampleEvery = 500,
     sample_prompt: Annotated[
         list[str] | None,
@@ -147,9 +182,11 @@ def finetune_agp(
         ),
     ] = None,
     tensorboard: Tensorboard = False,
+    tracker: Tracker = None,
     exam: Annotated[
         int, typer.Option(min=1, help="Maps in an exam.", rich_help_panel=WATCHING)
     ] = 64,
+    exam_every: ExamEvery = 0,
     objects: Annotated[
         list[Path] | None,
         typer.Option(
@@ -157,13 +194,7 @@ def finetune_agp(
             rich_help_panel=WATCHING,
         ),
     ] = None,
-    exam_on: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="CCMs for an exam of their own; objects trained on are left out. Repeat it.",
-            rich_help_panel=WATCHING,
-        ),
-    ] = None,
+    exam_on: ExamOn = None,
     exam_captions: Annotated[
         Path | None,
         typer.Option(help="Their captions. [default: --captions]", rich_help_panel=WATCHING),
@@ -176,9 +207,10 @@ def finetune_agp(
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
-    base = _base_of(base, resume_from)
+    base = _base_of(base, resume_from, lora)
     settings = TrainingSettings(
-        steps=steps,
+        steps=steps or (NO_END if until else 1000),
+        until=until or 0.0,
         batch=batch,
         accumulate=accumulate,
         lr=lr,
@@ -197,6 +229,9 @@ def finetune_agp(
         keep_checkpoints=keep_checkpoints,
         sample_every=sample_every,
         tensorboard=tensorboard,
+        tracker=tracker,
+        exam_every=exam_every,
+        can_save=True,
     )
     from sdtool.io.objects import objects_in
     from sdtool.training.distributed import Processes
@@ -207,6 +242,7 @@ def finetune_agp(
     params = settings.params() | {"fp16": fp16, "exam": exam, "seed": seed}
     params |= {} if switch else {"switch": False}
     params |= {} if resume_from is None else {"resume_from": resume_from}
+    params |= {"lora": lora} if lora else {}
     inputs = _numbered("ccm", ccm) | {"captions": captions} | _numbered("objects", listings)
     inputs |= _numbered("exam", exam_on) | {"exam-captions": exam_captions if exam_on else None}
     inputs |= _folders({"base": base, "resume-from": resume_from})
@@ -241,6 +277,7 @@ def finetune_agp(
         processes=processes,
         ready=record.clear,
         start=None if resume_from is None else load_agp(resume_from),
+        lora=lora,
     )
     if not processes.is_main:
         processes.end()
@@ -251,8 +288,13 @@ def finetune_agp(
     return result
 
 
-def _base_of(base: str | None, resume_from: str | None) -> str:
-    """The base that is meant: the one that was named, or that of the AGP to go on from."""
+def _base_of(base: str | None, resume_from: str | None, lora: int) -> str:
+    """The base that is meant: the one that was named, or that of the AGP to go on from, which must have
+    adapters of the rank `lora` if that is not 0."""
+    if lora:
+        from sdtool.priors.lora import library
+
+        library()  # before any work
     if resume_from is None:
         return base or "tiny"
     if base is not None:
@@ -261,8 +303,15 @@ def _base_of(base: str | None, resume_from: str | None) -> str:
             "--base",
             "--resume-from",
         )
-    from sdtool.priors.loading import base_of
+    from sdtool.priors.loading import adapter_rank_of, base_of
 
+    if lora and (rank := adapter_rank_of(resume_from)) != lora:
+        what = f"adapters of rank {rank}: use --lora {rank}" if rank else "no adapters: leave out"
+        raise UsageError(
+            f"the AGP {resume_from} has {what}" + ("" if rank else f" --lora {lora}"),
+            "--lora",
+            "--resume-from",
+        )
     return base_of(resume_from)
 
 
@@ -276,12 +325,15 @@ def _prompts(captions: Path, switch: bool = True) -> dict[str, list[str]]:
 
 def _written(agp: "TrainedAgp", out: Path, base: str, facts: dict) -> list[str]:
     """Write the AGP, and remove what only its training needed; the names of what is there."""
-    from sdtool.priors.loading import stored_base
+    from sdtool.priors.adapters import fingerprint
+    from sdtool.priors.loading import FINGERPRINT, base_folder, stored_base
     from sdtool.priors.model_card import save_agp
 
     named, prior = stored_base(base, out), agp.prior.cpu()
+    if facts.get("lora"):
+        facts = facts | {FINGERPRINT: fingerprint(base_folder(base))}
     outputs = save_agp(prior, out, base=named, facts=facts, exams=agp.exams, fp16=facts["fp16"])
-    outputs += [n for n in ("log.jsonl", "samples", "tensorboard") if (out / n).exists()]
+    outputs += [n for n in WATCHED if (out / n).exists()]
     _clear(out)
     return outputs
 
@@ -298,7 +350,7 @@ def _check(base: str) -> None:
 def _folders(named: dict[str, str | None]) -> dict[str, Path | None]:
     """Those of the priors that lie on this disk, of those that were named."""
     there = {name: Path(text) for name, text in named.items() if text is not None}
-    return {name: path if path.is_dir() else None for name, path in there.items()}
+    return {name: path if path.exists() else None for name, path in there.items()}
 
 
 def _numbered(name: str, paths: list[Path]) -> dict[str, Path | None]:

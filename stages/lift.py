@@ -20,6 +20,9 @@ becomes a surface, coarse, then fine, then a physically based material) or of Sw
 phase as TOML, to be edited and given to `--config`. The settings in such a file win over `--preset`,
 `--appearance` and `--init`, and `--set` wins over the file.
 
+`--distill` chooses how the priors' scores become a pull on the shape: `sds` as in the paper, or what others
+have put in its place (`csd`, `ism`, `sdi`: docs/lifting.md has their equations).
+
 `--best-of 4` begins four seeds, drops the worse half halfway through the first phase and finishes the best,
 as its seed alone would have come out; `candidates.png` shows all four and their scores. Both priors choose,
 by how well they tell the noise from the shape; `--choose-by judge` lets the judge of `sdtool evaluate` do
@@ -57,6 +60,8 @@ Examples:
 
     sdtool lift "a corgi" --init runs/soft --out runs/sharp
 
+    sdtool lift "a corgi" --distill ism --out runs/interval
+
     sdtool lift "a golden teapot" --appearance pbr --environment studio.hdr
 
     sdtool lift --prompts wishes.txt --out runs/wishes --workers 2
@@ -77,6 +82,22 @@ from sdtool.io import stage_record
 from sdtool.io.prompts import read_prompts
 from sdtool.runtime.options import RUNNING, Agp, Device, EngineName, Overwrite, Seed, Workers
 
+Distill = Annotated[
+    Literal["sds", "csd", "ism", "sdi"],
+    typer.Option(help="How the priors' scores are distilled, in all phases."),
+]
+BestOf = Annotated[
+    int,
+    typer.Option(
+        min=1, max=64, metavar="N", help="Begin N seeds, from --seed on; finish the best."
+    ),
+]
+ChooseBy = Annotated[
+    Literal["priors", "judge"],
+    typer.Option(help="Best by: both priors, or the judge of `sdtool evaluate`."),
+]
+Follow = Annotated[bool, typer.Option("--follow", help="Show how it grows: a page on 127.0.0.1.")]
+
 
 def lift(
     prompt: Annotated[
@@ -96,7 +117,7 @@ def lift(
     ] = None,
     agp: Agp = "tiny",
     base: Annotated[
-        str, typer.Option(help="Base prior: a folder, tiny or a hub id; default: the AGP's own.")
+        str, typer.Option(help="Base prior: folder, file, tiny or hub id; default: the AGP's own.")
     ] = "",
     color_prior: Annotated[
         str,
@@ -126,6 +147,7 @@ def lift(
     environment: Annotated[
         str, typer.Option(help="Light on a pbr material: neutral, or an .hdr file.")
     ] = "neutral",
+    distill: Distill = "sds",
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -162,19 +184,9 @@ def lift(
             help="What is not wanted; a base of an open vocabulary has a default of its own."
         ),
     ] = "",
-    best_of: Annotated[
-        int,
-        typer.Option(
-            min=1, max=64, metavar="N", help="Begin N seeds, from --seed on, and finish the best."
-        ),
-    ] = 1,
-    choose_by: Annotated[
-        Literal["priors", "judge"],
-        typer.Option(help="Best by: both priors, or the judge of `sdtool evaluate`."),
-    ] = "priors",
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Show how it grows: a page on 127.0.0.1.")
-    ] = False,
+    best_of: BestOf = 1,
+    choose_by: ChooseBy = "priors",
+    follow: Follow = False,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Annotated[
@@ -189,7 +201,7 @@ def lift(
     overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
     color = _color_prior(color_prior, agp, preset, lambda_align)
-    chosen = _plan(rep, preset, init, appearance, environment, settings, color)
+    chosen = _plan(rep, preset, init, appearance, environment, distill, settings, color)
     if surface_points != "off":
         chosen = _of_points(chosen, surface_points)
     _check(prompt, prompts, lambda_ori, lambda_align, follow)
@@ -263,7 +275,7 @@ def in_full(options: dict[str, Any]) -> dict[str, Any]:
 
     names = ["color_prior", "agp", "preset", "lambda_align"]
     color = _color_prior(*(options[name] for name in names))
-    names = ["rep", "preset", "init", "appearance", "environment", "settings"]
+    names = ["rep", "preset", "init", "appearance", "environment", "distill", "settings"]
     given = [*(options[name] for name in names), color]
     return {"settings": settings_of(_plan(*given))}
 
@@ -291,6 +303,7 @@ def _plan(
     init: str,
     appearance: str,
     environment: str,
+    distill: str,
     settings: list[str] | None,
     color: str,
 ):
@@ -298,12 +311,19 @@ def _plan(
     from dataclasses import replace
 
     from sdtool.lifting.config import override
-    from sdtool.lifting.presets import PRESETS, painted_as, starting_from, with_color_prior
+    from sdtool.lifting.presets import (
+        PRESETS,
+        distilled_by,
+        painted_as,
+        starting_from,
+        with_color_prior,
+    )
 
     chosen = PRESETS[rep][preset]
     chosen = starting_from(chosen, init) if init else chosen
     chosen = painted_as(chosen, appearance) if appearance else chosen
     chosen = with_color_prior(chosen) if color else chosen
+    chosen = chosen if distill == "sds" else distilled_by(chosen, distill)
     if environment != "neutral" and chosen.phases[-1].scene != "material":
         said = "--environment lights a material only; add --appearance pbr"
         raise UsageError(said, "--environment")

@@ -32,7 +32,10 @@ def sample_prior(
     out: Out = Path("samples"),
     agp: Agp = "tiny",
     base: Annotated[
-        str, typer.Option(help="Base prior: a folder, tiny, or a hub id. Default: the AGP's own.")
+        str,
+        typer.Option(
+            help="Base prior: a folder, a file, tiny, or a hub id. Default: the AGP's own."
+        ),
     ] = "",
     steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 30,
     scale: Annotated[float, typer.Option(min=0, help="Strength of the text guidance.")] = 5.0,
@@ -48,7 +51,7 @@ def sample_prior(
     params = {"prompts": prompts, "agp": agp, "base": base, "steps": steps, "scale": scale}
     params |= {"seed": seed}
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
-    inputs["base"] = Path(base) if base and Path(base).is_dir() else None
+    inputs["base"] = Path(base) if base and Path(base).exists() else None
     record = stage_record.begin(
         out, "sample-prior", params=params, inputs=inputs, overwrite=overwrite
     )

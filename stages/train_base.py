@@ -119,6 +119,7 @@ def train_base(
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.data import PromptTable, Views
     from sdtool.training.finetune import finetune, say_cut_captions
+    from sdtool.training.preflight import check_numbers, say_odd
     from sdtool.training.samples import base_rows, grid_cost, sample_prompts
     from sdtool.training.vae import FACTOR, LatentViews
 
@@ -131,18 +132,21 @@ def train_base(
             "VIEWS",
             *(["--vae"] if vae else []),
         )
+    processes = Processes(device, mixed_precision)
+    if left_out := data.say_uncaptioned():
+        processes.say(left_out)
+    check_numbers(data, processes)
+    say_odd(data, batch, processes)
     texts = sorted({text for uid in data.uids for text in prompts_of[uid]})
     prior = fresh_base(texts, size=data.size // factor, width=width, seed=seed, vae=codec)
     joined = partial(_joined, prior)
     prompts = PromptTable(data, prompts_of, ("", NORMAL_SUFFIX), joined)
-    processes, shown = Processes(device, mixed_precision), sample_prompts(prompts_of, data.uids)
+    shown = sample_prompts(prompts_of, data.uids)
     prior = prior.to(processes.device)
     said = f"{len(data)} maps of {len(data.uids)} objects, {len(prompts.table)} prompts"
     processes.say(f"{said}, {data.size}×{data.size}, on {prior.device}")
     texts = [text + NORMAL_SUFFIX for text in texts]
     say_cut_captions(prior.text_encoder, texts, processes, NORMAL_SUFFIX)
-    if left_out := data.say_uncaptioned():
-        processes.say(left_out)
     if shown and sample_every:
         processes.say(f"each sample grid is {grid_cost(len(shown))[1]}")
     record.clear()

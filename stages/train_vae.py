@@ -78,6 +78,8 @@ def train_vae(
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.data import Views
     from sdtool.training.loop import fit, to_device
+    from sdtool.training.memory import out_of_memory_named
+    from sdtool.training.preflight import check_numbers, say_odd
     from sdtool.training.vae import FACTOR, Reconstruction, psnr, save_vae
 
     data = Views(views, MAPS)
@@ -86,6 +88,8 @@ def train_vae(
             f"maps of {data.size} pixels; render with a --size that {FACTOR} divides", "VIEWS"
         )
     processes = Processes(device, mixed_precision)
+    check_numbers(data, processes)
+    say_odd(data, batch, processes)
     vae = fresh_vae(channels, seed)
     objective = Reconstruction(vae).to(processes.device)
     small = data.size // FACTOR
@@ -97,7 +101,7 @@ def train_vae(
         noise = torch.randn(count, LATENTS, small, small, generator=generator)
         return index, noise
 
-    def share(step, index, noise):
+    def share(is_half, index, noise):
         maps = data.maps(index.numpy()).contiguous(memory_format=torch.channels_last)
         return to_device(maps, processes.device), to_device(noise, processes.device)
 
@@ -109,17 +113,18 @@ def train_vae(
 
     print(f"{len(data)} maps of {len(data.uids)} objects on {processes.device}", file=sys.stderr)
     record.clear()
-    loss = fit(
-        objective,
-        {"vae": vae},
-        draw,
-        share,
-        settings,
-        out,
-        seed=seed,
-        processes=processes,
-        sample=sample,
-    )
+    with out_of_memory_named(settings):
+        loss = fit(
+            objective,
+            {"vae": vae},
+            draw,
+            share,
+            settings,
+            out,
+            seed=seed,
+            processes=processes,
+            sample=sample,
+        )
     quality = psnr(vae, shown)
     facts = params | {"maps": len(data), "loss": round(loss, 5), "psnr": round(quality, 2)}
     print(f"reconstruction: {quality:.1f} dB", file=sys.stderr)

@@ -10,14 +10,23 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
+    EulerDiscreteScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from safetensors.numpy import save_file
-from transformers import T5Config, T5EncoderModel, T5Tokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from sdtool.geometry.cameras import orbit
-from sdtool.priors.text import fresh_text_encoder
+from sdtool.priors.text import TextEncoder, fresh_text_encoder
 
 COLORS = {"red": (0.9, 0.1, 0.1), "blue": (0.1, 0.2, 0.9)}
 SHAPES = ("disc", "square")
@@ -148,3 +157,97 @@ def write_deepfloyd(folder: Path) -> Path:
         beta_schedule="squaredcos_cap_v2", variance_type="learned_range", thresholding=True
     ).save_pretrained(folder / "scheduler")
     return folder
+
+
+# SDXL, and bases in one file
+
+
+def write_sdxl(folder: Path, captions: list[str], *, latents: int = 8) -> Path:
+    """SDXL's structure in a few channels, as diffusers itself writes it: two text encoders of 16 and 24
+    channels with one layer more than is used, pooled text and sizes, a VAE that asks for float32."""
+    torch.manual_seed(0)
+    one = fresh_text_encoder(captions, width=16, layers=2, length=77)
+    two = fresh_text_encoder(captions, width=24, layers=3, length=77)
+    first = CLIPTextModel(clip_config(one, "quick_gelu"))
+    second = CLIPTextModelWithProjection(clip_config(two, "gelu"))
+    unet = UNet2DConditionModel(
+        sample_size=latents,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=[1, 2],
+        attention_head_dim=[1, 1],
+        cross_attention_dim=16 + 24,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 24,
+    )
+    two.tokenizer.pad_token = "!"
+    StableDiffusionXLPipeline(
+        vae=small_vae(scaling_factor=0.13025, force_upcast=True),
+        text_encoder=first,
+        text_encoder_2=second,
+        tokenizer=one.tokenizer,
+        tokenizer_2=two.tokenizer,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(**SCALED, timestep_spacing="leading", steps_offset=1),
+        add_watermarker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def write_version(folder: Path, captions: list[str], *, prediction: str = "epsilon") -> Path:
+    """Stable Diffusion 1 or 2 as the folder's name begins, v1 or v2, in a few channels; return it."""
+    torch.manual_seed(0)
+    is_v2 = folder.name.startswith("v2")
+    text = fresh_text_encoder(captions, width=16, layers=2, length=77)
+    config = clip_config(text, "gelu" if is_v2 else "quick_gelu")
+    if is_v2:
+        text.tokenizer.pad_token = "!"
+    unet = UNet2DConditionModel(
+        sample_size=96 if prediction == "v_prediction" else 64,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        attention_head_dim=[1, 1] if is_v2 else 8,
+        cross_attention_dim=16,
+        use_linear_projection=is_v2,
+    )
+    StableDiffusionPipeline(
+        vae=small_vae(scaling_factor=0.18215),
+        text_encoder=CLIPTextModel(config),
+        tokenizer=text.tokenizer,
+        unet=unet,
+        scheduler=DDIMScheduler(
+            **SCALED, prediction_type=prediction, clip_sample=False, steps_offset=1
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def clip_config(text: TextEncoder, act: str) -> CLIPTextConfig:
+    """Of a small encoder with one head, as each 64 channels have one at full size."""
+    return CLIPTextConfig(
+        **{**text.model.config.to_dict(), "hidden_act": act, "num_attention_heads": 1}
+    )
+
+
+def small_vae(**options) -> AutoencoderKL:
+    """Eight pixels a latent, as every Stable Diffusion has them."""
+    return AutoencoderKL(
+        block_out_channels=(32,) * 4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        **options,
+    )

@@ -99,7 +99,7 @@ LAYERS = (
     ("geometry", "io"),
     ("meshfiles", "runtime"),
     ("priors", "shapes", "rendering", "toyverse"),
-    ("captioning", "exporting", "filtering", "lifting", "training"),
+    ("captioning", "exporting", "filtering", "lifting", "pushing", "training"),
     ("orienting", "texturing", "viewing"),
     ("evaluating",),
     ("bench", "doctor"),
@@ -188,8 +188,11 @@ def test_imports_make_no_circle():
         "objaverse",
         "accelerate",
         "pyarrow",
-        "open3d",
         "libusb_package",
+        "lib3mf",
+        "manifold3d",
+        "pxr",
+        "peft",
     ],
 )
 def test_accelerators_are_imported_in_one_file_inside_a_function(library):
@@ -201,6 +204,17 @@ def test_accelerators_are_imported_in_one_file_inside_a_function(library):
     ]
     assert len({name for name, _ in users}) <= 1, users
     assert all(inside for _, inside in users), users
+
+
+def test_models_of_diffusers_are_imported_in_one_file():
+    """It keeps peft out of sight, which diffusers else imports with them."""
+    users = [
+        name
+        for name, tree in modules().items()
+        for target, _ in imports(tree)
+        if re.match(r"diffusers(\.models|\.loaders|\.pipelines|\.schedulers|$)", target)
+    ]
+    assert set(users) == {"sdtool.priors.models"}, users
 
 
 def loaded(statement):
@@ -216,6 +230,12 @@ def test_help_loads_nothing_heavy_and_no_stage():
     assert "sdtool.cli" in names
     assert not names & (HEAVY | {"numpy"})
     assert not [name for name in names if name.startswith("sdtool.stages.")]
+
+
+@pytest.mark.slow
+def test_priors_are_loaded_without_peft():
+    names = loaded("import sdtool.priors.loading")
+    assert "diffusers.models.unets.unet_2d_condition" in names and "peft" not in names
 
 
 def test_stages_load_nothing_heavy_before_they_run():

@@ -70,7 +70,8 @@ def test_weights_that_are_not_there_or_not_whole_are_named(base, stem):
     path.unlink()
     assert "lacks its weights" in refusal(base)
     path.with_suffix(".bin").write_bytes(b"a pickle")
-    assert "can run code" in refusal(base)
+    said = refusal(base)
+    assert "can run code" in said and f"from_pretrained('{base}'" in said
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     assert "git lfs pull" in refusal(base)
     path.write_bytes(kept)
@@ -84,10 +85,13 @@ def test_weights_that_are_not_there_or_not_whole_are_named(base, stem):
     assert "is damaged" in refusal(base) and "NaN" in refusal(base)
 
 
-def test_a_shard_of_weights_that_is_missing_is_named(base):
-    load_base(base).unet.save_pretrained(base / "unet", max_shard_size="20KB")
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_a_shard_of_weights_that_is_missing_is_named(base, variant):
+    whole = load_base(base).unet
+    whole.save_pretrained(base / "unet", max_shard_size="20KB", variant=variant)
     (base / f"{UNET}.safetensors").unlink()
-    assert load_base(base).sample_size == 8
+    found = load_base(base).unet.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in whole.state_dict().items())
     next((base / "unet").glob("*-00002-of-*")).unlink()
     assert "lacks 1 of its" in refusal(base)
 
@@ -111,7 +115,6 @@ def test_parts_of_other_models_are_told(base, tmp_path):
 
 
 KINDS = {
-    "SDXL kind": {"addition_embed_type": "text_time"},
     "image_hint": {"addition_embed_type": "image_hint"},
     "text_image_proj": {"encoder_hid_dim_type": "text_image_proj"},
     "timestep": {"class_embed_type": "timestep"},
@@ -137,13 +140,12 @@ def test_other_families_are_refused(base, tmp_path):
     assert "flow matching" in refusal(base)
     change(base / "scheduler" / "scheduler_config.json", _class_name="X", prediction_type="flow")
     assert "predicts 'flow'" in refusal(base)
+    change(base / "scheduler" / "scheduler_config.json", _class_name="EDMEulerScheduler")
+    assert "noise levels of its own" in refusal(base)
     shutil.copytree(base / "text_encoder", base / "text_encoder_2")
     assert "second text encoder" in refusal(base)
     (base / "unet").rename(base / "transformer")
     assert "SD3 or Flux" in refusal(base)
-    single = tmp_path / "model.safetensors"
-    single.write_bytes(b"x")
-    assert "from_single_file" in refusal(single)
     with pytest.raises(InputError, match="not a base prior; name a diffusers folder"):
         load_base(tmp_path / "nothing")
 
@@ -151,7 +153,7 @@ def test_other_families_are_refused(base, tmp_path):
 def test_the_refusal_comes_before_any_other_word(base, tmp_path, capsys):
     """Not after the advice to render everything at the size of a base that cannot be used."""
     views = write_views(tmp_path / "views", size=16)  # the base works on 8×8
-    change(base / "unet" / "config.json", addition_embed_type="text_time")
+    change(base / "unet" / "config.json", in_channels=9)
     command = ["finetune-agp", str(views), "--captions", str(views), "--base", str(base)]
     for one in (
         command,
@@ -160,7 +162,8 @@ def test_the_refusal_comes_before_any_other_word(base, tmp_path, capsys):
     ):
         assert run([*one, "--out", str(tmp_path / "out")]) == 1
         said = capsys.readouterr().err
-        assert said.startswith(f"sdtool: {base} is a model of the SDXL kind")
+        assert said.startswith(f"sdtool: {base} is one whose UNet takes 9 channels")
+        assert "(inpainting)" in said
         assert said.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
@@ -230,8 +233,8 @@ def test_a_hub_is_asked_for_the_small_files_first(base, tmp_path, monkeypatch):
     assert len(asked) == 5 and asked[0] == hub.SMALL
     shutil.rmtree(here)
     asked.clear()
-    change(base / "unet" / "config.json", addition_embed_type="text_time")
-    with pytest.raises(InputError, match="someone/half is a model of the SDXL kind"):
+    change(base / "unet" / "config.json", in_channels=5)
+    with pytest.raises(InputError, match="someone/half is one whose UNet takes 5 .*depth-to-image"):
         load_base("someone/half")
     assert asked == [hub.SMALL] and not list(here.rglob("*.safetensors"))
 

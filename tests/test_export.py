@@ -201,7 +201,7 @@ def test_our_own_older_file_is_replaced_and_no_other(run, tmp_path, name, capsys
 
 
 @pytest.mark.parametrize(
-    "name, hint", [("a.stl", ".glb, .obj, .ply"), ("plain", ".glb"), ("there.glb", "directory")]
+    "name, hint", [("a.fbx", ".glb, .obj, .ply"), ("plain", ".glb"), ("there.glb", "directory")]
 )
 def test_a_name_that_cannot_be_written(run, tmp_path, name, hint, capsys):
     (tmp_path / "there.glb").mkdir()

@@ -158,7 +158,6 @@ def test_commands_say_before_their_work_that_open3d_is_missing(monkeypatch, tmp_
     for command in (
         ["render-ccm", str(tmp_path), *out, "--surface-points", "poisson"],
         ["lift", "a ball", "--init", str(path), *out, "--surface-points", "pivot"],
-        ["export", str(tmp_path / "run"), "--repair"],
     ):
         assert run(command) != 0
         assert "pip install 'sdtool[open3d]'" in capsys.readouterr().err

@@ -12,7 +12,8 @@ from sdtool.priors import pairs
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.loading import load_base
 from sdtool.priors.model_card import save_agp
-from sdtool.priors.text import load_text_encoder, same_text_encoder
+from sdtool.priors.text import same_text_encoder
+from sdtool.priors.two_encoders import load_encoders
 
 WORDS = ["a red corgi", "a blue chair, front view"]
 
@@ -30,7 +31,7 @@ def loaded(monkeypatch) -> list:
     """The folders whose text encoders are loaded from now on."""
     found = []
     monkeypatch.setattr(
-        pairs, "load_text_encoder", lambda f, dtype: found.append(f) or load_text_encoder(f, dtype)
+        pairs, "load_encoders", lambda f, dtype: found.append(f) or load_encoders(f, dtype)
     )
     return found
 

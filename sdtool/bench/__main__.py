@@ -3,11 +3,16 @@
     python -m sdtool.bench [PART] [OPTIONS]
 
 PART is one of PARTS; all of them run without it. OPTIONS are those of `sdtool lift`, or of the parts
-`training` and `readers` (`python -m sdtool.bench training --help`). Only ratios within one run mean anything.
+`training` and `readers` (`python -m sdtool.bench training --help`), or folders of models for `repairs`. Only
+ratios within one run mean anything.
 
     python -m sdtool.bench gpu --out DIR
 
 is `make gpu-check`: what works on this GPU, how fast, and in how much memory.
+
+    python -m sdtool.bench bases sdxl bf16
+
+is a base at full size on the CPU: loaded, and one guided prediction.
 """
 
 import sys
@@ -34,6 +39,7 @@ def parts() -> "dict[str, Callable[..., RenderableType]]":
     from sdtool.bench.nerf import nerf
     from sdtool.bench.readers import readers
     from sdtool.bench.rendering import rendering
+    from sdtool.bench.repairs import repairs
     from sdtool.bench.training import training
 
     return {
@@ -48,7 +54,11 @@ def parts() -> "dict[str, Callable[..., RenderableType]]":
         "exporting": exporting,
         "distances": distances,
         "readers": readers,
+        "repairs": repairs,
     }
+
+
+OPTIONS = ("lifting", "training", "readers", "repairs")  # parts that take them
 
 
 def gpu(arguments: list[str]) -> int:
@@ -58,9 +68,17 @@ def gpu(arguments: list[str]) -> int:
     return gpu_check(arguments)
 
 
+def bases(arguments: list[str]) -> int:
+    """The part about bases at full size; returns the exit code."""
+    from sdtool.bench.bases import bases
+
+    return bases(arguments)
+
+
 # Their exit codes say what they found. All parts together leave them out.
 ALONE: dict[str, Callable[[list[str]], int]] = {
     "gpu": gpu,
+    "bases": bases,
 }
 
 
@@ -88,7 +106,7 @@ def tables(given: list[str]) -> None:
     name, *options = given if given and given[0] in found else ["", *given]
     with tempfile.TemporaryDirectory() as folder:
         for part in [name] if name else found:
-            takes = part == (name or "lifting") and part in ("lifting", "training", "readers")
+            takes = part == (name or "lifting") and part in OPTIONS
             console.print(found[part](Path(folder), *([options] if takes else [])))
 
 

@@ -1,10 +1,9 @@
 """Stable Diffusion's networks in their real shapes, or scaled, with random weights."""
 
 import torch
-from diffusers.models import AutoencoderKL, UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch.utils.flop_counter import FlopCounterMode
 
+from sdtool.priors.models import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior
 
 TOKENS = 77  # of a text

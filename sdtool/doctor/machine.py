@@ -23,8 +23,9 @@ PACKAGES = (
     ),
 )
 EXTRAS = (
-    "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "libigl", "warp-lang", "pyarrow",
-    "open3d", "open3d-cpu", "libusb-package",
+    "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "wandb", "trackio", "libigl",
+    "warp-lang", "pyarrow", "open3d", "open3d-cpu", "libusb-package", "lib3mf", "manifold3d", "usd-core",
+    "peft",
 )  # fmt: skip
 FROM_SOURCE = ("nvdiffrast", "tinycudann")
 

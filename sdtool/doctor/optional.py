@@ -2,6 +2,7 @@
 
 import tempfile
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,35 @@ def _open3d() -> str:
     return "a distance, a surface of points and a hole"
 
 
+def _print() -> str:
+    import numpy as np
+    from trimesh.creation import box
+
+    from sdtool.exporting.three_mf import three_mf_bytes
+    from sdtool.geometry import manifolds
+    from sdtool.geometry.meshes import Mesh, merge
+
+    if find_spec("manifold3d") is None:
+        raise Absent("the package manifold3d is not installed")
+    solid = box()
+    v_pos, faces = np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)
+    found = manifolds.united(merge([Mesh(v_pos, faces), Mesh(v_pos + np.float32(0.5), faces)]))
+    expect(found is not None and found[1] == 2, "two boxes that overlap are no body to it")
+    data = three_mf_bytes(Mesh(v_pos, faces), np.zeros((12, 3, 3), np.float32), "box", "sdtool", "")
+    expect(data.startswith(b"PK"), "a .3mf is no package")
+    return f"two boxes united, and a .3mf of {len(data)} bytes"
+
+
+def _usdz() -> str:
+    from sdtool.exporting import usdz
+
+    pxr = usdz.library()
+    stage = pxr.Usd.Stage.CreateInMemory()
+    pxr.UsdGeom.Xform.Define(stage, usdz.ROOT)
+    expect(stage.GetPrimAtPath(usdz.ROOT).IsValid(), "a stage lost what was defined in it")
+    return "a stage of one prim"
+
+
 def _decoder(name: str) -> str:
     import numpy as np
 
@@ -172,6 +202,35 @@ def _tensorboard() -> str:
     with tempfile.TemporaryDirectory() as folder:
         open_tensorboard(Path(folder), 0)({"step": 1, "loss": 0.5})
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
+    expect(size > 0, "it wrote nothing")
+    return f"a point of a curve, {size} bytes"
+
+
+def _lora() -> str:
+    import torch
+
+    from sdtool.priors.adapters import adapter_rank
+    from sdtool.priors.loading import TINY, load_base
+    from sdtool.priors.lora import fresh_adapter
+
+    base = load_base(TINY, with_text=False)
+    agp = fresh_adapter(base, 2, torch.Generator().manual_seed(0))
+    side = base.sample_size
+    x, t, text = torch.ones(1, 4, side, side), torch.tensor([500]), torch.ones(1, 1, 128)
+    with torch.no_grad():
+        same = torch.equal(agp.predict(x, t, text, torch.eye(4)[None]), base.predict(x, t, text))
+    expect(same, "fresh adapters change what their base predicts")
+    return f"adapters of rank {adapter_rank(agp.unet)} on the tiny base"
+
+
+def _tracker(name: str) -> str:
+    from sdtool.training.trackers import open_tracker
+
+    with tempfile.TemporaryDirectory() as folder:
+        write, finish = open_tracker(name, Path(folder), {"steps": 1}, on_cpu=True)
+        write({"step": 1, "loss": 0.5})
+        finish()
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     expect(size > 0, "it wrote nothing")
     return f"a point of a curve, {size} bytes"
 
@@ -232,11 +291,16 @@ OPTIONAL = (
     _extra("ray", _ray, "ray"),
     _extra("init", _init, "igl"),
     _extra("open3d", _open3d, "open3d"),
+    _extra("print", _print, "lib3mf"),
+    _extra("usdz", _usdz, "pxr"),
     _extra("draco", lambda: _decoder("draco"), "DracoPy"),
     _extra("meshopt", lambda: _decoder("meshopt"), "meshopt"),
     _extra("tables", _tables, "pyarrow"),
     _extra("objaverse", _objaverse, "objaverse"),
     _extra("tensorboard", _tensorboard, "tensorboard"),
+    _extra("lora", _lora, "peft"),
+    _extra("wandb", lambda: _apart(_tracker, "wandb"), "wandb"),
+    _extra("trackio", lambda: _apart(_tracker, "trackio"), "trackio"),
     Check("stable-diffusion", _stable_diffusion),
     Check("captioner", _captioner),
 )

@@ -1,10 +1,13 @@
-"""The files of an exported object: GLB, OBJ with its material and images, PLY.
+"""The files of an exported object: GLB, OBJ with its material and images, PLY, STL, 3MF, USDZ.
 
 The same object gives the same bytes. Every file tells by its first bytes that sdtool wrote it.
 """
 
+import json
 import re
-from io import StringIO
+import zipfile
+import zlib
+from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,12 +15,20 @@ from typing import Any
 import numpy as np
 
 from sdtool import __version__
+from sdtool.exporting import three_mf, usdz
+from sdtool.exporting.repairing import repairer
+from sdtool.exporting.stl import stl_bytes
+from sdtool.exporting.three_mf import MODEL, three_mf_bytes
+from sdtool.exporting.usdz import usdz_bytes
+from sdtool.geometry import manifolds
 from sdtool.geometry.meshes import Mesh
 from sdtool.geometry.surfaces import TexturedMesh
 from sdtool.io.images import png_bytes
 from sdtool.meshfiles import write_glb, write_textured_glb
 
 GENERATOR = f"sdtool {__version__}"
+NEEDED = {".3mf": three_mf.library, ".usdz": usdz.library}
+HEAD = 4096  # bytes of a file in which it says who wrote it
 KINDS = ("color", "roughness", "metallic", "normal")  # images beside an OBJ
 MARKS = {
     ".glb": rb'^glTF.{16}\{"asset":\{"version":"2.0","generator":"sdtool ',
@@ -25,12 +36,42 @@ MARKS = {
     ".mtl": rb"^# sdtool ",
     ".ply": rb"^ply\n[^\n]*\ncomment sdtool ",
     ".png": rb"^\x89PNG.{29}....tEXtSoftware\x00sdtool ",
+    ".stl": rb"^sdtool ",
 }
+APPLICATION = rb'<metadata name="Application"[^>]*>sdtool '
 
 
 def is_ours(path: Path, data: bytes) -> bool:
     """True if a file of this name that begins so was exported by sdtool, of any version."""
-    return re.match(MARKS[path.suffix.lower()], data, re.DOTALL) is not None
+    suffix = path.suffix.lower()
+    if suffix in (".3mf", ".usdz"):
+        return _is_our_package(data)
+    return re.match(MARKS[suffix], data, re.DOTALL) is not None
+
+
+def _is_our_package(data: bytes) -> bool:
+    """Whether a zip is a 3MF whose application is sdtool, or a USDZ with images of sdtool."""
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as package:
+            for name in package.namelist():
+                with package.open(name) as file:
+                    if name == MODEL:
+                        return re.search(APPLICATION, file.read(HEAD)) is not None
+                    if name.endswith(".png"):
+                        return re.match(MARKS[".png"], file.read(HEAD), re.DOTALL) is not None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError):
+        pass
+    return False
+
+
+def need_libraries(suffix: str, *, repair: bool, cut: bool) -> None:
+    """MissingDependencyError if what is asked for needs a package that is not there."""
+    if suffix in NEEDED:
+        NEEDED[suffix]()
+    if repair:
+        repairer()
+    if cut:
+        manifolds.library("export --flat-base")
 
 
 def companion_stem(path: Path) -> str:
@@ -48,13 +89,28 @@ def targets(path: Path, textured: bool) -> list[Path]:
 
 
 def encode(
-    model: Mesh | TexturedMesh, path: Path, title: str, extras: dict[str, Any]
+    model: Mesh | TexturedMesh,
+    path: Path,
+    title: str,
+    extras: dict[str, Any],
+    corner_color: np.ndarray | None = None,
 ) -> dict[Path, bytes]:
-    """The files that `path` (.glb, .obj or .ply) needs, itself last; PLY takes a Mesh only.
+    """The files that `path` (of one of the endings of `sdtool export`) needs, itself last.
 
-    extras: for a GLB's `asset.extras`.
+    PLY, STL and 3MF take a Mesh only, USDZ a TexturedMesh. v_pos is written as it is. extras: where the
+    object came from, for the formats that can say it. corner_color: (F, 3, 3), for a 3MF.
     """
     suffix, said = path.suffix.lower(), " ".join(f"{GENERATOR}: {title}".split())
+    if suffix == ".usdz":
+        assert isinstance(model, TexturedMesh)  # AR Quick Look shows no other colours
+        return {path: usdz_bytes(model, title, GENERATOR, extras)}
+    if suffix == ".stl":
+        assert isinstance(model, Mesh)
+        return {path: stl_bytes(model, said)}
+    if suffix == ".3mf":
+        assert isinstance(model, Mesh) and corner_color is not None
+        description = json.dumps(extras, ensure_ascii=False)
+        return {path: three_mf_bytes(model, corner_color, title, GENERATOR, description)}
     if suffix == ".glb":
         return {path: _glb(model, title, extras)}
     if suffix == ".obj" and isinstance(model, TexturedMesh):

@@ -19,6 +19,15 @@ def to_canonical(mesh: Mesh) -> Mesh:
     return mesh.with_positions(v_pos, mesh.v_normal)
 
 
+def turned_z_up(points: np.ndarray) -> np.ndarray:
+    """Positions or directions (..., 3) of our axes in those of printing: +Z up, the front toward −Y.
+
+    A quarter turn about x, so what is right-handed stays so: (x, y, z) becomes (x, −z, y).
+    """
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.stack([x, -z, y], axis=-1)
+
+
 def canonical_coordinates(points, low, high):
     """Positions (..., 3) → canonical coordinates in [0, 1], each axis on its own (anisotropic).
 

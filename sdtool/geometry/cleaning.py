@@ -1,5 +1,7 @@
 """Cleaning a mesh: what draws nothing, or draws the same thing twice, goes; so do holes."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sdtool.geometry.meshes import Mesh, triangle_areas
@@ -24,19 +26,33 @@ def clean(mesh: Mesh) -> Mesh:
     return submesh(mesh, faces[np.sort(first)])
 
 
-def fill_holes(mesh: Mesh) -> Mesh:
-    """Close every hole by a fan around the middle of its border; new vertices take mean colours.
+Cap = Callable[[np.ndarray], np.ndarray | None]
+"""Corners (n, 3) of a border → triangles (m, 3) between them, in its turn; None: it knows none."""
 
-    A border is a closed walk along edges that one face has. The fan turns as its neighbours do.
+
+def fill_holes(mesh: Mesh, cap: Cap | None = None) -> Mesh:
+    """Close every hole by what `cap` makes of its border, or else by a fan around the border's middle.
+
+    A border is a closed walk along edges that one face has. What fills it turns as its neighbours do; the
+    middle takes the mean colour. With a `cap`, a walk that meets itself is several borders.
     """
     v_pos, faces = [mesh.v_pos], [mesh.t_pos_idx]
     v_color = [] if mesh.v_color is None else [mesh.v_color]
-    for number, border in enumerate(_borders(mesh.t_pos_idx), start=len(mesh.v_pos)):
+    number = len(mesh.v_pos)
+    borders = _borders(mesh.t_pos_idx)
+    if cap is not None:
+        borders = [simple for border in borders for simple in _simple(border)]
+    for border in borders:
+        found = None if cap is None else cap(mesh.v_pos[border])
+        if found is not None:
+            faces.append(border[found].astype(np.int32))
+            continue
         v_pos.append(mesh.v_pos[border].mean(axis=0, keepdims=True))
         if mesh.v_color is not None:
             v_color.append(mesh.v_color[border].mean(axis=0, keepdims=True))
         middle = np.full(len(border), number)
         faces.append(np.stack([border, np.roll(border, -1), middle], axis=1).astype(np.int32))
+        number += 1
     color = np.concatenate(v_color) if v_color else None
     return Mesh(np.concatenate(v_pos), np.concatenate(faces), color)
 
@@ -59,3 +75,16 @@ def _borders(faces: np.ndarray) -> list[np.ndarray]:
             if walk[-1] == first and len(walk) > 3:
                 found.append(np.array(walk[:-1]))
     return found
+
+
+def _simple(border: np.ndarray) -> list[np.ndarray]:
+    """A closed walk as closed walks that meet no vertex twice."""
+    found: list[list[int]] = []
+    walk: list[int] = []
+    for vertex in border.tolist():
+        if vertex in walk:
+            start = walk.index(vertex)
+            found.append(walk[start:])
+            del walk[start:]
+        walk.append(vertex)
+    return [np.array(loop) for loop in (*found, walk) if len(loop) > 2]

@@ -10,6 +10,7 @@ import torch
 
 from sdtool.errors import UsageError
 from sdtool.lifting import schedules
+from sdtool.lifting.distillation import NAMES
 from sdtool.lifting.sds import WEIGHTINGS
 
 
@@ -34,7 +35,9 @@ class Phase:
     end, as a share of the schedule, falling linearly over the share t_until of the phase. t_band: width of
     the band below it in which noise levels are drawn, never below t_low; 0 for all down to t_low.
     ori_every: the base is asked at every so many steps only, with so many times the weight, if the AGP is
-    asked too. latent: side of what this phase shows the priors, less than their own; 0 for their own.
+    asked too. distill: how the priors' scores are distilled, a name of
+    `sdtool.lifting.distillation.NAMES`. latent: side of what this phase shows the priors, less than their
+    own; 0 for their own.
     smooth: weight of the scene's own smoothness. subdivide: how often a surface's grid is halved when the
     phase begins.
 
@@ -75,6 +78,7 @@ class Phase:
     ori_every: int = 1
     latent: int = 0
     weighting: str = "one_minus_alpha"
+    distill: str = "sds"
     smooth: float = 0.0
     subdivide: int = 0
     normal_turn: float = 0.0
@@ -158,6 +162,7 @@ CHOICES = {
     "sees": ("normal", "normal_latent", "rgb"),
     "guide": ("base", "color"),
     "weighting": tuple(WEIGHTINGS),
+    "distill": NAMES,
     "turns": ("step", "view"),
     "orient_over": ("rays", "hits"),
 }
@@ -293,6 +298,7 @@ LATER = (
     "latent",
     "guide",
     "color_grid",
+    "distill",
 )
 """Settings that came later than the first recorded lifts: left out of records where they are as before."""
 

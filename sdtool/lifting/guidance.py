@@ -10,8 +10,10 @@ import torch
 from sdtool.errors import UsageError
 from sdtool.lifting import schedules, sds
 from sdtool.lifting.config import Phase
+from sdtool.lifting.distillation import distill
 from sdtool.lifting.perp_neg import embeddings
 from sdtool.lifting.prompts import Prompts
+from sdtool.lifting.told import Told
 from sdtool.priors.prior import resized
 
 # SweetDreamer's authors tell the base a list of such words in both stages, and the AGP none in the second;
@@ -156,22 +158,9 @@ class Guidance:
             text = prompts.at(c2w)
         c2w = c2w.to(x.device, non_blocking=True)
         rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
-        if self.one_pass and sds.answers_guided(prior, prompts.negative, rescale, against):
-            empty = None
-        return sds.sds_loss(
-            prior,
-            x,
-            t,
-            noise,
-            text,
-            empty,
-            scale,
-            c2w=c2w,
-            weighting=phase.weighting,
-            rescale=rescale,
-            against=against,
-            ccm=ccm,
-        )
+        once = self.one_pass and sds.answers_guided(prior, prompts.negative, rescale, against)
+        told = Told(prior, text, empty, c2w, rescale, against, ccm, once)
+        return distill(phase.distill, told, x, t, noise, scale, phase.weighting)
 
     def _base_image(
         self, maps: dict[str, torch.Tensor], phase: Phase, generator: torch.Generator

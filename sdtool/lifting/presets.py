@@ -285,6 +285,11 @@ def with_color_prior(plan: LiftPlan) -> LiftPlan:
     return replace(plan, phases=tuple(phases))
 
 
+def distilled_by(plan: LiftPlan, name: str) -> LiftPlan:
+    """The plan with another way to distil the scores in all phases (`sdtool.lifting.distillation.NAMES`)."""
+    return replace(plan, phases=tuple(replace(phase, distill=name) for phase in plan.phases))
+
+
 def starting_from(plan: LiftPlan, init: str) -> LiftPlan:
     """The plan with another start. Where that is a surface, phases of the density work on it instead,
     at the pace of the plan's first surface phase."""

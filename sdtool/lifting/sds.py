@@ -133,6 +133,17 @@ def sds_loss(
     t, noise = (given.to(x.device, non_blocking=True) for given in (t, noise))
     x_t = prior.add_noise(x.detach(), noise, t)
     guess = guided_noise(prior, x_t, t, text, empty, scale, c2w, rescale, against, ccm)
-    weight = WEIGHTINGS[weighting](prior.alphas_cumprod[t]).view(-1, 1, 1, 1)
-    target = (x - weight * (guess - noise)).detach()
+    return pulled(x, guess - noise, prior.alphas_cumprod[t], weighting)
+
+
+def pulled(
+    x: torch.Tensor, residual: torch.Tensor, alpha_bar: torch.Tensor, weighting: str
+) -> torch.Tensor:
+    """½‖x − target‖² with target = x − w(t)·residual held fixed: a scalar whose gradient is w(t)·residual.
+
+    x, residual: (N, C, h, w). alpha_bar: (N,), of the times that w is taken at. weighting: a name of
+    `WEIGHTINGS`.
+    """
+    weight = WEIGHTINGS[weighting](alpha_bar).view(-1, 1, 1, 1)
+    target = (x - weight * residual).detach()
     return 0.5 * (x - target).square().sum()

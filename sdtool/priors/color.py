@@ -8,12 +8,12 @@ drawn there knows which side of the object it shows. No camera is needed.
 from pathlib import Path
 
 import torch
-from diffusers.models import UNet2DConditionModel
 
 from sdtool.errors import InputError
 from sdtool.io.files import write_json, write_text
 from sdtool.priors.guided import plain_unet, with_unet
 from sdtool.priors.loading import COLOR_CARD
+from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import CCM_CHANNELS, Prior
 
 

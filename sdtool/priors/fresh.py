@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.utils import logging
 
 from sdtool.io.files import write_json, write_text
+from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior, words
 from sdtool.priors.text import fresh_text_encoder, save_text_encoder
 

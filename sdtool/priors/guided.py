@@ -6,9 +6,10 @@ Meng et al. (2022) tell the scale to the network instead, which must then learn 
 """
 
 import torch
-from diffusers.models import UNet2DConditionModel
 
 from sdtool.errors import InputError
+from sdtool.priors.adapters import whole_state
+from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import Prior
 
 
@@ -48,9 +49,9 @@ def with_unet(
 
 
 def plain_unet(prior: Prior) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Configuration and state of a prior's UNet, without a direction of the guidance, for what is trained
-    from it."""
-    config, state = dict(prior.unet.config), dict(prior.unet.state_dict())
+    """Configuration and state of a prior's UNet, without a direction of the guidance and with its adapters
+    merged, for what is trained from it."""
+    config, state = dict(prior.unet.config), whole_state(prior.unet)
     config.pop("_use_default_values", None)  # else diffusers resets what the prior left at default
     if prior.is_guided:
         config["out_channels"] = prior.channels

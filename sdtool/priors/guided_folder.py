@@ -10,7 +10,15 @@ from sdtool.priors.fresh import CARD
 from sdtool.priors.loading import AGP_CARD, base_of, stored_base
 from sdtool.priors.prior import Prior
 
-PARTS = ("model_index.json", "text_encoder", "tokenizer", "scheduler", "vae")
+PARTS = (
+    "model_index.json",
+    "text_encoder",
+    "tokenizer",
+    "text_encoder_2",
+    "tokenizer_2",
+    "scheduler",
+    "vae",
+)
 """What of a base stays as it is."""
 
 

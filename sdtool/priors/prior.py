@@ -1,9 +1,9 @@
 """One contract for every diffusion prior: encode text and images, add noise, predict it.
 
 Who holds a `Prior` never asks which model it is: a latent Stable Diffusion, a pixel-space model of
-the DeepFloyd kind, the bundled tiny one, an aligned geometric prior (AGP) that also sees the
-camera, or a colour prior that also sees a map of coordinates. `sdtool.priors.loading` makes them from
-folders and hub ids.
+the DeepFloyd kind, SDXL with its two text encoders, the bundled tiny one, an aligned geometric prior
+(AGP) that also sees the camera, or a colour prior that also sees a map of coordinates.
+`sdtool.priors.loading` makes them from folders, files and hub ids.
 """
 
 import re
@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sdtool.priors.added import added_conditions
+from sdtool.priors.sizes import takes_sizes
 from sdtool.priors.text import TextEncoder
 
 if TYPE_CHECKING:  # at run time diffusers, slow to import, comes with the models only
@@ -27,11 +29,16 @@ CCM_CHANNELS = 4
 """Those of a canonical coordinate map, which a colour prior sees beside the noisy image."""
 
 
+NO_SIGNAL = 2.0**-24
+"""ᾱ where a schedule has 0, as diffusers' own samplers take it."""
+
+
 class Prior(nn.Module):
     """A text-to-image diffusion model: UNet, text encoder, noise schedule and, if latent, VAE.
 
-    alphas_cumprod: (T,) float32. prediction: what the UNet predicts: "epsilon", "v_prediction" or
-    "sample". text_folder: where its text encoder can be read again. is_guided: further channels of the
+    alphas_cumprod: (T,) float32; a 0 at its end (zero terminal SNR) is taken for 2⁻²⁴, so that a clean image
+    can be told from noise. prediction: what the UNet predicts: "epsilon", "v_prediction" or "sample".
+    text_folder: where its text encoder can be read again. is_guided: further channels of the
     UNet's output are the direction of its guidance (`sdtool.priors.guided`). Everything is frozen until
     a trainer thaws it.
     """
@@ -54,7 +61,9 @@ class Prior(nn.Module):
     ):
         super().__init__()
         self.unet, self.text, self.vae, self.is_guided = unet, text, vae, is_guided
-        self.register_buffer("alphas_cumprod", alphas_cumprod.float(), persistent=False)
+        signal = alphas_cumprod.float()
+        signal = torch.where(signal == 0, NO_SIGNAL, signal)
+        self.register_buffer("alphas_cumprod", signal, persistent=False)
         self.prediction, self.name, self.text_folder = prediction, name, text_folder
         self.normal_suffix = normal_suffix
         self.vocabulary = None if vocabulary is None else frozenset(vocabulary)
@@ -95,6 +104,11 @@ class Prior(nn.Module):
         return self.unet.config["in_channels"] == 2 * CCM_CHANNELS
 
     @property
+    def takes_sizes(self) -> bool:
+        """True for SDXL's kind, whose UNet also sees a pooled text and the picture's size."""
+        return takes_sizes(self.unet.config)
+
+    @property
     def device(self) -> torch.device:
         """Where the model and its answers live."""
         return self.alphas_cumprod.device
@@ -109,7 +123,10 @@ class Prior(nn.Module):
         return self.text
 
     def encode_text(self, prompts: list[str]) -> torch.Tensor:
-        """N prompts → (N, L, C) float32 embeddings; the empty prompt is the unconditional one."""
+        """N prompts → (N, L, C) float32 embeddings; the empty prompt is the unconditional one.
+
+        Where `takes_sizes` holds, the last row is the pooled text, filled up with zeros
+        (`sdtool.priors.two_encoders`)."""
         return self.text_encoder(prompts)
 
     def fitted(self, prompt: str, ending: str = "") -> tuple[str, str]:
@@ -226,19 +243,32 @@ class Prior(nn.Module):
         if self.has_camera:
             if c2w is None:
                 raise ValueError(f"{self.name} is an AGP: it needs c2w")
-            camera = camera_vector(c2w).to(self.unet.dtype)
+            camera = self._camera(c2w)
         if self.has_ccm:
             if ccm is None:
                 raise ValueError(f"{self.name} is a colour prior: it needs ccm")
             x = torch.cat([x, ccm.to(x.dtype)], dim=1)
+        text = text.to(self.unet.dtype)
+        more = {}
+        if self.takes_sizes:
+            text, added = added_conditions(self.unet.config, text, x.shape[-2:])
+            more = {"added_cond_kwargs": added}
         out = self.unet(
             x.to(self.unet.dtype, memory_format=torch.channels_last),
             t,
-            encoder_hidden_states=text.to(self.unet.dtype),
+            encoder_hidden_states=text,
             class_labels=camera,
+            **more,
         ).sample.float()
         # models of the IF kind append a predicted variance
         return out[:, : self.channels], out[:, self.channels :]
+
+    def _camera(self, c2w: torch.Tensor) -> torch.Tensor:
+        """(N, 4, 4) → what the UNet takes of it: the 12 numbers, followed by zeros where its hook is wider
+        (`sdtool.priors.agp.fresh_agp`)."""
+        width = self.unet.config["projection_class_embeddings_input_dim"]
+        camera = camera_vector(c2w).to(self.unet.dtype)
+        return F.pad(camera, (0, width - CAMERA_NUMBERS)) if width > CAMERA_NUMBERS else camera
 
     def target(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """What `predict` should give for clean x (N, C, h, w): the noise, v, or x itself.

@@ -25,6 +25,7 @@ from typing import IO, Any, cast
 import torch
 from torch import nn
 
+from sdtool.priors.added import flat, nested
 from sdtool.priors.prior import Prior
 from sdtool.priors.traced import Answer, TracedUNet
 
@@ -207,8 +208,7 @@ class SplitUNet(nn.Module):
         count = len(sample)
         if count < 2 or torch.is_grad_enabled():
             return self.unet(sample, timestep, **conditions)
-        given = {"sample": sample, "timestep": timestep, **conditions}
-        given = {name: one for name, one in given.items() if one is not None}
+        given = {"sample": sample, "timestep": timestep, **flat(conditions)}
         middle = (count + 1) // 2
         first = {name: one[:middle] for name, one in given.items()}
         second = {name: one[middle:] for name, one in given.items()}
@@ -225,7 +225,8 @@ def called(unet: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """The UNet's answer (N, C, h, w) to inputs by name, in the memory layout that both processes use."""
     inputs = dict(inputs)
     sample = inputs.pop("sample").contiguous(memory_format=torch.channels_last)
-    return unet(sample, inputs.pop("timestep"), **inputs).sample.float().contiguous()
+    time = inputs.pop("timestep")
+    return unet(sample, time, **nested(inputs)).sample.float().contiguous()
 
 
 @contextmanager

@@ -65,45 +65,65 @@ class TextEncoder(nn.Module):
         return self.embed(*self.tokenize(prompts))
 
 
-def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
-    """Read `text_encoder/` and `tokenizer/` of a folder: CLIP (Stable Diffusion) or T5 (IF)."""
-    from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
+def load_text_encoder(folder: Path, dtype: torch.dtype, second: bool = False) -> TextEncoder:
+    """Read `text_encoder/` and `tokenizer/` of a folder: CLIP (Stable Diffusion) or T5 (IF).
+
+    second: read `text_encoder_2/` and `tokenizer_2/`, SDXL's second ones.
+    """
+    from transformers import (
+        CLIPTextModel,
+        CLIPTextModelWithProjection,
+        CLIPTokenizer,
+        T5EncoderModel,
+        T5Tokenizer,
+    )
     from transformers.utils import logging
 
     logging.disable_progress_bar()
 
-    config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+    part, words = ("text_encoder_2", "tokenizer_2") if second else ("text_encoder", "tokenizer")
+    config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
     kinds: dict[str, tuple[type[PreTrainedModel], type[PreTrainedTokenizerBase]]] = {
         "CLIPTextModel": (CLIPTextModel, CLIPTokenizer),
         "T5EncoderModel": (T5EncoderModel, T5Tokenizer),
     }
-    kind = (config.get("architectures") or ["CLIPTextModel"])[0]
+    if second:
+        kinds = {"CLIPTextModelWithProjection": (CLIPTextModelWithProjection, CLIPTokenizer)}
+    kind = (config.get("architectures") or [next(iter(kinds))])[0]
     if kind not in kinds:
         raise InputError(
             f"{folder} has a text encoder of the kind {kind}; use a model with {' or '.join(kinds)}"
         )
     model_class, tokenizer_class = kinds[kind]
-    model = load_whole(model_class, folder / "text_encoder", TRANSFORMERS, dtype=dtype)
-    tokenizer = tokenizer_class.from_pretrained(folder / "tokenizer")
+    model = load_whole(model_class, folder / part, TRANSFORMERS, dtype=dtype)
+    tokenizer = tokenizer_class.from_pretrained(folder / words)
     if len(tokenizer) > model.config.vocab_size:
         raise InputError(
-            f"{folder}: tokenizer/ knows {len(tokenizer)} tokens and text_encoder/ only "
+            f"{folder}: {words}/ knows {len(tokenizer)} tokens and {part}/ only "
             f"{model.config.vocab_size}, so they do not belong together; {AGAIN}"
         )
-    length = 77  # IF was trained on 77
-    if kind == "CLIPTextModel":
-        length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
-    return TextEncoder(model, tokenizer, length, masked=kind == "T5EncoderModel")
+    return encoder_of(model, tokenizer)
+
+
+def encoder_of(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> TextEncoder:
+    """A text encoder of a model and its tokenizer, with the length of texts that fits both."""
+    if model.config.model_type == "t5":
+        return TextEncoder(model, tokenizer, 77, masked=True)  # IF was trained on 77
+    return TextEncoder(
+        model, tokenizer, min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    )
 
 
 def same_text_encoder(one: Path, other: Path) -> bool:
-    """Whether two folders give the same embeddings: they are one, or their files hold the same.
+    """Whether two bases give the same embeddings: they are one, or their folders' files hold the same.
 
     Where a configuration comes from, and which version wrote it, does not count.
     """
     if one.resolve() == other.resolve():
         return True
-    for part in ("text_encoder", "tokenizer"):
+    if one.is_file() or other.is_file():
+        return False
+    for part in ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"):
         ours, theirs = _contents(one / part), _contents(other / part)
         if ours.keys() != theirs.keys():
             return False
@@ -121,7 +141,9 @@ _HISTORY = ("_name_or_path", "name_or_path", "transformers_version", "torch_dtyp
 
 
 def _contents(folder: Path) -> dict[str, tuple[int, Path]]:
-    """Name → size and path of what a loader may read in a folder."""
+    """Name → size and path of what a loader may read in a folder; nothing if there is none."""
+    if not folder.is_dir():
+        return {}
     endings = {".safetensors", ".json", ".txt", ".model"}
     found = [path for path in folder.iterdir() if path.suffix in endings]
     return {path.name: (path.stat().st_size, path) for path in found}

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
+from sdtool.priors.added import flat, nested
+
 _records: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Any]] = weakref.WeakKeyDictionary()
 """What was recorded of each UNet. Kept as long as it is: torch gives no memory of a record back, so a
 hundred prompts in one process must share theirs."""
@@ -53,8 +55,7 @@ class TracedUNet(nn.Module):
     def forward(self, sample: torch.Tensor, timestep: torch.Tensor, **conditions: Any) -> Any:
         if torch.is_grad_enabled():
             return self.unet(sample, timestep, **conditions)
-        given = {"sample": sample, "timestep": timestep, **conditions}
-        given = {name: one for name, one in given.items() if one is not None}
+        given = {"sample": sample, "timestep": timestep, **flat(conditions)}
         key = tuple((name, one.shape, one.stride()) for name, one in given.items())
         if key not in self.found:
             self.calls[key] += 1
@@ -73,7 +74,8 @@ class _Called(nn.Module):
 
     def forward(self, *given: torch.Tensor) -> torch.Tensor:
         named = dict(zip(self.names, given, strict=True))
-        return self.unet(named.pop("sample"), named.pop("timestep"), **named, return_dict=False)[0]
+        sample, timestep = named.pop("sample"), named.pop("timestep")
+        return self.unet(sample, timestep, **nested(named), return_dict=False)[0]
 
 
 def _recorded(unet: nn.Module, given: Mapping[str, torch.Tensor]) -> Any:

@@ -10,7 +10,32 @@ from sdtool.io.files import read_json
 AGAIN = "copy or download the whole folder again"
 DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"  # how the files' names begin
 WEIGHTS = {"unet": DIFFUSERS, "vae": DIFFUSERS, "text_encoder": TRANSFORMERS}
+WEIGHTS |= {"text_encoder_2": TRANSFORMERS}
+CONVERT = (
+    "from diffusers import DiffusionPipeline; "
+    "DiffusionPipeline.from_pretrained('{0}', use_safetensors=False).save_pretrained('{0}-safetensors')"
+)
+"""Python that makes safetensors of a folder's weights of other kinds."""
 POINTER = b"version https://git-lfs"
+
+
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+CONVERT_FILE = (
+    "import torch; from safetensors.torch import save_file; "
+    "w = torch.load('{0}', map_location='cpu', weights_only=True); "
+    "save_file({{k: v.contiguous() for k, v in w.get('state_dict', w).items() if torch.is_tensor(v)}}, '{1}')"
+)
+"""Python that makes a `.safetensors` file of a checkpoint of the older kinds."""
+
+
+def refuse_pickle(name: str) -> None:
+    """InputError if a path is that of a checkpoint of a kind that can run code."""
+    path = Path(name)
+    if path.suffix in PICKLES:
+        raise InputError(
+            f"{name} is a {path.suffix} file, which can run code when it is opened; where you trust it, "
+            f"convert it once, in Python: {CONVERT_FILE.format(path, path.with_suffix('.safetensors'))}"
+        )
 
 
 def load_whole(kind: Any, place: Path, stem: str, **options: Any) -> Any:
@@ -66,8 +91,8 @@ def variant_of(place: Path, stem: str, name: str) -> str | None:
         ]
         if loose:
             raise InputError(
-                f"{place} has its weights in {loose[0]}, a kind of file that can run code; convert them "
-                "to safetensors"
+                f"{place} has its weights in {loose[0]}, a kind of file that can run code; where you trust "
+                f"it, convert the folder once, in Python: {CONVERT.format(place.parent)}"
             )
         raise InputError(f"{name} lacks its weights: no {place / stem}.safetensors; {AGAIN}")
     for path in found[order[0]]:

@@ -1,16 +1,27 @@
 """Base colour of a mesh where a rasterisation shows it: vertex colours times textures."""
 
+from typing import Protocol
+
 import numpy as np
 
-from sdtool.geometry.meshes import Texture, linear_to_srgb, srgb_to_linear
-from sdtool.rendering.visible import Visible
+from sdtool.geometry.meshes import Mesh, Texture, linear_to_srgb, srgb_to_linear
 
 GREY = 0.6  # the sRGB-encoded colour of what has none
 _LINEAR = srgb_to_linear(np.arange(256) / 255).astype(np.float32)  # of every uint8 value
 
 
-def base_color(seen: Visible) -> np.ndarray:
-    """(P, 3) float32 sRGB-encoded base colour, in [0, 1], of the samples that show a mesh.
+class Samples(Protocol):
+    """P points of a mesh: `face` (P,) that each lies on, and what vertex attributes (V, C) are there, as
+    `sdtool.rendering.visible.Visible` has them."""
+
+    mesh: Mesh
+    face: np.ndarray
+
+    def interpolate(self, attributes: np.ndarray) -> np.ndarray: ...
+
+
+def base_color(seen: Samples) -> np.ndarray:
+    """(P, 3) float32 sRGB-encoded base colour, in [0, 1], of samples of a mesh.
 
     As glTF asks, everything is interpolated and multiplied in linear space. Opacity is not looked at.
     """

@@ -80,5 +80,5 @@ MixedPrecision = Annotated[
     Literal["no", "bf16"],
     typer.Option(help="Number type of a training step.", rich_help_panel=RUNNING),
 ]
-Agp = Annotated[str, typer.Option(help="AGP: a folder, or tiny.")]
+Agp = Annotated[str, typer.Option(help="AGP: a folder, tiny, or a hub id.")]
 Out = Annotated[Path, typer.Option(help="Folder to write.")]

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import torch
 
-from sdtool.errors import UsageError
 from sdtool.priors.agp import fresh_agp, plain_agp
+from sdtool.priors.lora import fresh_adapter, hold_base_in
 from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
+from sdtool.training.exam_curves import note_exams
 from sdtool.training.finetune import finetune, say_cut_captions
+from sdtool.training.log import last_step
+from sdtool.training.preflight import check_numbers, check_size, say_odd
 from sdtool.training.samples import Row, agp_rows, grid_cost, sample_prompts
-from sdtool.training.settings import TrainingSettings
+from sdtool.training.settings import NO_END, TrainingSettings
 from sdtool.training.text_cache import encode_texts
 
 MAPS = ("ccm",)
@@ -79,26 +82,27 @@ def read_agp_data(
     captions: dict[str, list[str]],
     base: Prior,
     exams: ExamSettings,
+    batch: int,
     generator: torch.Generator,
+    processes: Processes,
 ) -> AgpData:
     """The CCMs in `folders` with their captions (uid → prompts), one object in twenty held out.
 
-    UsageError if the maps are not of the base's size. generator: draws the exams.
+    base: or the AGP to go on from. batch: maps of a step. generator: draws the exams. UsageError if the maps
+    are not of the base's size, InputError if one holds no numbers; says what is odd (`preflight`).
     """
-    everything, size = Views(folders, MAPS, captions), base.sample_size
-    if everything.size != size:
-        raise UsageError(
-            f"the maps are {everything.size}×{everything.size}, but {base.name} works on "
-            f"{size}×{size}; render with --size {size}",
-            "ccm",
-            "--base",
-        )
-    unseen = held_out(everything.uids)
+    everything = Views(folders, MAPS, captions)
+    if missing := everything.say_uncaptioned():
+        processes.say(missing)
+    check_size(everything, base.sample_size, f"{base.name} works on", "ccm", "--base")
+    unseen = held_out(everything.drawn)
+    check_numbers(everything, processes)
     views = Views(folders, MAPS, captions, keep=lambda uid: uid not in unseen)
     held = Views(folders, MAPS, captions, keep=lambda uid: uid in unseen)
+    say_odd(views, batch, processes)
     trained, camera = set(views.uids), views.camera
     kinds, count = exams.category_of, exams.maps
-    said = [everything.say_uncaptioned()]
+    said: list[str] = []
     drawn = {"held-out objects": draw_exam(held, captions, kinds, count, generator)}
     for folder in exams.folders:
         others = Views([folder], MAPS, exams.captions, keep=lambda uid: uid not in trained)
@@ -123,16 +127,17 @@ def train_agp(
     processes: Processes,
     ready: Callable[[], None] = lambda: None,
     start: Prior | None = None,
+    lora: int = 0,
 ) -> TrainedAgp:
     """Train an AGP of `base` on the CCMs in `folders`, and examine it in the main process.
 
     captions: uid → prompts. shown: prompts of the sample grids; captions of held-out objects if there
     are none; unused where the settings draw no grid. text_cache: GB of disk for encoded texts. ready:
     called when all inputs have been read, before anything is written. start: an AGP of this base to go on
-    from.
+    from. lora: the rank of adapters that are trained in the place of the UNet, which `start` must have too.
     """
     ask = torch.Generator().manual_seed(seed)
-    data = read_agp_data(folders, captions, base, exams, ask)
+    data = read_agp_data(folders, captions, start or base, exams, settings.batch, ask, processes)
     for sentence in data.said:
         processes.say(sentence)
     prompts = PromptTable(data.views, captions, ("",))
@@ -142,7 +147,9 @@ def train_agp(
     draws = settings.sample_every > 0
     shown = (shown or sample_prompts(captions, data.held_out.uids)) if draws else []
     generator = torch.Generator().manual_seed(seed)
-    prior = fresh_agp(base, generator) if start is None else plain_agp(start)
+    prior = _begun(base, start, lora, generator)
+    if lora and settings.mixed_precision == "bf16":
+        hold_base_in(prior, torch.bfloat16)  # as which it computes anyway
     del base  # its UNet is not needed any more
     ready()
 
@@ -160,6 +167,12 @@ def train_agp(
     processes.say(said + (f" × {processes.size}" if processes.size > 1 else ""))
     processes.say(_cost(len(shown), list(data.exams.values())))
 
+    def examine(step: int) -> dict[str, float]:
+        same = torch.Generator().manual_seed(seed)  # each time the same noise, for curves
+        with processes.autocast():
+            found = {name: take_exam(prior, e, encoded, same) for name, e in data.exams.items()}
+        return note_exams(out, step, found)
+
     def rows() -> list[Row]:
         return agp_rows(prior, shown, encoded, data.camera, seed=seed, processes=processes)
 
@@ -173,14 +186,34 @@ def train_agp(
         processes=processes,
         rows=rows,
         lookup=encoded.lookup,
+        examine=examine,
+        passes=_passes(settings, len(shown), list(data.exams.values())),
     )
     measured = {}
     for name, exam in data.exams.items() if processes.is_main else ():
         with processes.autocast():
             measured[name] = take_exam(prior, exam, encoded, ask)
         processes.say(f"{name}: {in_words(measured[name])}")
+    if settings.exam_every and measured:
+        note_exams(out, last_step(out), measured)
     facts = data.facts | {"loss": round(loss, 5), "camera": data.camera}
+    facts |= {"steps": last_step(out)} if settings.until else {}
     return TrainedAgp(prior, facts, measured, data.uncaptioned)
+
+
+def _begun(base: Prior, start: Prior | None, lora: int, generator: torch.Generator) -> Prior:
+    """What is trained: an AGP or its adapters, from the base or from `start`."""
+    if lora:
+        return fresh_adapter(base, lora, generator) if start is None else start
+    return fresh_agp(base, generator) if start is None else plain_agp(start)
+
+
+def _passes(settings: TrainingSettings, shown: int, exams: list[Exam]) -> int:
+    """What all looks at the result cost, in passes of one map; where the time ends it, of the end alone."""
+    steps = settings.steps if settings.steps < NO_END else 0
+    grids = -(-steps // settings.sample_every) if shown else 0
+    taken = -(-steps // settings.exam_every) if settings.exam_every else 1
+    return grids * grid_cost(shown)[0] + max(1, taken) * sum(exam.passes for exam in exams)
 
 
 def _cost(shown: int, exams: list[Exam]) -> str:

@@ -23,7 +23,7 @@ class State:
 
     parameters, average: name → the trained values and their running averages, of the same shapes.
     generator: draws everything random. sums: (2,) float32, loss and gradient norm summed up since
-    the last line of the log.
+    the last line of the log. spent: seconds of the training so far, where its time is bounded.
     """
 
     parameters: dict[str, nn.Parameter]
@@ -31,6 +31,7 @@ class State:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     sums: torch.Tensor
+    spent: float = 0.0
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Everything as named tensors on the CPU."""
@@ -64,15 +65,18 @@ class State:
             self.optimizer.load_state_dict({"state": state, "param_groups": groups})
             self.generator.set_state(file.get_tensor("generator"))
             self.sums.copy_(file.get_tensor("sums"))
-            return _facts(file)["step"]
+            facts = _facts(file)
+            self.spent = float(facts.get("spent", 0.0))
+            return facts["step"]
 
 
 def save_checkpoint(out: Path, step: int, state: State, keep: int) -> None:
     """Write checkpoint-NNNNNN.safetensors, moved into place when whole; keep the last `keep`."""
     tensors = state.tensors()
-    facts = json.dumps({"step": step, "digest": _digest(sorted(tensors.items()))})
+    facts = {"step": step, "digest": _digest(sorted(tensors.items()))}
+    facts |= {"spent": state.spent} if state.spent else {}
     with atomic_path(out / f"checkpoint-{step:06d}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"sdtool": facts})
+        save_file(tensors, temporary, metadata={"sdtool": json.dumps(facts)})
     for old in sorted(out.glob(PATTERN))[:-keep]:
         old.unlink()
 

@@ -17,6 +17,7 @@ from sdtool.training.conditions import Conditions
 from sdtool.training.data import PromptTable, Views, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.finetune import finetune, say_cut_captions
+from sdtool.training.preflight import check_numbers, check_size, say_odd
 from sdtool.training.samples import STEPS, Row
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import EncodedTexts, encode_texts
@@ -100,23 +101,19 @@ def train_color(
     """
     check_maps(folders)
     everything = Views(folders, (PICTURE,), captions)
-    unseen = held_out(everything.uids)
+    if left_out := everything.say_uncaptioned():
+        processes.say(left_out)
+    wanted = base.sample_size * (FACTOR if base.is_latent else 1)
+    check_size(everything, wanted, f"{base.name} works on pictures of", "VIEWS", "--base")
+    unseen = held_out(everything.drawn)
     views = ColorViews.read(folders, captions, lambda uid: uid not in unseen)
     held = ColorViews.read(folders, captions, lambda uid: uid in unseen)
-    factor = FACTOR if base.is_latent else 1
-    if everything.size != base.sample_size * factor:
-        raise UsageError(
-            f"the maps are {everything.size}×{everything.size}, but {base.name} works on pictures of "
-            f"{base.sample_size * factor}×{base.sample_size * factor}; render with --size "
-            f"{base.sample_size * factor}",
-            "VIEWS",
-            "--base",
-        )
+    for half in (everything, Views(folders, (MAP,), captions)):
+        check_numbers(half, processes)
+    say_odd(views.pictures, settings.batch, processes)
     prior = (start or fresh_color(base)).to(processes.device)
     base = base.to(processes.device)
     prompts = PromptTable(views.pictures, captions, ("",))
-    if left_out := everything.say_uncaptioned():
-        processes.say(left_out)
     say_cut_captions(base.text_encoder, prompts.table, processes)
     ready()
 

@@ -28,6 +28,8 @@ class Views:
     rendered: int
     uncaptioned: list[str]
     """How many objects have views at all; the uids of those that have no prompt."""
+    drawn: list[str]
+    """The uids of those objects that rows are of: not of one that could not be rendered."""
 
     def __init__(
         self,
@@ -54,16 +56,25 @@ class Views:
                     parts.append(np.stack([_full(rows, k), rows, _full(rows, m), objects[rows]]))
         table = np.concatenate(parts, axis=1) if parts else np.zeros((4, 0), np.int32)
         self.shard, self.row, self.map, self.object = table
+        self.drawn = [self.uids[k] for k in np.unique(self.object).tolist()]
         where = ", ".join(str(d) for d in directories)
         if not len(self):
+            captioned = self.rendered - len(self.uncaptioned)
+            counts = f"{self.rendered} objects are rendered, {captioned} of them have a caption"
             raise InputError(
-                f"{where}: no view has both a map ({' or '.join(self.names)}) and a caption; "
+                f"{where}: no view has both a map ({' or '.join(self.names)}) and a caption"
+                f"{'' if captions is None else f' ({counts})'}; "
                 f"render with --maps {','.join(self.names)}, and caption the same objects"
             )
-        sizes = {s.maps[n].shape[-1] for s in self.shards for n in self.names if n in s.maps}
+        sizes: dict[int, int] = {}
+        for maps in (s.maps[n] for s in self.shards for n in self.names if n in s.maps):
+            sizes[maps.shape[-1]] = sizes.get(maps.shape[-1], 0) + len(maps)
         if len(sizes) > 1:
-            raise InputError(f"{where}: maps of different sizes {sorted(sizes)}; render them alike")
-        self.size = sizes.pop()
+            counts = ", ".join(f"{sizes[size]} of {size}×{size}" for size in sorted(sizes))
+            raise InputError(
+                f"{where}: maps of different sizes {sorted(sizes)} ({counts}); render them alike"
+            )
+        (self.size,) = sizes
 
     @property
     def camera(self) -> dict:
@@ -163,7 +174,8 @@ def held_out(uids: list[str], share: float = 0.05) -> set[str]:
     """
     if len(uids) < 2:
         raise InputError(
-            "training needs two objects or more: one is held out to measure the result"
+            "training needs two objects or more with views and a caption, and "
+            f"{len(uids)} {'is' if len(uids) == 1 else 'are'} there: one is held out to measure the result"
         )
 
     def place(uid: str) -> float:

@@ -14,7 +14,7 @@ import torch
 import typer
 from torch import nn
 
-from sdtool.errors import SdtoolError, UsageError
+from sdtool.errors import MissingDependencyError, SdtoolError, UsageError
 from sdtool.runtime.devices import choose_device
 
 Output = TypeVar("Output")
@@ -123,6 +123,21 @@ def _accelerator(device: str):
             "pass --multi_gpu to accelerate launch"
         )
     return accelerator
+
+
+def accelerate_tracker(name: str, options: dict[str, Any], on_cpu: bool):
+    """Accelerate's tracker of this name, started; `options` go to the package's own `init`."""
+    from accelerate import PartialState, tracking
+
+    PartialState(cpu=on_cpu)  # its logging asks for it; a state that is there stays
+    kind = {"wandb": "WandBTracker", "trackio": "TrackioTracker"}[name]
+    if not hasattr(tracking, kind):
+        raise MissingDependencyError(
+            f"--tracker {name} needs a newer package: pip install --upgrade accelerate"
+        )
+    tracker = getattr(tracking, kind)("sdtool", **options)
+    tracker.start()
+    return tracker
 
 
 def is_alone() -> bool:

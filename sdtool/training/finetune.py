@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sdtool.priors.adapters import adapter_parts, has_adapter
 from sdtool.priors.agp import jittered
 from sdtool.priors.prior import Prior
 from sdtool.priors.sampling import contact_sheet
@@ -35,19 +36,24 @@ def finetune(
     latents: LatentViews | None = None,
     conditions: Conditions | None = None,
     objective: nn.Module | None = None,
+    examine: Callable[[int], dict[str, float]] = lambda step: {},
+    passes: int = 0,
 ) -> float:
-    """Train the UNet of `prior` to draw the maps of `views`, given a prompt of each object.
+    """Train the UNet of `prior`, or its adapters, to draw the maps of `views`, given a prompt of each object.
 
     A prior that sees the camera (an AGP) is told where each view was taken from. lookup: embeddings
     of the numbers in `prompts`, from a frozen text encoder; without it, the prior's own is trained
     too. latents: what a latent prior draws in the place of the maps. conditions: what a colour prior is
-    told of each view. objective: the loss, in the place of `loop.Objective`. rows: draws a sample grid,
-    with the averaged weights in place. Writes checkpoints, log.jsonl and samples/ into `out`, and
-    continues what was begun there. Returns the mean loss of the last logged stretch.
+    told of each view. objective: the loss, in the place of `loop.Objective`. rows: draws a sample grid, and
+    examine measures, with the averaged weights in place. passes: what all that costs (`loop.fit`). Writes
+    checkpoints, log.jsonl and samples/ into `out`, and continues what was begun there. Returns the mean
+    loss of the last logged stretch.
     """
     prior = prior.to(processes.device)
     images = latents or views
     trained: dict[str, nn.Module] = {"unet": prior.unet}
+    if has_adapter(prior.unet):
+        trained = adapter_parts(prior.unet)
 
     def choose(generator: torch.Generator, count: int) -> tuple[torch.Tensor, ...]:
         index = torch.randint(len(views), (count,), generator=generator)
@@ -88,6 +94,8 @@ def finetune(
         embed=_identity if lookup else _encoder(prior, prompts.table),
         sample=sample,
         objective=objective,
+        examine=examine,
+        passes=passes,
     )
 
 

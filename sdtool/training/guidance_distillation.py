@@ -1,6 +1,7 @@
 """Guidance in one pass: a prior learns what its two passes, with the text and without, give (after Meng et
 al. 2022; see `sdtool.priors.guided`)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views
 from sdtool.training.distributed import Processes
 from sdtool.training.finetune import finetune
+from sdtool.training.preflight import check_numbers, check_size, say_odd
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import encode_texts
 from sdtool.training.vae import FACTOR, LatentViews
@@ -81,11 +83,12 @@ def distill(
     *,
     seed: int,
     processes: Processes,
+    ready: Callable[[], None] = lambda: None,
 ) -> tuple[Prior, dict]:
     """A prior that answers the teacher's guided predictions in one pass, and facts for its card.
 
     folders: CCMs with their cameras for an AGP; pictures and normals for a base of `train-base`. UsageError
-    if the maps do not fit.
+    if the maps do not fit. ready: called when all inputs have been read, before anything is written.
     """
     names = ("ccm",) if teacher.has_camera else ("rgb", "normal")
     factor = FACTOR if teacher.is_latent else 1
@@ -95,13 +98,12 @@ def distill(
             "PRIOR",
         )
     views = Views(folders, names, captions)
-    if views.size != teacher.sample_size * factor:
-        wanted = teacher.sample_size * factor
-        raise UsageError(
-            f"the maps are {views.size}×{views.size}, but {teacher.name} works on {wanted}×{wanted}; "
-            f"render with --size {wanted}",
-            "VIEWS",
-        )
+    if said := views.say_uncaptioned():
+        processes.say(said)
+    check_size(views, teacher.sample_size * factor, f"{teacher.name} works on", "VIEWS")
+    check_numbers(views, processes)
+    say_odd(views, settings.batch, processes)
+    ready()
     suffixes = ("",) if teacher.has_camera else ("", teacher.normal_suffix)
     prompts = PromptTable(views, captions, suffixes, lambda p, s: teacher.fitted(p, s)[0])
     teacher = teacher.to(processes.device)
@@ -110,8 +112,6 @@ def distill(
         f"{len(views)} maps of {len(views.uids)} objects, {len(prompts.table)} prompts; on "
         f"{processes.device.type}"
     )
-    if said := views.say_uncaptioned():
-        processes.say(said)
     text = teacher.text_encoder
     limit = 32 << 30
     encoded = encode_texts(student, prompts.table, out, processes=processes, limit=limit)
@@ -136,7 +136,8 @@ def distill(
     with processes.autocast():
         error = measure(objective, latents or views, views, prompts, encoded.lookup, seed)
     student.text = text
-    facts = {"maps": len(views), "objects": len(views.uids), "loss": round(loss, 6)}
+    facts: dict = {"maps": len(views), "objects": len(views.uids), "loss": round(loss, 6)}
+    facts |= {"uncaptioned": len(views.uncaptioned)} if views.uncaptioned else {}
     return student, facts | {"guidance_error": error}
 
 

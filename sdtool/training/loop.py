@@ -18,8 +18,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from sdtool.priors.prior import Prior
 from sdtool.runtime.progress import progress
 from sdtool.training.checkpoints import State, last_checkpoint, save_checkpoint
+from sdtool.training.course import Course
 from sdtool.training.distributed import Processes
+from sdtool.training.forecast import Forecast, said_end
 from sdtool.training.log import LOG_EVERY, Log, check_finite
+from sdtool.training.memory import out_of_memory_named
 from sdtool.training.settings import TrainingSettings
 
 # choose(generator, count) → what a batch is made of: CPU tensors with one row for each sample
@@ -42,7 +45,9 @@ def train(
     processes: Processes | None = None,
     embed: Callable[[torch.Tensor], torch.Tensor] = lambda text: text,
     sample: Callable[[int], None] = lambda step: None,
+    examine: Callable[[int], dict[str, float]] = lambda step: {},
     objective: nn.Module | None = None,
+    passes: int = 0,
 ) -> float:
     """Train the modules `trained` of `prior` to predict what it predicts (DDPM, eq. 14, for noise).
 
@@ -58,13 +63,13 @@ def train(
         t = draw_times(prior.alphas_cumprod, count, settings.logit_normal, generator)
         return (*rows, t, torch.randint(2**62, (count,), generator=generator))
 
-    def share(step: int, *rows: torch.Tensor) -> Given:
+    def share(is_half: bool, *rows: torch.Tensor) -> Given:
         *chosen, t, seeds = rows
         x, text, c2w, ccm = load(*chosen)
         x, text = to_device(x, device), to_device(text, device)
         c2w = None if c2w is None else to_device(c2w, device)
         ccm = None if ccm is None else to_device(ccm, device)
-        if settings.is_half(step):
+        if is_half:
             x = F.avg_pool2d(x, 2)  # as a render would be: maps are premultiplied
             ccm = None if ccm is None else F.avg_pool2d(ccm, 2)
         noise = seeded_noise(seeds, x.shape[1:], device)
@@ -73,7 +78,7 @@ def train(
     if settings.gradient_checkpointing:
         prior.unet.enable_gradient_checkpointing()
     objective = objective or Objective(prior, embed)
-    with plain_attention(prior):
+    with plain_attention(prior), out_of_memory_named(settings):
         loss = fit(
             objective,
             trained,
@@ -84,6 +89,8 @@ def train(
             seed=seed,
             processes=processes,
             sample=sample,
+            examine=examine,
+            passes=passes,
         )
     if settings.gradient_checkpointing:
         prior.unet.disable_gradient_checkpointing()
@@ -117,13 +124,18 @@ def fit(
     seed: int,
     processes: Processes,
     sample: Callable[[int], None] = lambda step: None,
+    examine: Callable[[int], dict[str, float]] = lambda step: {},
+    passes: int = 0,
 ) -> float:
-    """Minimise `objective(*share(step, *rows))`, a scalar, over the modules `trained`.
+    """Minimise `objective(*share(is_half, *rows))`, a scalar, over the modules `trained`.
 
     draw: draws the rows of whole batches, alike in every process. share: what the objective takes,
-    of a process's rows; `step` counts from 0. At the end the modules hold the averaged (EMA) weights.
+    of a process's rows, at half resolution if `is_half`. At the end the modules hold the averaged (EMA)
+    weights.
     sample(step) is called in the main process, with the averaged weights in place, every
-    `settings.sample_every` steps and at the end, unless that is 0. Writes log.jsonl and checkpoints into
+    `settings.sample_every` steps and at the end, unless that is 0; examine(step)
+    every `settings.exam_every`, for numbers by name. passes: of one map through the UNet that
+    looking at the result costs in all, for the forecast. Writes log.jsonl and checkpoints into
     `out`, and continues from the last whole one found there. Returns the mean loss of the last logged
     stretch.
     """
@@ -141,18 +153,24 @@ def fit(
     found = processes.on_main(lambda: last_checkpoint(out, processes.say))
     start = state.restore(found) if found else 0
     if start:
-        processes.say(f"continuing after step {start} of {settings.steps}")
-    facts = {"writes": processes.is_main, "tensorboard": settings.tensorboard}
-    log = Log(out, start, settings.steps, settings.batch, **facts)
+        processes.say(f"continuing after step {start}{said_end(settings, state.spent)}")
+    told = Forecast(objective, values, draw, share, settings, processes, seed=seed, passes=passes)
+    told.rehearse(start)
+    course = Course(settings, start, state.spent, processes=processes.size, agree=processes.on_main)
+    on_cpu = processes.device.type == "cpu"
+    log = Log(out, start, course, settings, writes=processes.is_main, on_cpu=on_cpu)
     objective = processes.prepare(objective)
     size = settings.batch // (processes.size * settings.accumulate)
     samples = settings.sample_every > 0 and processes.is_main
-    with progress("training", settings.steps, "steps", done=start, shown=processes.is_main) as bar:
-        for done in range(start + 1, settings.steps + 1):
+    examines = settings.exam_every > 0 and processes.is_main
+    with progress("training", course.total, "steps", done=start, shown=processes.is_main) as bar:
+        is_last = False
+        while not is_last:
+            done, rate, is_half = course.done + 1, course.learning_rate, course.is_half
             rows = draw(generator, settings.batch)
             for part in range(settings.accumulate):
                 first = (part * processes.size + processes.index) * size
-                given = share(done - 1, *(row[first : first + size] for row in rows))
+                given = share(is_half, *(row[first : first + size] for row in rows))
                 is_last_part = part + 1 == settings.accumulate
                 with nullcontext() if is_last_part else processes.no_sync(objective):
                     with processes.autocast():
@@ -161,13 +179,15 @@ def fit(
                 sums[0] += loss.detach() / settings.accumulate
             sums[1] += nn.utils.clip_grad_norm_(values, settings.max_grad_norm)
             for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate(done - 1)
+                group["lr"] = rate
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             keep = min(settings.ema, done / (9 + done))
             get_ema_multi_avg_fn(keep)(list(average.values()), values, done)
 
-            is_last, saves = done == settings.steps, done % settings.checkpoint_every == 0
+            course.advance()
+            told.step()
+            is_last, saves = course.is_over, done % settings.checkpoint_every == 0
             logs = is_last or done % LOG_EVERY == 0
             if logs or saves:
                 processes.on_main(lambda: check_finite(sums, done))  # noqa: B023
@@ -175,15 +195,21 @@ def fit(
                 log.write(
                     done,
                     processes.mean(sums),
-                    lr=settings.learning_rate(done - 1),
+                    lr=rate,
                     size=given[0].shape[-1],
                 )
                 sums.zero_()
             if saves and not is_last and processes.is_main:
+                state.spent = course.spent
                 save_checkpoint(out, done, state, settings.keep_checkpoints)
-            if samples and done % settings.sample_every == 0 and not is_last:
+            draws = samples and done % settings.sample_every == 0
+            asks = examines and done % settings.exam_every == 0
+            if (draws or asks) and not is_last:
                 swap(parameters, average)
-                sample(done)
+                if draws:
+                    sample(done)
+                if asks:
+                    log.exam(done, examine(done))
                 swap(parameters, average)
                 log.restart(done)
             bar.advance(note=log.note)
@@ -191,7 +217,8 @@ def fit(
     for value in values:
         value.requires_grad_(False)
     if samples:
-        sample(settings.steps)
+        sample(course.done)
+    log.close()
     return log.loss
 
 

@@ -11,13 +11,40 @@ import typer
 
 from sdtool.errors import UsageError
 from sdtool.runtime.options import RUNNING
-from sdtool.training import settings
+from sdtool.training import settings, trackers
 
 TRAINING, WATCHING = "Training", "Watching and measuring"  # panels of a stage's help
 
 Captions = Annotated[Path, typer.Option(help="captions.jsonl, or the folder that holds it.")]
 
+
+def _above_zero(given: typer.CallbackParam, value: float | None) -> float | None:
+    """The value, or a UsageError where it is 0: nothing would be learned."""
+    if value == 0:
+        option = given.opts[0]
+        raise UsageError(f"with {option} 0 nothing is learned; give a number above 0", option)
+    return value
+
+
 Steps = Annotated[int, typer.Option(min=1, help="Training steps.", rich_help_panel=TRAINING)]
+StepsOrTime = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Training steps. [default: 1000, or as many as --until leaves time for]",
+        rich_help_panel=TRAINING,
+    ),
+]
+Until = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        callback=_above_zero,
+        metavar="HOURS",
+        help="Train for so long; the learning rate follows the time. With --steps: what ends first.",
+        rich_help_panel=TRAINING,
+    ),
+]
 Batch = Annotated[
     int, typer.Option(min=1, help="Maps in a step, over all processes.", rich_help_panel=TRAINING)
 ]
@@ -27,14 +54,6 @@ Accumulate = Annotated[
         min=1, help="Parts that a share of a batch is taken in.", rich_help_panel=TRAINING
     ),
 ]
-
-
-def _above_zero(given: typer.CallbackParam, value: float) -> float:
-    """The value, or a UsageError where it is 0: nothing would be learned."""
-    if value == 0:
-        option = given.opts[0]
-        raise UsageError(f"with {option} 0 nothing is learned; give a number above 0", option)
-    return value
 
 
 LearningRate = Annotated[
@@ -105,6 +124,14 @@ GradientCheckpointing = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+Lora = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Train adapters of this rank, not the whole UNet; 0: the UNet.",
+        rich_help_panel=TRAINING,
+    ),
+]
 
 SampleEvery = Annotated[
     int,
@@ -114,9 +141,24 @@ SampleEvery = Annotated[
         rich_help_panel=WATCHING,
     ),
 ]
+ExamEvery = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Steps between exams, for curves; 0: the one at the end alone.",
+        rich_help_panel=WATCHING,
+    ),
+]
 Tensorboard = Annotated[
     bool,
     typer.Option("--tensorboard", help="Curves too, in OUT/tensorboard.", rich_help_panel=WATCHING),
+]
+Tracker = Annotated[
+    trackers.Tracker | None,
+    typer.Option(
+        help="Curves in wandb (offline) or trackio, kept in OUT; tensorboard is --tensorboard.",
+        rich_help_panel=WATCHING,
+    ),
 ]
 
 CheckpointEvery = Annotated[

@@ -6,9 +6,13 @@ from typing import Any, Literal
 
 from sdtool.errors import UsageError
 from sdtool.training.tensorboard import require_tensorboard
+from sdtool.training.trackers import Tracker, require_tracker
 
 Decay = Literal["step", "cosine", "linear", "constant"]
 Optimizer = Literal["adamw", "adafactor"]
+
+NO_END = 10**12
+"""So many steps are no bound: the time is."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class TrainingSettings:
     spread over all of them (spread_half). logit_normal: share
     of the samples whose noise is of middling strength (see `loop.draw_times`), instead of uniform.
     gradient_checkpointing: of the UNet. keep_checkpoints: how many of them stay. sample_every: steps
-    between sample grids; 0 for none.
+    between sample grids; 0 for none. exam_every: between exams; 0 for the one at the end alone. tracker:
+    of curves. until: hours after which the training ends; its schedule follows the time; 0 for none.
+    can_save: the command has --accumulate, --gradient-checkpointing and --lora.
     """
 
     steps: int
@@ -47,6 +53,10 @@ class TrainingSettings:
     keep_checkpoints: int = 2
     sample_every: int = 500
     tensorboard: bool = False
+    tracker: Tracker | None = None
+    exam_every: int = 0
+    until: float = 0.0
+    can_save: bool = False
 
     def check(self, processes: int = 1) -> None:
         """UsageError if so many processes cannot follow it, by name of the option."""
@@ -57,27 +67,32 @@ class TrainingSettings:
                 "--batch",
                 "--accumulate",
             )
-        if self.tensorboard:
+        if self.tensorboard or self.tracker == "tensorboard":
             require_tensorboard()
+        elif self.tracker:
+            require_tracker(self.tracker)
 
     def params(self) -> dict[str, Any]:
         """What changes the result, for the record of a stage."""
         leave_out = {"gradient_checkpointing", "checkpoint_every", "keep_checkpoints"}
-        leave_out |= {"sample_every", "tensorboard"}
+        leave_out |= {"sample_every", "tensorboard", "can_save", "exam_every", "tracker"}
+        leave_out |= set() if self.until else {"until"}
         leave_out |= set() if self.spread_half else {"spread_half"}  # as older records have it
-        return {name: value for name, value in asdict(self).items() if name not in leave_out}
+        found = {name: value for name, value in asdict(self).items() if name not in leave_out}
+        return found | ({"steps": None} if self.steps == NO_END else {})
 
-    def is_half(self, step: int) -> bool:
-        """Whether step `step` (from 0) runs at half resolution."""
+    def is_half(self, step: int, done: float | None = None) -> bool:
+        """Whether step `step` (from 0) runs at half resolution. done: the share of the training before it,
+        where that is not for the steps to say."""
         share = self.half_resolution
         if self.spread_half:
             return int((step + 1) * share) > int(step * share)
-        return step < share * self.steps
+        return step < share * self.steps if done is None else done < share
 
-    def learning_rate(self, step: int) -> float:
-        """The learning rate of step `step` (from 0): linear warm-up times the decay."""
+    def learning_rate(self, step: int, done: float | None = None) -> float:
+        """The learning rate of step `step` (from 0): linear warm-up times the decay. done: as above."""
         rate = self.lr * min(1.0, (step + 1) / max(1, self.warmup))
-        done = step / self.steps
+        done = step / self.steps if done is None else done
         if self.decay == "cosine":
             return rate * 0.5 * (1 + math.cos(math.pi * done))
         if self.decay == "linear":

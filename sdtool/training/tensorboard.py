@@ -27,7 +27,8 @@ def open_tensorboard(folder: Path, after: int) -> Callable[[dict], None]:
     def write(line: dict) -> None:
         for name, value in line.items():
             if name != "step":
-                writer.add_scalar(f"training/{name}", value, line["step"])
+                name = name if "/" in name else f"training/{name}"
+                writer.add_scalar(name.replace(" ", "-"), value, line["step"])
         writer.flush()
 
     return write

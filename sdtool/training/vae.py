@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers.models import AutoencoderKL, AutoencoderTiny
 from torch import nn
 from torch.nn.functional import avg_pool2d, mse_loss
 
 from sdtool.io.files import write_json, write_text
 from sdtool.priors.fresh import LATENTS
+from sdtool.priors.models import AutoencoderKL, AutoencoderTiny
 from sdtool.priors.prior import vae_encode
 from sdtool.training.data import Views
 

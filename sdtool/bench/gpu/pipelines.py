@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import torch
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from sdtool.bench.gpu.figures import Sheet
@@ -18,6 +17,7 @@ from sdtool.bench.stable_diffusion import TOKENS, sd21_unet, sd_vae
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.loading import stored_base
 from sdtool.priors.model_card import save_agp
+from sdtool.priors.models import DDPMScheduler
 from sdtool.priors.prior import Prior
 from sdtool.priors.text import TextEncoder, learn_merges, save_text_encoder
 

@@ -1,0 +1,206 @@
+"""An AGP as low-rank adapters of its base, and the camera's perceptron (LoRA, Hu et al. 2022).
+
+The base stays as it is: a layer's weight W becomes W + (α/r)·B·A with trained A (r rows) and B (r columns),
+zero at first. The one file that imports peft.
+
+Adapters stand in all layers that the camera or the text pass through, and in all convolutions: an AGP draws
+maps of coordinates, which look like no picture that its base has seen. In attention alone they would leave
+most of a UNet as it was, and the camera would be heard only as far as the base listens to times: it comes in
+through the layers `time_emb_proj`, together with the time (docs/training.md has what that is worth).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sdtool.errors import InputError, MissingDependencyError
+from sdtool.io.files import atomic_path, read_json, write_json
+from sdtool.priors.adapters import (
+    CAMERA,
+    CONFIG,
+    NAME,
+    WEIGHTS,
+    adapted_layers,
+    adapter_parts,
+)
+from sdtool.priors.agp import camera_hook, check_base, start_camera
+from sdtool.priors.guided import with_unet
+from sdtool.priors.models import UNet2DConditionModel
+from sdtool.priors.prior import Prior
+from sdtool.priors.weights import AGAIN
+
+TARGETS = [
+    *("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
+    *("time_emb_proj", "conv1", "conv2", "conv_shortcut", "conv", "conv_in", "conv_out"),
+]
+"""The ends of names of layers that get adapters."""
+
+PREFIX = "base_model.model."
+"""What peft begins its tensors' names with."""
+
+USUAL = {"bias": "none", "use_dora": False, "use_rslora": False, "lora_bias": False}
+"""Settings of peft under which a layer is what is said above."""
+
+
+def library() -> Any:
+    """peft, or the sentence that says how to get it."""
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingDependencyError(
+            "an AGP of adapters needs the package peft: pip install 'sdtool[lora]'"
+        ) from error
+    return peft
+
+
+def fresh_adapter(base: Prior, rank: int, generator: torch.Generator) -> Prior:
+    """An AGP that still equals its base, as `sdtool.priors.agp.fresh_agp`, but whose UNet shares the base's
+    tensors and has adapters of this rank. generator: CPU, draws the camera's first layer and then all A.
+    """
+    check_base(base)
+    unet = _with_camera(base)
+    start_camera(unet, generator)
+    _add_adapters(unet, rank, rank, TARGETS)
+    with torch.no_grad():
+        for _, layer in adapted_layers(unet):
+            first, last = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+            drawn = nn.init.kaiming_uniform_(
+                torch.empty(first.shape), a=5**0.5, generator=generator
+            )
+            first.copy_(drawn)
+            nn.init.zeros_(last)
+    return _as_agp(base, unet, f"an AGP of {base.name}")
+
+
+def read_adapter(base: Prior, folder: Path, name: str) -> Prior:
+    """The AGP whose adapters lie in a folder, on its base, whose tensors it shares.
+
+    Moving either to another device or precision by `.to` moves what they share for both.
+    """
+    config = read_config(folder)
+    unet = _with_camera(base)
+    _add_adapters(unet, config["r"], config["lora_alpha"], config["target_modules"])
+    stored, wanted = _stored(folder / WEIGHTS), _tensors(unet)
+    if lacking := sorted(set(wanted) - set(stored)):
+        raise InputError(
+            f"{folder / WEIGHTS} is not whole: it lacks {len(lacking)} of {len(wanted)} tensors "
+            f"({lacking[0]}, …); {AGAIN}"
+        )
+    with torch.no_grad():
+        for key, value in wanted.items():
+            if stored[key].shape != value.shape:
+                raise InputError(
+                    f"{folder / WEIGHTS} is of another base: its tensor {key} is of the shape "
+                    f"{tuple(stored[key].shape)}, not {tuple(value.shape)}"
+                )
+            if not torch.isfinite(stored[key]).all():
+                raise InputError(
+                    f"{folder / WEIGHTS} is damaged: its tensor {key} holds what is no number (NaN or "
+                    f"infinity); {AGAIN}"
+                )
+            value.copy_(stored[key])
+    return _as_agp(base, unet, name)
+
+
+def save_adapter(prior: Prior, folder: Path, base: str, dtype: torch.dtype) -> list[str]:
+    """Write the adapters and the camera's perceptron of an AGP in peft's layout; the files' names.
+
+    base: as its card names it. peft takes the perceptron for a module that was trained whole.
+    """
+    tensors = {name: value.detach() for name, value in _tensors(prior.unet).items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        tensors = {name: value.to("cpu", dtype).contiguous() for name, value in tensors.items()}
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    told = prior.unet.peft_config[NAME].to_dict()
+    told |= {"modules_to_save": [CAMERA], "inference_mode": True, "base_model_name_or_path": base}
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}
+    write_json(folder / CONFIG, plain)
+    return [WEIGHTS, CONFIG]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What of an adapter's configuration is followed; InputError if it asks for more."""
+    found = read_json(folder / CONFIG)
+    found = found if isinstance(found, dict) else {}
+    targets = found.get("target_modules")
+    if isinstance(targets, str) or not all(isinstance(one, str) for one in targets or [None]):
+        targets = None
+    numbers = all(isinstance(found.get(key), int | float) for key in ("r", "lora_alpha"))
+    if found.get("peft_type") != "LORA" or not targets or not numbers or found["r"] < 1:
+        raise InputError(
+            f"{folder / CONFIG} is not the configuration of a low-rank adapter; {AGAIN}"
+        )
+    odd = [key for key, usual in USUAL.items() if found.get(key, usual) != usual]
+    odd += [key for key in ("rank_pattern", "alpha_pattern") if found.get(key)]
+    if odd:
+        raise InputError(
+            f"{folder} is an adapter of a kind that sdtool does not know ({odd[0]}: {found[odd[0]]}); it "
+            "reads those of finetune-agp --lora"
+        )
+    return found
+
+
+def hold_base_in(prior: Prior, dtype: torch.dtype) -> None:
+    """Keep what is frozen of an AGP of adapters in another precision; what is trained stays as it is."""
+    trained = {id(p) for part in adapter_parts(prior.unet).values() for p in part.parameters()}
+    for parameter in prior.unet.parameters():
+        if id(parameter) not in trained:
+            parameter.data = parameter.data.to(dtype)
+
+
+def _stored(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter; InputError if they cannot be read."""
+    if not path.is_file():
+        raise InputError(f"{path.parent} lacks {path.name}; {AGAIN}")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is damaged ({reason}); {AGAIN}") from error
+
+
+def _with_camera(base: Prior) -> UNet2DConditionModel:
+    """A UNet with the hook for the camera whose other parameters are the base's own, not copies."""
+    config = dict(base.unet.config)
+    config.pop("_use_default_values", None)  # else diffusers resets what the prior left at default
+    state = base.unet.state_dict(keep_vars=True)
+    if base.is_guided:  # without the direction of the guidance
+        config["out_channels"] = base.channels
+        for name in ("conv_out.weight", "conv_out.bias"):
+            state[name] = state[name][: base.channels]
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config | camera_hook(base))
+    unet.load_state_dict(state, strict=False, assign=True)
+    unet.class_embedding.to_empty(device=base.device).to(base.unet.dtype)
+    return unet
+
+
+def _add_adapters(unet: nn.Module, rank: int, alpha: float, targets: list[str]) -> None:
+    config = _lora_config(rank, alpha, targets)
+    library().inject_adapter_in_model(config, unet, adapter_name=NAME)
+
+
+def _lora_config(rank: int, alpha: float, targets: list[str], **more: Any) -> Any:
+    out = [f"{CAMERA}.linear_1", f"{CAMERA}.linear_2"]  # trained whole
+    return library().LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules=targets, exclude_modules=out, **more
+    )
+
+
+def _tensors(unet: nn.Module) -> dict[str, nn.Parameter]:
+    """What is trained, by the names that peft gives it in a file."""
+    return {
+        f"{PREFIX}{part}.{name}".replace(f".{NAME}.", "."): value
+        for part, module in adapter_parts(unet).items()
+        for name, value in module.named_parameters()
+    }
+
+
+def _as_agp(base: Prior, unet: UNet2DConditionModel, name: str) -> Prior:
+    agp = with_unet(base, unet, name)
+    agp.vae = None
+    return agp

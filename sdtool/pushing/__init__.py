@@ -1,0 +1,1 @@
+"""AGPs for others: what of a folder goes to a model hub, its page there, and the upload."""
