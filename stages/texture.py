@@ -57,7 +57,7 @@ def texture(
     ] = 1024,
     agp: Agp = "tiny",
     base: Annotated[
-        str, typer.Option(help="Base prior: a folder, tiny or a hub id; default: the AGP's own.")
+        str, typer.Option(help="Base prior: folder, file, tiny or hub id; default: the AGP's own.")
     ] = "",
     color_prior: Annotated[
         str,
