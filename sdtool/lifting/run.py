@@ -40,9 +40,6 @@ HALF = "half"
 _overflowing: set[tuple[str, str]] = set()
 """Bases and AGPs for which this process has found that out."""
 
-FIRST_SEEN = (10, 25)
-"""Steps of the first phase after which there is a picture beside those after every fiftieth step of each."""
-
 REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
 OUTPUTS = (SHAPE, MATERIAL, "views.png", "turntable.webp")
 
@@ -305,11 +302,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
 
             bar.message(f"{phase.name}: {phase.steps - step} steps")
 
-            first = FIRST_SEEN if index == 0 else ()
-
-            def show(done: int, loss: float | None, scene=scene, phase=phase, first=first) -> None:
+            def show(done: int, loss: float | None, scene=scene, phase=phase, index=index) -> None:
                 nonlocal newest
-                if done % 50 == 0 or done == phase.steps or done in first:
+                if pictures.is_due(done, phase.steps, index == 0):
                     newest = out / "previews" / f"{phase.name}-{done:04d}.png"
                     pictures.preview(scene, view_range, newest, f"{prompt}, {phase.name} {done}")
                 said = "" if loss is None else f", loss {loss:.1f}"
