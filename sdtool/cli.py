@@ -40,6 +40,7 @@ STAGES = {
     "push": ("push", "Share an AGP on a model hub."),
     "sample-prior": ("sample_prior", "Draw what a prior knows of a prompt, before lifting it."),
     "lift": ("lift", "Turn a line of text into a 3D shape."),
+    "texture": ("texture", "Paint a mesh that you have from a line of text."),
     "export": ("export", "Write a lifted shape as a GLB file."),
     "evaluate": ("evaluate", "Find out how many results are consistent from every side."),
     "view": ("view", "Look at models and lifts in the browser."),

@@ -9,7 +9,7 @@ Then only these two kinds are tried. Something missing that you did not name is 
 machine the first run takes longer: it compiles.
 
 Features that sdtool can do without: `gpu`, `nvdiffrast`, `tinycudann`, `warp`, `ray`, `init`, `open3d`,
-`print`, `usdz`, `draco`, `meshopt`, `tables`, `objaverse`, `tensorboard`, `wandb`, `trackio`, `lora`,
+`print`, `usdz`, `draco`, `meshopt`, `tables`, `objaverse`, `tensorboard`, `lora`, `wandb`, `trackio`,
 `stable-diffusion`, `captioner`.
 
 Nothing is written outside caches and the temporary folder, and no server is asked.

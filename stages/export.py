@@ -11,8 +11,11 @@ side 1; a mesh keeps its size and place. `--height` makes either as high as you 
   .glb .obj .ply  metres, +Y up; an OBJ gets a .mtl and its images beside it (`corgi-color.png`, …), in
                   whose names spaces become "_"; a PLY has vertex colours, and so have the others with
                   `--texture-size 0`; a GLB tells in `asset.extras` where it came from
+
   .usdz           for AR Quick Look on phones: metres, +Y up, standing on the ground (`sdtool[usdz]`)
+
   .stl            for slicers: no colours; +Z up; millimetres with `--height`, else the model's own numbers
+
   .3mf            for slicers: millimetres, +Z up, with colours (`sdtool[print]`); `--colors 4` leaves so
                   many, for as many filaments
 

@@ -80,7 +80,16 @@ import typer
 from sdtool.errors import UsageError
 from sdtool.io import stage_record
 from sdtool.io.prompts import read_prompts
-from sdtool.runtime.options import RUNNING, Agp, Device, EngineName, Overwrite, Seed, Workers
+from sdtool.runtime.options import (
+    LAST_SEED,
+    RUNNING,
+    Agp,
+    Device,
+    EngineName,
+    Overwrite,
+    Seed,
+    Workers,
+)
 
 Distill = Annotated[
     Literal["sds", "csd", "ism", "sdi"],
@@ -204,7 +213,7 @@ def lift(
     chosen = _plan(rep, preset, init, appearance, environment, distill, settings, color)
     if surface_points != "off":
         chosen = _of_points(chosen, surface_points)
-    _check(prompt, prompts, lambda_ori, lambda_align, follow)
+    _check(prompt, prompts, lambda_ori, lambda_align, follow, seed, best_of)
     from sdtool.lifting.run import HALF, Lift
     from sdtool.priors.folder_check import check_local
     from sdtool.runtime.devices import choose_device, visible_gpus
@@ -243,7 +252,13 @@ def lift(
 
 
 def _check(
-    prompt: str, prompts: Path | None, lambda_ori: float, lambda_align: float, follow: bool
+    prompt: str,
+    prompts: Path | None,
+    lambda_ori: float,
+    lambda_align: float,
+    follow: bool,
+    seed: int,
+    best_of: int,
 ) -> None:
     """UsageError if there is nothing to lift, or nothing to guide it."""
     if lambda_ori == lambda_align == 0:
@@ -253,6 +268,9 @@ def _check(
         raise UsageError("give a prompt or --prompts, not both", "PROMPT", "--prompts")
     if not prompts and not prompt.strip():
         raise UsageError('the prompt is empty; try: sdtool lift "a corgi"', "PROMPT")
+    if seed + best_of - 1 > LAST_SEED:
+        said = f"--seed {seed} with --best-of {best_of} goes beyond the last seed, {LAST_SEED}; give less"
+        raise UsageError(said, "--seed", "--best-of")
     if follow and prompts:
         said = "--follow shows one lift; while these run: sdtool view --follow DIRECTORY"
         raise UsageError(said, "--follow", "--prompts")

@@ -240,8 +240,9 @@ def _by_agp(
     from sdtool.runtime.devices import choose_device
 
     texts = read_captions(captions) if captions else {}
+    camera = camera_of(agp)  # which refuses what this cannot render
     prior = load_agp(agp, choose_device(device))
-    settings = TurnSettings(*counts, prior.sample_size, camera=camera_of(agp))
+    settings = TurnSettings(*counts, prior.sample_size, camera=camera)
     ledger = Ledger(out / LEDGER)  # only now: a run that failed before binds nobody
     orient_by_agp(items, total, ledger, prior, settings, texts, temperature, seed, batch, pool)
     return ledger

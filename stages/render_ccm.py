@@ -18,6 +18,10 @@ Points have no surface, so an object of nothing else is a failure. `--surface-po
 screened Poisson, closed and smooth; `pivot` by rolling balls through the points themselves, open where
 they are sparse. It needs Open3D (`pip install 'sdtool[open3d]'`).
 
+`--from` reads what others have rendered and renders nothing: `ortho10view` is the layout of
+Objaverse-Ortho10View (depth, cameras), `crm` that of CRM's training (coordinates from six sides). Their
+cameras are orthographic; the shards and what trains on them say so. `--layout crm` writes that of CRM.
+
 Objects should face +Z. For those that do not, `--yaw-fix` names a table with lines of `uid,degrees`:
 how far each must be turned, from +Z toward +X, to face +Z; or the folder that `sdtool orient` wrote.
 
@@ -33,10 +37,12 @@ Examples:
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -59,11 +65,23 @@ from sdtool.runtime.ranks import Ranks
 
 PREVIEW = "preview.png"
 RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
+CAMERAS = ("views", "fov", "elevation", "distance", "jitter", "random_yaw", "backend")
+MESHES = ("supersample", "max_file_mb", "max_triangles", "surface_points")
+SHARDS = ("maps", "shard_size", "previews", "min_coverage")
+SHARPEST = 256  # pixels a side that CRM's training makes of its pictures
 
 
 def render_ccm(
     source: Annotated[Path, typer.Argument(help="Folder of meshes, or an objects.jsonl.")],
     out: Out,
+    renders: Annotated[
+        Literal["meshes", "crm", "ortho10view"],
+        typer.Option("--from", help="What SOURCE holds: meshes, or renders in a layout of others."),
+    ] = "meshes",
+    layout: Annotated[
+        Literal["shards", "crm"],
+        typer.Option(help="What is written: shards, or six sides of each object as CRM has them."),
+    ] = "shards",
     views: Annotated[int, typer.Option(min=1, help="Random views of each object.")] = 16,
     size: Annotated[int, typer.Option(min=4, help="Pixels a side: the prior's latent size.")] = 64,
     supersample: Annotated[int, typer.Option(min=1, help="Samples a pixel, a side.")] = 4,
@@ -116,6 +134,7 @@ def render_ccm(
     world_size: WorldSize = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    given = dict(locals())
     from sdtool.geometry import open3d_tools
     from sdtool.geometry.cameras import ViewRange
     from sdtool.io.folders import say_unread
@@ -138,6 +157,14 @@ def render_ccm(
         said = "--elevation needs two angles, lowest first, between -89 and 89"
         raise UsageError(said, "--elevation")
     ranks = Ranks(rank, world_size)
+    if renders != "meshes":
+        _refuse(
+            given, (*CAMERAS, *MESHES, "layout"), "is about rendering, and --from reads renders"
+        )
+        return _read(given, wanted, ranks)
+    if layout == "crm":
+        _refuse(given, (*CAMERAS, *SHARDS), "is not for --layout crm, whose pictures are six sides")
+        return _write_crm(given, ranks)
     view_range = ViewRange(fov, elevation, (1 - jitter, 1 + jitter), distance)
     limits = Limits(file_bytes=max_file_mb << 20, triangles=max_triangles)
     by = "" if surface_points == "off" else surface_points
@@ -178,13 +205,7 @@ def render_ccm(
         print(f"{said} ({some}), so they turn nothing", file=sys.stderr)
     objects = partial(iter_objects, source)
     job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
-    options = {
-        "engine": engine,
-        "workers": workers,
-        "timeout": timeout,
-        "memory": int(max_memory_gb * 2**30),
-        "recycle": RECYCLE,
-    }
+    options = _pool(given)
     with progress("rendering", job.count(), "objects", done=job.finished()) as bar:
         if backend == "numba":
             settled = render_collection(job, **options)
@@ -193,6 +214,108 @@ def render_ccm(
         for failed in settled:
             bar.advance(failed=failed)
     return _finish(record, job.paths(), views, previews, seed, unread.total())
+
+
+def _refuse(given: dict[str, Any], names: Sequence[str], why: str) -> None:
+    """UsageError if one of these options has another value than its default. given: all options."""
+    for name in names:
+        if given[name] != signature(render_ccm).parameters[name].default:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {why}; leave it out", f"--{option}")
+
+
+def _pool(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of the worker processes."""
+    return {
+        "engine": given["engine"],
+        "workers": given["workers"],
+        "timeout": given["timeout"],
+        "memory": int(given["max_memory_gb"] * 2**30),
+        "recycle": RECYCLE,
+    }
+
+
+def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage_record.Result:
+    """Shards of what others have rendered."""
+    from sdtool.io.shards import OWNED
+    from sdtool.io.yaw_fix import read_yaw_fix
+    from sdtool.rendering import renders
+    from sdtool.rendering.collection import RenderJob, render_collection
+    from sdtool.runtime.progress import progress
+
+    if others := ", ".join(sorted(set(wanted) - set(renders.MAPS))):
+        said = f"--maps {others}: --from {given['renders']} reads {' and '.join(renders.MAPS)} only"
+        raise UsageError(said, "--maps", "--from")
+    source, layout, shard_size = given["source"], given["renders"], given["shard_size"]
+    camera, views, total = renders.survey(source, layout)
+    settings = renders.ReadSettings(
+        layout, views, given["size"], camera, wanted, given["min_coverage"]
+    )
+    record = stage_record.begin(
+        ranks.folder(given["out"]),
+        "render-ccm",
+        params={**asdict(settings), "shard_size": shard_size, **ranks.params()},
+        inputs={"renders": source, "yaw_fix": given["yaw_fix"]},
+        overwrite=given["overwrite"],
+        owned=(*OWNED, PREVIEW),
+    )
+    if record.is_done:
+        print(f"{record.out} is already there; --overwrite redoes it", file=sys.stderr)
+        return record.result()
+    yaws = read_yaw_fix(given["yaw_fix"]) if given["yaw_fix"] else {}
+    objects = partial(renders.iter_renders, source, layout)
+    job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
+    with progress("reading", job.count(), "objects", done=job.finished()) as bar:
+        for failed in render_collection(job, renders.read_object, **_pool(given)):
+            bar.advance(failed=failed)
+    return _finish(record, job.paths(), views, given["previews"], given["seed"], 0)
+
+
+def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
+    """Pictures as CRM trains on them."""
+    from sdtool.io.failures import write_failures
+    from sdtool.io.objects import iter_objects
+    from sdtool.io.yaw_fix import read_yaw_fix
+    from sdtool.rendering.crm_files import NAMES, OWNED, CrmSettings, write_collection
+    from sdtool.runtime.progress import progress
+
+    size, source = given["size"], given["source"]
+    if size < SHARPEST:
+        said = (
+            f"--size {size} is below the {SHARPEST} pixels that CRM trains on; its own are of 512"
+        )
+        raise UsageError(said, "--size")
+    limits = Limits(file_bytes=given["max_file_mb"] << 20, triangles=given["max_triangles"])
+    by = "" if given["surface_points"] == "off" else given["surface_points"]
+    settings = CrmSettings(size, given["supersample"], limits, by)
+    yaws = read_yaw_fix(given["yaw_fix"]) if given["yaw_fix"] else {}
+    record = stage_record.begin(
+        ranks.folder(given["out"]),
+        "render-ccm",
+        params={"layout": "crm", **asdict(settings), **ranks.params()},
+        inputs={"objects": source, "yaw_fix": given["yaw_fix"]},
+        overwrite=given["overwrite"],
+        owned=OWNED,
+    )
+    if record.is_done:
+        print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
+        return record.result()
+    items = [item for k, item in enumerate(iter_objects(source)) if ranks.owns(k)]
+    failures = []
+    with progress("rendering", len(items), "objects") as bar:
+        for failed in write_collection(record.out, settings, items, yaws, **_pool(given)):
+            failures += [failed] if failed else []
+            bar.advance(failed=bool(failed))
+    write_failures(record.out, failures)
+    if items and len(failures) == len(items):
+        raise InputError(
+            f"none of the {len(items)} objects could be rendered; failures.jsonl says why"
+        )
+    lost = {failed["uid"] for failed in failures}
+    made = [item.uid for item in items if item.uid not in lost]
+    counts = {"ok": len(made), "failed": len(failures)}
+    outputs = [f"{uid}/{name}" for uid in made for name in NAMES]  # what others put there stays
+    return record.finish(counts=counts, outputs=outputs)
 
 
 def _finish(

@@ -62,7 +62,7 @@ def sample_prior(
     import torch
 
     from sdtool.priors.fitting import say_cut
-    from sdtool.priors.loading import base_of, camera_of, load_agp, load_base
+    from sdtool.priors.loading import base_of, cameras_of, load_agp, load_base
     from sdtool.priors.sampling import contact_sheet, ddim, for_display
     from sdtool.runtime.devices import choose_device
     from sdtool.runtime.progress import progress
@@ -89,7 +89,7 @@ def sample_prior(
         x = ddim(prior, text, empty, generator=generator, c2w=c2w, steps=steps, scale=scale)
         return for_display(prior.decode_image(x), SIDE)
 
-    cameras, rows = turntable_cameras(view_range=camera_of(agp)).to(where), []
+    cameras, rows = turntable_cameras(view_range=cameras_of(agp)).to(where), []
     count = 8 if len(prompts) == 1 else 4
     with progress("drawing", len(prompts), "prompts") as bar:
         for prompt in prompts:

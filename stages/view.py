@@ -100,13 +100,18 @@ def view(
 
 def _follow(paths: list[Path], port: int, browser: bool) -> stage_record.Result:
     """Serve a page about a running lift until it ends."""
-    if len(paths) > 1 or not paths[0].is_dir():
+    if len(paths) > 1:
         raise UsageError("--follow is for the directory of one lift; name that", "--follow")
     from sdtool.viewing.browser import open_page
     from sdtool.viewing.following import following, state, wait_for_the_end
 
     run = paths[0]
-    state(run)  # InputError if it is no lift
+    if not state(run)["prompt"]:
+        raise UsageError(
+            f"{run} is not the directory of a lift that has begun; name what lift --out writes, or lift "
+            "with --follow",
+            "--follow",
+        )
     with following(run, port) as url:
         print(f"following {run} at {url}; Ctrl-C ends it", file=sys.stderr)
         if browser:

@@ -100,7 +100,7 @@ LAYERS = (
     ("meshfiles", "runtime"),
     ("priors", "shapes", "rendering", "toyverse"),
     ("captioning", "exporting", "filtering", "lifting", "pushing", "training"),
-    ("orienting", "viewing"),
+    ("orienting", "texturing", "viewing"),
     ("evaluating",),
     ("bench", "doctor"),
     ("stages",),

@@ -217,7 +217,7 @@ def test_a_hub_is_asked_for_the_small_files_first(base, tmp_path, monkeypatch):
     names_of_half(base)
     asked, here = [], tmp_path / "snapshot"
 
-    def snapshot(name, allow_patterns, ignore_patterns):
+    def snapshot(name, allow_patterns, ignore_patterns, revision=None):
         asked.append(allow_patterns)
         for path in (p for p in base.rglob("*") if p.is_file()):
             place = path.relative_to(base)

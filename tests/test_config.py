@@ -50,13 +50,13 @@ def test_every_key_can_be_changed_and_is_printed_as_changed(stage, tmp_path, cap
         if isinstance(old, bool):
             new = not old
         elif isinstance(old, int | float):
-            new = old + 1 if isinstance(old, int) else old / 2
+            new = old + 1 if isinstance(old, int) else old / 2 or 0.5
         elif isinstance(old, list):
             new = old[::-1] or ["one", "two"]
         else:
             new = old or 'a "text" \\ of\nwörds'
         changed[key] = new
-    for key in ("appearance", "init", "environment", "protocol"):  # not any text will do
+    for key in ("appearance", "init", "environment", "protocol", "tracker"):  # not any text does
         changed.pop(key, None)
     text = "".join(f"{key} = {toml.value(value)}\n" for key, value in changed.items())
     found = tomllib.loads(printed(capsys, stage, "--config", written(tmp_path, text)))

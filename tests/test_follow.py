@@ -98,6 +98,9 @@ def test_view_follows_until_the_end(tmp_path, capsys):
     write_json(run / "stage.partial.json", {"stage": "caption", "params": {}})
     assert cli.run(["view", "--follow", str(run)]) == 1
     assert "is not the directory of a lift" in capsys.readouterr().err
-    assert cli.run(["view", "--follow", str(run / "stage.partial.json")]) == 2
+    (tmp_path / "empty").mkdir()
+    for other in (run / "stage.partial.json", tmp_path / "empty", tmp_path / "none"):
+        assert cli.run(["view", "--follow", str(other)]) == 2
+        assert f"{other} is not the directory of a lift" in capsys.readouterr().err
     assert cli.run(["lift", "--prompts", str(run / "p.txt"), "--follow"]) == 2
     assert "sdtool view --follow DIRECTORY" in capsys.readouterr().err

@@ -61,6 +61,7 @@ SMALLER = {
     "finetune-color": "--steps 1 --batch 2 --sample-every 0 --overwrite",
     "sample-prior": "--steps 1 --overwrite",
     "export": "--texture-size 256 --overwrite",
+    "texture": "--overwrite --texture-size 64 --set color.steps=1 --set color.views=1",
     "evaluate": "--workers 1 --overwrite",
     "lift": "--workers 1 --overwrite --set tet_resolution=16 --set samples=16",
 }
@@ -143,6 +144,8 @@ def inputs(tmp_path_factory):
         for name, mesh in zip(("corgi", "dog", "my-models/red chair"), meshes, strict=False):
             shutil.copy(mesh, f"{name}.glb")
         answers = {"sdtool": "0.1.0", "sheet": "of this folder", "answers": []}
+        shutil.copy("corgi.glb", "chair.glb")
+        Path("house.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 4 2\n")
         Path("answers.json").write_text(json.dumps(answers))
         Path("results.csv").write_text("file,prompt\ncorgi.glb,a corgi\n")
         for method in ("ours", "theirs"):

@@ -19,6 +19,9 @@ from sdtool.geometry.meshes import Mesh, triangle_areas
 from sdtool.geometry.parts import largest_parts
 from sdtool.geometry.surfaces import Material, TexturedMesh
 
+FLAT = 1e-9
+"""What repairs leave of a sheet is less than this thick, in the mesh's own units."""
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -77,6 +80,9 @@ def _bodies(surface: Mesh, wishes: Wishes, name: str | Path) -> tuple[Mesh, Mesh
         fine = cleaning.clean(cleaning.fill_holes(fine))
     if wishes.repair:
         fine = _repaired(fine, "the shape")
+        if len(fine.t_pos_idx) == 0 or np.ptp(fine.bounds(), axis=0).min() < FLAT:
+            said = f"{name} encloses no volume, so there is no body to repair; export it without --repair"
+            raise UsageError(said, "--repair")
     if wishes.flat_base:
         fine = _cut(fine, wishes, name)
     coarse = decimate(fine, wishes.faces) if wishes.faces else fine

@@ -52,7 +52,7 @@ class Soundness:
     def lines(self) -> list[str]:
         """For people."""
         unit = " mm" if self.sized else ""
-        wide, high, deep = (f"{side:.3g}" for side in self.size)
+        wide, high, deep = (f"{side:.4g}" for side in self.size)
         parts = "one part" if self.parts == 1 else f"{self.parts} parts"
         said = [f"size: {wide} × {high} × {deep}{unit} (width, height, depth), {parts}"]
         if self.watertight:
@@ -60,7 +60,7 @@ class Soundness:
             said.append(f"watertight: yes{also}")
         else:
             said.append(f"watertight: no, {self.holes} edges lie open; --repair closes what it can")
-        thin = self.walls.thinnest
+        thin = max(self.walls.thinnest, 0.0)
         if not np.isfinite(thin):
             return [*said, "thinnest part: unknown, for the surface has no inside"]
         words = f"thinnest part: {thin:.2g}{unit} ({THINNEST:g}% of the surface is thinner)"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdtool.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -27,14 +29,41 @@ class ViewRange:
     distance: float = REFERENCE_DISTANCE
 
 
-def view_range(fields: dict[str, Any]) -> ViewRange:
-    """A ViewRange from the fields that a file keeps of it; what is missing takes its default."""
+@dataclass(frozen=True)
+class OrthographicRange:
+    """Where cameras without perspective stand: degrees, and factors of `distance`.
+
+    scale: the world units that a side of the image shows. What is seen does not depend on the
+    distance, which is only what a prior is told in `c2w`.
+    """
+
+    scale: float = 1.0
+    elevation: tuple[float, float] = (-90.0, 90.0)
+    factor: tuple[float, float] = (1.0, 1.0)
+    distance: float = REFERENCE_DISTANCE
+    model: str = "orthographic"
+
+
+AnyRange = ViewRange | OrthographicRange
+
+
+def view_range(fields: dict[str, Any]) -> AnyRange:
+    """The cameras from the fields that a file keeps of them; what is missing takes its default.
+
+    A file that names no model has perspective cameras. InputError if it names an unknown one.
+    """
+    model = fields.get("model", "perspective")
+    if model not in ("perspective", "orthographic"):
+        raise InputError(
+            f"cameras of the model {model!r} are unknown here; a newer sdtool reads them"
+        )
+    kind: type[AnyRange] = OrthographicRange if model == "orthographic" else ViewRange
     known: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v
         for k, v in fields.items()
-        if k in ViewRange.__dataclass_fields__
+        if k in kind.__dataclass_fields__
     }
-    return ViewRange(**known)
+    return kind(**known)
 
 
 def orbit(azimuth: np.ndarray, elevation: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -92,12 +121,40 @@ def world_to_clip(c2w: np.ndarray, fov: float | np.ndarray) -> np.ndarray:
 
     fov: radians, of all views or (N,).
     """
+    return (projection(fov) @ _world_to_camera(c2w)).astype(np.float32)
+
+
+def orthographic_to_clip(
+    c2w: np.ndarray, scale: float, near: float = 0.1, far: float = 100.0
+) -> np.ndarray:
+    """As `world_to_clip`, of cameras without perspective; a side of the image shows `scale` world units."""
+    matrix = np.diag([2 / scale, -2 / scale, -2 / (far - near), 1.0])
+    matrix[2, 3] = -(far + near) / (far - near)
+    return (matrix.astype(np.float32) @ _world_to_camera(c2w)).astype(np.float32)
+
+
+def _world_to_camera(c2w: np.ndarray) -> np.ndarray:
     rotation, eye = c2w[:, :3, :3], c2w[:, :3, 3]
     w2c = np.zeros_like(c2w)
     w2c[:, :3, :3] = rotation.transpose(0, 2, 1)
     w2c[:, :3, 3] = -np.einsum("nji,nj->ni", rotation, eye)
     w2c[:, 3, 3] = 1.0
-    return (projection(fov) @ w2c).astype(np.float32)
+    return w2c
+
+
+def points_of_depth(depth: np.ndarray, c2w: np.ndarray, views: AnyRange) -> np.ndarray:
+    """Where the surface lies that a camera sees: (S, S, 3) float32, in the world of `c2w` (4, 4).
+
+    depth: (S, S) float32, along the view's axis, at the pixel centres; row 0 is the image's top.
+    """
+    size = len(depth)
+    step = (np.arange(size, dtype=np.float64) + 0.5) / size * 2 - 1
+    if isinstance(views, OrthographicRange):
+        half = np.full_like(depth, 0.5 * views.scale, np.float64)
+    else:
+        half = depth * np.tan(0.5 * np.radians(views.fov))
+    local = np.stack([step * half, -step[:, None] * half, -depth], axis=-1)
+    return (local @ c2w[:3, :3].T.astype(np.float64) + c2w[:3, 3]).astype(np.float32)
 
 
 def pixel_rays(c2w: np.ndarray, fov: float, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -133,14 +190,14 @@ def rays_on(
     return pose[:, :, 3, 0, 0].float(), torch.stack(directions, dim=-1).float()
 
 
-def random_views(rng: np.random.Generator, count: int, views: ViewRange) -> np.ndarray:
+def random_views(rng: np.random.Generator, count: int, views: AnyRange) -> np.ndarray:
     """(count, 4, 4) float32 random cameras: azimuth uniform, elevation and distance in `views`."""
     azimuth = rng.uniform(-np.pi, np.pi, count)
     elevation = np.radians(rng.uniform(*views.elevation, count))
     return orbit(azimuth, elevation, views.distance * rng.uniform(*views.factor, count))
 
 
-def turntable(count: int, views: ViewRange, elevation: float = 15.0) -> np.ndarray:
+def turntable(count: int, views: AnyRange, elevation: float = 15.0) -> np.ndarray:
     """(count, 4, 4) float32 cameras evenly around the object, the first in front; degrees."""
     azimuth = np.arange(count) * (2 * np.pi / count)
     return orbit(azimuth, np.radians(elevation), np.asarray(views.distance))

@@ -28,6 +28,21 @@ def turned_z_up(points: np.ndarray) -> np.ndarray:
     return np.stack([x, -z, y], axis=-1)
 
 
+def turned_y_up(points: np.ndarray) -> np.ndarray:
+    """The inverse of `turned_z_up`: of Blender's axes, in which a glTF's front looks toward −Y."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.stack([x, z, -y], axis=-1)
+
+
+def turned_crm(points: np.ndarray) -> np.ndarray:
+    """Positions (..., 3) of our axes in those of CRM's maps, and back: it is its own inverse.
+
+    There +z is up, the front looks toward +y, and +x is to the left of who sees the front.
+    """
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.stack([-x, z, y], axis=-1)
+
+
 def canonical_coordinates(points, low, high):
     """Positions (..., 3) → canonical coordinates in [0, 1], each axis on its own (anisotropic).
 

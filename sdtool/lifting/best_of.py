@@ -70,7 +70,7 @@ class Choice:
 
 def chosen(out: Path) -> int | None:
     """The seed that was chosen in a lift's directory; None if none has been. What is left of the candidates
-    is cleared away, and the best one's checkpoint and log become those of the lift."""
+    is cleared away, and the best one's checkpoint, log and previews become those of the lift."""
     if not (out / TABLE).is_file():
         return None
     best = read_json(out / TABLE).get("chosen")
@@ -78,6 +78,9 @@ def chosen(out: Path) -> int | None:
         for name in ("log.jsonl", loop.CHECKPOINT):
             if (_folder(out, best) / name).is_file():
                 os.replace(_folder(out, best) / name, out / name)
+        for picture in (_folder(out, best) / "previews").glob("*.png"):
+            (out / "previews").mkdir(exist_ok=True)
+            os.replace(picture, out / "previews" / picture.name)
         for folder in (out / FOLDER).glob("seed-*/"):
             shutil.rmtree(folder)
     return best
@@ -147,10 +150,16 @@ def _run(given: Choice, line: dict[str, Any], before: int, step: int) -> dict[st
         return line["found"][str(before)]
     else:
         scene = given.rep.first_scene(given.plan, given.guidance.device)
+
+    def show(done: int, loss: float | None) -> None:
+        if pictures.is_due(done, phase.steps, is_first=True):
+            path = folder / "previews" / f"{phase.name}-{done:04d}.png"
+            pictures.preview(scene, given.view_range, path, f"{given.prompt}, {phase.name} {done}")
+
     try:
         loop.optimise(
             scene, given.guidance, phase, given.view_range, number=0, seed=seed, start=start, adam=adam,
-            strength=strength, out=folder, on_step=lambda step, loss: None, until=step,
+            strength=strength, out=folder, on_step=show, until=step,
         )  # fmt: skip
         _picture(given, scene, given.out / FOLDER / f"seed-{seed}.png")
         found = prior_errors(scene, given.guidance, phase, given.view_range)

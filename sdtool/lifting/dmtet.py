@@ -53,10 +53,13 @@ def next_scene(previous: DensityScene | SurfaceScene, phase: Phase, plan: LiftPl
                 "the geometry phase left no surface; try another --seed with --overwrite"
             )
         v_pos, faces = without_crumbs(v_pos, faces)
-    return _painted(phase, v_pos, faces, plan)
+    return painted_scene(phase, v_pos, faces, plan)
 
 
-def _painted(phase: Phase, v_pos, faces, plan: LiftPlan) -> PaintedScene:
+def painted_scene(
+    phase: Phase, v_pos: torch.Tensor, faces: torch.Tensor, plan: LiftPlan
+) -> PaintedScene:
+    """A mesh, v_pos (V, 3) float32 and faces (F, 3) int32, as a phase about colours begins with it."""
     if phase.scene == "color":
         scene = ColorScene(v_pos, faces, plan.half_extent, phase.color_grid).to(v_pos.device)
         scene.with_ccm = phase.guide == "color"
@@ -89,7 +92,7 @@ def restored_scene(
         scene = _surface(tensors["shape.sdf0"], plan, device)
     else:
         v_pos, faces = (tensors[name].to(device) for name in ("v_pos", "t_pos_idx"))
-        scene = _painted(plan.phases[number], v_pos, faces, plan)
+        scene = painted_scene(plan.phases[number], v_pos, faces, plan)
     scene.load_state_dict(tensors)
     return scene
 

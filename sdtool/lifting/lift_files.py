@@ -15,6 +15,7 @@ from sdtool.errors import InputError, ObjectError
 from sdtool.geometry.meshes import Mesh, face_normals, validate
 from sdtool.geometry.surfaces import Material
 from sdtool.io.files import read_json, write_tensors
+from sdtool.io.folders import MESH_SUFFIXES
 from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.lifting.lift_materials import COLOR, MATERIAL, Inside, Stored, read_material, spoiled
 
@@ -99,6 +100,8 @@ def _record(run: Path) -> dict[str, Any]:
     cure = f'make it with: sdtool lift "a corgi" --out {run}'
     if not run.is_dir():
         kind = "is not a directory" if run.exists() else "does not exist"
+        if run.suffix.lower() in MESH_SUFFIXES:
+            raise InputError(f"{run} {kind}; name the directory of a lift or an existing mesh file")
         raise InputError(f"{run} {kind}; name the directory of a lift, or {cure}")
     if not (run / DONE).is_file():
         if (run / PARTIAL).is_file():

@@ -21,12 +21,16 @@ from sdtool.shapes.material import Material, MaterialOptions, hash_material
 class PaintedScene(Scene):
     """A frozen mesh: v_pos (V, 3) float32, t_pos_idx (F, 3) int32. Subclasses say what colour it has.
 
-    with_ccm: in training, render its canonical coordinates too, for a colour prior.
+    with_ccm: in training, render its canonical coordinates too, for a colour prior. v_asked: (V, 3) places
+    at which vertices look their colours up, if not where they stand: copies of a part look the same. No
+    part of the state. two_sided: faces are lit from whichever side they are seen.
     """
 
     v_pos: torch.Tensor
     t_pos_idx: torch.Tensor
     with_ccm = False
+    v_asked: torch.Tensor | None = None
+    two_sided = False
 
     def __init__(self, v_pos: torch.Tensor, t_pos_idx: torch.Tensor, half_extent: float):
         super().__init__()
@@ -41,12 +45,17 @@ class PaintedScene(Scene):
         ones = torch.ones_like(self.v_pos[:, :1])
         clip = torch.cat([self.v_pos, ones], dim=1) @ matrix.transpose(1, 2)
         rast = rasterize(clip, self.t_pos_idx, (size, size))
-        attributes = torch.cat([self.v_pos, normals(self.v_pos, self.t_pos_idx)], dim=1)
-        position, normal = interpolate(attributes, rast, self.t_pos_idx).split(3, dim=-1)
+        asked = [] if self.v_asked is None else [self.v_asked]
+        attributes = torch.cat([self.v_pos, normals(self.v_pos, self.t_pos_idx), *asked], dim=1)
+        position, normal, *places = interpolate(attributes, rast, self.t_pos_idx).split(3, dim=-1)
         seen = rast[..., 3] > 0
         where = torch.nonzero(seen, as_tuple=True)
         unit = torch.nn.functional.normalize(normal[where], dim=-1)
-        lit = self.lit(position[where], unit, where[0], c2w, generator)
+        points = position[where]
+        if self.two_sided:
+            unit = _toward(unit, points, where[0], c2w)
+        place = places[0][where] if places else points
+        lit = self.lit(points, place, unit, where[0], c2w, generator)
         color = torch.zeros_like(position).index_put(where, lit)
         coverage = seen[..., None].to(color.dtype)
         maps = {"rgb": encode_map(color, coverage).movedim(-1, 1)}
@@ -57,9 +66,9 @@ class PaintedScene(Scene):
         return maps
 
     @abstractmethod
-    def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
+    def lit(self, points, place, normal, view, c2w, generator) -> torch.Tensor:
         """(P, 3) sRGB-encoded colours that points (P, 3) with unit normals send to the cameras
-        c2w[view]; view: (P,) int64."""
+        c2w[view]; place: (P, 3) where their colours are looked up; view: (P,) int64."""
 
     @abstractmethod
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
@@ -85,10 +94,10 @@ class ColorScene(PaintedScene):
         self.field = GridPyramid(levels, 3, half_extent)
         self.composed: torch.Tensor | None = None  # the field's values, of the last render
 
-    def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
+    def lit(self, points, place, normal, view, c2w, generator) -> torch.Tensor:
         light = torch.from_numpy(headlight(c2w)).to(points.device, non_blocking=True)[view]
         self.composed = self.field.composed()
-        return shade(self._color_at(points, self.composed), normal, light)
+        return shade(self._color_at(place, self.composed), normal, light)
 
     def color_at(self, points: torch.Tensor) -> torch.Tensor:
         return self._color_at(points, self.field.composed())
@@ -121,8 +130,8 @@ class MaterialScene(PaintedScene):
         self.environment, self.options = environment.to(v_pos.device), options
         self.material: Material = hash_material(half_extent, **options, device=v_pos.device)
 
-    def lit(self, points, normal, view, c2w, generator) -> torch.Tensor:
-        made = self.material(points)
+    def lit(self, points, place, normal, view, c2w, generator) -> torch.Tensor:
+        made = self.material(place)
         eyes = torch.from_numpy(np.ascontiguousarray(c2w[:, :3, 3]))
         eye = eyes.to(points.device, non_blocking=True)[view]
         away = torch.nn.functional.normalize(eye - points, dim=-1)
@@ -138,3 +147,12 @@ class MaterialScene(PaintedScene):
 
     def stored(self) -> Stored:
         return stored_pbr(self.material, self.half_extent, self.options)
+
+
+def _toward(
+    normal: torch.Tensor, points: torch.Tensor, view: torch.Tensor, c2w: np.ndarray
+) -> torch.Tensor:
+    """Unit normals (P, 3) at points (P, 3), turned over where they look away from their camera c2w[view]."""
+    eye = torch.from_numpy(np.ascontiguousarray(c2w[:, :3, 3], np.float32)).to(points.device)[view]
+    away = (normal * (eye - points)).sum(dim=-1, keepdim=True) < 0
+    return torch.where(away, -normal, normal)

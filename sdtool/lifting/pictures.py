@@ -13,6 +13,13 @@ from sdtool.rendering.maps import render_maps
 
 ELEVATION = 15.0
 PREVIEW = 64  # pixels a side that a scene renders
+FIRST_SEEN = (10, 25)
+"""Steps of the first phase after which there is a picture beside those after every fiftieth step of each."""
+
+
+def is_due(done: int, steps: int, is_first: bool) -> bool:
+    """Whether there is a preview after so many steps of a phase. is_first: of the first phase."""
+    return done % 50 == 0 or done == steps or (is_first and done in FIRST_SEEN)
 
 
 @torch.no_grad()

@@ -47,6 +47,8 @@ def rehearse(
     return overflow
 
 
+PAINTED = ("color", "material")
+"""Scenes of phases whose shape is given."""
 LIGHT = {"tet_resolution": 80, "samples": 64, "log2_table": 14, "sdf_table": 0}
 LIGHT_PHASE = {"views": 4, "size": 128, "subdivide": 0}
 
@@ -88,11 +90,14 @@ def _advice(plan: LiftPlan, phase: Phase, smallest: LiftPlan) -> str:
     """What to do when a phase does not fit."""
     name = phase.name
     what = ["samples", f"{name}.views", f"{name}.size"]
+    is_shaped = any(one.scene not in PAINTED for one in plan.phases)
     if phase.scene == "radiance":
         what[0] = f"{name}.samples_budget" if phase.samples_budget else "samples"
+    elif not is_shaped:
+        what = what[1:]
     elif phase.scene != "density":
         what[0] = "tet_resolution"
     cure = f"lower {', '.join(what[:-1])} or {what[-1]} with --set, or take --precision fp16"
-    if plan.tet_resolution > smallest.tet_resolution:
+    if is_shaped and plan.tet_resolution > smallest.tet_resolution:
         cure = f"try --preset preview ({smallest.tet_resolution} cells a side), or {cure}"
     return f"the {name} phase needs more memory than this machine has; {cure}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -39,9 +39,6 @@ HALF = "half"
 """fp16, whose guidance errs less, or bf16 where the rehearsal shows that fp16 overflows."""
 _overflowing: set[tuple[str, str]] = set()
 """Bases and AGPs for which this process has found that out."""
-
-FIRST_SEEN = (10, 25)
-"""Steps of the first phase after which there is a picture beside those after every fiftieth step of each."""
 
 REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
 OUTPUTS = (SHAPE, MATERIAL, "views.png", "turntable.webp")
@@ -80,17 +77,29 @@ class Lift:
     best_of: int = 1
     judge: Judge | None = None
 
+    stage: ClassVar[str] = "lift"
+    verbs: ClassVar[tuple[str, str]] = ("lifting", "lifted")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The files that it ends with, beside previews and log."""
+        return OUTPUTS
+
+    def representation(self) -> Any:
+        """The module, or what has its functions, that makes the scenes of the phases."""
+        return REPRESENTATIONS[self.rep]
+
     def __call__(self, job: tuple[str, Path]) -> stage_record.Result:
         """Lift a prompt into a directory; `job` is both."""
         prompt, out = job
         check_start(self.plan.init)
         record = stage_record.begin(
             out,
-            "lift",
+            self.stage,
             params=self.params(prompt),
             inputs=self.inputs(),
             overwrite=self.overwrite,
-            owned=("previews/*.png", *OUTPUTS, *best_of.OUTPUTS),
+            owned=("previews/*.png", *self.outputs, *best_of.OUTPUTS),
             patient=True,
         )
         if record.is_done:
@@ -101,7 +110,7 @@ class Lift:
                     "choose another --out or add --overwrite",
                     "--precision",
                 )
-            print(f"{out} is already lifted; --overwrite redoes it", file=sys.stderr)
+            print(f"{out} is already {self.verbs[1]}; --overwrite redoes it", file=sys.stderr)
             return record.result()
         return _lift(record, self, prompt)
 
@@ -221,16 +230,20 @@ def forget_priors() -> None:
 def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage_record.Result:
     """Load the priors, run the phases, write shape, material and pictures."""
     began = time.monotonic()
-    out, plan, rep = record.out, lifting.plan, REPRESENTATIONS[lifting.rep]
+    out, plan, rep = record.out, lifting.plan, lifting.representation()
     splits = second_core.may_split(lifting.device, plan.processes)
     helper = second_core.begin() if splits and plan.steps >= second_core.FEWEST else None
     from sdtool.priors.loading import (  # diffusers: the helper loads it meanwhile
         TINY,
         base_of,
         camera_of,
+        color_camera_of,
     )
 
     base = lifting.base or base_of(lifting.agp)
+    view_range = camera_of(lifting.agp)
+    if lifting.color:
+        color_camera_of(lifting.color)  # refused before anything is loaded
     precision = _first_precision(lifting, base)
     guidance = _guidance(lifting, base, prompt, precision)
     record.head["priors"] = {"agp": lifting.agp, "base": base}
@@ -238,7 +251,7 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     record.head["device"] = str(guidance.device)
     if unknown := guidance.base.unknown_words(prompt):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
-    view_range, device = camera_of(lifting.agp), guidance.device
+    device = guidance.device
     record.clear()
     saved = loop.load(out)
     undecided = lifting.precision == HALF and precision == "fp16"
@@ -281,7 +294,7 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
         total = plan.steps
         ready = sum(phase.steps for phase in plan.phases[:number]) + step
         bar = during.enter_context(
-            progress(f'lifting "{prompt}"', total, "steps", done=ready, shown=alone)
+            progress(f'{lifting.verbs[0]} "{prompt}"', total, "steps", done=ready, shown=alone)
         )
         for index, phase in enumerate(plan.phases[number:], start=number):
             if index > number:
@@ -289,11 +302,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
 
             bar.message(f"{phase.name}: {phase.steps - step} steps")
 
-            first = FIRST_SEEN if index == 0 else ()
-
-            def show(done: int, loss: float | None, scene=scene, phase=phase, first=first) -> None:
+            def show(done: int, loss: float | None, scene=scene, phase=phase, index=index) -> None:
                 nonlocal newest
-                if done % 50 == 0 or done == phase.steps or done in first:
+                if pictures.is_due(done, phase.steps, index == 0):
                     newest = out / "previews" / f"{phase.name}-{done:04d}.png"
                     pictures.preview(scene, view_range, newest, f"{prompt}, {phase.name} {done}")
                 said = "" if loss is None else f", loss {loss:.1f}"
@@ -310,7 +321,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     pictures.spin(mesh, view_range, out / "turntable.webp")
     counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
     chosen = best_of.OUTPUTS if lifting.best_of > 1 else ()
-    result = record.finish(counts=counts, outputs=[*OUTPUTS, "previews", "log.jsonl", *chosen])
+    result = record.finish(
+        counts=counts, outputs=[*lifting.outputs, "previews", "log.jsonl", *chosen]
+    )
     (out / loop.CHECKPOINT).unlink(missing_ok=True)
     result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
     result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)

@@ -52,10 +52,12 @@ class GlbFile(GlbTree):
         rows: (N,) of the elements that are wanted, all if None. Sparse values are in place. The
         array may be a view of the mapped file: it cannot be written to.
         """
+        return self.normalised(index, self.stored(index, rows))
+
+    def stored(self, index: Any, rows: np.ndarray | None = None) -> np.ndarray:
+        """As `accessor`, but integers stay as they are in the file."""
         values = self._elements(index)
-        if rows is not None:
-            values = values[rows]
-        return self.normalised(index, values)
+        return values if rows is None else values[rows]
 
     def normalised(self, index: Any, values: np.ndarray) -> np.ndarray:
         """Stored values of accessor `index` as what they stand for (glTF, section 3.6.2.2)."""

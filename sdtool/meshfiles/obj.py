@@ -6,6 +6,7 @@ Statements that do not concern a surface (curves, groups, lines, points) are pas
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,11 +18,24 @@ BOM = b"\xef\xbb\xbf"
 PIECE = 1 << 16  # faces whose numbers are read together
 
 
-def read_obj(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
-    """The surface in the bytes of an OBJ file. ObjectError ``corrupt-file``.
+class ObjFaces(NamedTuple):
+    """The faces of an OBJ file. points: (V, W) float64, x, y, z first. uv: (T, 1 to 3) and normal: (M, 3)
+    float64. corners: (C, 3) int64 numbers of vertex, vt and vn of each corner, from 0, −1 for none. counts:
+    (N,) int64 corners of each face. used: (N,) int64, which of `names` is its material, b"" for none.
+    libraries: what `mtllib` names."""
 
-    materials: reads the libraries that the file names, as its limits and the caller's wishes allow.
-    """
+    points: np.ndarray
+    uv: np.ndarray
+    normal: np.ndarray
+    corners: np.ndarray
+    counts: np.ndarray
+    used: np.ndarray
+    names: list[bytes]
+    libraries: list[bytes]
+
+
+def read_faces(data: bytes, path: Path) -> ObjFaces:
+    """What the bytes of an OBJ file say of its faces, in their order. ObjectError ``corrupt-file``."""
     lines = _Lines(data)
     try:
         points = _table(lines.rows[b"v"], (3, 4, 6, 7, 8))
@@ -31,6 +45,16 @@ def read_obj(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
     except (ValueError, OverflowError) as error:
         what = f"{path} cannot be read as .obj ({str(error)[:99]})"
         raise ObjectError("corrupt-file", what) from None
+    return ObjFaces(points, uv, normal, corners, counts, used, lines.names, lines.libraries)
+
+
+def read_obj(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
+    """The surface in the bytes of an OBJ file. ObjectError ``corrupt-file``.
+
+    materials: reads the libraries that the file names, as its limits and the caller's wishes allow.
+    """
+    said = read_faces(data, path)
+    points, uv, normal, corners, counts, used, names, libraries = said
     found = Polygons(near(points[:, :3]), corners[:, 0], counts)
     if points.shape[1] in (6, 7):  # x y z r g b, and a, as scanners and sdtool write it
         color = points[:, 3:6]
@@ -41,9 +65,9 @@ def read_obj(data: bytes, path: Path, materials: ObjMaterials) -> Polygons:
     if len(normal) and (corners[:, 2] >= 0).any():
         padded = np.concatenate([normal, np.zeros((1, 3))]).astype(np.float32)  # −1: none
         found.c_normal = padded[corners[:, 2]]
-    for line in lines.libraries:
+    for line in libraries:
         materials.read_library(line)
-    looks = _color_by_materials(found, lines.names, used, materials)
+    looks = _color_by_materials(found, names, used, materials)
     if found.textures:
         wide = np.zeros((len(uv) + 1, 2))  # the last row: none
         wide[:-1, : min(uv.shape[1], 2)] = uv[:, :2]

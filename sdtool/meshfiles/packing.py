@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from sdtool.errors import ObjectError
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.writing import container
 
@@ -10,9 +11,15 @@ MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image
 
 
 def packed_glb(file: GlbFile) -> bytes:
-    """The bytes of a GLB with all buffers and images of `file`; ObjectError if one is missing.
+    """The bytes of a GLB with all buffers and images of `file`; see `packed`."""
+    return container(*packed(file))
 
-    Nothing else changes. Buffers of compressed data that have no bytes of their own are not known.
+
+def packed(file: GlbFile, instead: bytes | None = None) -> tuple[dict[str, Any], bytes]:
+    """The tree and the one binary chunk of a GLB with all buffers and images of `file`.
+
+    Nothing else changes. ObjectError if one is missing; instead: a PNG for images that are. Buffers of
+    compressed data that have no bytes of their own are not known.
     """
     tree: dict[str, Any] = copy.deepcopy(file.tree)
     binary, starts = bytearray(), []
@@ -23,14 +30,23 @@ def packed_glb(file: GlbFile) -> bytes:
         view["buffer"] = 0
     for number, image in enumerate(file.items(tree, "images")):
         if "uri" in image:
-            data = file.at_uri(image.pop("uri"), f"image {number}").tobytes()
+            data = _image(file, image.pop("uri"), number, instead)
             place = {"buffer": 0, "byteOffset": _append(binary, data), "byteLength": len(data)}
             tree.setdefault("bufferViews", []).append(place)
             kinds = (kind for magic, kind in MAGIC.items() if data.startswith(magic))
             image["mimeType"] = next(kinds, image.get("mimeType", "image/png"))
             image["bufferView"] = len(tree["bufferViews"]) - 1
     tree["buffers"] = [{"byteLength": len(binary)}]
-    return container(tree, bytes(binary))
+    return tree, bytes(binary)
+
+
+def _image(file: GlbFile, uri: Any, number: int, instead: bytes | None) -> bytes:
+    try:
+        return file.at_uri(uri, f"image {number}").tobytes()
+    except ObjectError:
+        if instead is None:
+            raise
+        return instead
 
 
 def _append(binary: bytearray, data: bytes) -> int:

@@ -63,6 +63,12 @@ class Primitive:
             raise self.file.corrupt(f"{name[:99]} has fewer than {width} components")
         return values[:, :width]
 
+    def stored(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """(N, width) of an attribute's vertices `rows`, integers not normalised; all components."""
+        if name in self._decoded:
+            return self._decoded[name][rows]
+        return self.file.stored(self.accessors[name], rows)
+
     def colors(self, rows: np.ndarray | None) -> np.ndarray | None:
         """(N, 3) linear COLOR_0 of the vertices `rows`; None if there is none that can be read.
 

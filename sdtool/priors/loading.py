@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from sdtool.errors import InputError, SdtoolError
-from sdtool.geometry.cameras import ViewRange, view_range
+from sdtool.errors import InputError, SdtoolError, UsageError
+from sdtool.geometry.cameras import AnyRange, OrthographicRange, ViewRange, view_range
 from sdtool.io.files import read_json
 from sdtool.priors.adapters import CONFIG, fingerprint
 from sdtool.priors.bundled import TINY, bundled_folder
@@ -300,9 +300,25 @@ def _base_named(folder: Path, card: str) -> str:
     return str(beside) if named != TINY and beside.exists() else named
 
 
-def camera_of(path: str | Path) -> ViewRange:
-    """Where the cameras stood that an AGP was trained with."""
+def cameras_of(path: str | Path) -> AnyRange:
+    """Where the cameras stood that an AGP was trained with, with perspective or without."""
     return view_range(_card(agp_folder(path)).get("camera", {}))
+
+
+def camera_of(path: str | Path) -> ViewRange:
+    """The same for who renders views for the AGP, with perspective; UsageError if it knows none."""
+    return _perspective(cameras_of(path), f"--agp {path}", "--agp")
+
+
+def _perspective(cameras: AnyRange, named: str, option: str) -> ViewRange:
+    if isinstance(cameras, OrthographicRange):
+        raise UsageError(
+            f"{named} was trained on orthographic views (scale {cameras.scale:g}), "
+            "and the views rendered for it here have perspective; sample-prior can draw from it, and "
+            "one trained on what render-ccm renders itself serves here",
+            option,
+        )
+    return cameras
 
 
 def is_guided(card: Path) -> bool:
@@ -312,8 +328,9 @@ def is_guided(card: Path) -> bool:
 
 
 def color_camera_of(path: str | Path) -> ViewRange:
-    """Where the cameras stood whose pictures a colour prior was trained on."""
-    return view_range(_card(color_folder(path), COLOR_CARD).get("camera", {}))
+    """Where the cameras stood whose pictures a colour prior was trained on; UsageError if orthographic."""
+    cameras = view_range(_card(color_folder(path), COLOR_CARD).get("camera", {}))
+    return _perspective(cameras, f"--color-prior {path}", "--color-prior")
 
 
 def stored_base(base: str | Path, folder: Path) -> str:

@@ -89,7 +89,7 @@ base prior `{base}`, whose text encoder and noise schedule it needs. The camera 
 camera-to-world, row by row, +Y up, the object facing +Z) goes in as `class_labels`:
 
 {use}
-{_ADDED if prior.takes_sizes else ""}
+{_ADDED if prior.takes_sizes else ""}{_projection(facts)}
 Like its base, it predicts {PREDICTS[prior.prediction]}.
 
 ## Measures
@@ -101,6 +101,18 @@ Like its base, it predicts {PREDICTS[prior.prediction]}.
 | | |
 |---|---|
 {rows}
+"""
+
+
+def _projection(facts: dict) -> str:
+    """A sentence about cameras without perspective; nothing about others."""
+    camera = facts.get("camera") or {}
+    if camera.get("model") != "orthographic":
+        return ""
+    return f"""
+The cameras of its maps are **orthographic**: a side of a map shows {camera["scale"]:g} units of the world
+in which the object's longest side is about 1. `sdtool lift` and `sdtool orient` render with perspective and
+refuse it.
 """
 
 

@@ -31,7 +31,7 @@ CONVERT_FILE = (
 def refuse_pickle(name: str) -> None:
     """InputError if a path is that of a checkpoint of a kind that can run code."""
     path = Path(name)
-    if path.suffix in PICKLES:
+    if path.suffix in PICKLES and path.is_file():
         raise InputError(
             f"{name} is a {path.suffix} file, which can run code when it is opened; where you trust it, "
             f"convert it once, in Python: {CONVERT_FILE.format(path, path.with_suffix('.safetensors'))}"

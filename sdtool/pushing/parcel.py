@@ -58,7 +58,12 @@ def check_agp(folder: Path) -> dict:
 
 def public_base(folder: Path, card: dict, base: str | None) -> str:
     """The base as others find it: tiny or a hub id. UsageError if it is a folder of this machine."""
-    named = base or card.get("base", TINY)
+    own = card.get("base", TINY)
+    if base and base != own and (own == TINY or (is_hub_id(own) and not (folder / own).is_dir())):
+        raise UsageError(
+            f"{folder} was trained from the base {own}, not {base}; leave --base out", "--base"
+        )
+    named = base or own
     if named == TINY or (is_hub_id(named) and not (folder / named).is_dir()):
         return named
     raise UsageError(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,7 +21,13 @@ from sdtool.io.shards import (
     write_failure,
     write_part,
 )
-from sdtool.rendering.views import ViewSettings, canonical_object, check_coverage, render_object
+from sdtool.rendering.views import (
+    MapSettings,
+    ViewSettings,
+    canonical_object,
+    check_coverage,
+    render_object,
+)
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.prefetch import prefetch
 from sdtool.runtime.ranks import Ranks
@@ -52,7 +58,7 @@ class RenderJob:
     """The shards of one rank: all that is left to do, as jobs, in order."""
 
     out: Path
-    settings: ViewSettings
+    settings: MapSettings
     objects: Callable[[], Iterable[ObjectRecord]]
     total: int
     shard_size: int
@@ -123,12 +129,15 @@ class RenderJob:
             self._ready.append(self._shards.pop(job.shard))
 
 
-def render_collection(collection: RenderJob, **options: Any) -> Iterator[bool]:
+def render_collection(
+    collection: RenderJob, on_object: Callable | None = None, **options: Any
+) -> Iterator[bool]:
     """Render what is missing, by the CPU; yield for each object, once it is settled, if it failed.
 
+    on_object: (settings, ObjectJob) writes the part of an object in another way than by rendering.
     options: those of `sdtool.runtime.engine.map_items`.
     """
-    work = partial(_work, collection.settings, _render)
+    work = partial(_work, collection.settings, on_object or _render)
     yield from _settle(collection, map_items(work, collection.jobs(), **options))
 
 
@@ -142,7 +151,8 @@ def render_collection_by_cuda(
     by = {"nvdiffrast": nvdiffrast_backend, "warp": warp_backend}[backend]
     by.check(device)
     rasterize = by.rasterize_ranges
-    work = partial(_work, collection.settings, _load)
+    settings = cast(ViewSettings, collection.settings)  # what renders, not what reads renders
+    work = partial(_work, settings, _load)
     lost: dict[Path, tuple[str, ...]] = {}  # images, of objects on their way
 
     def noted(results: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
@@ -152,8 +162,8 @@ def render_collection_by_cuda(
             yield job, outcome
 
     loaded = prefetch(map_items(work, collection.jobs(), **options), 64)
-    outcomes = render_batches(rasterize, noted(loaded), collection.settings, device)
-    written = ((job, _written(collection.settings, job, o, lost)) for job, o in outcomes)
+    outcomes = render_batches(rasterize, noted(loaded), settings, device)
+    written = ((job, _written(settings, job, o, lost)) for job, o in outcomes)
     yield from _settle(collection, written)
 
 
@@ -194,11 +204,11 @@ def _written(
 # In the workers
 
 
-def _work(settings: ViewSettings, on_object: Callable, job: ObjectJob | ShardJob) -> Any:
+def _work(settings: MapSettings, on_object: Callable, job: ObjectJob | ShardJob) -> Any:
     return _assemble(settings, job) if isinstance(job, ShardJob) else on_object(settings, job)
 
 
-def _assemble(settings: ViewSettings, shard: ShardJob) -> None:
+def _assemble(settings: MapSettings, shard: ShardJob) -> None:
     camera = asdict(settings.camera)
     assemble(shard.path, shard.number, shard.uids, settings.maps, settings.size, camera)
 

@@ -21,7 +21,19 @@ def render_maps(
     c2w: (N, 4, 4). fov: radians. Returns name → (N, size, size, 4) float32 in the four-channel map
     form of `sdtool.geometry.ccm`, averaged premultiplied from `supersample`² samples a pixel.
     """
-    matrices, images = world_to_clip(c2w, fov), {}
+    return render_through(mesh, c2w, world_to_clip(c2w, fov), size, maps, supersample)
+
+
+def render_through(
+    mesh: Mesh,
+    c2w: np.ndarray,
+    matrices: np.ndarray,
+    size: int,
+    maps: tuple[str, ...],
+    supersample: int = 4,
+) -> dict[str, np.ndarray]:
+    """As `render_maps`, through any projection. matrices: (N, 4, 4) float32, from world to clip space."""
+    images = {}
     if "ccm" in maps:
         corner = ccm.canonical_coordinates(mesh.v_pos, *mesh.bounds()).astype(np.float32)
         images["ccm"] = kernels.render_map(

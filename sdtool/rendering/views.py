@@ -1,11 +1,12 @@
 """From an object's file to its random views: what `sdtool render-ccm` does with each object."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from sdtool.errors import ObjectError
-from sdtool.geometry.cameras import ViewRange, random_views, rotate_y
+from sdtool.geometry.cameras import AnyRange, ViewRange, random_views, rotate_y
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.objects import object_rng
@@ -15,6 +16,22 @@ from sdtool.rendering.maps import render_maps
 
 MIN_COVERAGE = 0.002
 """Of the maps of one object: 8 pixels of 64 × 64. A rod fills so much that is 200 times as long as thick."""
+
+
+class MapSettings(Protocol):
+    """What is known of the maps of a collection, wherever they come from: see `ViewSettings`."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def camera(self) -> AnyRange: ...
+
+    @property
+    def maps(self) -> tuple[str, ...]: ...
+
+    @property
+    def min_coverage(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,7 @@ def _turned(mesh: Mesh, angle: float) -> Mesh:
     return mesh.with_positions(rotate_y(mesh.v_pos, angle), normal)
 
 
-def check_coverage(settings: ViewSettings, uid: str, maps: dict[str, np.ndarray]) -> None:
+def check_coverage(settings: MapSettings, uid: str, maps: dict[str, np.ndarray]) -> None:
     """ObjectError ``too-little-visible`` if maps (N, S, S, 4) show less of the object than they should.
 
     Something far away, be it a speck, has then made the rest too small: the box of an object decides

@@ -25,9 +25,10 @@ Device = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+LAST_SEED = 2**63 - 1
 Seed = Annotated[
     int,
-    typer.Option(min=0, max=2**63 - 1, help="Of everything random.", rich_help_panel=RUNNING),
+    typer.Option(min=0, max=LAST_SEED, help="Of everything random.", rich_help_panel=RUNNING),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Redo finished work.", rich_help_panel=RUNNING)

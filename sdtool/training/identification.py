@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from sdtool.geometry.cameras import ViewRange, azimuth_elevation, orbit, turntable
+from sdtool.geometry.cameras import AnyRange, ViewRange, azimuth_elevation, orbit, turntable
 from sdtool.priors.prior import Prior
 
 AZIMUTHS = 8
@@ -17,7 +17,7 @@ BANDS, HALVES = 5, 2
 
 
 def turntable_cameras(
-    count: int = AZIMUTHS, elevation: float = 15.0, view_range: ViewRange | None = None
+    count: int = AZIMUTHS, elevation: float = 15.0, view_range: AnyRange | None = None
 ) -> torch.Tensor:
     """(count, 4, 4) float32 cameras around the object, the first in front; elevation in degrees.
 
