@@ -264,8 +264,8 @@ def test_a_difference_is_named(tmp_path, finished):
         (out / "shard-0").write_text("made")
     for changed, complaint in (
         ({"seed": 0, "size": 9}, "size: 8 there, 9 now"),
-        ({"seed": 0}, "size: 8 there, None now"),
-        ({"seed": 0, "size": 8, "views": 4}, "views: None there, 4 now"),
+        ({"seed": 0}, "size: 8 there, not given now"),
+        ({"seed": 0, "size": 8, "views": 4}, "views: not given there, 4 now"),
     ):
         with pytest.raises(UsageError, match=complaint) as error:
             run_stage(out, params=changed, inputs={"text": source})

@@ -287,7 +287,8 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     before, now = (dict(_leaves(head.get("params", {}))) for head in (old, new))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
-            return f"{key}: {before.get(key)} there, {now.get(key)} now"
+            there, here = (head.get(key, "not given") for head in (before, now))
+            return f"{key}: {there} there, {here} now"
     for key in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
         there, here = old.get("inputs", {}).get(key), new["inputs"].get(key)
         if (there or {}).get("digest") != (here or {}).get("digest"):
