@@ -58,7 +58,7 @@ gpu-check: $(READY) ## Try and measure everything on a GPU, in eight minutes (CH
 tiny-prior: $(READY) ## Train the bundled tiny priors again (hours on a CPU; DEVICE=cuda: minutes).
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_prior.sh
 
-judge: $(READY) ## Train and calibrate the bundled judge of consistency again (an hour on a CPU; LEARN, REPORT: folders of real assets).
+judge: $(READY) ## Train and calibrate the bundled judge of consistency again (two hours on a CPU; LEARN, REPORT: folders of real assets).
 	$(BIN)/python -m sdtool.evaluating.judge_training --out sdtool/tiny/judge --assets $(LEARN)
 	$(BIN)/python -m sdtool.evaluating.calibrating --out sdtool/tiny/judge --assets $(REPORT)
 

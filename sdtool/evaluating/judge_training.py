@@ -4,7 +4,7 @@ Views of toys, of compositions of simple solids and, if there are any, of real a
 (`samples`, `judge_views`), half of them spoiled. Then the network of `viewnet` learns: the side that a view
 shows, from sound ones that face +Z; the kind, from toys; of all whether the views contradict each
 other, and whether there is a front; and of each view, whether it shows the flaw, from spoiled ones beside
-the same without their flaw. An hour of one CPU core.
+the same without their flaw. Some two hours of one CPU core.
 """
 
 import argparse
@@ -156,8 +156,8 @@ def known_kinds() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--samples", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=15_000)
+    parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
