@@ -75,10 +75,22 @@ def bases(arguments: list[str]) -> int:
     return bases(arguments)
 
 
+def chain(arguments: list[str]) -> int:
+    """The part that takes minutes: what a whole collection costs."""
+    from rich.console import Console
+
+    from sdtool.bench.chain import chain as measured
+
+    with tempfile.TemporaryDirectory() as folder:
+        Console(width=None if sys.stdout.isatty() else 150).print(measured(Path(folder), arguments))
+    return 0
+
+
 # Their exit codes say what they found. All parts together leave them out.
 ALONE: dict[str, Callable[[list[str]], int]] = {
     "gpu": gpu,
     "bases": bases,
+    "chain": chain,
 }
 
 
