@@ -297,6 +297,16 @@ def test_what_is_flat_has_no_height(tmp_path, capsys):
     assert code == 2 and "flat" in stderr and "--height" in stderr
 
 
+@pytest.mark.parametrize("faces", ["f 1 2 3", "f 1 2 3 4"])
+def test_what_encloses_nothing_is_no_body_to_repair(faces, tmp_path, capsys):
+    """A triangle, and a square that stands askew, so that its box has a volume."""
+    path = tmp_path / "sheet.obj"
+    path.write_text(f"v 0 0 0\nv 1 0 1\nv 1 1 2\nv 0 1 1\n{faces}\n")
+    out = tmp_path / "sheet.stl"
+    code, _, stderr = export(capsys, path, "--repair", "--out", out)
+    assert code == 2 and "encloses no volume" in stderr and not out.exists()
+
+
 def test_a_mesh_file_needs_another_name_to_write(tmp_path, capsys):
     path = write_glb(tmp_path / "ball.glb", icosphere(1))
     for options, hint in (([], "such as ball.3mf"), (["--out", path], "is the file that is read")):

@@ -19,8 +19,8 @@ from sdtool.geometry.meshes import Mesh, triangle_areas
 from sdtool.geometry.parts import largest_parts
 from sdtool.geometry.surfaces import Material, TexturedMesh
 
-FLAT = 1e-9
-"""What repairs leave of a sheet is less than this thick, in the mesh's own units."""
+SHEET = 1e-9
+"""A body encloses more than this share of the cube of its longest side, what is left of a sheet less."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _bodies(surface: Mesh, wishes: Wishes, name: str | Path) -> tuple[Mesh, Mesh
         fine = cleaning.clean(cleaning.fill_holes(fine))
     if wishes.repair:
         fine = _repaired(fine, "the shape")
-        if len(fine.t_pos_idx) == 0 or np.ptp(fine.bounds(), axis=0).min() < FLAT:
+        if len(fine.t_pos_idx) == 0 or _share_enclosed(fine) < SHEET:
             said = f"{name} encloses no volume, so there is no body to repair; export it without --repair"
             raise UsageError(said, "--repair")
     if wishes.flat_base:
@@ -92,6 +92,13 @@ def _bodies(surface: Mesh, wishes: Wishes, name: str | Path) -> tuple[Mesh, Mesh
         said = f"nothing of {name} is left with --faces {wishes.faces}; give more"
         raise UsageError(said, "--faces")
     return fine, coarse
+
+
+def _share_enclosed(mesh: Mesh) -> float:
+    """The volume that a closed mesh encloses, as a share of the cube of its longest side."""
+    low, high = mesh.bounds().astype(np.float64)
+    corners = (mesh.v_pos[mesh.t_pos_idx] - (low + high) / 2) / (high - low).max()
+    return float(abs(np.linalg.det(corners).sum()) / 6)
 
 
 def _repaired(mesh: Mesh, name: str) -> Mesh:
