@@ -103,6 +103,15 @@ def test_none_came_through_is_said(tmp_path, monkeypatch):
         best_of.choose(given, shown=False)
 
 
+def test_candidates_that_no_prior_can_see_did_not_come_through(tmp_path, monkeypatch):
+    monkeypatch.setattr(best_of, "_run", lambda *given: {"align": math.nan})
+    given = best_of.Choice(tmp_path, "a dog", None, PLAN, None, ViewRange(), (0, 1, 2))
+    with pytest.raises(
+        SdtoolError, match="none of 3 candidates came through .no prior gives it a number"
+    ):
+        best_of.choose(given, shown=False)
+
+
 def test_the_judge_scores_a_mesh_or_says_that_it_cannot_tell():
     from sdtool.evaluating.measuring import consistency
 

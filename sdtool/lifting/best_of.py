@@ -117,9 +117,10 @@ def choose(given: Choice, shown: bool = True) -> int:
         left, before = [left[k] for k in sorted(order[:kept])], step
     best = left[0]
     if best["score"] == FAILED:
+        why = best["found"][str(before)].get("failed", "no prior gives it a number")
         raise SdtoolError(
-            f"none of {len(lines)} candidates came through ({best['found'][str(before)]['failed']}); try "
-            "another --seed or a lower --scale, with --overwrite"
+            f"none of {len(lines)} candidates came through ({why}); try another --seed or a lower --scale, "
+            "with --overwrite"
         )
     table["chosen"] = best["seed"]
     _sheet(given, lines, best)
