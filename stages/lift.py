@@ -82,12 +82,18 @@ from sdtool.io import stage_record
 from sdtool.io.prompts import read_prompts
 from sdtool.runtime.options import (
     LAST_SEED,
-    RUNNING,
     Agp,
+    Appearance,
+    Base,
+    ColorPrior,
     Device,
     EngineName,
+    Environment,
+    Negative,
     Overwrite,
+    Precision,
     Seed,
+    ViewPrompts,
     Workers,
 )
 
@@ -125,15 +131,8 @@ def lift(
         Path | None, typer.Option(help="File of prompts, one a line; # begins a comment.")
     ] = None,
     agp: Agp = "tiny",
-    base: Annotated[
-        str, typer.Option(help="Base prior: folder, file, tiny or hub id; default: the AGP's own.")
-    ] = "",
-    color_prior: Annotated[
-        str,
-        typer.Option(
-            help="Colour prior: a folder, tiny, or none; default: the bundled one beside its AGP."
-        ),
-    ] = "",
+    base: Base = "",
+    color_prior: ColorPrior = "",
     preset: Annotated[
         Literal["tiny-cpu", "preview", "paper", "reference"],
         typer.Option(help="preview: worse, quicker. paper: for Stable Diffusion."),
@@ -149,13 +148,8 @@ def lift(
         Literal["off", "poisson", "pivot"],
         typer.Option(help="Make a surface of an --init of points (Open3D)."),
     ] = "off",
-    appearance: Annotated[
-        Literal["", "color", "pbr"],
-        typer.Option(help="color, or pbr: a physically based material; default: the preset's."),
-    ] = "",
-    environment: Annotated[
-        str, typer.Option(help="Light on a pbr material: neutral, or an .hdr file.")
-    ] = "neutral",
+    appearance: Appearance = "",
+    environment: Environment = "neutral",
     distill: Distill = "sds",
     settings: Annotated[
         list[str] | None,
@@ -172,14 +166,7 @@ def lift(
     scale: Annotated[
         float, typer.Option(min=0, help="Factor on the guidance scales of the preset.")
     ] = 1.0,
-    view_prompts: Annotated[
-        bool | None,
-        typer.Option(
-            "--view-prompts/--no-view-prompts",
-            help="Add 'front view', … to the prompt. [default: unless the base is a small one]",
-            show_default=False,
-        ),
-    ] = None,
+    view_prompts: ViewPrompts = None,
     perp_neg: Annotated[
         bool,
         typer.Option(
@@ -187,24 +174,13 @@ def lift(
             help="Mix these words by azimuth and hold the base off wrong sides; twice its passes.",
         ),
     ] = False,
-    negative: Annotated[
-        str,
-        typer.Option(
-            help="What is not wanted; a base of an open vocabulary has a default of its own."
-        ),
-    ] = "",
+    negative: Negative = "",
     best_of: BestOf = 1,
     choose_by: ChooseBy = "priors",
     follow: Follow = False,
     seed: Seed = 0,
     device: Device = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
-        typer.Option(
-            help="Of the priors' weights; auto: fp32 on a CPU, else fp16, or bf16 if that overflows.",
-            rich_help_panel=RUNNING,
-        ),
-    ] = "auto",
+    precision: Precision = "auto",
     engine: EngineName = "local",
     workers: Workers = 1,
     overwrite: Overwrite = False,

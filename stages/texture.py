@@ -33,7 +33,19 @@ import typer
 
 from sdtool.errors import InputError, UsageError
 from sdtool.io import stage_record
-from sdtool.runtime.options import RUNNING, Agp, Device, Overwrite, Seed
+from sdtool.runtime.options import (
+    Agp,
+    Appearance,
+    Base,
+    ColorPrior,
+    Device,
+    Environment,
+    Negative,
+    Overwrite,
+    Precision,
+    Seed,
+    ViewPrompts,
+)
 
 LEAST_TEXTURE, LARGEST_TEXTURE = 32, 4096
 SUFFIXES = (".glb", ".gltf", ".vrm", ".obj")
@@ -56,26 +68,14 @@ def texture(
         typer.Option(min=LEAST_TEXTURE, max=LARGEST_TEXTURE, help="Pixels a side of each texture."),
     ] = 1024,
     agp: Agp = "tiny",
-    base: Annotated[
-        str, typer.Option(help="Base prior: folder, file, tiny or hub id; default: the AGP's own.")
-    ] = "",
-    color_prior: Annotated[
-        str,
-        typer.Option(
-            help="Colour prior: a folder, tiny, or none; default: the bundled one beside its AGP."
-        ),
-    ] = "",
+    base: Base = "",
+    color_prior: ColorPrior = "",
     preset: Annotated[
         Literal["tiny-cpu", "preview", "paper"],
         typer.Option(help="preview: worse, quicker. paper: for Stable Diffusion, pbr."),
     ] = "tiny-cpu",
-    appearance: Annotated[
-        Literal["", "color", "pbr"],
-        typer.Option(help="color, or pbr: a physically based material; default: the preset's."),
-    ] = "",
-    environment: Annotated[
-        str, typer.Option(help="Light on a pbr material: neutral, or an .hdr file.")
-    ] = "neutral",
+    appearance: Appearance = "",
+    environment: Environment = "neutral",
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,29 +85,11 @@ def texture(
     scale: Annotated[
         float, typer.Option(min=0, help="Factor on the guidance scale of the preset.")
     ] = 1.0,
-    view_prompts: Annotated[
-        bool | None,
-        typer.Option(
-            "--view-prompts/--no-view-prompts",
-            help="Add 'front view', … to the prompt. [default: unless the base is a small one]",
-            show_default=False,
-        ),
-    ] = None,
-    negative: Annotated[
-        str,
-        typer.Option(
-            help="What is not wanted; a base of an open vocabulary has a default of its own."
-        ),
-    ] = "",
+    view_prompts: ViewPrompts = None,
+    negative: Negative = "",
     seed: Seed = 0,
     device: Device = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
-        typer.Option(
-            help="Of the priors' weights; auto: fp32 on a CPU, else fp16, or bf16 if that overflows.",
-            rich_help_panel=RUNNING,
-        ),
-    ] = "auto",
+    precision: Precision = "auto",
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
     _check(mesh, prompt)

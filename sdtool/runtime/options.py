@@ -82,4 +82,42 @@ MixedPrecision = Annotated[
     typer.Option(help="Number type of a training step.", rich_help_panel=RUNNING),
 ]
 Agp = Annotated[str, typer.Option(help="AGP: a folder, tiny, or a hub id.")]
+# Of the stages that pull a shape, or its looks, by the priors
+
+Base = Annotated[
+    str, typer.Option(help="Base prior: folder, file, tiny or hub id; default: the AGP's own.")
+]
+ColorPrior = Annotated[
+    str,
+    typer.Option(
+        help="Colour prior: a folder, tiny, or none; default: the bundled one beside its AGP."
+    ),
+]
+Appearance = Annotated[
+    Literal["", "color", "pbr"],
+    typer.Option(help="color, or pbr: a physically based material; default: the preset's."),
+]
+Environment = Annotated[
+    str, typer.Option(help="Light on a pbr material: neutral, or an .hdr file.")
+]
+ViewPrompts = Annotated[
+    bool | None,
+    typer.Option(
+        "--view-prompts/--no-view-prompts",
+        help="Add 'front view', … to the prompt. [default: unless the base is a small one]",
+        show_default=False,
+    ),
+]
+Negative = Annotated[
+    str,
+    typer.Option(help="What is not wanted; a base of an open vocabulary has a default of its own."),
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(
+        help="Of the priors' weights; auto: fp32 on a CPU, else fp16, or bf16 if that overflows.",
+        rich_help_panel=RUNNING,
+    ),
+]
+
 Out = Annotated[Path, typer.Option(help="Folder to write.")]
