@@ -12,19 +12,22 @@ from test_evaluate import fake
 
 from sdtool.evaluating import measures, thresholds
 from sdtool.evaluating.assets import Asset
-from sdtool.evaluating.compositions import compose
-from sdtool.evaluating.judge_training import Views, known_kinds, losses
+from sdtool.evaluating.compositions import assemble, compose
+from sdtool.evaluating.judge_batches import Views
+from sdtool.evaluating.judge_training import checked, known_kinds, losses
 from sdtool.evaluating.judge_views import UNIT, azimuths, write_views
 from sdtool.evaluating.repeated import repeated_parts
 from sdtool.evaluating.results import Calibrated, Calibration, Rate
 from sdtool.evaluating.samples import HELD_OUT, NO_FRONT, Sample, read_assets, samples
 from sdtool.evaluating.variation import varied
 from sdtool.evaluating.verdicts import verdict_on
-from sdtool.evaluating.viewnet import AROUND, BINS
+from sdtool.evaluating.viewnet import AROUND, BINS, ViewNet, load_judge
 from sdtool.evaluating.views import normal_views
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import merge
 from sdtool.meshfiles import write_glb
+
+CPU = torch.device("cpu")
 
 
 def nosed():
@@ -48,6 +51,17 @@ def test_compositions_have_a_front_or_look_alike_after_a_turn():
             turns = [measures.alike(views, np.roll(views, n, axis=0)) for n in (5, 8, 10)]
             assert max(turns) > 0.7 * measures.alike(views, views)
     assert any(fronts) and not all(fronts)
+
+
+def test_assemblies_are_made_of_whole_pieces():
+    pieces = [box([0, 0, 0], [2, 3, 4]), icosphere(2)]
+    for seed in range(6):
+        mesh = assemble(np.random.default_rng(seed), pieces)
+        low, high = mesh.bounds()
+        assert low[1] == pytest.approx(0, abs=1e-5) and 0.2 < (high - low).max() < 8
+        assert len(mesh.t_pos_idx) > 2 * 12, "a body, and what marks its front"
+        again = assemble(np.random.default_rng(seed), pieces)
+        assert np.array_equal(mesh.v_pos, again.v_pos)
 
 
 def test_varied_is_the_same_object_made_otherwise():
@@ -84,12 +98,17 @@ def test_assets_of_a_folder_are_read_once_whatever_their_colour(tmp_path):
 def test_views_are_kept_and_mirrored_with_their_azimuths(tmp_path):
     mesh = nosed()  # its own mirror image: mirrored views are those of other azimuths
     rng = np.random.default_rng(0)
-    write_views(tmp_path, iter([Sample(mesh, "cat", "", True, True)] * 9), 9, rng, ["corgi", "cat"])
-    data = Views(tmp_path)
-    assert data.facts["kind"].tolist() == [1] * 9 and data.facts["faces"].all()
-    stored = data.views[0].astype(np.float32) / UNIT
-    assert np.abs(stored[..., :3]).max() <= 1 and stored.shape == (AROUND, 64, 64, 4)
-    batch = data.batch(np.random.default_rng(1))
+    stream = iter([Sample(mesh, "cat", "", True, True)] * 9)
+    for part in ("0", "1"):
+        write_views(tmp_path / part, stream, 5 - int(part), rng, ["corgi", "cat"])
+    data = Views(tmp_path, np.array([7, 8, -1]), CPU, 0)
+    assert data.facts["kind"].tolist() == [8] * 9 and data.facts["faces"].all()
+    rows = data.rows(np.array([6, 0]))["views"].numpy()
+    assert np.array_equal(rows[0] * UNIT, data.views[1][1]) and np.array_equal(
+        rows[1] * UNIT, data.views[0][0]
+    )
+    assert np.abs(rows[..., :3]).max() <= 1 and rows[0].shape == (AROUND, 64, 64, 4)
+    batch = data.batch(8, np.random.default_rng(1))
     azimuth = batch["azimuth"].numpy() * 2 * np.pi / BINS
     assert np.allclose(np.diff(azimuth, axis=1), 2 * np.pi / AROUND, atol=1e-5)
     for seen, where in zip(batch["views"].numpy(), azimuth, strict=True):
@@ -106,12 +125,12 @@ def test_a_spoiled_one_stands_beside_itself_without_its_flaw(tmp_path):
     nose = merge([ball, box([-0.1, -0.06, 0.3], [0.1, 0.06, 0.5])])
     pair = Sample(nose, "", "second-face", True, False, twin=ball)
     stream = iter([pair, Sample(ball, "", "", False), pair] * 4)
-    write_views(tmp_path, stream, 12, np.random.default_rng(0), [])
-    data = Views(tmp_path)
+    write_views(tmp_path / "0", stream, 12, np.random.default_rng(0), [])
+    data = Views(tmp_path, np.array([-1]), CPU, 0)
     assert data.facts["twin"].tolist() == [0, 1, 0, 0, 1] * 2 + [0, 1]
     assert data.facts["sound"].tolist() == [0, 1, 1, 0, 1] * 2 + [0, 1]
     assert np.array_equal(data.facts["first"][0:1], data.facts["first"][1:2])
-    batch = data.batch(np.random.default_rng(0))
+    batch = data.batch(8, np.random.default_rng(0))
     changed = batch["changed"].numpy()
     for row in range(len(changed)):
         if batch["sound"][row]:
@@ -119,6 +138,39 @@ def test_a_spoiled_one_stands_beside_itself_without_its_flaw(tmp_path):
     pairs = changed[:2]  # spoiled ones whose twin is beside them
     assert (pairs > 0.1).any(axis=1).all() and (pairs < 0.05).any(axis=1).all()
     assert np.isnan(changed[4:][batch["sound"].numpy()[4:] == 0]).all()
+
+
+def test_what_is_held_out_is_never_learnt_and_tells_how_good_it_is(tmp_path):
+    ball = icosphere(2)
+    nose = merge([ball, box([-0.3, -0.2, 0.8], [0.3, 0.2, 1.3])])
+    two = [Sample(nose, "", "second-face", True), Sample(ball, "", "", False)]
+    write_views(tmp_path / "0", iter(two * 80), 160, np.random.default_rng(0), [])
+    data = Views(tmp_path, np.array([-1]), CPU, 0)
+    assert data.held.tolist() == [156, 157, 158, 159] and len(data.learnt) == 156
+
+    class Knows(ViewNet):
+        def forward(self, views):
+            side, kind, model, odd = super().forward(views)
+            nosed = views[..., 3].sum((1, 2, 3)) > data.rows(np.array([159]))["views"][..., 3].sum()
+            model = torch.where(
+                nosed[:, None], torch.tensor([4.0, 0, 0]), torch.tensor([0, 0, 4.0])
+            )
+            return side, kind, model, odd
+
+    found = checked(Knows(["cat"]), data)
+    assert found["area"] == 1.0 and found["loss"] == pytest.approx(
+        math.log(1 + 2 * math.exp(-4)), abs=1e-3
+    )
+
+
+def test_a_judge_of_any_size_is_saved_and_read(tmp_path):
+    net = ViewNet(["corgi", "cat"], 40, 64).eval()
+    net.save(tmp_path, {"steps": 1})
+    again, facts = load_judge(tmp_path)
+    assert facts["width"] == 40 and facts["looks"] == 64 and facts["steps"] == 1
+    views = torch.rand(2, AROUND, 64, 64, 4)
+    for a, b in zip(net(views), again(views), strict=True):
+        assert torch.allclose(a, b, atol=0.02)
 
 
 def test_the_loss_asks_only_what_is_known():

@@ -1,8 +1,10 @@
 """Objects of no kind: bodies of simple solids put together at random, with one front or with none."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from sdtool.geometry.meshes import Mesh, merge
+from sdtool.geometry.meshes import Mesh, merge, vertex_normals
 from sdtool.toyverse.primitives import (
     Vector,
     box,
@@ -27,6 +29,41 @@ def compose(rng: np.random.Generator) -> tuple[Mesh, bool]:
     mesh = merge(_with_front(rng) if has_front else _without_front(rng))
     low, high = mesh.bounds()
     return move(mesh, _vector(-(low + high) / 2 * [1, 0, 1] - low * [0, 1, 0])), has_front
+
+
+def assemble(rng: np.random.Generator, pieces: Sequence[Mesh]) -> Mesh:
+    """An object on y = 0 put together of other models, any, stretched: a body, as a rule a head, and what
+    marks its front, which faces +Z."""
+    size = _size(rng, 0.5, 0.8) * rng.choice([[0.7, 0.7, 1.4], [0.9, 1.3, 0.7], [1, 1, 1]])
+    parts, head, at = [_fitted(rng, pieces, size)], size, np.zeros(3)
+    if rng.random() < 0.6:
+        head = size.mean() * rng.uniform(0.4, 0.8) * np.exp(rng.uniform(-0.25, 0.25, 3))
+        at = np.array([0, 0.5 * size[1] + rng.uniform(0, 0.35) * head[1], 0.5 * size[2]])
+        at[2] *= rng.uniform(-0.2, 1.1)
+        parts.append(move(_fitted(rng, pieces, head), _vector(at)))
+    if rng.random() < 0.6:
+        mark = head * rng.uniform([0.2, 0.2, 0.15], [0.7, 0.6, 0.5])
+        y, z = rng.uniform(-0.3, 0.35) * head[1], 0.5 * head[2] * rng.uniform(0.8, 1.1)
+        parts.append(move(_fitted(rng, pieces, mark), _vector(at + [0, y, z])))
+    else:
+        parts += _face(rng, head, at)
+    if rng.random() < 0.5:
+        parts += _supports(rng, size)
+    mesh = merge(parts)
+    return move(mesh, (0, -float(mesh.bounds()[0, 1]), 0))
+
+
+def _fitted(rng: np.random.Generator, pieces: Sequence[Mesh], size: np.ndarray) -> Mesh:
+    """One of the pieces about the origin in a box of this size (3,), in one grey."""
+    one = pieces[int(rng.integers(len(pieces)))]
+    low, high = one.bounds()
+    factors = size / np.maximum(high - low, 0.2 * (high - low).max())
+    v_pos = ((one.v_pos - (low + high) / 2) * factors).astype(np.float32)
+    normal = vertex_normals(one) if one.v_normal is None else one.v_normal
+    normal = normal / factors
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    color = np.broadcast_to(GREY.astype(np.float32), v_pos.shape).copy()
+    return Mesh(v_pos, one.t_pos_idx, color, v_normal=normal.astype(np.float32))
 
 
 def _vector(values: np.ndarray) -> Vector:

@@ -8,6 +8,7 @@ the same without their flaw. Some two hours of one CPU core.
 """
 
 import argparse
+import multiprocessing
 import tempfile
 import time
 from collections import deque
@@ -17,70 +18,22 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sdtool.evaluating.judge_views import UNIT, azimuths, write_views
+from sdtool.evaluating.judge_batches import Views
+from sdtool.evaluating.judge_views import write_views
 from sdtool.evaluating.samples import HELD_OUT, read_assets, samples
 from sdtool.evaluating.viewnet import BINS, ViewNet, load_judge
+from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.catalogue import CATEGORIES
 
-BATCH = 8
-KNOWN = ("kind", "sound", "front", "faces")
 ODD = 0.1  # of what is seen: a view so changed by a flaw shows it
 SPREAD = 0.6  # of a bin: how far the target of a side reaches into its neighbours
-
-
-class Views:
-    """Batches of what `write_views` wrote, changed a little each time."""
-
-    def __init__(self, folder: Path):
-        self.views = np.load(folder / "views.npy", mmap_mode="r")
-        with np.load(folder / "samples.npz") as facts:
-            self.facts = {name: facts[name] for name in facts.files}
-
-    def batch(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        """BATCH models from AROUND sides, half of them pairs of a spoiled one and its twin: views, azimuths
-        (B, N) in bins, what of each view its flaw changes (B, N), NaN where nobody knows, and kind, sound,
-        front, faces (B,)."""
-        twins = np.nonzero(self.facts["twin"])[0]
-        pairs = rng.choice(twins, min(BATCH // 4, len(twins)), replace=False)
-        others = rng.choice(len(self.facts["first"]), BATCH - 2 * len(pairs), replace=False)
-        chosen = np.concatenate([pairs - 1, pairs, others])
-        seen = torch.from_numpy(self.views[chosen].astype(np.float32) / UNIT)
-        changed = torch.full(seen.shape[:2], torch.nan)
-        changed[torch.from_numpy(self.facts["sound"][chosen] > 0)] = 0
-        spoiled, twin = seen[: len(pairs)], seen[len(pairs) : 2 * len(pairs)]
-        covered = torch.maximum(spoiled[..., 3], twin[..., 3]).clamp(min=0).sum((2, 3)) + 1
-        changed[: len(pairs)] = (spoiled - twin).abs().amax(-1).sum((2, 3)) / covered
-        azimuth = azimuths(self.facts["first"][chosen])
-        for k in range(BATCH):
-            if rng.random() < 0.5:  # its mirror image, from the other side
-                seen[k] = seen[k].flip(2) * torch.tensor([-1.0, 1, 1, 1])
-                seen[k] = seen[k].flip(0)
-                changed[k] = changed[k].flip(0)
-                azimuth[k] = -azimuth[k][::-1]
-            if rng.random() < 0.25:  # coarser
-                small = functional.avg_pool2d(seen[k].permute(0, 3, 1, 2), 2)
-                seen[k] = functional.interpolate(small, scale_factor=2, mode="bilinear").permute(
-                    0, 2, 3, 1
-                )
-            if rng.random() < 0.3:  # uneven
-                noise = torch.from_numpy(rng.standard_normal(seen[k].shape, np.float32))
-                noise[..., 3] = 0
-                seen[k] += noise * float(rng.uniform(0, 0.2)) * seen[k][..., 3:]
-            shift = rng.integers(-2, 3, 2).tolist()
-            seen[k] = seen[k].roll(shift, (1, 2))
-        return {
-            "views": seen,
-            "azimuth": torch.from_numpy(azimuth).float() * BINS / (2 * np.pi),
-            "changed": changed,
-            **{name: torch.from_numpy(self.facts[name][chosen]) for name in KNOWN},
-        }
 
 
 def losses(net: ViewNet, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Cross entropies in nats: of whether a view shows the flaw, of the side, of the kind, of what the model
     is, each of those of which it is known."""
     side, kind, model, odd = net(data["views"])
-    gap = torch.arange(BINS) - data["azimuth"][..., None]
+    gap = torch.arange(BINS, device=side.device) - data["azimuth"][..., None]
     gap = (gap + BINS / 2) % BINS - BINS / 2
     target = (-0.5 * (gap / SPREAD) ** 2).softmax(-1)
     of_side = -(target * side.log_softmax(-1)).sum(-1).mean(-1)
@@ -109,43 +62,66 @@ def losses(net: ViewNet, data: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     }
 
 
-def train(
-    out: Path,
-    folder: Path,
-    steps: int,
-    seed: int,
-    threads: int,
-    facts: dict,
-    start: Path | None = None,
-) -> None:
-    """Train on what `write_views` wrote into `folder`, from the judge in `start` or from nothing, and save; a
-    line on stdout every 100 steps."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    rng = np.random.default_rng([seed, 17])
-    views = Views(folder)
-    net = ViewNet(known_kinds()) if start is None else load_judge(start)[0].train()
-    known = [*map(net.categories.index, known_kinds()), -1]
-    views.facts["kind"] = np.array(known)[views.facts["kind"]]
-    adam = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05)
-    plan = torch.optim.lr_scheduler.OneCycleLR(adam, 2e-3, total_steps=steps, pct_start=0.05)
-    recent: deque[list[float]] = deque(maxlen=100)
+def train(net: ViewNet, views: Views, asked: argparse.Namespace, facts: dict) -> None:
+    """Train on views and save into `asked.out`; a line on stdout every 100 steps, and every 1,000 what
+    `checked` says."""
+    rng = np.random.default_rng([asked.seed, 17])
+    adam = torch.optim.AdamW(net.parameters(), lr=asked.lr, weight_decay=0.05)
+    plan = torch.optim.lr_scheduler.OneCycleLR(
+        adam, asked.lr, total_steps=asked.steps, pct_start=0.05
+    )
+    recent: deque[torch.Tensor] = deque(maxlen=100)
     began = time.monotonic()
-    for step in range(1, steps + 1):
-        parts = losses(net, views.batch(rng))
-        loss = parts["side"] + 0.2 * parts["kind"] + 2 * parts["model"] + parts["odd"]
+    for step in range(1, asked.steps + 1):
+        parts = losses(net, views.batch(asked.batch, rng))
+        loss = parts["side"] + 0.1 * parts["kind"] + 2 * parts["model"] + parts["odd"]
         adam.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         adam.step()
         plan.step()
-        recent.append([value.item() for value in parts.values()])
+        recent.append(torch.stack(list(parts.values())).detach())
+        minutes = round((time.monotonic() - began) / 60, 1)
         if step % 100 == 0:
-            means = dict(zip(parts, np.mean(recent, axis=0).round(3).tolist(), strict=True))
-            print(step, f"{time.monotonic() - began:.0f} s", means, flush=True)
-        if step % 500 == 0 or step == steps:
-            minutes = round((time.monotonic() - began) / 60, 1)
-            net.save(out, {**facts, "steps": step, "seed": seed, "minutes": minutes})
+            means = torch.stack(list(recent)).mean(dim=0).tolist()
+            named = {name: round(mean, 3) for name, mean in zip(parts, means, strict=True)}
+            print(step, f"{minutes} min", named, flush=True)
+        if step % 1000 == 0 or step == asked.steps:
+            found = checked(net, views)
+            print(step, "held out:", found, flush=True)
+            net.save(asked.out, {**facts, "steps": step, "minutes": minutes, "held_out": found})
+
+
+@torch.no_grad()
+def checked(net: ViewNet, views: Views) -> dict[str, float]:
+    """Of the samples that are not learnt from, as they are: the cross entropy of what the model is in nats,
+    and the area under the curve by which soundness tells sound from spoiled."""
+    net.eval()
+    loss, sound = [], []
+    for rows in np.array_split(views.held, len(views.held) // 50 + 1):
+        data = views.rows(rows)
+        loss.append(losses(net, data)["model"].item() * len(rows))
+        sound.append(1 - net(data["views"])[2].softmax(-1)[:, 0].cpu().numpy())
+    net.train()
+    score, truth = np.concatenate(sound), views.facts["sound"][views.held] > 0
+    found = {"loss": round(sum(loss) / max(1, len(score)), 4)}
+    if truth.any() and not truth.all():
+        good, bad = score[truth][:, None], score[~truth][None]
+        found["area"] = round(float((good > bad).mean() + 0.5 * (good == bad).mean()), 4)
+    return found
+
+
+def make_views(folder: Path, assets: list[Mesh], count: int, seed: int, workers: int) -> None:
+    """`write_views` of `count` samples into folders 0, 1, … of a folder, one for each process."""
+    shares = [len(part) for part in np.array_split(np.arange(count), workers)]
+    tasks = [(folder / str(k), assets, share, [seed, 16, k]) for k, share in enumerate(shares)]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        pool.starmap(_write_part, tasks)
+
+
+def _write_part(folder: Path, assets: list[Mesh], count: int, seed: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    write_views(folder, samples(rng, assets), count, rng, known_kinds())
 
 
 def known_kinds() -> list[str]:
@@ -157,23 +133,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=15_000)
+    parser.add_argument("--batch", type=int, default=8, help="Models in a step.")
+    parser.add_argument("--lr", type=float, default=2e-3, help="Largest learning rate.")
+    parser.add_argument("--width", type=int, default=20, help="Channels of the first layer.")
+    parser.add_argument("--looks", type=int, default=128, help="Numbers that describe a view.")
     parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="Processes that make views.")
     parser.add_argument(
         "--assets", type=Path, nargs="*", default=[], help="Folders of real assets."
     )
     parser.add_argument("--start", type=Path, help="Folder of a judge to go on from.")
     parser.add_argument("--views", type=Path, help="Folder of the views, made if it holds none.")
     asked = parser.parse_args()
-    assets = [mesh for folder in asked.assets for mesh in read_assets(folder)]
-    facts = {"samples": asked.samples, "assets": [folder.name for folder in asked.assets]}
+    torch.set_num_threads(asked.threads)
+    torch.manual_seed(asked.seed)
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.views or Path(scratch)
-        if not (folder / "samples.npz").is_file():
-            rng = np.random.default_rng([asked.seed, 16])
-            write_views(folder, samples(rng, assets), asked.samples, rng, known_kinds())
-        train(asked.out, folder, asked.steps, asked.seed, asked.threads, facts, asked.start)
+        if not any(folder.glob("*/samples.npz")):
+            assets = [mesh for one in asked.assets for mesh in read_assets(one)]
+            make_views(folder, assets, asked.samples, asked.seed, asked.workers)
+        net = ViewNet(known_kinds(), asked.width, asked.looks)
+        if asked.start is not None:
+            net = load_judge(asked.start)[0]
+        numbers = np.array([*map(net.categories.index, known_kinds()), -1])
+        views = Views(folder, numbers, asked.device, asked.seed)
+        facts = {"samples": len(views), "assets": [one.name for one in asked.assets]}
+        facts |= {"batch": asked.batch, "seed": asked.seed}
+        train(net.to(asked.device).train(), views, asked, facts)
 
 
 if __name__ == "__main__":

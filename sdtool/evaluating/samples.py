@@ -9,7 +9,7 @@ import numpy as np
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating.assets import find_assets
-from sdtool.evaluating.compositions import compose
+from sdtool.evaluating.compositions import assemble, compose
 from sdtool.evaluating.measures import alike_each
 from sdtool.evaluating.variation import varied
 from sdtool.evaluating.views import normal_views
@@ -37,7 +37,7 @@ MAYBE = (
     "bed", "truck", "bus", "house", "windmill", "bookshelf", "hammer", "snowman", "flower", "bucket",
 )  # fmt: skip
 """Kinds some of which have a front that shows."""
-SHARES = {"toy": 0.5, "composition": 0.25, "asset": 0.25}
+SHARES = {"toy": 0.4, "composition": 0.2, "asset": 0.2, "assembly": 0.2}
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def samples(
     is `HELD_OUT`."""
     known = [name for name in CATEGORIES if name not in HELD_OUT]
     spoilable = [name for name in known if janus.kinds_for(name)]
-    sources = [name for name in SHARES if name != "asset" or assets]
+    sources = [name for name in SHARES if assets or name not in ("asset", "assembly")]
     chances = np.array([SHARES[name] for name in sources])
     while True:
         source = sources[rng.choice(len(sources), p=chances / chances.sum())]
@@ -173,7 +173,9 @@ def samples(
             if source == "toy":
                 found = _toy(rng, known, spoilable, wrong, rough)
             elif source == "composition":
-                found = _composition(rng, wrong, rough)
+                found = _composition(rng, *compose(rng), wrong, rough)
+            elif source == "assembly":
+                found = _composition(rng, assemble(rng, assets), True, wrong, rough)
             else:
                 mesh = assets[int(rng.integers(len(assets)))]
                 flaw = _any_flaw(rng) if wrong else ""
@@ -210,8 +212,9 @@ def _toy(rng, known: list[str], spoilable: list[str], wrong: bool, rough: float)
     return _varied(rng, mesh, spoiled, rough, Sample(mesh, category, flaw, True))
 
 
-def _composition(rng: np.random.Generator, wrong: bool, rough: float) -> Sample | None:
-    mesh, front = compose(rng)
+def _composition(
+    rng: np.random.Generator, mesh: Mesh, front: bool, wrong: bool, rough: float
+) -> Sample | None:
     flaw, spoiled = "", None
     if wrong:
         flaw = _any_flaw(rng)

@@ -25,23 +25,27 @@ WAVES = 5
 
 
 class ViewNet(nn.Module):
-    """categories: the kinds it tells apart, in order; width: channels of its first layer."""
+    """categories: the kinds it tells apart, in order; width: channels of its first layer, a multiple of
+    20; looks: numbers that say what one view shows."""
 
-    def __init__(self, categories: list[str], width: int = 20):
+    def __init__(self, categories: list[str], width: int = 20, looks: int = 128):
         super().__init__()
-        self.categories, self.width = list(categories), width
+        self.categories, self.width, self.wide = list(categories), width, looks
         sizes = [4, width, 2 * width, 3 * width, 4 * width]
         self.features = nn.Sequential(
             *[_Block(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
         )
-        self.looks = nn.Linear(sizes[-1] * 17, 128)
-        self.side = nn.Linear(128, BINS)
-        self.kind = nn.Linear(128, len(categories))
-        self.spectrum = nn.Linear(128, 48)
-        self.compare = nn.ModuleList([nn.Conv1d(128, 64, AROUND), nn.Conv1d(64, 64, AROUND)])
-        self.odd = nn.Linear(128 + 64, 1)
+        half = looks // 2
+        self.looks = nn.Linear(sizes[-1] * 17, looks)
+        self.side = nn.Linear(looks, BINS)
+        self.kind = nn.Linear(looks, len(categories))
+        self.spectrum = nn.Linear(looks, 48)
+        self.compare = nn.ModuleList(
+            [nn.Conv1d(looks, half, AROUND), nn.Conv1d(half, half, AROUND)]
+        )
+        self.odd = nn.Linear(looks + half, 1)
         self.verdict = nn.Sequential(
-            nn.Dropout(0.1), nn.Linear(48 * WAVES + 130, 96), nn.SiLU(), nn.Linear(96, 3)
+            nn.Dropout(0.1), nn.Linear(48 * WAVES + looks + 2, 96), nn.SiLU(), nn.Linear(96, 3)
         )
 
     def forward(
@@ -75,7 +79,8 @@ class ViewNet(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.half().contiguous() for name, value in self.state_dict().items()}
         save_file(weights, folder / "judge.safetensors")
-        facts = {"categories": self.categories, "width": self.width, **facts}
+        sizes = {"width": self.width, "looks": self.wide}
+        facts = {"categories": self.categories, **sizes, **facts}
         write_json(folder / "judge.json", facts)
 
 
@@ -97,7 +102,7 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
     """The judge in a folder, and the facts about it. InputError if there is none."""
     try:
         facts = read_json(folder / "judge.json")
-        net = ViewNet(facts["categories"], facts["width"])
+        net = ViewNet(facts["categories"], facts["width"], facts["looks"])
         weights = load_file(folder / "judge.safetensors")
         net.load_state_dict({name: value.float() for name, value in weights.items()})
     except (OSError, KeyError, TypeError, RuntimeError) as error:

@@ -1,0 +1,102 @@
+"""Batches of the views that the judge learns from, changed a little each time."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from sdtool.evaluating.judge_views import UNIT, azimuths
+from sdtool.evaluating.viewnet import BINS
+
+KNOWN = ("kind", "sound", "front", "faces")
+HELD = 40  # of each folder the last sample in so many is looked at, not learnt from
+
+
+class Views:
+    """What `judge_views.write_views` wrote into the folders of a folder.
+
+    kinds: the judge's number of each kind of `samples.npz`, −1 last. Off the CPU, all views lie on the
+    device: 200 KB each.
+    """
+
+    def __init__(self, folder: Path, kinds: np.ndarray, device: torch.device, seed: int):
+        parts = [path.parent for path in sorted(folder.glob("*/samples.npz"))]
+        facts = []
+        for part in parts:
+            with np.load(part / "samples.npz") as found:
+                facts.append({name: found[name] for name in found.files})
+        self.device, self.noise = device, torch.Generator(device).manual_seed(seed)
+        self.facts = {name: np.concatenate([one[name] for one in facts]) for name in facts[0]}
+        self.facts["kind"] = kinds[self.facts["kind"]]
+        counts = [len(one["first"]) for one in facts]
+        self.ends = np.cumsum(counts)
+        self.views = [
+            np.load(part / "views.npy", mmap_mode="r")[:count]
+            for part, count in zip(parts, counts, strict=True)
+        ]
+        self.resident = None
+        if device.type != "cpu":
+            self.resident = torch.cat(
+                [torch.from_numpy(np.array(one)).to(device) for one in self.views]
+            )
+        held = np.concatenate([np.arange(n) >= n - n // HELD for n in counts])
+        self.learnt, self.held = np.nonzero(~held)[0], np.nonzero(held)[0]
+        twins = self.learnt[self.facts["twin"][self.learnt] > 0]
+        self.twins = twins[np.isin(twins - 1, self.learnt)]
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def rows(self, chosen: np.ndarray) -> dict[str, torch.Tensor]:
+        """Rows as they were written: views (B, N, 64, 64, 4), azimuths (B, N) in bins, what of each view is
+        changed (B, N), 0 of a sound one and NaN where nobody knows, and kind, sound, front, faces (B,)."""
+        if self.resident is not None:
+            views = self.resident[torch.from_numpy(chosen).to(self.device)]
+        else:
+            part = np.searchsorted(self.ends, chosen, side="right")
+            first = np.r_[0, self.ends][part]
+            pairs = zip(part, chosen - first, strict=True)
+            views = torch.from_numpy(np.stack([self.views[p][row] for p, row in pairs]))
+        azimuth = torch.from_numpy(azimuths(self.facts["first"][chosen])).float()
+        changed = torch.full(azimuth.shape, torch.nan)
+        changed[torch.from_numpy(self.facts["sound"][chosen] > 0)] = 0
+        found = {name: torch.from_numpy(self.facts[name][chosen]) for name in KNOWN}
+        found |= {"azimuth": azimuth * BINS / (2 * np.pi), "changed": changed}
+        found = {name: value.to(self.device) for name, value in found.items()}
+        return found | {"views": views.float() / UNIT}
+
+    def batch(self, size: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """As `rows`, of `size` models, half of them pairs of a spoiled one and its twin; changed at
+        random."""
+        pairs = rng.choice(self.twins, min(size // 4, len(self.twins)), replace=False)
+        others = rng.choice(self.learnt, size - 2 * len(pairs), replace=False)
+        data = self.rows(np.concatenate([pairs - 1, pairs, others]))
+        seen, azimuth, changed = data["views"], data["azimuth"], data["changed"]
+        spoiled, twin = seen[: len(pairs)], seen[len(pairs) : 2 * len(pairs)]
+        covered = torch.maximum(spoiled[..., 3], twin[..., 3]).clamp(min=0).sum((2, 3)) + 1
+        changed[: len(pairs)] = (spoiled - twin).abs().amax(-1).sum((2, 3)) / covered
+
+        mirrored = self._some(rng, size, 0.5)  # from the other side
+        flip = torch.tensor([-1.0, 1, 1, 1], device=self.device)
+        seen[mirrored] = seen[mirrored].flip(1, 3) * flip
+        changed[mirrored] = changed[mirrored].flip(1)
+        azimuth[mirrored] = -azimuth[mirrored].flip(1)
+
+        coarse = self._some(rng, size, 0.25)
+        small = functional.avg_pool2d(seen[coarse].flatten(0, 1).permute(0, 3, 1, 2), 2)
+        large = functional.interpolate(small, scale_factor=2, mode="bilinear")
+        seen[coarse] = large.permute(0, 2, 3, 1).view_as(seen[coarse])
+
+        uneven = self._some(rng, size, 0.3)
+        noise = torch.randn(seen[uneven].shape, generator=self.noise, device=self.device)
+        strength = torch.from_numpy(rng.uniform(0, 0.2, len(uneven))).float().to(self.device)
+        noise = noise * strength[:, None, None, None, None] * seen[uneven][..., 3:]
+        seen[uneven] += noise * torch.tensor([1.0, 1, 1, 0], device=self.device)
+
+        for one, shift in zip(seen, rng.integers(-2, 3, (size, 2)).tolist(), strict=True):
+            one.copy_(one.roll(shift, (1, 2)))
+        return data
+
+    def _some(self, rng: np.random.Generator, size: int, share: float) -> torch.Tensor:
+        return torch.from_numpy(np.nonzero(rng.random(size) < share)[0]).to(self.device)
