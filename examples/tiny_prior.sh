@@ -6,7 +6,7 @@
 # done do the results replace those in BUNDLE.
 #
 #     examples/tiny_prior.sh
-#     DEVICE=cuda AGP_BATCH=128 GUIDED_BATCH=128 examples/tiny_prior.sh    # as those in the repository
+#     DEVICE=cuda AGP_BATCH=128 GUIDED_BATCH=128 COLOR_BATCH=128 examples/tiny_prior.sh    # as those in the repository
 #     BUILD=try BUNDLE=try/tiny COUNT=100 VAE_STEPS=50 BASE_STEPS=50 AGP_STEPS=50 GUIDED_STEPS=50 \
 #         COLOR_STEPS=50 examples/tiny_prior.sh
 set -euo pipefail
@@ -23,7 +23,7 @@ AGP_STEPS=${AGP_STEPS:-8000}                  # training steps of the AGP
 MORE=${MORE:-5000}                            # further objects, most of which wear, carry or have something
 MORE_STEPS=${MORE_STEPS:-5000}                # training steps of the AGP on them
 GUIDED_STEPS=${GUIDED_STEPS:-4000}            # training steps of the base towards guidance in one pass
-COLOR_STEPS=${COLOR_STEPS:-3000}              # training steps of the colour prior
+COLOR_STEPS=${COLOR_STEPS:-8000}              # training steps of the colour prior
 AGP_BATCH=${AGP_BATCH:-32}                    # maps in a step of these
 GUIDED_BATCH=${GUIDED_BATCH:-32}
 COLOR_BATCH=${COLOR_BATCH:-32}

@@ -12,7 +12,7 @@ from sdtool.cli import run as sdtool
 from sdtool.evaluating import thresholds
 from sdtool.evaluating.assets import category_of, find_assets
 from sdtool.evaluating.measuring import JUDGE, Eyes, Measured, measure
-from sdtool.evaluating.results import Evaluated, Rate, headline, rates
+from sdtool.evaluating.results import Evaluated, Rate, headline, rates, recognised
 from sdtool.evaluating.samples import sample
 from sdtool.evaluating.viewnet import ViewNet, load_judge
 from sdtool.meshfiles import write_glb
@@ -94,7 +94,9 @@ def test_the_report_holds_pages_pictures_and_the_verdicts_own_rates(report, caps
     assert "a corgi wearing a hat" in page and "pictures/00000.png" in page
     assert (report / "human.html").is_file() and list((report / "human").glob("*.png"))
     assert len(list((report / "pictures").glob("*.png"))) == 13
-    said = json.loads((report / "evaluation.json").read_text())["calibration"]
+    told = json.loads((report / "evaluation.json").read_text())
+    assert told["recognised"]["sound"]["count"] >= 5 and "recognised as what was asked for" in page
+    said = told["calibration"]
     assert said["true_positives"]["of"] > 100 and said["by_kind"].keys() == janus.KINDS.keys()
 
 
@@ -252,6 +254,16 @@ def test_rates_leave_out_what_does_not_count():
     verdicts = ["consistent", "inconsistent", "failed", "not applicable", "not judged"]
     some = [Evaluated("x", "m", "x", "", "", verdict) for verdict in verdicts]
     assert rates(some) == {"m": Rate(1, 3)}
+
+
+def test_what_is_recognised_is_counted_of_kinds_that_the_judge_knows():
+    ranks = (1, 1, 7, 0)
+    some = [Evaluated("x", "m", "x", "", "", "consistent", rank=rank) for rank in ranks]
+    assert recognised(some) == {"m": Rate(2, 3)}
+    assert headline(some, "m").endswith(
+        "; recognised as what was asked for: 2 of 3: 67% (21% to 94%)"
+    )
+    assert "recognised" not in headline(some[3:], "m")
 
 
 # The judge and its calibration

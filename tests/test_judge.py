@@ -150,10 +150,10 @@ def test_what_is_held_out_is_never_learnt_and_tells_how_good_it_is(tmp_path):
 
     class Knows(ViewNet):
         def forward(self, views):
-            side, kind, model, odd = super().forward(views)
-            nosed = views[..., 3].sum((1, 2, 3)) > data.rows(np.array([159]))["views"][..., 3].sum()
+            side, kind, _, odd = super().forward(views)
+            sound = data.rows(data.held)["sound"].bool()
             model = torch.where(
-                nosed[:, None], torch.tensor([4.0, 0, 0]), torch.tensor([0, 0, 4.0])
+                sound[:, None], torch.tensor([0, 0, 4.0]), torch.tensor([4.0, 0, 0])
             )
             return side, kind, model, odd
 

@@ -10,7 +10,7 @@ from sdtool.errors import ObjectError
 from sdtool.evaluating import judges
 from sdtool.evaluating.assets import Asset, category_of
 from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
-from sdtool.evaluating.results import Calibration, Evaluated, rate_as_json, rates
+from sdtool.evaluating.results import Calibration, Evaluated, rate_as_json, rates, recognised
 from sdtool.evaluating.thresholds import Thresholds
 from sdtool.evaluating.verdicts import verdict_on, verdict_on_failed
 from sdtool.io.files import append_jsonl, read_jsonl
@@ -77,6 +77,7 @@ def summary(
     the judges agree."""
     return {
         "methods": {method: rate_as_json(rate) for method, rate in rates(found).items()},
+        "recognised": {method: rate_as_json(rate) for method, rate in recognised(found).items()},
         "calibration": {
             "true_positives": rate_as_json(calibration.caught),
             "false_positives": rate_as_json(calibration.blamed),

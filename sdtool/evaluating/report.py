@@ -24,6 +24,7 @@ from sdtool.evaluating.results import (
     Calibration,
     Evaluated,
     rates,
+    recognised,
 )
 from sdtool.io import files
 
@@ -97,6 +98,8 @@ def _methods(assets: list[Evaluated]) -> list[dict[str, Any]]:
             f"{counted[SYMMETRIC]} more not applicable": counted[SYMMETRIC],
             f"{counted[UNJUDGED]} more not judged": counted[UNJUDGED],
         }
+        known = recognised(assets)[method]
+        notes[f"recognised as what was asked for: {known.count} of {known.of}"] = known.of
         told = "; ".join(note for note, count in notes.items() if count)
         rows.append({"name": method, "rate": rate, "notes": told})
     return rows

@@ -45,7 +45,9 @@ class Evaluated:
     reasons: sentences, of an inconsistent or failed one. picture: its contact sheet, relative to the
     report ("" if it failed). truth, predicted: the azimuths, in degrees, of the views that the
     classifier saw and of what it took them for. opinions: judge → what it says (see `judges`).
-    prompt_from: who says the prompt (see `prompts`). seed: of the lift, if it is known.
+    prompt_from: who says the prompt (see `prompts`). seed: of the lift, if it is known. rank: the place of
+    its kind among those that the bundled judge takes it for, 1 the best; 0: no kind, or one that it does
+    not know.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Evaluated:
     opinions: dict[str, str] = field(default_factory=dict)
     prompt_from: str = ""
     seed: int | None = None
+    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,17 @@ def rates(assets: Iterable[Evaluated]) -> dict[str, Rate]:
     return {method: Rate(sum(found), len(found)) for method, found in counted.items()}
 
 
+def recognised(assets: Iterable[Evaluated]) -> dict[str, Rate]:
+    """The share of assets that the judge takes for what the prompt names, by method, of those of kinds that
+    it knows: a lump without a face contradicts itself nowhere."""
+    counted: dict[str, list[bool]] = {}
+    for asset in assets:
+        kept = counted.setdefault(asset.method, [])
+        if asset.rank:
+            kept.append(asset.rank == 1)
+    return {method: Rate(sum(found), len(found)) for method, found in counted.items()}
+
+
 @dataclass(frozen=True)
 class Calibrated:
     """A measure's threshold and how well it tells known Janus toys from known good ones.
@@ -165,10 +179,12 @@ class Calibration:
 
 
 def headline(assets: Iterable[Evaluated], method: str) -> str:
-    """A method's rate in words, and how many of its assets do not count, and why."""
+    """A method's rates in words, and how many of its assets do not count, and why."""
     own = [asset for asset in assets if asset.method == method]
     left = Counter(asset.verdict for asset in own if asset.verdict in UNCOUNTED)
     why = ", ".join(f"{count} {verdict}" for verdict, count in sorted(left.items()))
+    known = recognised(own)[method]
+    seen = f"; recognised as what was asked for: {known}" if known.of else ""
     if (rate := rates(own)[method]).of:
-        return f"{method}: consistent {rate}" + (f"; not counted: {why}" if why else "")
-    return f"{method}: nothing to count ({why})"
+        return f"{method}: consistent {rate}" + (f"; not counted: {why}" if why else "") + seen
+    return f"{method}: nothing to count ({why}){seen}"

@@ -64,6 +64,7 @@ def verdict_on(
         picture,
         tuple(found.truth),
         tuple(found.predicted),
+        rank=found.rank,
     )
 
 
