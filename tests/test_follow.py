@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+from chromium_samples import in_chromium, open_page
+from PIL import Image
 
 from sdtool import cli
 from sdtool.io import lock
@@ -104,3 +106,32 @@ def test_view_follows_until_the_end(tmp_path, capsys):
         assert f"{other} is not the directory of a lift" in capsys.readouterr().err
     assert cli.run(["lift", "--prompts", str(run / "p.txt"), "--follow"]) == 2
     assert "sdtool view --follow DIRECTORY" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@in_chromium
+def test_chromium_shows_a_lift_grow_until_it_is_done(tmp_path):
+    run = begun(tmp_path / "run", 6)
+    (run / "previews").mkdir()
+    Image.new("RGB", (8, 4), "red").save(run / "previews" / "coarse-0006.png")
+    Image.new("RGB", (8, 4), "blue").save(run / "views.png")
+    asked = []
+
+    def ended():
+        """The lift ends when the page has looked twice."""
+        asked.append(state(run)["status"])
+        if len(asked) == 3:
+            write_json(run / "stage.json", RECORD)
+        return state(run)
+
+    lock.hold(run, "lift")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(following, "state", lambda _: ended())
+        with following.following(run) as url:
+            page = open_page(url, tmp_path, "--dump-dom", seconds=20)
+    lock.release(run)
+    assert len(asked) == 3, "it asks no more when the lift is done"
+    assert '<h1 id="prompt">a &lt;b&gt;cat&lt;/b&gt;</h1>' in page and ">done</p>" in page
+    assert "6 of 10 steps" in page and re.search(r'<path d="M\S+ \S+ L[^"]+" class="align">', page)
+    assert re.search(r'<img id="picture"[^>]*src="/picture\?views.png"', page)
+    assert not re.search(r'<img id="picture"[^>]*hidden', page)

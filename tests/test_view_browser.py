@@ -2,21 +2,16 @@
 
 import http.client
 import re
-import shutil
-import subprocess
 import threading
 
 import numpy as np
 import pytest
+from chromium_samples import in_chromium, open_page
 from PIL import Image
 from test_export import write_run
 from test_view import HOSTILE, box, png, view
 
 from sdtool.viewing.serving import address, page_server
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
-
 
 # Serving
 
@@ -81,17 +76,7 @@ def test_a_taken_port_is_one_sentence(tmp_path, capsys):
 def picture(page, tmp_path, state=""):
     """(H, W, 3) of the page as headless Chromium draws it, 600 wide and as high as its window leaves."""
     out = tmp_path / "shot.png"
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-unsafe-swiftshader",
-    ]
-    command += ["--disable-quic", "--no-first-run", "--disable-background-networking"]
-    command += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'p'}"]
-    command += ["--window-size=600,600", "--virtual-time-budget=60000", f"--screenshot={out}"]
-    subprocess.run([*command, page.as_uri() + state], capture_output=True, timeout=1200, check=True)
+    open_page(page.as_uri() + state, tmp_path, "--window-size=600,600", f"--screenshot={out}")
     return np.asarray(Image.open(out).convert("RGB")).astype(int)
 
 
