@@ -185,7 +185,9 @@ def lift(
     workers: Workers = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | None:
-    color = _color_prior(color_prior, agp, preset, lambda_align)
+    from sdtool.priors.bundled import chosen_color_prior
+
+    color = chosen_color_prior(color_prior, agp, preset, lambda_align)
     chosen = _plan(rep, preset, init, appearance, environment, distill, settings, color)
     if surface_points != "off":
         chosen = _of_points(chosen, surface_points)
@@ -266,29 +268,13 @@ def _say_backends(place, rep: str) -> None:
 def in_full(options: dict[str, Any]) -> dict[str, Any]:
     """What `--print-config` shows of `--set`: every setting of every phase."""
     from sdtool.lifting.config import settings_of
+    from sdtool.priors.bundled import chosen_color_prior
 
     names = ["color_prior", "agp", "preset", "lambda_align"]
-    color = _color_prior(*(options[name] for name in names))
+    color = chosen_color_prior(*(options[name] for name in names))
     names = ["rep", "preset", "init", "appearance", "environment", "distill", "settings"]
     given = [*(options[name] for name in names), color]
     return {"settings": settings_of(_plan(*given))}
-
-
-def _color_prior(asked: str, agp: str, preset: str, lambda_align: float) -> str:
-    """The colour prior that the options ask for, "" for none: where nothing is said, the bundled one
-    belongs to the bundled AGP."""
-    if asked == "none" or (preset in ("paper", "reference") and not asked):
-        return ""
-    if preset == "paper":
-        said = (
-            "--preset paper leaves the colours to the base, as the paper does; use another preset"
-        )
-        raise UsageError(said, "--color-prior", "--preset")
-    if asked:
-        return asked
-    from sdtool.priors.bundled import TINY, has_bundled_color
-
-    return TINY if agp == TINY and lambda_align > 0 and has_bundled_color() else ""
 
 
 def _plan(

@@ -93,7 +93,9 @@ def texture(
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
     _check(mesh, prompt)
-    color = _color_prior(color_prior, agp, preset)
+    from sdtool.priors.bundled import chosen_color_prior
+
+    color = chosen_color_prior(color_prior, agp, preset)
     plan = _plan(preset, appearance, color, environment, settings)
     from sdtool.lifting.folders import slug
     from sdtool.lifting.run import HALF
@@ -131,29 +133,15 @@ def texture(
 def in_full(options: dict[str, Any]) -> dict[str, Any]:
     """What `--print-config` shows of `--set`: every setting of the phase."""
     from sdtool.lifting.config import settings_of
+    from sdtool.priors.bundled import chosen_color_prior
     from sdtool.texturing.run import SETTINGS
 
-    color = _color_prior(*(options[name] for name in ("color_prior", "agp", "preset")))
+    color = chosen_color_prior(*(options[name] for name in ("color_prior", "agp", "preset")))
     names = ("environment", "settings")
     plan = _plan(options["preset"], options["appearance"], color, *(options[n] for n in names))
     found = settings_of(plan)
     phase = plan.phases[-1].name
     return {"settings": {k: v for k, v in found.items() if k in (*SETTINGS, phase)}}
-
-
-def _color_prior(asked: str, agp: str, preset: str) -> str:
-    """The colour prior that the options ask for, "" for none: where nothing is said, the bundled one
-    belongs to the bundled AGP."""
-    if asked == "none" or (preset == "paper" and not asked):
-        return ""
-    if preset == "paper":
-        said = "--preset paper leaves the appearance to the base, as Fantasia3D does; use another preset"
-        raise UsageError(said, "--color-prior", "--preset")
-    if asked:
-        return asked
-    from sdtool.priors.bundled import TINY, has_bundled_color
-
-    return TINY if agp == TINY and has_bundled_color() else ""
 
 
 def _plan(preset: str, appearance: str, color: str, environment: str, settings: list[str] | None):

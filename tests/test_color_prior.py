@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sdtool.stages import lift as stage
 from shape_samples import box
 
 from sdtool import cli
@@ -21,6 +20,7 @@ from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.painting import ColorScene
 from sdtool.lifting.run import Lift
 from sdtool.priors.agp import fresh_agp
+from sdtool.priors.bundled import chosen_color_prior
 from sdtool.priors.color import fresh_color, save_color
 from sdtool.priors.fresh import fresh_base, fresh_vae
 from sdtool.priors.loading import load_base
@@ -118,7 +118,7 @@ def test_a_colour_prior_sees_pictures_only():
 def test_which_colour_prior_is_meant(monkeypatch):
     for is_bundled in (True, False):
         monkeypatch.setattr("sdtool.priors.bundled.has_bundled_color", lambda one=is_bundled: one)
-        assert stage._color_prior("", "tiny", "tiny-cpu", 1.0) == ("tiny" if is_bundled else "")
+        assert chosen_color_prior("", "tiny", "tiny-cpu", 1.0) == ("tiny" if is_bundled else "")
         for asked, agp, preset, weight in (
             ("none", "tiny", "preview", 1.0),
             ("", "my/agp", "preview", 1.0),  # of another base, perhaps
@@ -126,10 +126,10 @@ def test_which_colour_prior_is_meant(monkeypatch):
             ("", "tiny", "reference", 1.0),
             ("", "tiny", "tiny-cpu", 0.0),
         ):
-            assert stage._color_prior(asked, agp, preset, weight) == ""
-        assert stage._color_prior("mine", "my/agp", "preview", 0.0) == "mine"
+            assert chosen_color_prior(asked, agp, preset, weight) == ""
+        assert chosen_color_prior("mine", "my/agp", "preview", 0.0) == "mine"
     with pytest.raises(UsageError, match="leaves the colours to the base"):
-        stage._color_prior("mine", "tiny", "paper", 1.0)
+        chosen_color_prior("mine", "tiny", "paper", 1.0)
 
 
 def test_the_record_says_it_and_without_it_says_what_it_said_before():

@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from sdtool.errors import InputError
+from sdtool.errors import InputError, UsageError
 
 TINY = "tiny"
 """The id of the bundled priors."""
@@ -24,3 +24,18 @@ def has_bundled_color() -> bool:
     except InputError:
         return False
     return True
+
+
+def chosen_color_prior(asked: str, agp: str, preset: str, lambda_align: float = 1.0) -> str:
+    """The colour prior that the options ask for, "" for none: where nothing is said, the bundled one
+    belongs to the bundled AGP."""
+    if asked == "none" or (preset in ("paper", "reference") and not asked):
+        return ""
+    if preset == "paper":
+        said = (
+            "--preset paper leaves the colours to the base, as Fantasia3D does; use another preset"
+        )
+        raise UsageError(said, "--color-prior", "--preset")
+    if asked:
+        return asked
+    return TINY if agp == TINY and lambda_align > 0 and has_bundled_color() else ""

@@ -11,6 +11,7 @@ import torch
 
 from sdtool.errors import InputError
 from sdtool.io.files import write_json, write_text
+from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.guided import plain_unet, with_unet
 from sdtool.priors.loading import COLOR_CARD
 from sdtool.priors.models import UNet2DConditionModel
@@ -63,7 +64,7 @@ def save_color(
 
 def _card(prior: Prior, base: str, facts: dict, measure: dict) -> str:
     size = prior.sample_size
-    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    rows = fact_rows(facts)
     return f"""---
 library_name: diffusers
 tags:

@@ -10,6 +10,7 @@ import torch
 from diffusers.utils import logging
 
 from sdtool.io.files import write_json, write_text
+from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior, words
 from sdtool.priors.text import fresh_text_encoder, save_text_encoder
@@ -129,7 +130,7 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, fp16: bool = False) ->
 
 
 def _model_card(prior: Prior, facts: dict) -> str:
-    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    rows = fact_rows(facts)
     size = f"{prior.sample_size}×{prior.sample_size}"
     if prior.is_latent:
         kind = f"""A latent diffusion model of {size} latents with four channels. Its VAE takes four too:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from sdtool.io.files import read_json, write_json, write_text
+from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.fresh import CARD
 from sdtool.priors.loading import AGP_CARD, base_of, stored_base
 from sdtool.priors.prior import Prior
@@ -49,7 +50,7 @@ def save_guided(
     prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
     about = source / "README.md"
     text = about.read_text(encoding="utf-8") if about.is_file() else f"# {source.name}\n"
-    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    rows = fact_rows(facts)
     write_text(folder / "README.md", text.rstrip() + _ABOUT.format(rows=rows))
     return made
 

@@ -7,6 +7,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from sdtool.io.files import write_json, write_text
 from sdtool.priors.adapters import has_adapter
+from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.loading import AGP_CARD
 from sdtool.priors.lora import save_adapter
 from sdtool.priors.prior import Prior
@@ -72,7 +73,7 @@ camera comes in. The base's own weights are not in here and must be those whose 
 
 def _card(prior: Prior, base: str, facts: dict, exams: dict[str, dict], has_adapters: bool) -> str:
     size, use = prior.sample_size, ADAPTERS if has_adapters else WHOLE
-    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    rows = fact_rows(facts)
     if prior.takes_sizes:
         use = use.replace("class_labels=camera)", "class_labels=camera, **added)")
         wide = prior.unet.config["projection_class_embeddings_input_dim"]

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, mse_loss
 
 from sdtool.io.files import write_json, write_text
+from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.fresh import LATENTS
 from sdtool.priors.models import AutoencoderKL, AutoencoderTiny
 from sdtool.priors.prior import vae_encode
@@ -56,7 +57,7 @@ def save_vae(vae: AutoencoderTiny, folder: Path, facts: dict) -> list[str]:
     """Write the VAE as a diffusers folder with a card; return the names of what was written."""
     vae.save_pretrained(folder, safe_serialization=True)
     write_json(folder / "sdtool.json", facts)
-    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    rows = fact_rows(facts)
     write_text(folder / "README.md", f"{CARD}\n| training | |\n|---|---|\n{rows}\n")
     names = ["config.json", "diffusion_pytorch_model.safetensors", "sdtool.json", "README.md"]
     return names
