@@ -232,6 +232,27 @@ def test_what_looks_alike_from_all_sides_cannot_be_told_and_is_no_janus():
     assert found.verdict == "not applicable" and "cannot be told" in found.reasons[0]
 
 
+def test_of_what_no_side_is_recognised_nothing_is_said():
+    """A lump contradicts itself nowhere; above the line lie nearly all sound objects with a front."""
+    found = replace(fake(True, 0), category="", sound=0.9, told=0.9)
+    lines = replace(LINES, sure=0.3)
+    sane = {"components": 1, "watertight": True, "degenerate": 0, "non_finite": 0, "faces": 12}
+    for sure, said in (([0.9, 0.1], "consistent"), ([0.3, 0.2], "not applicable")):
+        one = verdict_on(THING, replace(found, sanity=sane, sure=sure), "", "x.png", lines)
+        assert one.verdict == said
+    assert "hardly any side of it is recognised (sides recognised 0.25" in one.reasons[0]
+
+    def case(k, flaw, sure):
+        return thresholds.Case(k, "toys", flaw, replace(fake(not flaw, k), sure=[sure]))
+
+    cases = [case(k, "", k / 100) for k in range(1, 101)]
+    cases += [case(k, "mirrored", k % 10 / 10) for k in range(100, 200)]
+    drawn = thresholds.draw(cases, "")
+    assert drawn.sure == pytest.approx(0.04, abs=0.005)
+    assert drawn.calibration.sources["toys"].untold_spoiled.count == 10
+    assert drawn.calibration.caught.of == 90
+
+
 def test_lines_are_not_drawn_on_real_assets():
     cases = [thresholds.Case(k, "toys", "", fake(True, k)) for k in range(100)]
     cases += [thresholds.Case(k, "toys", "mirrored", fake(False, k)) for k in range(100, 200)]

@@ -26,6 +26,7 @@ what kind of thing it is."""
 BLAMED = 0.035  # of good objects that all kept measures together may blame, when lines are drawn
 LEAST_CAUGHT = 0.25  # a measure that, allowed all of that, catches fewer cannot tell them apart
 TOLD = 0.5  # of what the judge holds more likely to look alike from all sides, nothing is said
+UNSURE = 0.03  # of good objects of which something might be said, whose sides are held too unclear for it
 FILE = "calibration.json"
 
 
@@ -40,17 +41,15 @@ class Case:
     found: Measured
     draws: bool = True
 
-    @property
-    def told(self) -> bool:
-        return self.found.told >= TOLD
-
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The measures with their thresholds; told: below it, what is measured `told` is not judged."""
+    """The measures with their thresholds; told, sure: below one of them, of what is measured `told` and
+    of how surely its sides are recognised (`sureness`), nothing is said."""
 
     calibration: Calibration
     told: float = TOLD
+    sure: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,20 @@ class _Lines:
 
     thresholds: dict[str, float]
     kept: tuple[str, ...]
+    sure: float
+
+    def told(self, one: Measured) -> bool:
+        """Whether anything is said of it."""
+        return one.told >= TOLD and sureness(one) >= self.sure
 
     def failed(self, one: Measured) -> set[str]:
         """The measures by which it fails, thrown out ones too."""
         return {name for name, line in self.thresholds.items() if _fails(name, one, line)}
+
+
+def sureness(one: Measured) -> float:
+    """How surely the sides of its views are recognised, in [0, 1], on average; 1 where nothing says so."""
+    return float(np.mean(one.sure)) if one.sure else 1.0
 
 
 def draw(cases: list[Case], command: str) -> Thresholds:
@@ -70,13 +79,13 @@ def draw(cases: list[Case], command: str) -> Thresholds:
     that the other half of them drew; all others by the lines of the whole."""
     drawn = [one for one in cases if one.draws]
     whole = _lines(drawn)
-    judged: list[tuple[Case, set[str]]] = []
+    judged: list[tuple[Case, set[str] | None]] = []
     for half in (0, 1):
         good, bad = (_of(drawn, sound) for sound in (True, False))
         other = _lines(good[1 - half :: 2] + bad[1 - half :: 2])
-        judged += [(one, other.failed(one.found)) for one in good[half::2] + bad[half::2]]
-    mine = [(one, fails) for one, fails in judged if one.told]
-    others = [(one, whole.failed(one.found)) for one in cases if not one.draws]
+        judged += [(one, _said(other, one)) for one in good[half::2] + bad[half::2]]
+    mine = _told(judged)
+    others = [(one, _said(whole, one)) for one in cases if not one.draws]
 
     def rates(names: set[str]) -> dict:
         """Rates of failing by any of these measures."""
@@ -92,7 +101,16 @@ def draw(cases: list[Case], command: str) -> Thresholds:
         own = [(one, fails) for one, fails in judged + others if one.source == name]
         sources[name] = _source(own, kept)
     calibration = Calibration(tuple(singles), **rates(kept), command=command, sources=sources)
-    return Thresholds(calibration)
+    return Thresholds(calibration, sure=whole.sure)
+
+
+def _said(lines: _Lines, case: Case) -> set[str] | None:
+    """The measures that a case fails; None if nothing is said of it."""
+    return lines.failed(case.found) if lines.told(case.found) else None
+
+
+def _told(judged: Iterable[tuple[Case, set[str] | None]]) -> list[tuple[Case, set[str]]]:
+    return [(one, fails) for one, fails in judged if fails is not None]
 
 
 def _of(cases: Iterable[Case], sound: bool) -> list[Case]:
@@ -113,12 +131,12 @@ def _by_kind(judged: list[tuple[Case, set[str]]], names: set[str]) -> dict[str, 
     }
 
 
-def _source(judged: list[tuple[Case, set[str]]], names: set[str]) -> SourceRates:
-    told = [(one, fails) for one, fails in judged if one.told]
+def _source(judged: list[tuple[Case, set[str] | None]], names: set[str]) -> SourceRates:
+    told = _told(judged)
     return SourceRates(
         **_rates(told, names),
-        untold_sound=_rate([not one.told for one, _ in judged if not one.flaw]),
-        untold_spoiled=_rate([not one.told for one, _ in judged if one.flaw]),
+        untold_sound=_rate([fails is None for one, fails in judged if not one.flaw]),
+        untold_spoiled=_rate([fails is None for one, fails in judged if one.flaw]),
         by_kind=_by_kind(told, names),
     )
 
@@ -129,7 +147,10 @@ def _rate(fails: list[bool]) -> Rate:
 
 def _lines(cases: list[Case]) -> _Lines:
     """BLAMED is shared in proportion to what each measure would catch if it had all of it."""
-    good, bad = ([one.found for one in _of(cases, sound) if one.told] for sound in (True, False))
+    fronted = [sureness(one.found) for one in _of(cases, True) if one.found.told >= TOLD]
+    sure = float(np.quantile(fronted, UNSURE)) if fronted else 0.0
+    all_told = [one for one in cases if _Lines({}, (), sure).told(one.found)]
+    good, bad = ([one.found for one in _of(all_told, sound)] for sound in (True, False))
     if not good or not bad:
         raise SdtoolError("too few objects to draw a line; calibrate with more")
     caught = {}
@@ -140,7 +161,7 @@ def _lines(cases: list[Case]) -> _Lines:
     kept = {name: share for name, share in caught.items() if share >= LEAST_CAUGHT}
     shares = {name: BLAMED * share / sum(kept.values()) for name, share in kept.items()}
     lines = {name: _line(name, good, shares.get(name, BLAMED)) for name in caught}
-    return _Lines(lines, tuple(kept))
+    return _Lines(lines, tuple(kept), sure)
 
 
 def _is_taken(name: str, some: list[Measured]) -> bool:
@@ -190,7 +211,7 @@ def load(folder: Path = JUDGE) -> Thresholds:
         made["command"],
         {name: _source_rates(table) for name, table in made["sources"].items()},
     )
-    return Thresholds(calibration, data["told"])
+    return Thresholds(calibration, data["told"], data["sure"])
 
 
 def _rates_of(table: dict) -> dict[str, Rate]:

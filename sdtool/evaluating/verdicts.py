@@ -16,7 +16,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Finding,
 )
-from sdtool.evaluating.thresholds import MEASURES, Thresholds
+from sdtool.evaluating.thresholds import MEASURES, Thresholds, sureness
 from sdtool.toyverse.words import article
 
 CLEAR = 0.5  # how sure the judge is of the side of a view that counts as told
@@ -40,12 +40,8 @@ def verdict_on(
         for one in findings
         if one.passes is False
     ]
-    if found.told < thresholds.told:
-        verdict = SYMMETRIC
-        reasons = [
-            "it cannot be told: its sides look too much alike "
-            f"(sides to tell {found.told:.2f}; the line is at {thresholds.told:.2f})"
-        ]
+    if untold := _untold(found, thresholds):
+        verdict, reasons = SYMMETRIC, [untold]
         findings = [Finding(one.measure, one.value) for one in findings]
     elif reasons:
         verdict = INCONSISTENT
@@ -66,6 +62,21 @@ def verdict_on(
         tuple(found.predicted),
         rank=found.rank,
     )
+
+
+def _untold(found: Measured, thresholds: Thresholds) -> str:
+    """Why nothing can be said of it; "" if something can."""
+    if found.told < thresholds.told:
+        return (
+            "it cannot be told: its sides look too much alike "
+            f"(sides to tell {found.told:.2f}; the line is at {thresholds.told:.2f})"
+        )
+    if (sure := sureness(found)) < thresholds.sure:
+        return (
+            "it cannot be told: hardly any side of it is recognised "
+            f"(sides recognised {sure:.2f}; the line is at {thresholds.sure:.2f})"
+        )
+    return ""
 
 
 def verdict_on_failed(asset: Asset, prompt: str, kind: str, reason: str) -> Evaluated:
@@ -100,6 +111,7 @@ def evidence(found: Measured, calibrated: bool) -> list[Finding]:
     made = [
         *shapes,
         Finding("sides to tell", found.told, note="below the line nothing is said"),
+        Finding("sides recognised", sureness(found), note="below the line nothing is said"),
         Finding("views told", sure, note=f"share of views whose side is {CLEAR:.0%} sure"),
         Finding("degrees its front is off +Z", found.turn),
         Finding("rank of its kind", found.rank or None, note=kinds),
