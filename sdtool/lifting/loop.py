@@ -140,8 +140,9 @@ def optimise(
 
     A non-finite loss or gradient, or a vanished shape, rolls back to the last good state and
     halves the guidance, once; SdtoolError the second time. adam, strength: the optimiser's state and
-    the factor on the guidance to continue with; the φ of `vsd` are those of the checkpoint in `out`. on_step(step, loss) is called after each step, with the
-    last loss that was read.
+    the factor on the guidance to continue with; what learns beside the phase (`vsd`) continues as the
+    checkpoint in `out` has it. on_step(step, loss) is called after each step, with the last loss that was
+    read.
     """
     optimiser = new_optimiser(scene, phase)
     rates = [group["lr"] for group in optimiser.param_groups]
@@ -258,7 +259,7 @@ def _restore(
 def save(
     out: Path, scene: Scene, optimiser, number: int, step: int, strength: float, phis: vsd.Phis
 ) -> None:
-    """Write `checkpoint.safetensors`: the scene's tensors, Adam's, those of `vsd`, and the place in the plan."""
+    """Write `checkpoint.safetensors`: the scene's tensors, Adam's, `vsd`'s, and the place in the plan."""
     tensors = {f"scene/{k}": v.cpu().numpy() for k, v in scene.state_dict().items()}
     for i, inner in optimiser.state_dict()["state"].items():
         tensors |= {f"adam/{i}/{k}": v.cpu().numpy() for k, v in inner.items()}

@@ -11,8 +11,8 @@ from sdtool.lifting import sds
 @dataclass(frozen=True)
 class Told:
     """prior: see `sdtool.lifting.sds`. text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4). rescale,
-    against, ccm: see `sds.guided_noise`. one_pass: the prior answers guided predictions in one pass. phi: what
-    learns the score of the views, for `sdtool.lifting.vsd` alone."""
+    against, ccm: see `sds.guided_noise`. one_pass: the prior answers guided predictions in one pass. phi:
+    what learns the score of the views, for `sdtool.lifting.vsd` alone."""
 
     prior: Any
     text: torch.Tensor

@@ -1,15 +1,16 @@
 """Variational Score Distillation (Wang et al. 2023, ProlificDreamer): the noise of what is rendered now.
 
-SDS takes the drawn noise for the score of the current views, which holds for a single picture. VSD learns that
-score: ε_φ is the prior itself with low-rank adapters and the camera c, trained beside the shape to denoise
-its views (section 3.2, algorithm 1):
+SDS takes the drawn noise for what the views themselves would answer, as if there were one view. VSD learns
+their answer: ε_φ is the prior itself with low-rank adapters and the camera c, trained beside the shape to
+denoise its views (section 3.2, algorithm 1):
 
     residual = ε_guided(x_t; y) − ε_φ(x_t; y, c)
     φ ← AdamW step on E‖ε_φ(x_t; y, c) − ε‖²
 
-Both expectations share one draw of t and ε: ε_φ answers once, before its step. So φ learns at the noise levels at
-which it is asked, and a step needs no further randomness. Once the views are what the prior draws for y, φ is
-the prior, and at a guidance of 1 nothing pulls any more.
+Both expectations share one draw of t and ε: ε_φ answers once, before its step. So φ learns at the noise
+levels at which it is asked, and a step needs no further randomness. Once the views are what the prior draws
+for y, φ is the prior, and at a guidance of 1 nothing pulls any more. φ of a prior that answers guided
+predictions in one pass starts from its prediction with the text, without the direction of the guidance.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,8 +39,8 @@ def residual(
 class Phi:
     """ε_φ of one prior in one phase, and its AdamW.
 
-    prior: as in `sdtool.lifting.sds`, a module whose parameters with gradient are φ. lr: learning rate. dtype: what
-    its pass computes in; φ is float32, or float64.
+    prior: as in `sdtool.lifting.sds`, a module; its parameters with gradient are φ. lr: learning rate. dtype:
+    what its pass computes in.
     """
 
     def __init__(self, prior: Any, lr: float, dtype: torch.dtype = torch.float32):
@@ -101,7 +102,9 @@ class Phis:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Of every φ, "WHICH/...", also of those that were not asked since `begin`."""
-        now = {f"{which}/{k}": v for which, phi in self.made.items() for k, v in phi.state().items()}
+        now = {
+            f"{which}/{k}": v for which, phi in self.made.items() for k, v in phi.state().items()
+        }
         return self.kept | now
 
     def of(self, which: str, prior: Any, phase: "Phase") -> Phi:
