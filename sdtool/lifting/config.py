@@ -80,7 +80,7 @@ class Phase:
     latent: int = 0
     weighting: str = "one_minus_alpha"
     distill: str = "sds"
-    vsd_lr: float = 0.0001
+    vsd_lr: float = 0.001
     vsd_rank: int = 4
     smooth: float = 0.0
     subdivide: int = 0
