@@ -21,7 +21,7 @@ phase as TOML, to be edited and given to `--config`. The settings in such a file
 `--appearance` and `--init`, and `--set` wins over the file.
 
 `--distill` chooses how the priors' scores become a pull on the shape: `sds` as in the paper, or what others
-have put in its place (`csd`, `ism`, `sdi`: docs/lifting.md has their equations).
+have put in its place (`csd`, `ism`, `sdi`, `vsd`: docs/lifting.md has their equations).
 
 `--best-of 4` begins four seeds, drops the worse half halfway through the first phase and finishes the best,
 as its seed alone would have come out; `candidates.png` shows all four and their scores. Both priors choose,
@@ -98,7 +98,7 @@ from sdtool.runtime.options import (
 )
 
 Distill = Annotated[
-    Literal["sds", "csd", "ism", "sdi"],
+    Literal["sds", "csd", "ism", "sdi", "vsd"],
     typer.Option(help="How the priors' scores are distilled, in all phases."),
 ]
 BestOf = Annotated[

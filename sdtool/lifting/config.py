@@ -36,7 +36,8 @@ class Phase:
     the band below it in which noise levels are drawn, never below t_low; 0 for all down to t_low.
     ori_every: the base is asked at every so many steps only, with so many times the weight, if the AGP is
     asked too. distill: how the priors' scores are distilled, a name of
-    `sdtool.lifting.distillation.NAMES`. latent: side of what this phase shows the priors, less than their
+    `sdtool.lifting.distillation.NAMES`. vsd_lr, vsd_rank: learning rate and rank of the adapters of
+    `sdtool.lifting.vsd`. latent: side of what this phase shows the priors, less than their
     own; 0 for their own.
     smooth: weight of the scene's own smoothness. subdivide: how often a surface's grid is halved when the
     phase begins.
@@ -79,6 +80,8 @@ class Phase:
     latent: int = 0
     weighting: str = "one_minus_alpha"
     distill: str = "sds"
+    vsd_lr: float = 0.001
+    vsd_rank: int = 4
     smooth: float = 0.0
     subdivide: int = 0
     normal_turn: float = 0.0
@@ -299,6 +302,8 @@ LATER = (
     "guide",
     "color_grid",
     "distill",
+    "vsd_lr",
+    "vsd_rank",
 )
 """Settings that came later than the first recorded lifts: left out of records where they are as before."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from sdtool.lifting import csd, ism, sdi, sds
+from sdtool.lifting import csd, ism, sdi, sds, vsd
 from sdtool.lifting.told import Told
 
 Method = Callable[[Told, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
@@ -19,6 +19,7 @@ METHODS: dict[str, Method] = {
     "csd": csd.residual,
     "ism": ism.residual,
     "sdi": sdi.residual,
+    vsd.NAME: vsd.residual,
 }
 """Name → what it does, beside "sds" itself."""
 

@@ -8,7 +8,7 @@ import math
 import torch
 
 from sdtool.errors import UsageError
-from sdtool.lifting import schedules, sds
+from sdtool.lifting import schedules, sds, vsd
 from sdtool.lifting.config import Phase
 from sdtool.lifting.distillation import distill
 from sdtool.lifting.perp_neg import embeddings
@@ -38,7 +38,7 @@ class Guidance:
     vocabulary (open_words) is told `NOT_WANTED`, of normals or of colours, and the AGP nothing.
     color: a colour prior, for the phases whose `guide` it is. one_pass: ask priors that can answer guided
     predictions in one pass for them. cut, cut_negative: words of the prompt, and of what is not wanted,
-    that do not fit into the encoders.
+    that do not fit into the encoders. phis: what learns beside a phase, where that distils by `vsd`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Guidance:
                 "--perp-neg",
             )
         self.base, self.agp, self.scale, self.perp_neg = base, agp, scale, perp_neg
-        self.color = color
+        self.color, self.phis = color, vsd.Phis()
         self.lambda_ori, self.lambda_align, self.one_pass = lambda_ori, lambda_align, one_pass
         told = NOT_WANTED if open_words and not negative else dict.fromkeys(NOT_WANTED, negative)
         normal = Prompts(base, prompt, by_view, told["normal"], base.fitted_normal)
@@ -159,8 +159,13 @@ class Guidance:
         c2w = c2w.to(x.device, non_blocking=True)
         rescale = phase.rescale if prior is self.base else 0.0  # the authors' AGP goes without
         once = self.one_pass and sds.answers_guided(prior, prompts.negative, rescale, against)
-        told = Told(prior, text, empty, c2w, rescale, against, ccm, once)
+        phi = self.phis.of(self._name(prior), prior, phase) if phase.distill == vsd.NAME else None
+        told = Told(prior, text, empty, c2w, rescale, against, ccm, once, phi)
         return distill(phase.distill, told, x, t, noise, scale, phase.weighting)
+
+    def _name(self, prior) -> str:
+        """Of a prior, as `phis` are kept by."""
+        return next(name for name in ("agp", "base", "color") if getattr(self, name) is prior)
 
     def _base_image(
         self, maps: dict[str, torch.Tensor], phase: Phase, generator: torch.Generator

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange, orbit
 from sdtool.io.files import append_jsonl, trim_jsonl, write_tensors
-from sdtool.lifting import schedules
+from sdtool.lifting import schedules, vsd
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import Scene, VanishedError
@@ -140,8 +140,9 @@ def optimise(
 
     A non-finite loss or gradient, or a vanished shape, rolls back to the last good state and
     halves the guidance, once; SdtoolError the second time. adam, strength: the optimiser's state and
-    the factor on the guidance to continue with. on_step(step, loss) is called after each step, with the
-    last loss that was read.
+    the factor on the guidance to continue with; what learns beside the phase (`vsd`) continues as the
+    checkpoint in `out` has it. on_step(step, loss) is called after each step, with the last loss that was
+    read.
     """
     optimiser = new_optimiser(scene, phase)
     rates = [group["lr"] for group in optimiser.param_groups]
@@ -151,14 +152,16 @@ def optimise(
             {"state": adam, "param_groups": optimiser.state_dict()["param_groups"]}
         )
     own_fov, clock, every = float(np.radians(view_range.fov)), Clock(), look_every(guidance.device)
-    good, step, shown = (start, _copy(scene, optimiser)), start, None
+    phis = guidance.phis if phase.distill == vsd.NAME else vsd.Phis()
+    phis.begin(load_phis(out) if start else {})
+    good, step, shown = (start, _copy(scene, optimiser, phis)), start, None
     unread, wrong = Unread(out / "log.jsonl"), ""
     end = phase.steps if until is None else until
     while step < end:
         if step % GOOD_EVERY == 0:
-            good = (step, _copy(scene, optimiser))
+            good = (step, _copy(scene, optimiser, phis))
         if step % CHECKPOINT_EVERY == 0:
-            save(out, scene, optimiser, number, step, strength)
+            save(out, scene, optimiser, number, step, strength, phis)
         began = now = time.perf_counter()
         c2w, generator = step_views(view_range, phase.views, seed, number, step)
         c2w, fov = strayed(c2w, own_fov, phase, generator)
@@ -204,12 +207,12 @@ def optimise(
                     )
                 append_jsonl(out / "log.jsonl", {"phase": phase.name, "rollback": wrong})
                 step, state = good
-                _restore(scene, optimiser, state)
+                _restore(scene, optimiser, phis, state)
                 strength, wrong = 0.5, ""
                 continue
         on_step(step, shown)
     if until is not None:
-        save(out, scene, optimiser, number, step, strength)
+        save(out, scene, optimiser, number, step, strength, phis)
     return clock
 
 
@@ -233,28 +236,34 @@ def new_optimiser(scene: Scene, phase: Phase) -> torch.optim.Optimizer:
     return torch.optim.Adam(groups, **options)
 
 
-def _copy(scene: Scene, optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
+def _copy(scene: Scene, optimiser: torch.optim.Optimizer, phis: vsd.Phis) -> tuple[dict, ...]:
     state = {k: v.clone() for k, v in scene.state_dict().items()}
     inner = {
         i: {k: v.clone() for k, v in s.items()} for i, s in optimiser.state_dict()["state"].items()
     }
-    return state, inner
+    return state, inner, {k: v.clone() for k, v in phis.state().items()}
 
 
-def _restore(scene: Scene, optimiser: torch.optim.Optimizer, copy: tuple[dict, dict]) -> None:
+def _restore(
+    scene: Scene, optimiser: torch.optim.Optimizer, phis: vsd.Phis, copy: tuple[dict, ...]
+) -> None:
     scene.load_state_dict(copy[0])
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": copy[1], "param_groups": groups})
+    phis.begin(copy[2])
 
 
 # Checkpoints
 
 
-def save(out: Path, scene: Scene, optimiser, number: int, step: int, strength: float) -> None:
-    """Write `checkpoint.safetensors`: the scene's tensors, Adam's, and the place in the plan."""
+def save(
+    out: Path, scene: Scene, optimiser, number: int, step: int, strength: float, phis: vsd.Phis
+) -> None:
+    """Write `checkpoint.safetensors`: the scene's tensors, Adam's, `vsd`'s, and the place in the plan."""
     tensors = {f"scene/{k}": v.cpu().numpy() for k, v in scene.state_dict().items()}
     for i, inner in optimiser.state_dict()["state"].items():
         tensors |= {f"adam/{i}/{k}": v.cpu().numpy() for k, v in inner.items()}
+    tensors |= {f"phi/{k}": v.cpu().numpy() for k, v in phis.state().items()}
     record = json.dumps({"phase": number, "step": step, "strength": strength})
     write_tensors(out / CHECKPOINT, tensors, {"sdtool": record})
 
@@ -275,10 +284,19 @@ def load(out: Path) -> tuple[dict, dict, dict] | None:
             kind, rest = name.split("/", 1)
             if kind == "scene":
                 scene[rest] = file.get_tensor(name)
-            else:
+            elif kind == "adam":
                 index, key = rest.split("/")
                 adam.setdefault(int(index), {})[key] = file.get_tensor(name)
     return place, scene, adam
+
+
+def load_phis(out: Path) -> dict[str, torch.Tensor]:
+    """The state of `vsd.Phis` in the checkpoint in `out`; empty if there is none."""
+    if not (out / CHECKPOINT).is_file():
+        return {}
+    with safe_open(out / CHECKPOINT, "pt") as file:
+        names = [name for name in file.keys() if name.startswith("phi/")]  # noqa: SIM118
+        return {name.removeprefix("phi/"): file.get_tensor(name) for name in names}
 
 
 def trim_log(path: Path, plan: LiftPlan, number: int, step: int) -> None:

@@ -20,7 +20,7 @@ from sdtool.errors import (
 )
 from sdtool.geometry.cameras import ViewRange
 from sdtool.io import lock, stage_record
-from sdtool.lifting import best_of, dmtet, loop, nerf, pictures, second_core
+from sdtool.lifting import best_of, dmtet, loop, nerf, pictures, second_core, vsd
 from sdtool.lifting.best_of import Judge
 from sdtool.lifting.config import LiftPlan, Phase, as_recorded
 from sdtool.lifting.guidance import Guidance
@@ -93,6 +93,7 @@ class Lift:
         """Lift a prompt into a directory; `job` is both."""
         prompt, out = job
         check_start(self.plan.init)
+        vsd.check(self.plan.phases)
         record = stage_record.begin(
             out,
             self.stage,

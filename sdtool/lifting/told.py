@@ -11,7 +11,8 @@ from sdtool.lifting import sds
 @dataclass(frozen=True)
 class Told:
     """prior: see `sdtool.lifting.sds`. text, empty: (N, L, D), or (1, L, D) for all. c2w: (N, 4, 4). rescale,
-    against, ccm: see `sds.guided_noise`. one_pass: the prior answers guided predictions in one pass."""
+    against, ccm: see `sds.guided_noise`. one_pass: the prior answers guided predictions in one pass. phi:
+    what learns the score of the views, for `sdtool.lifting.vsd` alone."""
 
     prior: Any
     text: torch.Tensor
@@ -21,6 +22,7 @@ class Told:
     against: sds.Against | None = None
     ccm: torch.Tensor | None = None
     one_pass: bool = False
+    phi: Any = None
 
     @torch.no_grad()
     def noise(self, x_t: torch.Tensor, t: torch.Tensor, scale: float) -> torch.Tensor:

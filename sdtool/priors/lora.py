@@ -9,6 +9,7 @@ most of a UNet as it was, and the camera would be heard only as far as the base 
 through the layers `time_emb_proj`, together with the time (docs/training.md has what that is worth).
 """
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from sdtool.priors.adapters import (
     adapter_parts,
 )
 from sdtool.priors.agp import camera_hook, check_base, start_camera
-from sdtool.priors.guided import with_unet
+from sdtool.priors.guided import plain_unet, with_unet
 from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import Prior
 from sdtool.priors.weights import AGAIN
@@ -46,13 +47,13 @@ USUAL = {"bias": "none", "use_dora": False, "use_rslora": False, "lora_bias": Fa
 """Settings of peft under which a layer is what is said above."""
 
 
-def library() -> Any:
-    """peft, or the sentence that says how to get it."""
+def library(what: str = "an AGP of adapters") -> Any:
+    """peft, or the sentence that says that `what` needs it, and how to get it."""
     try:
         import peft
     except ImportError as error:
         raise MissingDependencyError(
-            "an AGP of adapters needs the package peft: pip install 'sdtool[lora]'"
+            f"{what} needs the package peft: pip install 'sdtool[lora]'"
         ) from error
     return peft
 
@@ -64,16 +65,36 @@ def fresh_adapter(base: Prior, rank: int, generator: torch.Generator) -> Prior:
     check_base(base)
     unet = _with_camera(base)
     start_camera(unet, generator)
-    _add_adapters(unet, rank, rank, TARGETS)
-    with torch.no_grad():
-        for _, layer in adapted_layers(unet):
-            first, last = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
-            drawn = nn.init.kaiming_uniform_(
-                torch.empty(first.shape), a=5**0.5, generator=generator
-            )
-            first.copy_(drawn)
-            nn.init.zeros_(last)
+    _start_adapters(unet, rank, generator)
     return _as_agp(base, unet, f"an AGP of {base.name}")
+
+
+def fresh_phi(prior: Prior, rank: int, generator: torch.Generator) -> Prior:
+    """A prior that predicts what this one does with the text in one pass, for `sdtool.lifting.vsd`: its UNet
+    shares the prior's tensors, of which none is trained, and has adapters of this rank and a camera's
+    perceptron, float32, which are. The perceptron is a copy of an AGP's; to others it says nothing at first.
+
+    prior: may have adapters of its own, which are merged, and its UNet may be split or recorded. generator:
+    CPU, draws the camera's first layer and then all A.
+    """
+    bare = prior.unet
+    while (inner := getattr(bare, "unet", None)) is not None:
+        bare = inner
+    config, state = plain_unet(with_unet(prior, bare, prior.name, prior.is_guided))
+    config |= {} if config["class_embed_type"] else camera_hook(prior)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config)
+    unet.load_state_dict(state, strict=False, assign=True)
+    if f"{CAMERA}.linear_1.weight" in state:
+        unet.class_embedding = deepcopy(unet.class_embedding)
+    elif config["class_embed_type"] == "projection":
+        unet.class_embedding.to_empty(device=prior.device)
+        start_camera(unet, generator)
+    _start_adapters(unet, rank, generator)
+    phi = with_unet(prior, unet, f"{prior.name} with φ")
+    for part in adapter_parts(unet).values():
+        part.float().requires_grad_(True)
+    return phi
 
 
 def read_adapter(base: Prior, folder: Path, name: str) -> Prior:
@@ -177,6 +198,19 @@ def _with_camera(base: Prior) -> UNet2DConditionModel:
     unet.load_state_dict(state, strict=False, assign=True)
     unet.class_embedding.to_empty(device=base.device).to(base.unet.dtype)
     return unet
+
+
+def _start_adapters(unet: nn.Module, rank: int, generator: torch.Generator) -> None:
+    """Adapters that change nothing yet. generator: CPU, draws all A."""
+    _add_adapters(unet, rank, rank, TARGETS)
+    with torch.no_grad():
+        for _, layer in adapted_layers(unet):
+            first, last = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+            drawn = nn.init.kaiming_uniform_(
+                torch.empty(first.shape), a=5**0.5, generator=generator
+            )
+            first.copy_(drawn)
+            nn.init.zeros_(last)
 
 
 def _add_adapters(unet: nn.Module, rank: int, alpha: float, targets: list[str]) -> None:
