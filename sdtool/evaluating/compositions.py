@@ -18,6 +18,8 @@ from sdtool.toyverse.primitives import (
 )
 
 GREY = np.full(3, 0.5)
+PROPORTIONS = np.array([[0.7, 0.7, 1.4], [0.9, 1.3, 0.7], [1, 1, 1]])
+"""Of bodies: long, upright, neither."""
 TURNS = (3, 4, 5, 6, 8)
 """How often what has no front repeats itself in a turn. Not twice: two fronts would be no flaw."""
 
@@ -34,7 +36,7 @@ def compose(rng: np.random.Generator) -> tuple[Mesh, bool]:
 def assemble(rng: np.random.Generator, pieces: Sequence[Mesh]) -> Mesh:
     """An object on y = 0 put together of other models, any, stretched: a body, as a rule a head, and what
     marks its front, which faces +Z."""
-    size = _size(rng, 0.5, 0.8) * rng.choice([[0.7, 0.7, 1.4], [0.9, 1.3, 0.7], [1, 1, 1]])
+    size = _size(rng, 0.5, 0.8) * PROPORTIONS[int(rng.integers(len(PROPORTIONS)))]
     parts, head, at = [_fitted(rng, pieces, size)], size, np.zeros(3)
     if rng.random() < 0.6:
         head = size.mean() * rng.uniform(0.4, 0.8) * np.exp(rng.uniform(-0.25, 0.25, 3))
