@@ -27,7 +27,7 @@ COLOR_STEPS=${COLOR_STEPS:-8000}              # training steps of the colour pri
 AGP_BATCH=${AGP_BATCH:-32}                    # maps in a step of these
 GUIDED_BATCH=${GUIDED_BATCH:-32}
 COLOR_BATCH=${COLOR_BATCH:-32}
-EXAM=${EXAM:-256}                             # held-out maps by which the AGP is measured
+EXAM=${EXAM:-256}                             # held-out maps by which the AGP is measured; 8 at most on the way
 CONFIG=${CONFIG:+$(realpath "$CONFIG")}       # TOML file with further options of each stage
 
 mkdir -p "$BUILD" "$BUNDLE"
@@ -62,7 +62,7 @@ base=$(stage train-base "$views" --captions "$captions" --vae "$vae" --out plain
 # The AGP: canonical coordinates, with their cameras.
 agp=$(stage finetune-agp "$ccm" --captions "$captions" --objects "$filtered" --base "$base" --out agp \
     --steps "$AGP_STEPS" --batch "$AGP_BATCH" --lr 0.001 --half-resolution 0.4 --logit-normal 0.7 --ema 0.998 \
-    "${train[@]}" --fp16 --exam 8 --sample-every 0)
+    "${train[@]}" --fp16 --exam "$((EXAM < 8 ? EXAM : 8))" --sample-every 0)
 
 # More of it: hats, armrests, flags; and captions that say so, or a robot would be one with a flag.
 more=$(stage toyverse --out more/objs --count "$MORE" --seed 11 --extra-share 0.7 "${left_out[@]/#/--leave-out=}")

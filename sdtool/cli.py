@@ -19,6 +19,7 @@ from sdtool.errors import SdtoolError, UsageError
 from sdtool.io import lock
 from sdtool.io.failures import FAILURES
 from sdtool.io.stage_record import Report, Result
+from sdtool.runtime import collector
 from sdtool.runtime.config import Config
 
 # name → (module of `stages`, one line of help). The module holds a function of the same name.
@@ -202,6 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = 1
         if not isinstance(error, BrokenPipeError):
             print(f"sdtool: stdout: {error.strerror}", file=sys.stderr)
+    collector.finish()
     sys.exit(code)
 
 

@@ -232,9 +232,21 @@ def test_help_loads_nothing_heavy_and_no_stage():
     assert not [name for name in names if name.startswith("sdtool.stages.")]
 
 
+# Between the two imports of diffusers some may happen; without pauses there are hundreds.
+WATCHED = """
+import gc, sys
+last = "diffusers.schedulers.scheduling_ddpm"
+seen = []
+gc.callbacks.append(lambda *_: seen.append("diffusers.utils" in sys.modules and last not in sys.modules))
+import sdtool.priors.loading
+assert last in sys.modules and gc.isenabled() and sum(seen) < 10, sum(seen)
+"""
+
+
 @pytest.mark.slow
-def test_priors_are_loaded_without_peft():
-    names = loaded("import sdtool.priors.loading")
+def test_priors_are_loaded_without_peft_and_without_collections():
+    """peft takes a third of a second, looking for garbage among thousands of classes more than one."""
+    names = loaded(WATCHED.strip())
     assert "diffusers.models.unets.unet_2d_condition" in names and "peft" not in names
 
 

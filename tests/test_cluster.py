@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from served import run_served
 
 from sdtool import cli
 from sdtool.io.files import read_json
@@ -130,9 +131,7 @@ def cluster(tmp_path):
         states = tmp_path / "spool" / "states"
         states.unlink(missing_ok=True)
         command = ["bash", SCRIPT]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=env | variables, capture_output=True, text=True, timeout=3600
-        )
+        done = run_served(command, tmp_path, env | variables, stages=("lift", "export"))
         logs = [f"{p.name}:\n{p.read_text()}" for p in (tmp_path / "out" / "logs").glob("*")]
         assert (done.returncode, done.stdout) == (0, "out\n"), done.stderr
         said = states.read_text().splitlines()

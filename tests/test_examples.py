@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from served import run_served
 
 from sdtool.meshfiles import read_glb
 from sdtool.priors.loading import load_agp, load_base, load_color
+from sdtool.training import guidance_distillation
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TINY = EXAMPLES.parent / "sdtool" / "tiny"
@@ -90,7 +92,9 @@ def test_end_to_end(tmp_path):
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()} == before
 
 
-def test_tiny_prior(tmp_path):
+def test_tiny_prior(tmp_path, monkeypatch):
+    """Its stages run in this process: that the installed command works, `test_end_to_end` shows."""
+    monkeypatch.setattr(guidance_distillation, "MEASURED", 2)
     size = {"COUNT": "16", "UNSEEN": "4", "EXAM": "2", "BUILD": "build"}
     (tmp_path / "small.toml").write_text(SMALL)
     size |= {
@@ -104,7 +108,8 @@ def test_tiny_prior(tmp_path):
     size |= {f"{which}_BATCH": "2" for which in ("AGP", "GUIDED", "COLOR")}
     old = tmp_path / "bundle" / "agp" / "old"
     old.mkdir(parents=True)
-    finished = run("tiny_prior.sh", tmp_path, BUNDLE="bundle", **size)
+    environment = os.environ | {"BUNDLE": "bundle"} | size
+    finished = run_served([EXAMPLES / "tiny_prior.sh"], tmp_path, environment)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout == f"{tmp_path / 'bundle'}\n"
     assert not old.exists()

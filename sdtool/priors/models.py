@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from diffusers.utils import import_utils
+from sdtool.runtime import collector
+
+with collector.paused():
+    from diffusers.utils import import_utils
 
 
 class _Layers(type):
@@ -43,7 +46,7 @@ def _peft_out_of_sight() -> Iterator[None]:
                 vars(module).setdefault("BaseTunerLayer", _AnyLayer)
 
 
-with _peft_out_of_sight():
+with collector.paused(), _peft_out_of_sight():
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
