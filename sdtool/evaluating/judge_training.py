@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="Models in a step.")
     parser.add_argument("--lr", type=float, default=2e-3, help="Largest learning rate.")
     parser.add_argument("--width", type=int, default=20, help="Channels of the first layer.")
-    parser.add_argument("--looks", type=int, default=128, help="Numbers that describe a view.")
+    parser.add_argument("--looks", type=int, default=256, help="Numbers that describe a view.")
     parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
