@@ -36,8 +36,8 @@ from sdtool.shapes.grids import grid_points, sample_grid
 from sdtool.shapes.tetrahedra import TetGrid
 
 NEIGHBOURS = 8
-FLAT = 0.3
-"""Of a seeded splat: its thickness as a share of its width."""
+WIDTH, FLAT = 0.6, 0.3
+"""Of a seeded splat: its width as a share of the mean distance to its neighbours, its thickness of its width."""
 SURFACE = 0.3
 """Share of the splats' summed density at their own centres, in the middle, at which it counts as solid."""
 
@@ -46,14 +46,19 @@ class GaussianScene(Scene):
     """`count` splats. What is optimised are changes, each in units in which one learning rate serves all; in
     a phase of the scene "color" the colours alone.
 
-    Renders "ccm", and if the base looks "normal" (each splat's shortest axis, turned to the camera) and "rgb",
-    lit by the headlight as the mean normal of a pixel has it.
+    Renders "ccm", and if the base looks, "normal" (each splat's shortest axis, turned to the camera) and
+    "rgb", lit by the headlight as the mean normal of a pixel has it.
     """
 
     seeds: torch.Tensor
     widths: torch.Tensor
     turns: torch.Tensor
     neighbours: torch.Tensor
+    shift: nn.Parameter
+    stretch: nn.Parameter
+    turn: nn.Parameter
+    fade: nn.Parameter
+    color: nn.Parameter
 
     def __init__(self, count: int, plan: LiftPlan, phase: Phase, device: torch.device | str):
         super().__init__()
@@ -166,7 +171,7 @@ def next_scene(previous: DensityScene | GaussianScene, phase: Phase, plan: LiftP
     """Splats on the density's surface; after that the same splats."""
     if isinstance(previous, DensityScene):
         sdf = density_to_sdf(previous.shape, plan.tet_resolution)
-        return _seeded(sdf, phase, plan, previous.box.corners.device)
+        return seeded(sdf, phase, plan, previous.box.corners.device)
     scene = GaussianScene(len(previous.seeds), plan, phase, previous.device)
     scene.load_state_dict(previous.state_dict())
     return scene
@@ -194,12 +199,10 @@ def rehearsal_scene(
     if isinstance(previous, GaussianScene):
         return next_scene(previous, phase, plan)
     points = grid_points(plan.tet_resolution + 1, plan.half_extent)
-    return _seeded(points.norm(dim=-1) - 0.8 * plan.half_extent, phase, plan, device)
+    return seeded(points.norm(dim=-1) - 0.8 * plan.half_extent, phase, plan, device)
 
 
-def _seeded(
-    sdf: torch.Tensor, phase: Phase, plan: LiftPlan, device: torch.device
-) -> GaussianScene:
+def seeded(sdf: torch.Tensor, phase: Phase, plan: LiftPlan, device: torch.device) -> GaussianScene:
     """`plan.splats` flat splats, spread evenly over the surface of a signed distance (n, n, n)."""
     from scipy.spatial import cKDTree
 
@@ -216,7 +219,7 @@ def _seeded(
     seeds = (weight[..., None] * v_pos[corner]).sum(1)
     normal = F.normalize((weight[..., None] * v_normal[corner]).sum(1), dim=-1, eps=1e-6)
     distance, near = cKDTree(seeds.numpy()).query(seeds.numpy(), NEIGHBOURS + 1)
-    width = torch.from_numpy(distance[:, 1:].mean(axis=1)).float().clamp(min=1e-4) * 0.7
+    width = torch.from_numpy(distance[:, 1:].mean(axis=1)).float().clamp(min=1e-4) * WIDTH
     scene = GaussianScene(plan.splats, plan, phase, "cpu")
     scene.seeds.copy_(seeds)
     scene.widths.copy_(width[:, None] * torch.tensor([1.0, 1.0, FLAT]))
@@ -235,20 +238,50 @@ def _seeded(
 def surface_of(scene: GaussianScene, plan: LiftPlan) -> tuple[torch.Tensor, torch.Tensor]:
     """v_pos (V, 3) and t_pos_idx (F, 3) int32, on the CPU, of what the splats enclose.
 
-    They are a shell: where their summed density is high counts as solid, what that encloses too, and the
-    surface is then drawn in until the splats' centres lie on it.
+    They are a shell: where their summed density is high counts as solid, and what that encloses too. Its
+    surface stands off from the splats by as much as the grid is coarse, and is drawn in to them.
     """
     points, opacity = scene.points().cpu(), scene.opacity().cpu()
     n, half = plan.tet_resolution + 1, plan.half_extent
-    density = torch.from_numpy(density_grid(points, scene.axes().cpu(), opacity, half, n))
+    step = 2 * half / (n - 1)
+    blur = max(0.7 * step, float(scene.deviations().amax(-1).median()))  # else a shell has holes
+    axes = scene.axes().cpu()
+    density = torch.from_numpy(density_grid(points, axes, opacity, half, n, blur))
     met = sample_grid(density[None, None].float(), points, half)[:, 0]
     level = SURFACE * float(met.median())
     if not level > 0:
         raise VanishedError(f"the splats have vanished; {CURE}")
     sdf = implicit_to_sdf((density / level - 1).numpy(), half)
-    depth = sample_grid(sdf[None, None], points, half)[opacity > 0.5, 0]
-    sdf = sdf - depth.median() if len(depth) else sdf
-    return _surface(sdf, plan)
+    v_pos, faces = _surface(sdf, plan)
+    normal = scene.normals().cpu()
+    ahead, behind = (
+        sample_grid(sdf[None, None], points + way * step * normal, half) for way in (1, -1)
+    )
+    outward = torch.where(ahead < behind, -normal, normal)
+    v_normal = normals(v_pos, faces)
+    moved = _to_planes(v_pos, v_normal, points, outward, opacity).clamp(-3 * blur, 3 * blur)
+    return v_pos + moved[:, None] * v_normal, faces
+
+
+def _to_planes(v_pos, v_normal, points, normal, opacity) -> torch.Tensor:
+    """(V,) how far vertices v_pos (V, 3) lie from the planes of near splats, along v_normal (V, 3), by least
+    squares. normal: (G, 3) outward; a splat that looks the other way, as across a thin part, has no say.
+    Where hardly any faces a vertex, as at a tip, it is as far as most of the others."""
+    from scipy.spatial import cKDTree
+
+    distance, near = cKDTree(points.numpy()).query(v_pos.numpy(), 2 * NEIGHBOURS)
+    weight = torch.from_numpy(_falling(distance)).float() * opacity[near]
+    facing = (normal[near] * v_normal[:, None]).sum(-1).clamp(min=0)
+    away = ((points[near] - v_pos[:, None]) * normal[near]).sum(-1)
+    pull, hold = (weight * facing * away).sum(1), (weight * facing.square()).sum(1)
+    most, little = (pull / hold.clamp(min=1e-6)).median(), 0.05 * weight.sum(1) + 1e-6
+    return (pull + little * most) / (hold + little)
+
+
+def _falling(distance: np.ndarray) -> np.ndarray:
+    """Weights (V, K) of the K nearest splats by their distances, which ascend: a Gaussian as wide as the
+    third is far."""
+    return np.exp(-0.5 * (distance / (distance[:, 2:3] + 1e-6)).clip(max=5) ** 2)
 
 
 def _surface(sdf: torch.Tensor, plan: LiftPlan) -> tuple[torch.Tensor, torch.Tensor]:
@@ -268,15 +301,12 @@ def color_at(scene: GaussianScene, v_pos: torch.Tensor) -> torch.Tensor:
         one.cpu().numpy() for one in (scene.points(), scene.opacity(), scene.albedo())
     )
     distance, near = cKDTree(points).query(v_pos.cpu().numpy(), NEIGHBOURS)
-    width = distance[:, 2:3] + 1e-6
-    weight = (opacity[near] + 1e-6) * np.exp(-0.5 * (distance / width).clip(max=5) ** 2)
+    weight = (opacity[near] + 1e-6) * _falling(distance)
     weight /= weight.sum(axis=1, keepdims=True)
     return torch.from_numpy((weight[..., None] * albedo[near]).sum(axis=1))
 
 
-def rough_mesh(
-    scene: DensityScene | GaussianScene, plan: LiftPlan, view_range: ViewRange
-) -> Mesh:
+def rough_mesh(scene: DensityScene | GaussianScene, plan: LiftPlan, view_range: ViewRange) -> Mesh:
     """The surface of a scene that is half-made. VanishedError if there is none."""
     if isinstance(scene, DensityScene):
         return dmtet.rough_mesh(scene, plan, view_range)
@@ -287,8 +317,8 @@ def rough_mesh(
 @torch.no_grad()
 def finished(scene: GaussianScene, view_range: ViewRange, out: Path) -> Mesh:
     """Write the splats, their surface, and its colours; see `write_lift`."""
-    kept = (scene.points(), scene.normals(), scene.albedo(), scene.opacity())
-    kept += (scene.deviations(), scene.quaternions())
+    where, looks = [scene.points(), scene.normals()], [scene.albedo(), scene.opacity()]
+    kept = [*where, *looks, scene.deviations(), scene.quaternions()]
     write_splats(out / SPLATS, *(one.cpu().numpy() for one in kept))
     v_pos, faces = surface_of(scene, scene.plan)
     return write_lift(out, v_pos, faces, color_at(scene, v_pos), ({}, {}))

@@ -235,8 +235,8 @@ NERF_PAPER = LiftPlan(
     log2_table=19,
 )
 
-# The phases of a surface, of splats: the same noise levels and weights. Splats need no finer pictures for their
-# colours than the priors see, and their changes have units of their own.
+# The phases of a surface, of splats: the same noise levels and weights. Splats need no finer pictures for
+# their colours than the priors see, and their changes have units of their own.
 GAUSSIANS_TINY_CPU = replace(
     TINY_CPU,
     phases=(

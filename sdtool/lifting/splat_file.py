@@ -1,8 +1,8 @@
 """`splats.ply`: 3D Gaussians in the layout that viewers of 3D Gaussian splatting read (Kerbl et al. 2023).
 
 One binary element "vertex" of 32-bit floats: x y z, nx ny nz, f_dc_0 to f_dc_2 (the constant spherical
-harmonic: colour = 1/2 + f_dc · `HARMONIC`), opacity (its logit), scale_0 to scale_2 (natural logarithms of the
-standard deviations), rot_0 to rot_3 (a unit quaternion, w first).
+harmonic: colour = 1/2 + f_dc · `HARMONIC`), opacity (its logit), scale_0 to scale_2 (natural logarithms of
+the standard deviations), rot_0 to rot_3 (a unit quaternion, w first).
 """
 
 from pathlib import Path

@@ -1,9 +1,9 @@
 """numba's part of splatting: 3D Gaussians' footprints, composited front to back, and the gradients of that.
 
-All numbers are float64. A splat g has on the screen a centre (x, y), in pixels that are whole numbers at pixel
-centres; a conic (a, b, c), the inverse of its covariance there; and an opacity o. At a pixel that lies (dx, dy)
-from its centre it stops α = o · exp(−q/2) of the light, q = a·dx² + 2b·dx·dy + c·dy², at most `MOST`; less than
-`LEAST` is nothing (Kerbl et al. 2023, appendix C). All loops release the GIL.
+All numbers are float64. A splat has on the screen a centre (x, y), in pixels that are whole numbers at pixel
+centres; a conic (a, b, c), the inverse of its covariance there; and an opacity o. At a pixel that lies
+(dx, dy) from its centre it stops α = o · exp(−q/2) of the light, q = a·dx² + 2b·dx·dy + c·dy², at most
+`MOST`; less than `LEAST` is nothing (Kerbl et al. 2023, appendix C). All loops release the GIL.
 """
 
 import numpy as np

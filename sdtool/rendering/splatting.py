@@ -1,8 +1,8 @@
 """3D Gaussians as splats: projected, sorted by depth, composited front to back, with gradients.
 
-The projection is the one of EWA splatting (Zwicker et al. 2001), as 3D Gaussian splatting has it (Kerbl et al.
-2023, section 4), in torch. What a pixel adds up, and the gradients of that, is numba's on the CPU, in float64
-(`sdtool.rendering.splat_kernels`); tensors of other devices are copied there and back.
+The projection is the one of EWA splatting (Zwicker et al. 2001), as 3D Gaussian splatting has it (Kerbl et
+al. 2023, section 4), in torch. What a pixel adds up, and the gradients of that, is numba's on the CPU, in
+float64 (`sdtool.rendering.splat_kernels`); tensors of other devices are copied there and back.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +13,9 @@ import torch
 
 from sdtool.rendering import splat_kernels
 
-BLUR = 0.3
-"""Variance in pixels² that every footprint has at least: a splat between pixel centres is still seen."""
+BLUR = 0.1
+"""Variance in pixels² that every footprint has at least, about a pixel's own (Mip-Splatting, Yu et al. 2024): a
+splat between pixel centres is still seen."""
 NEAR = 0.05
 """Splats that are nearer to the eye's plane, in units, are not drawn."""
 
@@ -54,8 +55,8 @@ def project(
     opacity: (G,) in [0, 1]. fov: radians, of all views or (N,).
     """
     pose = torch.from_numpy(np.asarray(c2w, np.float64)).to(points, non_blocking=True)
-    focal = 0.5 * size / np.tan(0.5 * np.broadcast_to(np.asarray(fov, np.float64), len(c2w)))
-    focal = torch.from_numpy(focal).to(points, non_blocking=True)[:, None]
+    tangent = np.tan(0.5 * np.broadcast_to(np.asarray(fov, np.float64), len(c2w)))
+    focal = torch.from_numpy(0.5 * size / tangent).to(points, non_blocking=True)[:, None]
     turn = pose[:, None, :3, :3]  # the world's to the camera's axes by its transpose
     x, y, z = ((points - pose[:, None, :3, 3])[..., None] * turn).sum(-2).unbind(-1)  # (N, G)
     depth = (-z).clamp(min=NEAR)
@@ -131,19 +132,21 @@ def _for_each(work, views: int) -> None:
 
 
 def density_grid(
-    points: torch.Tensor, axes: torch.Tensor, opacity: torch.Tensor, half: float, n: int
+    points: torch.Tensor,
+    axes: torch.Tensor,
+    opacity: torch.Tensor,
+    half: float,
+    n: int,
+    wider: float = 0.0,
 ) -> np.ndarray:
     """(n, n, n) float64 sum of all Gaussians times their opacities, at the corners (z, y, x) of a grid over
-    ±half. Each is widened by 0.7 cells, so that a thin one is met by the grid; points, axes, opacity are as
-    in `project`."""
-    m, cell = _doubles(axes), 2 * half / (n - 1)
-    covariance = m @ m.transpose(0, 2, 1) + np.eye(3) * (WIDER * cell) ** 2
+    ±half; points, axes, opacity as in `project`. wider: standard deviation, in units, of a blur, without
+    which the grid may miss thin ones."""
+    m = _doubles(axes)
+    covariance = m @ m.transpose(0, 2, 1) + np.eye(3) * wider**2
     grid = np.zeros((n, n, n))
     reach = 3 * np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     splat_kernels.fill(
         _doubles(points), np.linalg.inv(covariance), reach, _doubles(opacity), half, grid
     )
     return grid
-
-
-WIDER = 0.7
