@@ -43,7 +43,7 @@ def test_splats_are_spread_over_the_surface_and_lie_flat_on_it():
         assert (points[:, axis] > 0).float().mean() == pytest.approx(0.5, abs=0.03)
     spacing = (4 * np.pi * RADIUS**2 / 1500) ** 0.5
     width = scene.deviations().detach().amax(-1).median()
-    assert 0.7 * spacing < width < 1.5 * spacing
+    assert 0.5 * spacing < width < spacing
 
 
 def test_maps_of_a_ball():

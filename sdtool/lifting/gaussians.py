@@ -37,7 +37,7 @@ from sdtool.shapes.tetrahedra import TetGrid
 
 NEIGHBOURS = 8
 WIDTH, FLAT = 0.6, 0.3
-"""Of a seeded splat: its width as a share of the mean distance to its neighbours, its thickness of its width."""
+"""Of a seeded splat: its width as a share of the distance to its neighbours; its thickness, of its width."""
 SURFACE = 0.3
 """Share of the splats' summed density at their own centres, in the middle, at which it counts as solid."""
 

@@ -14,8 +14,8 @@ import torch
 from sdtool.rendering import splat_kernels
 
 BLUR = 0.1
-"""Variance in pixels² that every footprint has at least, about a pixel's own (Mip-Splatting, Yu et al. 2024): a
-splat between pixel centres is still seen."""
+"""Variance in pixels² that is added to every footprint, about a pixel's own (Mip-Splatting, Yu et al. 2024):
+a splat between pixel centres is still seen."""
 NEAR = 0.05
 """Splats that are nearer to the eye's plane, in units, are not drawn."""
 
