@@ -258,24 +258,26 @@ def surface_of(scene: GaussianScene, plan: LiftPlan) -> tuple[torch.Tensor, torc
         sample_grid(sdf[None, None], points + way * step * normal, half) for way in (1, -1)
     )
     outward = torch.where(ahead < behind, -normal, normal)
-    v_normal = normals(v_pos, faces)
-    moved = _to_planes(v_pos, v_normal, points, outward, opacity).clamp(-3 * blur, 3 * blur)
-    return v_pos + moved[:, None] * v_normal, faces
+    moved = _to_planes(v_pos, normals(v_pos, faces), points, outward, opacity)
+    return v_pos + moved * (3 * blur / moved.norm(dim=-1, keepdim=True)).clamp(max=1), faces
 
 
 def _to_planes(v_pos, v_normal, points, normal, opacity) -> torch.Tensor:
-    """(V,) how far vertices v_pos (V, 3) lie from the planes of near splats, along v_normal (V, 3), by least
-    squares. normal: (G, 3) outward; a splat that looks the other way, as across a thin part, has no say.
-    Where hardly any faces a vertex, as at a tip, it is as far as most of the others."""
+    """(V, 3) by what vertices v_pos (V, 3) come to lie on the planes of near splats, by least squares, along
+    the mean of their normals: (G, 3), outward. A splat that looks the other way than the vertex's normal
+    v_normal (V, 3), as across a thin part, has no say. Where hardly any faces it, as at a tip, it moves as far
+    as most of the others."""
     from scipy.spatial import cKDTree
 
     distance, near = cKDTree(points.numpy()).query(v_pos.numpy(), 2 * NEIGHBOURS)
     weight = torch.from_numpy(_falling(distance)).float() * opacity[near]
-    facing = (normal[near] * v_normal[:, None]).sum(-1).clamp(min=0)
+    weight = weight * (normal[near] * v_normal[:, None]).sum(-1).clamp(min=0)
+    along = F.normalize((weight[..., None] * normal[near]).sum(1) + 1e-3 * v_normal, dim=-1)
+    facing = (normal[near] * along[:, None]).sum(-1)
     away = ((points[near] - v_pos[:, None]) * normal[near]).sum(-1)
     pull, hold = (weight * facing * away).sum(1), (weight * facing.square()).sum(1)
-    most, little = (pull / hold.clamp(min=1e-6)).median(), 0.05 * weight.sum(1) + 1e-6
-    return (pull + little * most) / (hold + little)
+    most, little = (pull / hold.clamp(min=1e-6)).median(), 0.05
+    return ((pull + little * most) / (hold + little))[:, None] * along
 
 
 def _falling(distance: np.ndarray) -> np.ndarray:
