@@ -16,6 +16,7 @@ from sdtool.lifting.config import as_recorded, override
 from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.scenes import DensityScene, VanishedError
 from sdtool.lifting.splat_file import SPLATS, write_splats
+from sdtool.lifting.splat_surface import surface_of
 from sdtool.meshfiles import read_glb
 from sdtool.shapes.grids import grid_points
 
@@ -168,7 +169,7 @@ def test_what_has_vanished_is_said():
     with torch.no_grad():
         scene.fade.fill_(-100.0)
     with pytest.raises(VanishedError, match="have vanished"):
-        gaussians.surface_of(scene, PLAN)
+        surface_of(scene.splats(), PLAN)
     scene.render(FRONT, 0.8, 8, torch.Generator())
     assert not torch.isfinite(scene.extent())  # which the loop finds when it looks
 

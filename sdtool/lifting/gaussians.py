@@ -17,29 +17,17 @@ from sdtool.lifting import dmtet
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.lift_files import write_lift
 from sdtool.lifting.radiance import extent_of
-from sdtool.lifting.scenes import (
-    CURE,
-    DensityScene,
-    Penalty,
-    RunningBox,
-    Scene,
-    VanishedError,
-    density_to_sdf,
-    implicit_to_sdf,
-    without_crumbs,
-)
+from sdtool.lifting.scenes import DensityScene, Penalty, RunningBox, Scene, density_to_sdf
 from sdtool.lifting.splat_file import SPLATS, write_splats
+from sdtool.lifting.splat_surface import Splats, color_at, marched, surface_of
 from sdtool.rendering.shading import headlight, shade
-from sdtool.rendering.splatting import density_grid, project, rotations, splat
+from sdtool.rendering.splatting import project, rotations, splat
 from sdtool.shapes.dmtet import normals
-from sdtool.shapes.grids import grid_points, sample_grid
-from sdtool.shapes.tetrahedra import TetGrid
+from sdtool.shapes.grids import grid_points
 
 NEIGHBOURS = 8
 WIDTH, FLAT = 0.6, 0.3
 """Of a seeded splat: its width as a share of the distance to its neighbours; its thickness, of its width."""
-SURFACE = 0.3
-"""Share of the splats' summed density at their own centres, in the middle, at which it counts as solid."""
 
 
 class GaussianScene(Scene):
@@ -105,6 +93,15 @@ class GaussianScene(Scene):
         """(G, 3) unit shortest axes, of either sign."""
         shortest = self.deviations().detach().argmin(dim=-1)[:, None, None].expand(-1, 3, 1)
         return rotations(self.quaternions()).gather(2, shortest)[..., 0]
+
+    @torch.no_grad()
+    def splats(self) -> Splats:
+        """What is kept of them."""
+        found = (
+            self.points(), self.normals(), self.albedo(), self.opacity(), self.deviations(),
+            self.quaternions(), self.axes(),
+        )  # fmt: skip
+        return Splats(*(one.cpu() for one in found))
 
     def render(self, c2w, fov, size, generator=None) -> dict[str, torch.Tensor]:
         points, opacity, axes = self.points(), self.opacity(), self.axes()
@@ -206,7 +203,7 @@ def seeded(sdf: torch.Tensor, phase: Phase, plan: LiftPlan, device: torch.device
     """`plan.splats` flat splats, spread evenly over the surface of a signed distance (n, n, n)."""
     from scipy.spatial import cKDTree
 
-    v_pos, faces = _surface(sdf.cpu(), plan)
+    v_pos, faces = marched(sdf.cpu(), plan)
     v_normal = normals(v_pos, faces)
     triangles = v_pos[faces.long()].double().numpy()  # (F, 3, 3)
     area = np.linalg.norm(
@@ -231,96 +228,17 @@ def seeded(sdf: torch.Tensor, phase: Phase, plan: LiftPlan, device: torch.device
     return scene.to(device)
 
 
-# The splats' surface
-
-
-@torch.no_grad()
-def surface_of(scene: GaussianScene, plan: LiftPlan) -> tuple[torch.Tensor, torch.Tensor]:
-    """v_pos (V, 3) and t_pos_idx (F, 3) int32, on the CPU, of what the splats enclose.
-
-    They are a shell: where their summed density is high counts as solid, and what that encloses too. Its
-    surface stands off from the splats by as much as the grid is coarse, and is drawn in to them.
-    """
-    points, opacity = scene.points().cpu(), scene.opacity().cpu()
-    n, half = plan.tet_resolution + 1, plan.half_extent
-    step = 2 * half / (n - 1)
-    blur = max(0.7 * step, float(scene.deviations().amax(-1).median()))  # else a shell has holes
-    axes = scene.axes().cpu()
-    density = torch.from_numpy(density_grid(points, axes, opacity, half, n, blur))
-    met = sample_grid(density[None, None].float(), points, half)[:, 0]
-    level = SURFACE * float(met.median())
-    if not level > 0:
-        raise VanishedError(f"the splats have vanished; {CURE}")
-    sdf = implicit_to_sdf((density / level - 1).numpy(), half)
-    v_pos, faces = _surface(sdf, plan)
-    normal = scene.normals().cpu()
-    ahead, behind = (
-        sample_grid(sdf[None, None], points + way * step * normal, half) for way in (1, -1)
-    )
-    outward = torch.where(ahead < behind, -normal, normal)
-    moved = _to_planes(v_pos, normals(v_pos, faces), points, outward, opacity)
-    return v_pos + moved * (3 * blur / moved.norm(dim=-1, keepdim=True)).clamp(max=1), faces
-
-
-def _to_planes(v_pos, v_normal, points, normal, opacity) -> torch.Tensor:
-    """(V, 3) by what vertices v_pos (V, 3) come to lie on the planes of near splats, by least squares, along
-    the mean of their normals: (G, 3), outward. A splat that looks the other way than the vertex's normal
-    v_normal (V, 3), as across a thin part, has no say. Where hardly any faces it, as at a tip, it moves as far
-    as most of the others."""
-    from scipy.spatial import cKDTree
-
-    distance, near = cKDTree(points.numpy()).query(v_pos.numpy(), 2 * NEIGHBOURS)
-    weight = torch.from_numpy(_falling(distance)).float() * opacity[near]
-    weight = weight * (normal[near] * v_normal[:, None]).sum(-1).clamp(min=0)
-    along = F.normalize((weight[..., None] * normal[near]).sum(1) + 1e-3 * v_normal, dim=-1)
-    facing = (normal[near] * along[:, None]).sum(-1)
-    away = ((points[near] - v_pos[:, None]) * normal[near]).sum(-1)
-    pull, hold = (weight * facing * away).sum(1), (weight * facing.square()).sum(1)
-    most, little = (pull / hold.clamp(min=1e-6)).median(), 0.05
-    return ((pull + little * most) / (hold + little))[:, None] * along
-
-
-def _falling(distance: np.ndarray) -> np.ndarray:
-    """Weights (V, K) of the K nearest splats by their distances, which ascend: a Gaussian as wide as the
-    third is far."""
-    return np.exp(-0.5 * (distance / (distance[:, 2:3] + 1e-6)).clip(max=5) ** 2)
-
-
-def _surface(sdf: torch.Tensor, plan: LiftPlan) -> tuple[torch.Tensor, torch.Tensor]:
-    grid = TetGrid(plan.tet_resolution, plan.half_extent)
-    v_pos, faces = grid.march(sdf.reshape(-1), torch.zeros_like(grid.vertices))
-    if len(faces) == 0:
-        raise VanishedError(f"the splats have no surface; {CURE}")
-    return without_crumbs(v_pos, faces)
-
-
-@torch.no_grad()
-def color_at(scene: GaussianScene, v_pos: torch.Tensor) -> torch.Tensor:
-    """(V, 3) sRGB-encoded colours of places (V, 3): of the nearest splats, by opacity and distance."""
-    from scipy.spatial import cKDTree
-
-    points, opacity, albedo = (
-        one.cpu().numpy() for one in (scene.points(), scene.opacity(), scene.albedo())
-    )
-    distance, near = cKDTree(points).query(v_pos.cpu().numpy(), NEIGHBOURS)
-    weight = (opacity[near] + 1e-6) * _falling(distance)
-    weight /= weight.sum(axis=1, keepdims=True)
-    return torch.from_numpy((weight[..., None] * albedo[near]).sum(axis=1))
-
-
 def rough_mesh(scene: DensityScene | GaussianScene, plan: LiftPlan, view_range: ViewRange) -> Mesh:
     """The surface of a scene that is half-made. VanishedError if there is none."""
     if isinstance(scene, DensityScene):
         return dmtet.rough_mesh(scene, plan, view_range)
-    v_pos, faces = surface_of(scene, plan)
+    v_pos, faces = surface_of(scene.splats(), plan)
     return Mesh(v_pos.numpy(), faces.numpy())
 
 
-@torch.no_grad()
 def finished(scene: GaussianScene, view_range: ViewRange, out: Path) -> Mesh:
     """Write the splats, their surface, and its colours; see `write_lift`."""
-    where, looks = [scene.points(), scene.normals()], [scene.albedo(), scene.opacity()]
-    kept = [*where, *looks, scene.deviations(), scene.quaternions()]
-    write_splats(out / SPLATS, *(one.cpu().numpy() for one in kept))
-    v_pos, faces = surface_of(scene, scene.plan)
-    return write_lift(out, v_pos, faces, color_at(scene, v_pos), ({}, {}))
+    splats = scene.splats()
+    write_splats(out / SPLATS, *(one.numpy() for one in splats[:6]))
+    v_pos, faces = surface_of(splats, scene.plan)
+    return write_lift(out, v_pos, faces, color_at(splats, v_pos), ({}, {}))
