@@ -34,13 +34,14 @@ class GaussianScene(Scene):
     """`count` splats. What is optimised are changes, each in units in which one learning rate serves all; in
     a phase of the scene "color" the colours alone.
 
-    Renders "ccm", and if the base looks, "normal" (each splat's shortest axis, turned to the camera) and
+    Renders "ccm", and if the base looks, "normal" (each splat's shortest axis, outward) and
     "rgb", lit by the headlight as the mean normal of a pixel has it.
     """
 
     seeds: torch.Tensor
     widths: torch.Tensor
     turns: torch.Tensor
+    outward: torch.Tensor
     neighbours: torch.Tensor
     shift: nn.Parameter
     stretch: nn.Parameter
@@ -51,7 +52,7 @@ class GaussianScene(Scene):
     def __init__(self, count: int, plan: LiftPlan, phase: Phase, device: torch.device | str):
         super().__init__()
         self.plan, self.box = plan, RunningBox()
-        for name, shape in {"seeds": (3,), "widths": (3,), "turns": (4,)}.items():
+        for name, shape in {"seeds": (3,), "widths": (3,), "turns": (4,), "outward": (3,)}.items():
             self.register_buffer(name, torch.zeros(count, *shape))
         self.register_buffer("neighbours", torch.zeros(count, NEIGHBOURS, dtype=torch.int64))
         shapes = {"shift": 3, "stretch": 3, "turn": 4, "fade": 1, "color": 3}
@@ -90,9 +91,10 @@ class GaussianScene(Scene):
         return rotations(self.quaternions()) * self.deviations()[:, None]
 
     def normals(self) -> torch.Tensor:
-        """(G, 3) unit shortest axes, of either sign."""
+        """(G, 3) unit shortest axes, as they look to the outside of the surface that they were seeded on."""
         shortest = self.deviations().detach().argmin(dim=-1)[:, None, None].expand(-1, 3, 1)
-        return rotations(self.quaternions()).gather(2, shortest)[..., 0]
+        axis = rotations(self.quaternions()).gather(2, shortest)[..., 0]
+        return torch.where((axis.detach() * self.outward).sum(-1, keepdim=True) < 0, -axis, axis)
 
     @torch.no_grad()
     def splats(self) -> Splats:
@@ -110,10 +112,8 @@ class GaussianScene(Scene):
         corner = 2 * (points - low) / (high - low).clamp(min=0.05) - 1
         seen = [torch.ones_like(opacity)[:, None], corner]
         with_all = self.base_looks or generator is None
-        seen += [self.albedo()] if with_all else []
+        seen += [self.albedo(), self.normals()] if with_all else []
         features = torch.cat(seen, dim=1).expand(len(c2w), -1, -1)
-        if with_all:
-            features = torch.cat([features, self._turned_to(c2w, points)], dim=-1)
         image = splat(project(points, axes, opacity, c2w, fov, size), features, size)
         coverage, ccm = image[..., :1], image[..., 1:4]
         maps = {"ccm": ccm}
@@ -126,14 +126,6 @@ class GaussianScene(Scene):
             name: torch.cat([value, 2 * coverage - 1], dim=-1).movedim(-1, 1)
             for name, value in maps.items()
         }
-
-    def _turned_to(self, c2w: np.ndarray, points: torch.Tensor) -> torch.Tensor:
-        """(N, G, 3) unit shortest axes, as they look toward each camera."""
-        normal = self.normals()
-        eyes = torch.from_numpy(np.ascontiguousarray(c2w[:, None, :3, 3]))
-        eyes = eyes.to(points, non_blocking=True)
-        away = ((eyes - points.detach()) * normal.detach()).sum(-1, keepdim=True) < 0
-        return torch.where(away, -normal, normal)
 
     def penalties(self) -> dict[str, Penalty]:
         """ "smooth": mean squared difference between a splat's changes and those of its neighbours."""
@@ -224,6 +216,7 @@ def seeded(sdf: torch.Tensor, phase: Phase, plan: LiftPlan, device: torch.device
     x, y, z = torch.where(normal[:, 2:] < 0, -normal, normal).unbind(-1)
     turns = torch.stack([1 + z, -y, x, torch.zeros_like(x)], dim=-1)
     scene.turns.copy_(F.normalize(turns, dim=-1))
+    scene.outward.copy_(normal)
     scene.neighbours.copy_(torch.from_numpy(near[:, 1:].astype(np.int64)))
     return scene.to(device)
 

@@ -19,7 +19,7 @@ SURFACE = 0.3
 
 
 class Splats(NamedTuple):
-    """G splats on the CPU: points, normals (of either sign), deviations, albedo (G, 3); axes (G, 3, 3), M of
+    """G splats on the CPU: points, normals (outward), deviations, albedo (G, 3); axes (G, 3, 3), M of
     covariances M Mᵀ; quaternions (G, 4); opacity (G,)."""
 
     points: torch.Tensor
@@ -37,7 +37,7 @@ def surface_of(splats: Splats, plan: LiftPlan) -> tuple[torch.Tensor, torch.Tens
     They are a shell: where their summed density is high counts as solid, and what that encloses too. Its
     surface stands off from the splats by as much as the grid is coarse, and is drawn in to them.
     """
-    points, opacity, normal = splats.points, splats.opacity, splats.normals
+    points, opacity = splats.points, splats.opacity
     n, half = plan.tet_resolution + 1, plan.half_extent
     step = 2 * half / (n - 1)
     blur = max(0.7 * step, float(splats.deviations.amax(-1).median()))  # else a shell has holes
@@ -48,11 +48,7 @@ def surface_of(splats: Splats, plan: LiftPlan) -> tuple[torch.Tensor, torch.Tens
         raise VanishedError(f"the splats have vanished; {CURE}")
     sdf = implicit_to_sdf((density / level - 1).numpy(), half)
     v_pos, faces = marched(sdf, plan)
-    ahead, behind = (
-        sample_grid(sdf[None, None], points + way * step * normal, half) for way in (1, -1)
-    )
-    outward = torch.where(ahead < behind, -normal, normal)
-    moved = _to_planes(v_pos, normals(v_pos, faces), points, outward, opacity)
+    moved = _to_planes(v_pos, normals(v_pos, faces), points, splats.normals, opacity)
     return v_pos + moved * (3 * blur / moved.norm(dim=-1, keepdim=True)).clamp(max=1), faces
 
 
