@@ -241,7 +241,7 @@ GAUSSIANS_TINY_CPU = replace(
     TINY_CPU,
     phases=(
         TINY_CPU.phases[0],
-        replace(TINY_CPU.phases[1], scene="gaussians", lr=0.01, smooth=1000.0),
+        replace(TINY_CPU.phases[1], scene="gaussians", lr=0.01, smooth=4000.0),
         replace(TINY_CPU.phases[2], size=64),
     ),
     tet_resolution=64,
