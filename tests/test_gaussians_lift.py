@@ -14,6 +14,7 @@ from sdtool.geometry.cameras import ViewRange, orbit
 from sdtool.lifting import gaussians, loop, presets
 from sdtool.lifting.config import as_recorded, override
 from sdtool.lifting.lift_files import read_lift
+from sdtool.lifting.run import OUTPUTS, Lift
 from sdtool.lifting.scenes import DensityScene, VanishedError
 from sdtool.lifting.splat_file import SPLATS, write_splats
 from sdtool.lifting.splat_surface import surface_of
@@ -255,20 +256,19 @@ def test_what_it_cannot_do_is_one_sentence(extra, words, capsys, tmp_path, monke
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_other_stages_take_its_lift_as_any_other(tmp_path):
-    """Too short for a corgi."""
-    out, glb = tmp_path / "run", tmp_path / "run.glb"
-    small = ["splats=800", "tet_resolution=20", "samples=16"]
-    small += ["coarse.steps=8", "geometry.steps=2", "color.steps=2"]
-    small += [f"{phase.name}.views=1" for phase in PLAN.phases]
-    command = ["lift", "a corgi", "--rep", "gaussians", "--preset", "preview", "--out", str(out)]
-    assert cli.run([*command, *(word for one in small for word in ("--set", one))]) == 0
-    record = json.loads((out / "stage.json").read_text())
-    assert record["params"]["rep"] == "gaussians" and SPLATS in str(record)
-    lifted = read_lift(out)
-    points = lifted.mesh.v_pos
-    np.testing.assert_allclose(lifted.material(points).base_color, lifted.mesh.v_color, atol=1e-4)
-    assert len(trimesh.load(out / SPLATS).vertices) == 800
-    assert cli.run(["export", str(out), "--out", str(glb), "--texture-size", "0"]) == 0
+def test_other_stages_take_its_result_as_any_other(tmp_path):
+    mesh = gaussians.finished(ball(), LOOK, tmp_path)
+    record = {"stage": "lift", "sdtool": "0.0.9", "params": {"prompt": "a ball", "seed": 0}}
+    (tmp_path / "stage.json").write_text(json.dumps(record), encoding="utf-8")
+    lifted = read_lift(tmp_path)
+    np.testing.assert_array_equal(lifted.mesh.v_pos, mesh.v_pos)
+    np.testing.assert_allclose(lifted.material(mesh.v_pos).base_color, mesh.v_color, atol=1e-4)
+    glb = tmp_path / "ball.glb"
+    assert cli.run(["export", str(tmp_path), "--out", str(glb), "--texture-size", "0"]) == 0
     assert len(read_glb(glb).t_pos_idx) > 100
+
+
+def test_its_record_names_the_splats():
+    given = ("tiny", "", "preview", PLAN, 1.0, 1.0, 1.0, True, "", 0, False)
+    assert Lift("gaussians", *given).outputs == (*OUTPUTS, SPLATS)
+    assert Lift("dmtet", *given).outputs == OUTPUTS
