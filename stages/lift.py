@@ -7,6 +7,9 @@ options it uses the bundled tiny prior, on an accelerator where there is one.
 `--rep nerf` makes a radiance field instead, rendered by volume (DreamFusion with Instant-NGP); its
 surface is found at the end. A surface may start from such a lift: `--init runs/other`.
 
+`--rep gaussians` ends with 3D Gaussians, a fixed number of them, seeded on the surface of the coarse density:
+`splats.ply`, which viewers of 3D Gaussian splatting read, and a mesh around them for all other stages.
+
 Phases of `--rep dmtet`: a density finds the parts (coarse), a surface on a tetrahedral grid sharpens
 them (geometry), a colour field paints them (color): guided by a colour prior, which knows where on the
 object each pixel lies, or with `--color-prior none` by the base. Pictures of each phase appear in
@@ -59,6 +62,8 @@ Examples:
     sdtool lift "a corgi" --rep nerf --out runs/soft
 
     sdtool lift "a corgi" --init runs/soft --out runs/sharp
+
+    sdtool lift "a corgi" --rep gaussians --out runs/splats
 
     sdtool lift "a corgi" --distill ism --out runs/interval
 
@@ -119,7 +124,8 @@ def lift(
         str, typer.Argument(help="What to make, e.g. 'a corgi'.", show_default=False)
     ] = "",
     rep: Annotated[
-        Literal["dmtet", "nerf"], typer.Option(help="Shape: a surface, or a radiance field.")
+        Literal["dmtet", "nerf", "gaussians"],
+        typer.Option(help="Shape: a surface, a radiance field, or splats."),
     ] = "dmtet",
     out: Annotated[
         Path | None,
@@ -299,6 +305,9 @@ def _plan(
         with_color_prior,
     )
 
+    if preset not in PRESETS[rep]:
+        said = f"--preset {preset}: there is none of --rep {rep}; it has {', '.join(PRESETS[rep])}"
+        raise UsageError(said, "--preset", "--rep")
     chosen = PRESETS[rep][preset]
     chosen = starting_from(chosen, init) if init else chosen
     chosen = painted_as(chosen, appearance) if appearance else chosen

@@ -192,7 +192,7 @@ def test_a_lift_by_flags_is_the_same_work_as_by_the_file_that_they_print(tmp_pat
         ("lift", 'scale = "big"', ["scale", "a number"]),
         ("lift", "overwrite = 1", ["overwrite = 1", "true or false"]),
         ("lift", "prompt = 5", ["prompt = 5", "text in quotes"]),
-        ("lift", 'rep = "mesh"', ['rep = "mesh"', 'one of "dmtet", "nerf"']),
+        ("lift", 'rep = "mesh"', ['rep = "mesh"', 'one of "dmtet", "nerf", "gaussians"']),
         ("lift", "seed = 1979-05-27", ["seed = 1979-05-27", "a whole number"]),
         ("lift", "[seed]\nx = 1", ["[seed]", "a whole number"]),
         ("lift", "lambda-ori = 1\nlambda_ori = 1", ["lambda-ori", "twice"]),

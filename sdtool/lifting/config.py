@@ -20,7 +20,7 @@ class Phase:
 
     lr: learning rate; lr_network: that of perceptrons, if above 0. decay: AdamW's weight decay.
     scene: "density" (coarse), "surface" (DMTet), or with frozen geometry "color" (plain colours) or
-    "material" (physically based); "radiance" (NeRF).
+    "material" (physically based); "radiance" (NeRF); "gaussians" (splats, whose last phase is "color" too).
     views: cameras a step, spread evenly in azimuth. fov: degrees between which each view's field of view
     is drawn; 0, 0 for the AGP's own. shift: how far a camera may stray at right angles to its view, as a
     share of its distance. size: rendered pixels a side, averaged down to
@@ -134,7 +134,7 @@ class LiftPlan:
     process does; 1 for this process alone. passes: 1 for guided predictions in one pass of a prior that
     was distilled for it; 2 for two passes of every prior. skip_from: step from which a radiance field
     without a budget skips what is empty. calls: small priors on a CPU are "traced"
-    (`sdtool.priors.traced`), or called as they are, "eager".
+    (`sdtool.priors.traced`), or called as they are, "eager". splats: the number of Gaussians.
     """
 
     phases: tuple[Phase, ...]
@@ -154,6 +154,7 @@ class LiftPlan:
     passes: int = 1
     skip_from: int = 32
     calls: str = "traced"
+    splats: int = 6000
 
     @property
     def steps(self) -> int:
@@ -295,6 +296,7 @@ LATER = (
     "passes",
     "skip_from",
     "calls",
+    "splats",
     "levels",
     "t_band",
     "ori_every",

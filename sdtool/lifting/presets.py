@@ -235,6 +235,29 @@ NERF_PAPER = LiftPlan(
     log2_table=19,
 )
 
+# The phases of a surface, of splats: the same noise levels and weights. Splats need no finer pictures for
+# their colours than the priors see, and their changes have units of their own.
+GAUSSIANS_TINY_CPU = replace(
+    TINY_CPU,
+    phases=(
+        TINY_CPU.phases[0],
+        replace(TINY_CPU.phases[1], scene="gaussians", lr=0.01, smooth=4000.0),
+        replace(TINY_CPU.phases[2], size=64),
+    ),
+    tet_resolution=64,
+)
+
+GAUSSIANS_PREVIEW = replace(
+    GAUSSIANS_TINY_CPU,
+    phases=tuple(
+        replace(phase, steps=steps)
+        for phase, steps in zip(GAUSSIANS_TINY_CPU.phases, (80, 20, 40), strict=True)
+    ),
+    tet_resolution=48,
+    samples=32,
+    splats=4000,
+)
+
 COLORS: dict[str, dict[str, Any]] = {
     "dmtet": {
         "guide": "color",
@@ -263,6 +286,7 @@ PRESETS = {
         "paper": NERF_PAPER,
         "reference": NERF_REFERENCE,
     },
+    "gaussians": {"tiny-cpu": GAUSSIANS_TINY_CPU, "preview": GAUSSIANS_PREVIEW},
 }
 """Representation → name → plan."""
 
@@ -290,6 +314,11 @@ def distilled_by(plan: LiftPlan, name: str) -> LiftPlan:
     return replace(plan, phases=tuple(replace(phase, distill=name) for phase in plan.phases))
 
 
+def is_of_splats(plan: LiftPlan) -> bool:
+    """Whether a plan ends with 3D Gaussians."""
+    return any(phase.scene == "gaussians" for phase in plan.phases)
+
+
 def starting_from(plan: LiftPlan, init: str) -> LiftPlan:
     """The plan with another start. Where that is a surface, phases of the density work on it instead,
     at the pace of the plan's first surface phase."""
@@ -299,6 +328,11 @@ def starting_from(plan: LiftPlan, init: str) -> LiftPlan:
         raise UsageError(
             f"--init {init}: a radiance field starts from its own blob; use --rep dmtet", "--init"
         )
+    if is_of_splats(plan):
+        if init == plan.init:
+            return plan
+        said = f"--init {init}: splats are seeded on the coarse density; use --rep dmtet"
+        raise UsageError(said, "--init")
     if init == "density" and plan.phases[0].scene != "density":
         raise UsageError("--init density: this preset's phases work on surfaces only", "--init")
     surface = next(phase for phase in plan.phases if phase.scene == "surface")
@@ -317,6 +351,9 @@ def painted_as(plan: LiftPlan, appearance: str) -> LiftPlan:
         raise UsageError(
             f"--appearance {appearance}: a radiance field has colours of its own", "--appearance"
         )
+    if is_of_splats(plan):
+        said = f"--appearance {appearance}: splats have plain colours of their own"
+        raise UsageError(said, "--appearance")
     scene, lr = APPEARANCES[appearance]
     phases = [
         replace(phase, scene=scene, lr=phase.lr if lr is None else lr)

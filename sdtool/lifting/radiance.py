@@ -76,7 +76,7 @@ class RadianceScene(Scene):
         coverage, position, color, *normal = image.split([1, 3, 3] + [3] * (channels // 3), dim=1)
         if generator is not None:
             self.seen["coverage"] = coverage
-            low, high = self.box.update(lambda: _extent(points(), weight.detach()))
+            low, high = self.box.update(lambda: extent_of(points(), weight.detach()))
         else:
             low, high = self.box.corners
         ccm = 2 * (position - low * coverage) / (high - low).clamp(min=0.05) - coverage
@@ -205,7 +205,7 @@ def _light(c2w: np.ndarray, spread: float, generator: torch.Generator | None) ->
     return F.normalize(light + spread * torch.randn(light.shape, generator=generator), dim=-1)
 
 
-def _extent(points: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def extent_of(points: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """(2, 3) corners of the box of what is seen: samples at points (M, 3) with weights (M,)."""
     if len(weight) == 0:
         raise VanishedError(f"the density has vanished; {CURE}")

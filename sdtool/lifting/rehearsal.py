@@ -49,7 +49,7 @@ def rehearse(
 
 PAINTED = ("color", "material")
 """Scenes of phases whose shape is given."""
-LIGHT = {"tet_resolution": 80, "samples": 64, "log2_table": 14, "sdf_table": 0}
+LIGHT = {"tet_resolution": 80, "samples": 64, "log2_table": 14, "sdf_table": 0, "splats": 8000}
 LIGHT_PHASE = {"views": 4, "size": 128, "subdivide": 0}
 
 
@@ -96,7 +96,7 @@ def _advice(plan: LiftPlan, phase: Phase, smallest: LiftPlan) -> str:
     elif not is_shaped:
         what = what[1:]
     elif phase.scene != "density":
-        what[0] = "tet_resolution"
+        what[0] = "splats" if phase.scene == "gaussians" else "tet_resolution"
     cure = f"lower {', '.join(what[:-1])} or {what[-1]} with --set, or take --precision fp16"
     if is_shaped and plan.tet_resolution > smallest.tet_resolution:
         cure = f"try --preset preview ({smallest.tet_resolution} cells a side), or {cure}"

@@ -20,7 +20,7 @@ from sdtool.errors import (
 )
 from sdtool.geometry.cameras import ViewRange
 from sdtool.io import lock, stage_record
-from sdtool.lifting import best_of, dmtet, loop, nerf, pictures, second_core, vsd
+from sdtool.lifting import best_of, dmtet, gaussians, loop, nerf, pictures, second_core, vsd
 from sdtool.lifting.best_of import Judge
 from sdtool.lifting.config import LiftPlan, Phase, as_recorded
 from sdtool.lifting.guidance import Guidance
@@ -29,6 +29,7 @@ from sdtool.lifting.lift_files import SHAPE
 from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.rehearsal import is_light, rehearse
+from sdtool.lifting.splat_file import SPLATS
 from sdtool.priors.fitting import say_cut
 from sdtool.priors.split import is_small
 from sdtool.priors.traced import traced
@@ -40,7 +41,7 @@ HALF = "half"
 _overflowing: set[tuple[str, str]] = set()
 """Bases and AGPs for which this process has found that out."""
 
-REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf}
+REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf, "gaussians": gaussians}
 OUTPUTS = (SHAPE, MATERIAL, "views.png", "turntable.webp")
 
 
@@ -83,7 +84,7 @@ class Lift:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The files that it ends with, beside previews and log."""
-        return OUTPUTS
+        return (*OUTPUTS, SPLATS) if self.rep == "gaussians" else OUTPUTS
 
     def representation(self) -> Any:
         """The module, or what has its functions, that makes the scenes of the phases."""
