@@ -198,6 +198,9 @@ def lift(
     if surface_points != "off":
         chosen = _of_points(chosen, surface_points)
     _check(prompt, prompts, lambda_ori, lambda_align, follow, seed, best_of)
+    if choose_by != "priors" and best_of == 1:
+        said = f"--choose-by {choose_by} has one seed to choose from; add --best-of, such as 4"
+        raise UsageError(said, "--choose-by", "--best-of")
     from sdtool.lifting.run import HALF, Lift
     from sdtool.priors.folder_check import check_local
     from sdtool.runtime.devices import choose_device, visible_gpus

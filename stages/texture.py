@@ -161,4 +161,5 @@ def _check(mesh: Path, prompt: str) -> None:
         kinds = ", ".join(SUFFIXES)
         raise UsageError(f"{mesh} is not one of {kinds}; convert it to .glb", "MESH")
     if not mesh.is_file():
-        raise InputError(f"{mesh} does not exist; name the file of a mesh")
+        what = "is a folder" if mesh.is_dir() else "does not exist"
+        raise InputError(f"{mesh} {what}; name the file of a mesh")

@@ -119,3 +119,9 @@ def test_the_judge_scores_a_mesh_or_says_that_it_cannot_tell():
     found = consistency(make(rng, "corgi")[0])
     assert found.keys() == {"soundness", "agreement"} and found["agreement"] > 0.5
     assert consistency(make(rng, "ball")[0]) == {}
+
+
+def test_a_judge_needs_several_to_choose_from(tmp_path, capsys):
+    command = ["lift", "a cat", "--choose-by", "judge", "--out", str(tmp_path / "run")]
+    assert cli.run(command) == 2
+    assert "add --best-of" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -187,3 +187,9 @@ def test_wrong_usage_is_named(words, told, tmp_path, monkeypatch, capsys):
     Path("a.json").write_text('{"sdtool": "0", "sheet": "x", "answers": []}', encoding="utf-8")
     assert sdtool(["evaluate", *words]) == 2
     assert told in capsys.readouterr().err and not Path("report").exists()
+
+
+def test_what_lies_in_out_alone_is_no_asset(tmp_path):
+    (tmp_path / "a.glb").write_bytes(b"")
+    with pytest.raises(InputError, match="left out; choose another --out"):
+        find_assets([tmp_path], tmp_path)

@@ -59,6 +59,17 @@ def test_the_state_of_a_lift_from_its_files(tmp_path):
     assert (found["status"], found["left"], found["picture"]) == ("done", 0.0, "views.png")
 
 
+def test_a_line_that_is_written_just_now_ends_nothing(tmp_path, capsys):
+    run = begun(tmp_path / "run", 2)
+    with open(run / "log.jsonl", "ab") as file:
+        file.write(b'{"phase": "coarse", "st')
+    assert state(run)["phases"][0]["done"] == 2
+    for record in ([], {"stage": "lift"}):
+        write_json(run / "stage.partial.json", record)
+        assert cli.run(["view", "--follow", str(run), "--no-browser"]) == 1
+        assert "is not the directory of a lift; name one" in capsys.readouterr().err
+
+
 def test_long_curves_are_thinned(tmp_path):
     curve = following._curve([{"step": k, "align": 1.0} for k in range(1, 2001)], "align")
     assert POINTS / 2 < len(curve) <= POINTS and curve[-1] == [2000, 1.0]

@@ -167,3 +167,11 @@ def test_prompts_of_all_editors(tmp_path):
 
     for _ in by_editor(tmp_path / "p.txt", "# my wishes\na corgi\n\na café # later\na corgi\n"):
         assert read_prompts(tmp_path / "p.txt") == ["a corgi", "a café"]
+
+
+def test_prompts_of_no_file(tmp_path):
+    from sdtool.io.prompts import read_prompts
+
+    for path, said in ((tmp_path, "is a folder"), (tmp_path / "none", "does not exist")):
+        with pytest.raises(InputError, match=f"--prompts {path} {said}; name a file"):
+            read_prompts(path)

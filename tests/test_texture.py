@@ -471,6 +471,7 @@ def test_what_cannot_be_painted_is_said(name, data, said, tmp_path):
     [
         (["a.ply", "a chair"], "not one of .glb"),
         (["a.glb", "a chair"], "does not exist"),
+        (["c.obj", "a chair"], "is a folder"),
         (["a.glb", " "], "the prompt is empty"),
         (["b.obj", "a chair", "--environment", "x.hdr"], "--appearance pbr"),
         (["b.obj", "a chair", "--set", "samples=3"], "samples is not one of log2_table"),
@@ -481,6 +482,7 @@ def test_what_cannot_be_painted_is_said(name, data, said, tmp_path):
 def test_errors_name_the_cure(arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b.obj").write_text("v 0 0 0\n")
+    (tmp_path / "c.obj").mkdir()
     assert cli.run(["texture", *arguments]) in (1, 2)
     assert said in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

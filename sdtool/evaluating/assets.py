@@ -49,6 +49,9 @@ def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = Fals
         here = [
             one for one in below if not hidden or hidden not in Path(os.path.realpath(one)).parents
         ]
+        if below and not here:
+            said = f"all that {path} holds lies in --out {out}, which is left out; choose another --out"
+            raise InputError(said)
         if not here:
             kinds = ", ".join(MESH_SUFFIXES)
             raise InputError(f"{path} holds neither a lift nor a model ({kinds})")

@@ -1,16 +1,51 @@
 """Batches of the views that the judge learns from, changed a little each time."""
 
+import sys
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from sdtool.errors import InputError
 from sdtool.evaluating.judge_views import UNIT, azimuths
 from sdtool.evaluating.viewnet import BINS
 
 KNOWN = ("kind", "sound", "front", "faces")
 HELD = 40  # of each folder the last sample in so many is looked at, not learnt from
+
+
+def _facts(part: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(part / "samples.npz") as found:
+            return {name: found[name] for name in ("twin", "first", *KNOWN)}
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise _broken(part, error) from None
+
+
+def _views(part: Path, count: int) -> np.ndarray:
+    try:
+        views = np.load(part / "views.npy", mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise _broken(part, error) from None
+    if len(views) < count:
+        raise _broken(part, f"{len(views)} views of {count} samples")
+    if len(views) > count:
+        _say_interrupted(part, count, f"its {len(views)}")
+    return views[:count]
+
+
+def _broken(part: Path, why: object) -> InputError:
+    said = str(why).splitlines()[0]
+    return InputError(
+        f"the views in {part} cannot be read ({said}); remove {part.parent} to make them anew"
+    )
+
+
+def _say_interrupted(part: Path, count: int, of: str) -> None:
+    said = f"{part}: only {count} of {of} samples are learnt from, for their making was interrupted"
+    print(f"{said}; remove {part.parent} to make all of them", file=sys.stderr)
 
 
 class Views:
@@ -22,19 +57,16 @@ class Views:
 
     def __init__(self, folder: Path, kinds: np.ndarray, device: torch.device, seed: int):
         parts = [path.parent for path in sorted(folder.glob("*/samples.npz"))]
-        facts = []
-        for part in parts:
-            with np.load(part / "samples.npz") as found:
-                facts.append({name: found[name] for name in found.files})
+        facts = [_facts(part) for part in parts]
         self.device, self.noise = device, torch.Generator(device).manual_seed(seed)
         self.facts = {name: np.concatenate([one[name] for one in facts]) for name in facts[0]}
         self.facts["kind"] = kinds[self.facts["kind"]]
         counts = [len(one["first"]) for one in facts]
         self.ends = np.cumsum(counts)
-        self.views = [
-            np.load(part / "views.npy", mmap_mode="r")[:count]
-            for part, count in zip(parts, counts, strict=True)
-        ]
+        self.views = [_views(part, count) for part, count in zip(parts, counts, strict=True)]
+        for begun in sorted(folder.glob("*/views.npy")):
+            if not (begun.parent / "samples.npz").is_file():
+                _say_interrupted(begun.parent, 0, "its")
         self.resident = None
         if device.type != "cpu":
             self.resident = torch.cat(

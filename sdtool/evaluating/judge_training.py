@@ -9,16 +9,23 @@ the same without their flaw. Some two hours of one CPU core.
 
 import argparse
 import multiprocessing
+import os
+import signal
+import sys
 import tempfile
 import time
 from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from sdtool.errors import SdtoolError, UsageError
 from sdtool.evaluating.judge_batches import Views
+from sdtool.evaluating.judge_options import options
 from sdtool.evaluating.judge_views import write_views
 from sdtool.evaluating.samples import HELD_OUT, read_assets, samples
 from sdtool.evaluating.viewnet import BINS, ViewNet, load_judge
@@ -67,8 +74,9 @@ def train(net: ViewNet, views: Views, asked: argparse.Namespace, facts: dict) ->
     `checked` says."""
     rng = np.random.default_rng([asked.seed, 17])
     adam = torch.optim.AdamW(net.parameters(), lr=asked.lr, weight_decay=0.05)
+    warm = 0.05 if asked.steps > 20 else 0.04  # a rise within one step would divide by 0
     plan = torch.optim.lr_scheduler.OneCycleLR(
-        adam, asked.lr, total_steps=asked.steps, pct_start=0.05
+        adam, asked.lr, total_steps=asked.steps, pct_start=warm
     )
     recent: deque[torch.Tensor] = deque(maxlen=100)
     began = time.monotonic()
@@ -95,7 +103,10 @@ def train(net: ViewNet, views: Views, asked: argparse.Namespace, facts: dict) ->
 @torch.no_grad()
 def checked(net: ViewNet, views: Views) -> dict[str, float]:
     """Of the samples that are not learnt from, as they are: the cross entropy of what the model is in nats,
-    and the area under the curve by which soundness tells sound from spoiled."""
+    and the area under the curve by which soundness tells sound from spoiled. Nothing of so few samples that
+    all are learnt from."""
+    if not len(views.held):
+        return {}
     net.eval()
     loss, sound = [], []
     for rows in np.array_split(views.held, len(views.held) // 50 + 1):
@@ -104,7 +115,7 @@ def checked(net: ViewNet, views: Views) -> dict[str, float]:
         sound.append(1 - net(data["views"])[2].softmax(-1)[:, 0].cpu().numpy())
     net.train()
     score, truth = np.concatenate(sound), views.facts["sound"][views.held] > 0
-    found = {"loss": round(sum(loss) / max(1, len(score)), 4)}
+    found = {"loss": round(sum(loss) / len(score), 4)}
     if truth.any() and not truth.all():
         good, bad = score[truth][:, None], score[~truth][None]
         found["area"] = round(float((good > bad).mean() + 0.5 * (good == bad).mean()), 4)
@@ -113,10 +124,26 @@ def checked(net: ViewNet, views: Views) -> dict[str, float]:
 
 def make_views(folder: Path, assets: list[Mesh], count: int, seed: int, workers: int) -> None:
     """`write_views` of `count` samples into folders 0, 1, … of a folder, one for each process."""
-    shares = [len(part) for part in np.array_split(np.arange(count), workers)]
+    shares = [len(part) for part in np.array_split(np.arange(count), min(workers, count))]
     tasks = [(folder / str(k), assets, share, [seed, 16, k]) for k, share in enumerate(shares)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        pool.starmap(_write_part, tasks)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(tasks), context, initializer=_leave_interrupts) as pool:
+        try:
+            list(pool.map(_write_part, *zip(*tasks, strict=True)))
+        except BrokenProcessPool:
+            raise SdtoolError(
+                "a process that made views was ended from outside, perhaps for want of memory; give fewer "
+                "--workers"
+            ) from None
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is for the process that began this one, which ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_part(folder: Path, assets: list[Mesh], count: int, seed: list[int]) -> None:
@@ -129,40 +156,57 @@ def known_kinds() -> list[str]:
     return [name for name in CATEGORIES if name not in HELD_OUT]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=15_000)
-    parser.add_argument("--batch", type=int, default=8, help="Models in a step.")
-    parser.add_argument("--lr", type=float, default=2e-3, help="Largest learning rate.")
-    parser.add_argument("--width", type=int, default=20, help="Channels of the first layer.")
-    parser.add_argument("--looks", type=int, default=256, help="Numbers that describe a view.")
-    parser.add_argument("--samples", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1, help="Processes that make views.")
-    parser.add_argument(
-        "--assets", type=Path, nargs="*", default=[], help="Folders of real assets."
-    )
-    parser.add_argument("--start", type=Path, help="Folder of a judge to go on from.")
-    parser.add_argument("--views", type=Path, help="Folder of the views, made if it holds none.")
-    asked = parser.parse_args()
+def new_net(asked: argparse.Namespace) -> ViewNet:
+    """A new network, or that of --start."""
+    if asked.start is None:
+        return ViewNet(known_kinds(), asked.width or 20, asked.looks or 256)
+    net = load_judge(asked.start)[0]
+    for name, there in (("width", net.width), ("looks", net.wide)):
+        if getattr(asked, name) not in (None, there):
+            said = (
+                f"--{name} {getattr(asked, name)}: the judge of --start has {there}; leave it out"
+            )
+            raise UsageError(said, f"--{name}", "--start")
+    if missing := set(known_kinds()) - set(net.categories):
+        said = f"the judge in {asked.start} knows no {min(missing)}; begin without --start"
+        raise UsageError(said, "--start")
+    return net
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Make views, unless they are there, and train on them."""
     torch.set_num_threads(asked.threads)
     torch.manual_seed(asked.seed)
+    net = new_net(asked)
+    asked.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.views or Path(scratch)
         if not any(folder.glob("*/samples.npz")):
             assets = [mesh for one in asked.assets for mesh in read_assets(one)]
             make_views(folder, assets, asked.samples, asked.seed, asked.workers)
-        net = ViewNet(known_kinds(), asked.width, asked.looks)
-        if asked.start is not None:
-            net = load_judge(asked.start)[0]
         numbers = np.array([*map(net.categories.index, known_kinds()), -1])
         views = Views(folder, numbers, asked.device, asked.seed)
+        if asked.batch > len(views.learnt):
+            said = f"--batch {asked.batch} is more than the {len(views.learnt)} samples that are learnt from"
+            raise UsageError(f"{said}; give a smaller one, or make more --samples", "--batch")
         facts = {"samples": len(views), "assets": [one.name for one in asked.assets]}
         facts |= {"batch": asked.batch, "seed": asked.seed}
         train(net.to(asked.device).train(), views, asked, facts)
+
+
+def main(given: list[str] | None = None) -> None:
+    try:
+        run(options(__doc__.splitlines()[0], given))
+    except SdtoolError as error:
+        print(f"judge_training: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("judge_training: stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+    except OSError as error:  # a full disk, a folder not ours, …
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        print(f"judge_training: {where}{error.strerror or error}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

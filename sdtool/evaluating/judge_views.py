@@ -1,5 +1,6 @@
 """What the judge learns from, made before it learns: views of many samples, in files."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from sdtool.evaluating.samples import Sample
 from sdtool.evaluating.viewnet import AROUND
 from sdtool.evaluating.views import SIZE, normal_views
+from sdtool.io.files import atomic_path
 from sdtool.runtime.progress import progress
 
 UNIT = 127  # of int8: 1
@@ -25,6 +27,10 @@ def write_views(
     folder.mkdir(parents=True, exist_ok=True)
     shape = (count, AROUND, SIZE, SIZE, 4)
     views = np.lib.format.open_memmap(folder / "views.npy", "w+", np.int8, shape)
+    with open(
+        folder / "views.npy", "r+b"
+    ) as file:  # a full disk is an error now, not a signal later
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     facts = {name: np.zeros(count, np.int64) for name in FACTS}
     facts["first"] = np.zeros(count, np.float32)
     row = 0
@@ -59,4 +65,5 @@ def azimuths(first: float | np.ndarray) -> np.ndarray:
 
 
 def _save(folder: Path, facts: dict) -> None:
-    np.savez(folder / "samples.npz", **facts)
+    with atomic_path(folder / "samples.npz") as path:
+        np.savez(path, **facts)

@@ -9,17 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
 from sdtool.errors import InputError
-from sdtool.io.files import read_json, write_json
+from sdtool.io.files import atomic_path, read_json, write_json
 
 BINS = 24
 """Azimuths that a view is told apart by; bin k is centred at k·360°/BINS."""
 AROUND = 12
 """Views of a model that are looked at together."""
+LOOKS = 128
+"""Numbers that describe a view, in judges that do not say how many they have."""
 WAVES = 5
 """The spectrum's orders over the azimuth, 0 to WAVES − 1."""
 
@@ -78,7 +81,8 @@ class ViewNet(nn.Module):
         """Write the weights as float16, and facts about them."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.half().contiguous() for name, value in self.state_dict().items()}
-        save_file(weights, folder / "judge.safetensors")
+        with atomic_path(folder / "judge.safetensors") as path:
+            save_file(weights, path)
         sizes = {"width": self.width, "looks": self.wide}
         facts = {"categories": self.categories, **sizes, **facts}
         write_json(folder / "judge.json", facts)
@@ -102,10 +106,12 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
     """The judge in a folder, and the facts about it. InputError if there is none."""
     try:
         facts = read_json(folder / "judge.json")
-        net = ViewNet(facts["categories"], facts["width"], facts["looks"])
+        net = ViewNet(facts["categories"], facts["width"], facts.get("looks", LOOKS))
         weights = load_file(folder / "judge.safetensors")
         net.load_state_dict({name: value.float() for name, value in weights.items()})
-    except (OSError, KeyError, TypeError, RuntimeError) as error:
+    except (
+        InputError, OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError
+    ) as error:  # fmt: skip
         raise InputError(f"{folder} holds no judge ({str(error).splitlines()[0]})") from None
     return net.eval(), facts
 

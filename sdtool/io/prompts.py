@@ -8,6 +8,9 @@ from sdtool.io.files import text_of
 
 def read_prompts(path: Path) -> list[str]:
     """The prompts in a file, each once. InputError, of the option --prompts, if it holds none."""
+    if path.is_dir() or not path.exists():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"--prompts {path} {what}; name a file with a prompt on each line")
     try:
         text = text_of(path)
     except (OSError, UnicodeDecodeError) as error:

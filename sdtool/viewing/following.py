@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,7 @@ def state(run: Path) -> dict[str, Any]:
     the newest one, "" for none.
     """
     done, record = (run / DONE).is_file(), _record(run)
-    lines = list(read_jsonl(run / LOG)) if (run / LOG).is_file() else []
-    lines = [line for line in lines if "step" in line]
+    lines = [line for line in _log(run / LOG) if "step" in line and "seconds" in line]
     phases, seconds, left = [], [], 0.0
     for phase in record.get("settings", {}).get("phases", []):
         own = [line for line in lines if line.get("phase") == phase["name"]]
@@ -60,12 +59,21 @@ def state(run: Path) -> dict[str, Any]:
     }
 
 
+def _log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log, up to one that is not whole: it is written just now, or the disk was full."""
+    lines = []
+    with suppress(InputError):
+        for line in read_jsonl(path):
+            lines.append(line)
+    return lines
+
+
 def _record(run: Path) -> dict[str, Any]:
     """The parameters of the lift in a directory; empty before it has begun. InputError if it is no lift."""
     for name in (DONE, PARTIAL):
         if (run / name).is_file():
             found = read_json(run / name)
-            if found.get("stage") != "lift":
+            if not isinstance(found, dict) or found.get("stage") != "lift" or "params" not in found:
                 raise InputError(f"{run} is not the directory of a lift; name one")
             return found["params"]
     return {}
