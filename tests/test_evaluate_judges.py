@@ -1,7 +1,9 @@
 """evaluate: what CLIP and an orientation model say of sides, and how far judges agree."""
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,6 +33,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Finding,
 )
+from sdtool.evaluating.statistics import cohen_kappa
 from sdtool.geometry.cameras import rotate_y
 from sdtool.geometry.ccm import to_canonical
 from sdtool.toyverse import janus
@@ -217,3 +220,23 @@ def test_people_are_judges_too_and_failed_assets_are_no_ones():
     nobody = agreement(some, {"a person": []})
     assert nobody.answers["a person"]["not asked"] == 3
     assert lines(nobody) == [f"{BUNDLED} and a person: nothing that both told"]
+
+
+# What a person said of lifts
+
+
+def test_the_figures_of_blind_answers_are_those_that_the_docs_give():
+    """129 lifts in random order; the verdicts are the bundled judge's of the day."""
+    rows = json.loads(Path(__file__).with_name("blind_answers.json").read_text())
+    said = {"yes": 0, "no": 1, "unsure": 2}
+    verdicts = {CONSISTENT: 0, INCONSISTENT: 1, SYMMETRIC: 2}
+    table = np.zeros((3, 3), int)
+    for row in rows:
+        table[verdicts[row["verdict"]], said[row["eye"]]] += 1
+    assert len(rows) == 129 and table[:2, :2].tolist() == [[93, 6], [1, 2]]
+    docs = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
+    for kappa in (cohen_kappa(table[:2, :2].tolist()), cohen_kappa(table.tolist())):
+        assert f"{kappa:.2f}" in docs
+    for rep, agp, yes in (("dmtet", True, "42 of 44"), ("nerf", True, "53 of 53")):
+        own = [row["eye"] == "yes" for row in rows if (row["rep"], row["agp"]) == (rep, agp)]
+        assert f"{sum(own)} of {len(own)}" == yes and yes in docs
