@@ -47,7 +47,7 @@ def test_every_shell_gets_stages_options_and_choices(shell):
     assert words(shell, "sdtool fi") == ["filter-objaverse", "finetune-agp", "finetune-color"]
     assert words(shell, "sdtool render-ccm --vi") == ["--views"]
     assert {"--config", "--print-config", "--json"} <= set(words(shell, "sdtool caption --"))
-    assert words(shell, "sdtool lift --rep ") == ["dmtet", "gaussians", "nerf"]
+    assert words(shell, "sdtool lift --rep ") == ["dmtet", "nerf", "gaussians"]
     assert words(shell, "sdtool lift --config absent.toml --rep n") == ["nerf"]
 
 

@@ -83,6 +83,8 @@ def check_python(line, variables):
         if part == "lifting":  # it takes the options of `sdtool lift`
             parse("lift", ["a corgi", *arguments])
             return
+    for beside in re.findall(r"^from (\S+_options) import", text, re.MULTILINE):
+        text += ROOT.joinpath(*beside.split(".")).with_suffix(".py").read_text(encoding="utf-8")
     for name in [*variables, *(word for word in arguments if word.startswith("--"))]:
         assert f'"{name}"' in text, f"{module} knows no {name}"
 
