@@ -7,11 +7,10 @@ import json
 import math
 import os
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import pytest
+from chromium_samples import in_chromium, open_page
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -32,8 +31,6 @@ from sdtool.evaluating.results import (
     SourceRates,
 )
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
 HOSTILE = """</script><script>alert('1')</script><img src=x onerror="alert(2)">"""
 AZIMUTHS = tuple(range(0, 360, 45))
 CALIBRATION = Calibration(
@@ -359,14 +356,8 @@ def test_a_picture_that_cannot_be_read_is_one_sentence(content, tmp_path):
 
 def chromium(page, tmp_path, *wanted, state=""):
     """Run headless Chromium on a page, as wide as 700; what it writes to stdout."""
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
-    command += ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--window-size=700,1400", "--virtual-time-budget=10000", *wanted]
-    run = subprocess.run(
-        [*command, page.as_uri() + state], capture_output=True, timeout=1200, check=True
-    )
-    return run.stdout.decode()
+    url, size = page.as_uri() + state, "--window-size=700,1400"
+    return open_page(url, tmp_path, size, *wanted, seconds=10)
 
 
 def visited(page, script):

@@ -27,10 +27,9 @@ def write_views(
     folder.mkdir(parents=True, exist_ok=True)
     shape = (count, AROUND, SIZE, SIZE, 4)
     views = np.lib.format.open_memmap(folder / "views.npy", "w+", np.int8, shape)
-    with open(
-        folder / "views.npy", "r+b"
-    ) as file:  # a full disk is an error now, not a signal later
-        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    if hasattr(os, "posix_fallocate"):  # so that a full disk is an error now, not a signal later
+        with open(folder / "views.npy", "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     facts = {name: np.zeros(count, np.int64) for name in FACTS}
     facts["first"] = np.zeros(count, np.float32)
     row = 0

@@ -211,7 +211,7 @@ def load(folder: Path = JUDGE) -> Thresholds:
         made["command"],
         {name: _source_rates(table) for name, table in made["sources"].items()},
     )
-    return Thresholds(calibration, data["told"], data["sure"])
+    return Thresholds(calibration, data["told"], data.get("sure", 0.0))  # older ones have none
 
 
 def _rates_of(table: dict) -> dict[str, Rate]:

@@ -22,7 +22,7 @@ BINS = 24
 AROUND = 12
 """Views of a model that are looked at together."""
 LOOKS = 128
-"""Numbers that describe a view, in judges that do not say how many they have."""
+"""Numbers that describe a view; judges that do not say how many have these."""
 WAVES = 5
 """The spectrum's orders over the azimuth, 0 to WAVES − 1."""
 
@@ -31,7 +31,7 @@ class ViewNet(nn.Module):
     """categories: the kinds it tells apart, in order; width: channels of its first layer, a multiple of
     20; looks: numbers that say what one view shows."""
 
-    def __init__(self, categories: list[str], width: int = 20, looks: int = 128):
+    def __init__(self, categories: list[str], width: int = 20, looks: int = LOOKS):
         super().__init__()
         self.categories, self.width, self.wide = list(categories), width, looks
         sizes = [4, width, 2 * width, 3 * width, 4 * width]

@@ -7,6 +7,14 @@ from sdtool.errors import UsageError
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.reference import NERF_REFERENCE, REFERENCE
 
+
+def _in_steps(plan: LiftPlan, steps: tuple[int, ...]) -> tuple[Phase, ...]:
+    """A plan's phases in so many steps each."""
+    return tuple(
+        replace(phase, steps=count) for phase, count in zip(plan.phases, steps, strict=True)
+    )
+
+
 # Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
 # Smoothness of the geometry phase, measured on a corgi: faces lean 7° from their vertices' normals
 # instead of 12°, at the same loss of the AGP. Learning rates half as high again as `reference` has them let
@@ -57,10 +65,7 @@ TINY_CPU = LiftPlan(
 
 PREVIEW = replace(
     TINY_CPU,
-    phases=tuple(
-        replace(phase, steps=steps)
-        for phase, steps in zip(TINY_CPU.phases, (80, 20, 40), strict=True)
-    ),
+    phases=_in_steps(TINY_CPU, (80, 20, 40)),
     tet_resolution=32,
     samples=32,
 )
@@ -168,10 +173,7 @@ NERF_TINY_CPU = LiftPlan(
 
 NERF_PREVIEW = replace(
     NERF_TINY_CPU,
-    phases=tuple(
-        replace(phase, steps=steps)
-        for phase, steps in zip(NERF_TINY_CPU.phases, (80, 40), strict=True)
-    ),
+    phases=_in_steps(NERF_TINY_CPU, (80, 40)),
     tet_resolution=48,
 )
 
@@ -249,10 +251,7 @@ GAUSSIANS_TINY_CPU = replace(
 
 GAUSSIANS_PREVIEW = replace(
     GAUSSIANS_TINY_CPU,
-    phases=tuple(
-        replace(phase, steps=steps)
-        for phase, steps in zip(GAUSSIANS_TINY_CPU.phases, (80, 20, 40), strict=True)
-    ),
+    phases=_in_steps(GAUSSIANS_TINY_CPU, (80, 20, 40)),
     tet_resolution=48,
     samples=32,
     splats=4000,
