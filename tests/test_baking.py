@@ -106,6 +106,7 @@ def test_decimation_keeps_the_shape():
 # Charts
 
 
+@pytest.mark.slow
 def test_charts_lie_side_by_side_and_stay_the_same():
     mesh = decimate(lumpy(), 6000)
     origin, v_uv, faces = unwrap(mesh, 512)

@@ -15,6 +15,7 @@ from sdtool.meshfiles import load_mesh
 pytest.importorskip("embreex", reason="embreex is not installed")
 
 
+@pytest.mark.slow
 def test_three_made_models_are_read_alike(tmp_path):
     table = readers(tmp_path)
     what, models, _, worst, _ = (list(column.cells) for column in table.columns)

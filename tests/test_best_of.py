@@ -10,7 +10,7 @@ from sdtool import cli
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange
 from sdtool.io.files import read_json
-from sdtool.lifting import best_of, loop, presets
+from sdtool.lifting import best_of, loop, presets, scoring
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.scoring import prior_errors, ranked
 from sdtool.toyverse.toys import make
@@ -30,6 +30,7 @@ LIFT = ["lift", "a corgi", "--preset", "preview", "--seed", "3", "--out"]
 @pytest.mark.slow
 def test_the_best_is_what_its_seed_alone_gives_even_if_interrupted(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(presets.PRESETS["dmtet"], "preview", PLAN)
+    monkeypatch.setattr(scoring, "VIEWS", 2)
     seen = []
 
     def errors(scene, guidance, phase, view_range):

@@ -78,7 +78,9 @@ def test_a_lift_stays_on_its_device(kind, tmp_path, monkeypatch):
         priors = base.to(DEVICE), agp.to(DEVICE)
         monkeypatch.setattr(run, "_priors", lambda *_: (*priors, None))
         lifting(("a corgi", tmp_path / "other"))
-    assert_same_lift(tmp_path / "cpu", tmp_path / "other", 1e-3)
+    assert_same_lift(
+        tmp_path / "cpu", tmp_path / "other", 5e-3
+    )  # rounding grows in Adam's first steps
     assert json.loads((tmp_path / "other" / "stage.json").read_text())["device"] == str(DEVICE)
 
 

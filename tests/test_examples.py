@@ -87,7 +87,8 @@ def test_end_to_end(tmp_path):
     assert asset(out / "model.glb")["extras"]["prompt"] == "a corgi"
 
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
-    again = run("end_to_end.sh", tmp_path, OUT="out", **size)
+    given = os.environ | size | {"OUT": "out"}
+    again = run_served([EXAMPLES / "end_to_end.sh"], tmp_path, given)
     assert (again.returncode, again.stdout) == (0, "out/model.glb\n"), again.stderr
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()} == before
 

@@ -198,6 +198,7 @@ def test_exams_on_other_collections_and_what_is_shown(views, base, tmp_path, cap
 # Going on from an AGP
 
 
+@pytest.mark.slow
 def test_an_agp_is_trained_further_from_its_own_weights(views, base, tmp_path, capsys):
     command = ["finetune-agp", str(views), "--captions", str(views), "--sample-every", "0", *SHORT]
     first, second = tmp_path / "first", tmp_path / "second"

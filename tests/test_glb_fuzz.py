@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 MUTANTS = Path(__file__).parent / "glb_mutants.py"
-FIRST, COUNT = 0, 4000
+FIRST, COUNT = 0, 2500
 
 
 @pytest.fixture(scope="module")

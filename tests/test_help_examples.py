@@ -23,6 +23,8 @@ from orient_models import write_orient_anything
 
 from sdtool import cli
 from sdtool.evaluating import calibrating
+from sdtool.lifting import scoring
+from sdtool.training import guidance_distillation
 
 pytestmark = pytest.mark.slow
 
@@ -103,8 +105,10 @@ def execute(line):
             if tasks:
                 patch.setenv("SLURM_PROCID", "0")
                 patch.setenv("SLURM_NTASKS", tasks)
-            if "--calibrate" in arguments:  # on toys of three kinds, not of all
-                patch.setattr(calibrating, "CATEGORIES", ("corgi", "horse", "ball"))
+            if "--calibrate" in arguments:  # on toys of two kinds, not of all
+                patch.setattr(calibrating, "CATEGORIES", ("corgi", "ball"))
+            patch.setattr(guidance_distillation, "MEASURED", 2)
+            patch.setattr(scoring, "VIEWS", 2)
             code = cli.run([stage, *arguments, *smaller(stage, arguments)])
         printed = stdout.getvalue()
         assert code == 0, f"{line}: exit code {code}"

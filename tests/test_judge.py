@@ -140,6 +140,7 @@ def test_a_spoiled_one_stands_beside_itself_without_its_flaw(tmp_path):
     assert np.isnan(changed[4:][batch["sound"].numpy()[4:] == 0]).all()
 
 
+@pytest.mark.slow
 def test_what_is_held_out_is_never_learnt_and_tells_how_good_it_is(tmp_path):
     ball = icosphere(2)
     nose = merge([ball, box([-0.3, -0.2, 0.8], [0.3, 0.2, 1.3])])

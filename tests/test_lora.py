@@ -114,6 +114,7 @@ def test_adapters_of_sdxls_kind_are_read_again(tmp_path):
     assert f"_input_dim={wide}," in card and "class_labels=camera, **added" in card
 
 
+@pytest.mark.slow
 def test_adapters_of_a_single_file_know_it_again(tmp_path):
     write_version(tmp_path / "base", CAPTIONS * 3)
     file = write_checkpoint(tmp_path / "base", tmp_path / "model.safetensors")

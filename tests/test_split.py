@@ -58,6 +58,7 @@ def asked(prior, rows=ROWS):
         return prior.predict_noise(x, t, text, torch.randn(rows, 4, 4, generator=generator))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_traced", [False, True])
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_helper_gives_the_bits_that_would_be_computed_here(
@@ -121,6 +122,7 @@ def test_what_does_not_fit_into_the_shared_memory_is_computed_here(
     assert halves.asked == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("halves", [False, True])
 def test_a_recorded_prior_answers_with_the_bits_of_itself(priors, monkeypatch, halves):
     monkeypatch.setattr(records, "RECORD_AT", 3)

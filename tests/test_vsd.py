@@ -143,6 +143,7 @@ def told_of(prior, phi):
     return Told(prior, text, empty, c2w, ccm=ccm, one_pass=prior.is_guided, phi=phi)
 
 
+@pytest.mark.slow
 def test_phi_of_every_prior_begins_as_the_prior_and_learns_and_leaves_it_alone(base):
     x = 0.5 * torch.ones(2, 4, 8, 8)
     noise, t = (
@@ -219,6 +220,7 @@ def same(one, other):
         assert torch.equal(value, other[name]), name
 
 
+@pytest.mark.slow
 def test_a_continued_lift_ends_with_the_same_bits_and_leaves_the_priors_alone(base, tmp_path):
     """Of both priors, of which the base is asked later. What another lift has taught is forgotten."""
     agp = fresh_agp(base, torch.Generator().manual_seed(0))
