@@ -161,6 +161,9 @@ def export(
         colors=colors,
         own_size=is_file,
     )
+    if flat_base and wishes.flat_base >= wishes.height:
+        said = f"--flat-base {flat_base} leaves nothing of a height of {height}; give less"
+        raise UsageError(said, "--flat-base", "--height")
     need_libraries(suffix, repair=repair, cut=bool(flat_base))  # before any work
     surface, material, extras = _source(run, is_file)
     cure = "choose another --out or add --overwrite"

@@ -1,7 +1,9 @@
 """The page that follows a lift: what it says of it, to whom, and when it ends."""
 
 import json
+import os
 import re
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -27,7 +29,7 @@ def get(url: str) -> tuple[str, bytes]:
 
 def begun(run, steps: int = 0):
     """A lift's directory as it is after some steps."""
-    run.mkdir(exist_ok=True)
+    run.mkdir(parents=True, exist_ok=True)
     write_json(run / "stage.partial.json", RECORD)
     for step in range(1, steps + 1):
         line = {"phase": "coarse", "step": step, "seconds": 0.5, "align": 10.0 / step}
@@ -57,6 +59,28 @@ def test_the_state_of_a_lift_from_its_files(tmp_path):
     (run / "views.png").write_bytes(b"VIEWS")
     found = state(run)
     assert (found["status"], found["left"], found["picture"]) == ("done", 0.0, "views.png")
+
+
+def test_while_candidates_grow_the_one_at_work_is_shown(tmp_path):
+    run = begun(tmp_path / "run")
+    write_json(run / "stage.partial.json", RECORD | {"params": RECORD["params"] | {"best_of": 4}})
+    lock.hold(run, "lift")
+    for seed, steps in ((2, 5), (3, 4)):
+        folder = begun(run / "candidates" / f"seed-{seed}", steps)
+        (folder / "previews").mkdir()
+        (folder / "previews" / "coarse-0000.png").write_bytes(b"PNG %d" % seed)
+        os.utime(folder / "log.jsonl", (seed, seed))
+    found = state(run)
+    assert (found["status"], found["left"]) == ("choosing", None)
+    assert found["candidate"] == "seed 3, one of 4 candidates" and found["phases"][0]["done"] == 4
+    assert found["picture"] == "seed-3-coarse-0000.png"
+    assert following.newest_picture(run).read_bytes() == b"PNG 3"
+    for seed in (2, 3):  # it is chosen
+        shutil.rmtree(run / "candidates" / f"seed-{seed}")
+    begun(run, 6)
+    found = state(run)
+    assert (found["status"], found["candidate"]) == ("running", "") and found["left"] > 0
+    lock.release(run)
 
 
 def test_a_line_that_is_written_just_now_ends_nothing(tmp_path, capsys):

@@ -125,7 +125,7 @@ def test_settings_change_a_phase_or_the_plan():
         ("fine.steps=5", "fine is not one of coarse, geometry, color"),
         ("coarse.stepps=5", "stepps is not one of steps, lr, views"),
         ("steps=5", "steps is not one of tet_resolution, sdf_table, samples, half_extent"),
-        ("coarse.steps=0", "it should look like 120"),
+        ("coarse.steps=0", "it should look like 120, a whole number of 1 or more"),
         ("coarse.steps=1.5", "it should look like 120"),
         ("coarse.steps=true", "it should look like 120"),
         ("coarse.lr=-0.1", "it should look like 0.1"),

@@ -223,7 +223,8 @@ def _replaced(holder: Any, name: str, text: str, setting: str) -> Any:
             if wrong := _what_is_wrong(new):
                 raise _refused(setting, wrong)
             return new
-    raise _refused(setting, f"it should look like {json.dumps(old)}")
+    least = "" if type(old) is not int or name in MAY_BE_0 else ", a whole number of 1 or more"
+    raise _refused(setting, f"it should look like {json.dumps(old)}{least}")
 
 
 def _refused(setting: str, why: str) -> UsageError:

@@ -255,7 +255,7 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
     device = guidance.device
     record.clear()
-    saved = loop.load(out)
+    begun = saved = loop.load(out)
     undecided = lifting.precision == HALF and precision == "fp16"
     smallest = PRESETS[lifting.rep]["preview"]
     is_bundled = base == lifting.agp == TINY and lifting.color in ("", TINY)
@@ -290,9 +290,9 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
         number, step, strength, adam, scene = _start(saved, rep, plan, device)
         if saved:
             loop.trim_log(out / "log.jsonl", plan, number, step)
-            print(
-                f"continuing at the {plan.phases[number].name} phase, step {step}", file=sys.stderr
-            )
+        if begun:  # not what a candidate of this command has just left
+            said = f"continuing at the {plan.phases[number].name} phase, step {step}"
+            print(said, file=sys.stderr)
         total = plan.steps
         ready = sum(phase.steps for phase in plan.phases[:number]) + step
         bar = during.enter_context(

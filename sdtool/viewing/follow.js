@@ -9,6 +9,7 @@ function told(found) {
   if (found.status === "done") return "done";
   if (found.status === "stopped") return "stopped; the same command goes on";
   if (found.status === "waiting") return "the priors are being loaded";
+  if (found.status === "choosing") return `choosing: ${found.candidate}`;
   return found.left === null ? "running" : `running, ${duration(found.left)} left`;
 }
 

@@ -24,6 +24,8 @@ HERE = "sdtool.viewing"
 POINTS = 400
 """Of a curve, at most; of more steps every second one is left out, and so on."""
 LOSSES = ("align", "ori", "color")
+FOLDER = "candidates"
+"""Of a lift's directory, where `--best-of` lets its seeds begin."""
 LINGER = 5.0
 """Seconds for which the page may still ask for the end."""
 
@@ -31,12 +33,16 @@ LINGER = 5.0
 def state(run: Path) -> dict[str, Any]:
     """What is known of the lift in a directory, as plain data.
 
-    status: "waiting", "running", "stopped" or "done". phases: of each its name, steps, steps done, and
-    losses: name → [[step, value], …]. left: seconds, or None while they cannot be told. picture: the name of
-    the newest one, "" for none.
+    status: "waiting", "choosing" (among the candidates of --best-of), "running", "stopped" or "done". phases:
+    of each its name, steps, steps done, and losses: name → [[step, value], …]; while it is choosing, of that
+    candidate that was at work last. left: seconds, or None while they cannot be told. picture: the name
+    of the newest one, "" for none. candidate: which that is, in words, while it is choosing, else "".
     """
     done, record = (run / DONE).is_file(), _record(run)
-    lines = [line for line in _log(run / LOG) if "step" in line and "seconds" in line]
+    candidate = None if done else _candidate(run)
+    lines = [
+        line for line in _log((candidate or run) / LOG) if "step" in line and "seconds" in line
+    ]
     phases, seconds, left = [], [], 0.0
     for phase in record.get("settings", {}).get("phases", []):
         own = [line for line in lines if line.get("phase") == phase["name"]]
@@ -49,14 +55,27 @@ def state(run: Path) -> dict[str, Any]:
             {**{key: phase[key] for key in ("name", "steps")}, "done": len(own), "losses": curves}
         )
     newest = newest_picture(run)
-    running = "running" if lines else "waiting"
+    running = "choosing" if candidate else "running" if lines else "waiting"
+    said, name = "", newest.name if newest else ""
+    if candidate:
+        said = (
+            f"{candidate.name.replace('-', ' ')}, one of {record.get('best_of', 'some')} candidates"
+        )
+        name = name and f"{candidate.name}-{name}"
     return {
         "prompt": record.get("prompt", ""),
         "status": "done" if done else running if is_held(run) or not record else "stopped",
         "phases": phases,
-        "left": 0.0 if done else (round(left, 1) if seconds else None),
-        "picture": newest.name if newest else "",
+        "left": 0.0 if done else (round(left, 1) if seconds and not candidate else None),
+        "picture": name,
+        "candidate": said,
     }
+
+
+def _candidate(run: Path) -> Path | None:
+    """The folder of that candidate of --best-of that was at work last; None where none has to be chosen."""
+    logs = {path: path.stat().st_mtime_ns for path in run.glob(f"{FOLDER}/seed-*/{LOG}")}
+    return max(logs, key=lambda path: logs[path]).parent if logs else None
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
@@ -83,7 +102,8 @@ def newest_picture(run: Path) -> Path | None:
     """The eight sides of a finished lift, else its latest preview; None if there is none yet."""
     if (run / DONE).is_file() and (run / "views.png").is_file():
         return run / "views.png"
-    found = [path for path in (run / "previews").glob("*.png") if path.is_file()]
+    folder = _candidate(run) or run
+    found = [path for path in (folder / "previews").glob("*.png") if path.is_file()]
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
