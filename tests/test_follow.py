@@ -15,6 +15,7 @@ from PIL import Image
 from sdtool import cli
 from sdtool.io import lock
 from sdtool.io.files import append_jsonl, write_json
+from sdtool.lifting import best_of
 from sdtool.viewing import following
 from sdtool.viewing.following import POINTS, state
 
@@ -66,7 +67,7 @@ def test_while_candidates_grow_the_one_at_work_is_shown(tmp_path):
     write_json(run / "stage.partial.json", RECORD | {"params": RECORD["params"] | {"best_of": 4}})
     lock.hold(run, "lift")
     for seed, steps in ((2, 5), (3, 4)):
-        folder = begun(run / "candidates" / f"seed-{seed}", steps)
+        folder = begun(run / best_of.FOLDER / f"seed-{seed}", steps)
         (folder / "previews").mkdir()
         (folder / "previews" / "coarse-0000.png").write_bytes(b"PNG %d" % seed)
         os.utime(folder / "log.jsonl", (seed, seed))
@@ -76,7 +77,7 @@ def test_while_candidates_grow_the_one_at_work_is_shown(tmp_path):
     assert found["picture"] == "seed-3-coarse-0000.png"
     assert following.newest_picture(run).read_bytes() == b"PNG 3"
     for seed in (2, 3):  # it is chosen
-        shutil.rmtree(run / "candidates" / f"seed-{seed}")
+        shutil.rmtree(run / best_of.FOLDER / f"seed-{seed}")
     begun(run, 6)
     found = state(run)
     assert (found["status"], found["candidate"]) == ("running", "") and found["left"] > 0
