@@ -136,6 +136,29 @@ def test_a_cut_leaves_a_flat_face_below():
 # The parts of it
 
 
+def test_a_wall_for_both_its_sides_stays_once_where_it_closes_the_rest():
+    """A box with a lid that is there twice, by another of its corners a billionth away; a box that is all
+    twice; and a box with a pane on its edge, which goes."""
+    lid, walls = UNIT.t_pos_idx[:2], UNIT.t_pos_idx
+    for faces in (np.concatenate([walls, lid[:, ::-1]]), np.concatenate([walls, walls[:, ::-1]])):
+        found = without_sheets(faces)
+        assert len(found) == 12 and edge_faults(found) == (0, 0)
+        moved_apart = UNIT.v_pos[faces].reshape(-1, 3) * np.float32(1 + 1e-7)
+        made, done = mended(Mesh(moved_apart, np.arange(len(moved_apart)).reshape(-1, 3)))
+        solid = trimesh.Trimesh(made.v_pos, made.t_pos_idx, process=False)
+        assert solid.is_watertight and abs(solid.volume) == pytest.approx(1, rel=1e-5)
+        assert (done.filled, done.left) == (0, 0) and "thickness" not in str(done)
+    edge = walls[0, :2]
+    far = UNIT.v_pos[edge] + np.float32([0, 0, 3]) * np.sign(UNIT.v_pos[edge].mean())
+    pane = np.array([[edge[0], edge[1], 8], [edge[1], 9, 8]], np.int32)
+    both = Mesh(
+        np.concatenate([UNIT.v_pos, far]),
+        np.concatenate([walls, pane, pane[:, ::-1]]).astype(np.int32),
+    )
+    made, done = mended(both)
+    assert len(made.t_pos_idx) == 12 and "of the depth" in str(done)
+
+
 def test_faces_back_to_back_go_in_pairs():
     a, b = [0, 1, 2], [2, 1, 0]
     for faces, left in (([a, b], 0), ([a, a, b], 1), ([a, [1, 2, 0]], 2), ([[1, 0, 2], a, b], 1)):

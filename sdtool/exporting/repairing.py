@@ -11,28 +11,34 @@ import numpy as np
 
 from sdtool.errors import MissingDependencyError
 from sdtool.geometry import manifolds, open3d_tools
-from sdtool.geometry.cleaning import fill_holes
+from sdtool.geometry.cleaning import fill_holes, welded
 from sdtool.geometry.edges import edge_faults, thinned, turned_alike, without_sheets
 from sdtool.geometry.meshes import Mesh, triangle_areas
 from sdtool.geometry.parts import submesh
 
+LOSS = 0.02  # of a side: what is said
 ROUNDS = 4  # what fills a hole may be one face too many elsewhere
 
 
 @dataclass(frozen=True)
 class Mended:
     """What was done. removed, filled: faces; united: how many parts became one surface, 0 if it is not
-    closed; left: edges that lie open still."""
+    closed; left: edges that lie open still; lost: of its width, height and depth, the shares that went
+    with what had no thickness."""
 
     removed: int
     filled: int
     united: int
     left: int
+    lost: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     def __str__(self) -> str:
         said = f"{self.removed} faces removed, {self.filled} faces fill holes"
         if self.united > 1:
             said += f", {self.united} parts united"
+        sides = zip(self.lost, ("width", "height", "depth"), strict=True)
+        if gone := [f"{share:.0%} of the {side}" for share, side in sides if share > LOSS]:
+            said += f"; with sheets, which have no thickness, went {' and '.join(gone)}"
         return said + (f"; {self.left} edges still lie open" if self.left else "")
 
 
@@ -53,6 +59,11 @@ def repairer() -> Callable[[Mesh], tuple[Mesh, object]]:
 def mended(mesh: Mesh) -> tuple[Mesh, Mended]:
     """The mesh as a closed body, as far as possible. Colours stay."""
     removed = filled = 0
+    size = _size(mesh)
+    if opened := edge_faults(without_sheets(mesh.t_pos_idx))[0]:
+        joined = welded(mesh)  # parts that only touch should not be joined: it must close something
+        if 2 * edge_faults(without_sheets(joined.t_pos_idx))[0] <= opened:
+            mesh = joined
     for _ in range(ROUNDS):
         before = len(mesh.t_pos_idx)
         mesh = replace(mesh, t_pos_idx=turned_alike(without_sheets(mesh.t_pos_idx)))
@@ -67,4 +78,11 @@ def mended(mesh: Mesh) -> tuple[Mesh, Mended]:
     left = edge_faults(mesh.t_pos_idx)[0]
     found = None if left else manifolds.united(mesh)
     mesh, united = (mesh, 0) if found is None else found
-    return mesh, Mended(removed, filled, united, left)
+    lost = 1 - _size(mesh) / np.maximum(size, np.finfo(float).tiny)
+    return mesh, Mended(removed, filled, united, left, tuple(lost.tolist()))
+
+
+def _size(mesh: Mesh) -> np.ndarray:
+    """(3,) float64: of what has faces; zeros where nothing has."""
+    used = mesh.v_pos[np.unique(mesh.t_pos_idx)].astype(np.float64)
+    return np.ptp(used, axis=0) if len(used) else np.zeros(3)

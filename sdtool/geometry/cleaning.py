@@ -8,6 +8,7 @@ from sdtool.geometry.meshes import Mesh, triangle_areas
 from sdtool.geometry.parts import submesh
 
 NO_AREA = 1e-12  # of the squared longest side: rounding in float32
+SAME = 1e-5  # of the longest side
 
 
 def clean(mesh: Mesh) -> Mesh:
@@ -24,6 +25,25 @@ def clean(mesh: Mesh) -> Mesh:
     turned = np.take_along_axis(faces, (start + np.arange(3)) % 3, axis=1)
     _, first = np.unique(turned, axis=0, return_index=True)
     return submesh(mesh, faces[np.sort(first)])
+
+
+def welded(mesh: Mesh) -> Mesh:
+    """Vertices closer than `SAME` of the longest side are one, which keeps the place and colour of the first;
+    faces that lose a corner by it are gone. Seams of files differ so in their last digits."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    low, high = mesh.bounds().astype(np.float64)
+    pairs = cKDTree(mesh.v_pos).query_pairs(SAME * (high - low).max(), output_type="ndarray")
+    count = len(mesh.v_pos)
+    graph = coo_matrix((np.ones(len(pairs), bool), pairs.T), (count, count))
+    _, first, label = np.unique(
+        connected_components(graph, directed=False)[1], return_index=True, return_inverse=True
+    )
+    faces = first[label.reshape(-1)][mesh.t_pos_idx].astype(np.int32)
+    whole = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
+    return submesh(mesh, faces[whole])
 
 
 Cap = Callable[[np.ndarray], np.ndarray | None]

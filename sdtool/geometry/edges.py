@@ -81,15 +81,44 @@ EVEN = (21, 11, 7)  # what (0, 1, 2), (1, 2, 0) and (2, 0, 1) are with the weigh
 
 
 def without_sheets(faces: np.ndarray) -> np.ndarray:
-    """Without faces that lie back to back, in pairs: between them there is nothing."""
+    """Without faces that lie back to back, in pairs: between them there is nothing. But a wall that the rest
+    needs, as of a recess that was stored for both its sides, is one face of each pair, and stays.
+
+    It is needed if more edges would lie open without it than with it, or if it is closed by itself.
+    """
     _, group = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True)
     group = group.reshape(-1)
     rising = np.isin(np.argsort(faces, axis=1) @ [1, 3, 9], EVEN)
     pairs = np.minimum(*(np.bincount(group[s], minlength=len(faces)) for s in (rising, ~rising)))
+    if not pairs.any():
+        return faces
     gone = np.zeros(len(faces), bool)
     for same in (rising, ~rising):
         mine = np.nonzero(same)[0]
         mine = mine[np.argsort(group[mine], kind="stable")]
         first = np.searchsorted(group[mine], group[mine])  # where its group begins
         gone[mine[np.arange(len(mine)) - first < pairs[group[mine]]]] = True
+    odd = np.nonzero(gone & np.isin(group, group[~gone], invert=True))[0]
+    walls = odd[np.unique(group[odd], return_index=True)[1]]  # one face of each
+    gone[walls[_needed(faces[walls], faces[~gone])]] = False
     return faces[~gone]
+
+
+def _needed(walls: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """(W,) bool: which of the faces `walls` (W, 3) close what the others leave open, or themselves; all that
+    hang together by their edges alike."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(walls)
+    edge, uses, _ = edge_uses(np.concatenate([walls, rest]))
+    owner, mine = np.repeat(np.arange(count), 3), edge[: 3 * count]
+    graph = coo_matrix((np.ones(3 * count, bool), (owner, count + mine)), (count + len(uses),) * 2)
+    label = connected_components(graph, directed=False)[1][:count]
+    own = np.bincount(mine, minlength=len(uses))
+    border = own[mine] % 2 == 1  # once for each use: where it is odd, that is once nearly always
+    is_open = (uses - own)[mine] % 2 == 1
+    total = int(label.max(initial=-1)) + 1
+    closed = np.bincount(label[owner], border & is_open, total)
+    opened = np.bincount(label[owner], border & ~is_open, total)
+    return ((closed > opened) | (closed + opened == 0))[label]
