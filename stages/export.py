@@ -75,8 +75,8 @@ def export(
         ),
     ] = None,
     height: Annotated[
-        str, typer.Option(help="How high to make it, with a unit: 80mm, 8cm, 0.08m, 3in.")
-    ] = "",
+        str | None, typer.Option(help="How high to make it, with a unit: 80mm, 8cm, 0.08m, 3in.")
+    ] = None,
     faces: Annotated[
         int | None,
         typer.Option(
@@ -108,9 +108,9 @@ def export(
         ),
     ] = False,
     flat_base: Annotated[
-        str,
+        str | None,
         typer.Option(help="Cut so much off below, as 1mm, for a base to stand on; with --height."),
-    ] = "",
+    ] = None,
     colors: Annotated[
         int, typer.Option(min=0, max=64, help="Colours of a .3mf, at most; 0: all that there are.")
     ] = 0,
@@ -138,7 +138,7 @@ def export(
     if faces is not None and 0 < faces < 4:
         said = f"--faces {faces} cannot enclose a body; give at least 4, or 0 for all"
         raise UsageError(said, "--faces")
-    if flat_base and not height:
+    if flat_base is not None and height is None:
         raise UsageError("--flat-base is a length of what has a size; add --height", "--flat-base")
     if colors and suffix != ".3mf":
         raise UsageError(f"--colors is for a .3mf, not for {out}", "--colors")
@@ -156,15 +156,15 @@ def export(
         components=components,
         fill_holes=fill_holes,
         repair=repair,
-        height=sizes.metres(height, "--height") if height else 0.0,
-        flat_base=sizes.metres(flat_base, "--flat-base") if flat_base else 0.0,
+        height=0.0 if height is None else sizes.metres(height, "--height"),
+        flat_base=0.0 if flat_base is None else sizes.metres(flat_base, "--flat-base"),
         colors=colors,
         own_size=is_file,
     )
-    if flat_base and wishes.flat_base >= wishes.height:
+    if 0 < wishes.height <= wishes.flat_base:
         said = f"--flat-base {flat_base} leaves nothing of a height of {height}; give less"
         raise UsageError(said, "--flat-base", "--height")
-    need_libraries(suffix, repair=repair, cut=bool(flat_base))  # before any work
+    need_libraries(suffix, repair=repair, cut=wishes.flat_base > 0)  # before any work
     surface, material, extras = _source(run, is_file)
     cure = "choose another --out or add --overwrite"
     planned = targets(out, textured=wishes.texture_size > 0)
@@ -174,7 +174,7 @@ def export(
     count, vertices = len(model.shape.t_pos_idx), len(model.shape.v_pos)
     facts: dict[str, Any] = {"vertices": vertices, "faces": count}
     facts |= {"texture_size": wishes.texture_size, "bytes": sum(map(len, made.values()))}
-    if printed or repair or height:
+    if printed or repair or wishes.height:
         unit = None if model.unit is None else model.unit * sizes.MILLIMETRES
         body = soundness(model.body, unit)
         facts["body"] = body.facts()
@@ -200,7 +200,7 @@ def _target(run: Path, out: Path | None, is_file: bool) -> Path:
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"--out {out}: end the name with one of {', '.join(FORMATS)}", "--out")
     if out.is_dir():
-        said = f"--out {out} is a directory; name a file, such as {out / 'model.glb'}"
+        said = f"--out {out} is a directory; name a file, such as {out / f'model{out.suffix}'}"
         raise UsageError(said, "--out")
     if is_file and out.exists() and out.samefile(run):
         raise UsageError(f"--out {out} is the file that is read; name another", "--out")

@@ -297,12 +297,11 @@ def _plan(
     color: str,
 ):
     """The phases and their settings, as the options ask for them."""
-    from dataclasses import replace
-
     from sdtool.lifting.config import override
     from sdtool.lifting.presets import (
         PRESETS,
         distilled_by,
+        lit_by,
         painted_as,
         starting_from,
         with_color_prior,
@@ -316,10 +315,7 @@ def _plan(
     chosen = painted_as(chosen, appearance) if appearance else chosen
     chosen = with_color_prior(chosen) if color else chosen
     chosen = chosen if distill == "sds" else distilled_by(chosen, distill)
-    if environment != "neutral" and chosen.phases[-1].scene != "material":
-        said = "--environment lights a material only; add --appearance pbr"
-        raise UsageError(said, "--environment")
-    return override(replace(chosen, environment=environment), settings or [])
+    return override(lit_by(chosen, environment), settings or [])
 
 
 def _judge(choose_by: str):

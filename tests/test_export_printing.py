@@ -280,6 +280,7 @@ def test_the_report_is_told_where_it_was_asked_for(run, capsys):
     [
         (["--out", "a.usdz", "--texture-size", "0"], "AR Quick Look shows no vertex colours"),
         (["--height", "80"], "no unit"),
+        (["--height", ""], "--height"),
         (["--flat-base", "1mm"], "add --height"),
         (["--flat-base", "9cm", "--height", "80mm"], "leaves nothing of a height of 80mm"),
         (["--out", "a.stl", "--colors", "3"], "--colors is for a .3mf"),

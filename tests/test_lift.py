@@ -326,13 +326,13 @@ def test_the_preset_paper_has_surfaces_of_two_resolutions_and_a_material(tmp_pat
     assert (surface.metallic == 0).all() and surface.detail is None
 
 
-@pytest.mark.slow
-def test_an_environment_that_is_missing_is_named(tmp_path, capsys):
+def test_an_environment_that_is_missing_is_named_before_anything_is_begun(tmp_path, capsys):
     command = ["lift", "a corgi", "--init", "sphere", "--appearance", "pbr", *QUICK]
     command += ["--environment", str(tmp_path / "no.hdr"), "--out", str(tmp_path / "run")]
-    assert cli.run(command) == 1
-    assert "no.hdr" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "log.jsonl").exists()
+    assert cli.run(command) == 2
+    said = capsys.readouterr().err
+    assert "--environment" in said and "no.hdr is no file; name an .hdr picture" in said
+    assert not (tmp_path / "run").exists()
 
 
 # Steps and their randomness

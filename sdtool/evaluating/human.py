@@ -106,7 +106,10 @@ def read_answers(path: Path) -> list[dict[str, str]]:
     InputError if the file is something else, or answers for one asset twice.
     """
     cure = "give the file that the sheet's “Download the answers” wrote"
-    found = files.read_json(path)
+    try:
+        found = files.read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}; {cure}") from None
     listed = found.get("answers") if isinstance(found, dict) else None
     if not isinstance(listed, list) or not {"sdtool", "sheet"} <= set(found):
         raise InputError(f"{path} does not hold a sheet's answers; {cure}")

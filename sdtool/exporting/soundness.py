@@ -63,7 +63,8 @@ class Soundness:
         thin = max(self.walls.thinnest, 0.0)
         if not np.isfinite(thin):
             return [*said, "thinnest part: unknown, for the surface has no inside"]
-        words = f"thinnest part: {thin:.2g}{unit} ({THINNEST:g}% of the surface is thinner)"
+        amount = f"{thin:.0f}" if thin >= 10 else f"{thin:.2g}"
+        words = f"thinnest part: {amount}{unit} ({THINNEST:g}% of the surface is thinner)"
         if self.walls.open > 0.01:
             words += f"; {self.walls.open:.0%} of the surface has nothing behind it"
         if self.sized and thin < FINEST:

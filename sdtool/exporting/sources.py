@@ -37,7 +37,10 @@ def read_source(path: Path) -> tuple[Mesh, Material]:
     except ObjectError as error:
         raise InputError(f"{path} cannot be exported: {error}") from None
     if mesh.lost:
-        print(f"{path}: could not be read: {', '.join(mesh.lost)}", file=sys.stderr)
+        print(
+            f"{path}: some colours are lost, for these could not be read: {', '.join(mesh.lost)}",
+            file=sys.stderr,
+        )
     look = colors_of(mesh)
     welded = weld(mesh)
     return Mesh(welded.v_pos, welded.t_pos_idx, look(welded.v_pos).base_color), look

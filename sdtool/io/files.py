@@ -78,7 +78,7 @@ def check_replaceable(
             with tempfile.TemporaryFile(dir=folder):  # permissions alone do not tell
                 pass
         except OSError as error:
-            said = f"{path} cannot be written ({error.strerror}); {cure}"
+            said = f"{path} cannot be written ({error.strerror}); choose another --out"
             raise UsageError(said, "--out") from None
 
 

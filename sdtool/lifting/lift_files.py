@@ -114,6 +114,8 @@ def _record(run: Path) -> dict[str, Any]:
     record = read_json(run / DONE)
     stage = record.get("stage") if isinstance(record, dict) else None
     if stage != "lift" or not isinstance(record.get("params"), dict):
+        if stage == "texture":
+            raise InputError(f"{run} was written by texture; name the painted file in it")
         made = f"was written by {stage}" if stage else f"holds a {DONE} of another kind"
         raise InputError(f"{run} {made}, not by lift; {cure}")
     return record

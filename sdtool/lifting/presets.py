@@ -1,6 +1,7 @@
 """The presets: the phases of each representation, tuned for a prior; and starts and appearances."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sdtool.errors import UsageError
@@ -342,6 +343,19 @@ def starting_from(plan: LiftPlan, init: str) -> LiftPlan:
         for phase in plan.phases
     ]
     return replace(plan, init=init, phases=tuple(phases))
+
+
+def lit_by(plan: LiftPlan, environment: str) -> LiftPlan:
+    """The plan with its material lit by "neutral" or by an .hdr file. UsageError if it has no material, or
+    there is no such file."""
+    if environment != "neutral":
+        if plan.phases[-1].scene != "material":
+            said = "--environment lights a material only; add --appearance pbr"
+            raise UsageError(said, "--environment")
+        if not Path(environment).is_file():
+            said = f"--environment {environment} is no file; name an .hdr picture, or neutral"
+            raise UsageError(said, "--environment")
+    return replace(plan, environment=environment)
 
 
 def painted_as(plan: LiftPlan, appearance: str) -> LiftPlan:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from sdtool.errors import UsageError
 from sdtool.lifting.config import LiftPlan
-from sdtool.lifting.presets import PRESETS, painted_as, with_color_prior
+from sdtool.lifting.presets import PRESETS, lit_by, painted_as, with_color_prior
 from sdtool.lifting.run import Lift
 from sdtool.texturing.mesh_scene import MeshScene
 
@@ -25,10 +25,7 @@ def plan_for(preset: str, appearance: str, color: bool, environment: str) -> Lif
     chosen = replace(chosen, phases=chosen.phases[-1:])
     chosen = painted_as(chosen, appearance) if appearance else chosen
     chosen = with_color_prior(chosen) if color else chosen
-    if environment != "neutral" and chosen.phases[-1].scene != "material":
-        said = "--environment lights a material only; add --appearance pbr"
-        raise UsageError(said, "--environment")
-    return replace(chosen, environment=environment)
+    return lit_by(chosen, environment)
 
 
 def check_settings(settings: list[str]) -> None:
