@@ -23,7 +23,7 @@ from orient_models import write_orient_anything
 
 from sdtool import cli
 from sdtool.evaluating import calibrating
-from sdtool.lifting import scoring
+from sdtool.lifting import pictures, scoring
 from sdtool.training import guidance_distillation
 
 pytestmark = pytest.mark.slow
@@ -109,6 +109,7 @@ def execute(line):
                 patch.setattr(calibrating, "CATEGORIES", ("corgi", "ball"))
             patch.setattr(guidance_distillation, "MEASURED", 2)
             patch.setattr(scoring, "VIEWS", 2)
+            patch.setattr(pictures, "FRAMES", 4)
             code = cli.run([stage, *arguments, *smaller(stage, arguments)])
         printed = stdout.getvalue()
         assert code == 0, f"{line}: exit code {code}"

@@ -13,6 +13,7 @@ from sdtool.rendering.maps import render_maps
 
 ELEVATION = 15.0
 PREVIEW = 64  # pixels a side that a scene renders
+FRAMES = 36  # of one turn
 FIRST_SEEN = (10, 25)
 """Steps of the first phase after which there is a picture beside those after every fiftieth step of each."""
 
@@ -45,8 +46,8 @@ def contact_sheet(
     write_png(path, grid(rows, 8), Title=title)
 
 
-def spin(mesh: Mesh, view_range: ViewRange, path: Path, frames: int = 36, size: int = 192) -> None:
+def spin(mesh: Mesh, view_range: ViewRange, path: Path, size: int = 192) -> None:
     """An animated WebP of one turn in three seconds."""
-    c2w = turntable(frames, view_range, ELEVATION)
+    c2w = turntable(FRAMES, view_range, ELEVATION)
     maps = render_maps(to_canonical(mesh), c2w, np.radians(view_range.fov), size, ("rgb",), 2)
     write_animation(path, map_to_rgb(maps["rgb"]), 3.0)
