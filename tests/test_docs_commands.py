@@ -126,7 +126,8 @@ CHECKS = {
 @pytest.mark.parametrize(("page", "line"), LINES)
 def test_command_exists(page, line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my.toml").touch()  # what --print-config writes for --config
+    for given in ("my.toml", "studio.hdr"):  # of --print-config, and a light of your own
+        (tmp_path / given).touch()
     variables = {}
     while found := re.match(r"""([A-Z_]+)=("[^"]*"|\S*)\s+""", line):
         variables[found[1]], line = found[2], line[found.end() :]
