@@ -49,6 +49,7 @@ def soup():
     return Mesh(rng.random((300, 3), np.float32), rng.permutation(300).reshape(100, 3).astype("i4"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mesh", [lumpy(2), soup(), box([0, 0, 0], [1, 0.1, 3]), quad(np.eye(4)[:, :3])]
 )

@@ -139,6 +139,7 @@ def test_the_share_at_half_resolution_is_first_or_spread():
     assert "spread_half" not in first.params() and spread.params()["spread_half"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["base", "agp"])
 def test_the_command_writes_a_folder_of_the_same_kind(kind, base, agp, views, tmp_path, capsys):
     save_base(base, tmp_path / "base", facts={})

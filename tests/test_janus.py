@@ -75,6 +75,7 @@ def test_a_head_turned_back_looks_over_its_own_back():
     assert nose.any() and bad.v_pos[:, 2].max() - bad.v_pos[:, 2].min() <= 1.0 + 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CATEGORIES if janus.kinds_for(name)])
 def test_every_kind_that_can_be_spoiled_can(name):
     made = [spoiled(kind, seed, name) for kind in janus.kinds_for(name) for seed in range(3)]

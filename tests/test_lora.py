@@ -42,6 +42,8 @@ from sdtool.training import checkpoints, loop
 pytest.importorskip("peft")
 from sdtool.priors.lora import fresh_adapter, hold_base_in, library  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CAPTIONS = ["a red disc", "a blue square"]
 RANK = 3
 
@@ -114,7 +116,6 @@ def test_adapters_of_sdxls_kind_are_read_again(tmp_path):
     assert f"_input_dim={wide}," in card and "class_labels=camera, **added" in card
 
 
-@pytest.mark.slow
 def test_adapters_of_a_single_file_know_it_again(tmp_path):
     write_version(tmp_path / "base", CAPTIONS * 3)
     file = write_checkpoint(tmp_path / "base", tmp_path / "model.safetensors")
@@ -328,7 +329,6 @@ def test_the_helper_shares_too_and_gives_the_same_bits(base, agp, monkeypatch):
     assert halves.asked == 4
 
 
-@pytest.mark.slow
 def test_adapters_can_be_recorded(base, agp, monkeypatch):
     monkeypatch.setattr(records, "RECORD_AT", 1)
     prior = load_agp(agp)
@@ -352,7 +352,6 @@ def command(views, out, *more):
     return ["finetune-agp", str(views), *options]
 
 
-@pytest.mark.slow
 def test_a_killed_training_of_adapters_continues_and_goes_on_from_its_result(
     views, base, tmp_path, capsys, monkeypatch
 ):

@@ -70,6 +70,7 @@ def plain(count, color, rough, metal):
 # Energy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metal", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("rough", [0.08, 0.3, 0.55, 0.7, 0.9, 1.0])
 def test_white_furnace(rough, metal):

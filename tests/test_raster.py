@@ -385,6 +385,7 @@ def test_the_walk_is_what_finds_silhouettes_of_small_faces():
     assert many > 0.6 * sum(border) and one < 0.3 * many
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 64])
 @pytest.mark.parametrize(("shape", "given"), list(outlines()))
 def test_the_walk_in_torch_finds_the_same_silhouettes(shape, given, steps):

@@ -81,6 +81,7 @@ def changed(path, place, function):
 # What is read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_is_the_same_model_as_its_folder(bases, kind, alone):
     one, other = (load_base(place) for place in bases[kind])

@@ -144,6 +144,7 @@ def test_volumes_of_primitives_agree_with_closed_forms():
     assert volume(plate) == pytest.approx(1.0, rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_every_part_is_closed_and_looks_outward(category):
     entry = CATEGORIES[category]
@@ -159,6 +160,7 @@ def test_every_part_is_closed_and_looks_outward(category):
 # Shape and orientation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_toys_are_small_meshes_that_stand_on_the_ground(category):
     everything = [plain(category, 0, extra=extra) for extra in CATEGORIES[category].extras]
@@ -181,6 +183,7 @@ def pieces(mesh: Mesh, cells: int = 40) -> int:
     return ndimage.label(grid, np.ones((3, 3, 3)))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_all_parts_hold_together(category):
     entry = CATEGORIES[category]
@@ -210,6 +213,7 @@ def test_what_has_no_front_looks_alike_from_all_sides(category):
         assert min(overlap(mesh, (-1, 1, 1)), overlap(mesh, (1, 1, -1))) > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", SYMMETRIC)
 def test_left_mirrors_right_and_front_differs_from_back(category):
     for mesh in samples(category, 4):
@@ -392,6 +396,7 @@ def test_colours_of_finished_toys_are_as_named(category):
 # Words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", CATEGORIES)
 @pytest.mark.parametrize("word", COLOURS)
 def test_the_colour_that_is_said_dominates(category, word):
