@@ -23,8 +23,8 @@ def test_work_grows_with_the_number_of_pixels():
 
 
 @pytest.mark.slow
-def test_three_loops_are_compared(tmp_path):
-    more = ["--mixed-precision", "bf16", "--gradient-checkpointing"]
+@pytest.mark.parametrize("more", [[], ["--mixed-precision", "bf16", "--gradient-checkpointing"]])
+def test_three_loops_are_compared(tmp_path, more):
     table = training(tmp_path, ["--latent", "8", "--batch", "2", "--steps", "1", *more])
     assert table.row_count == 3
     name, milliseconds, rate, share, _ = (list(column.cells) for column in table.columns)

@@ -10,7 +10,7 @@ from sdtool import cli
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange
 from sdtool.io.files import read_json
-from sdtool.lifting import best_of, loop, presets, scoring
+from sdtool.lifting import best_of, folders, loop, presets, scoring
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.scoring import prior_errors, ranked
 from sdtool.toyverse.toys import make
@@ -50,7 +50,7 @@ def test_the_best_is_what_its_seed_alone_gives_even_if_interrupted(tmp_path, mon
     assert "seed 4 is chosen of 3" in capsys.readouterr().err
     table = read_json(out / best_of.TABLE)
     assert [c["steps"] for c in table["candidates"]] == [4, 8, 8] and table["chosen"] == 4
-    assert sorted(p.name for p in (out / best_of.FOLDER).iterdir()) == [
+    assert sorted(p.name for p in (out / folders.CANDIDATES).iterdir()) == [
         "seed-3.png", "seed-4.png", "seed-5.png",
     ]  # fmt: skip
     assert read_json(out / "stage.json")["seed"] == 4 and (out / best_of.SHEET).is_file()

@@ -49,16 +49,21 @@ def short_lift(kind: str) -> Lift:
     return Lift(rep, "tiny", "", "preview", short, 1.0, 1.0, 1.0, True, "", 0, True)
 
 
-def assert_same_lift(ours, theirs, tolerance: float) -> None:
-    """Both lifts in these directories went the same way."""
+def assert_same_lift(ours, theirs, tolerance: float, once: float = 0.0) -> None:
+    """Both lifts in these directories went the same way. once: what one of the losses may differ by, where a
+    vertex whose gradient is nothing but rounding has taken one of Adam's first steps to another side."""
     logs = [
         [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
         for out in (ours, theirs)
     ]
     assert len(logs[0]) == len(logs[1]) == 8
+    apart = []
     for mine, other in zip(*logs, strict=True):
-        for name in {"align", "ori"} & set(mine):
-            assert other[name] == pytest.approx(mine[name], rel=tolerance)
+        assert {"align", "ori"} & set(mine) == {"align", "ori"} & set(other)
+        names = {"align", "ori"} & set(mine)
+        apart += [abs(other[name] - mine[name]) / max(abs(mine[name]), 1e-9) for name in names]
+    *others, most = sorted(apart)
+    assert max(others) < tolerance and most < max(tolerance, once), apart
     shapes = [load_file(out / "shape.safetensors") for out in (ours, theirs)]
     for end in ("amin", "amax"):
         corners = [getattr(shape["v_pos"], end)(0) for shape in shapes]
@@ -78,9 +83,7 @@ def test_a_lift_stays_on_its_device(kind, tmp_path, monkeypatch):
         priors = base.to(DEVICE), agp.to(DEVICE)
         monkeypatch.setattr(run, "_priors", lambda *_: (*priors, None))
         lifting(("a corgi", tmp_path / "other"))
-    assert_same_lift(
-        tmp_path / "cpu", tmp_path / "other", 5e-3
-    )  # rounding grows in Adam's first steps
+    assert_same_lift(tmp_path / "cpu", tmp_path / "other", 1e-3, once=5e-3)
     assert json.loads((tmp_path / "other" / "stage.json").read_text())["device"] == str(DEVICE)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from sdtool import cli
 from sdtool.io import lock
 from sdtool.io.files import append_jsonl, write_json
-from sdtool.lifting import best_of
+from sdtool.lifting.folders import CANDIDATES
 from sdtool.viewing import following
 from sdtool.viewing.following import POINTS, state
 
@@ -67,7 +67,7 @@ def test_while_candidates_grow_the_one_at_work_is_shown(tmp_path):
     write_json(run / "stage.partial.json", RECORD | {"params": RECORD["params"] | {"best_of": 4}})
     lock.hold(run, "lift")
     for seed, steps in ((2, 5), (3, 4)):
-        folder = begun(run / best_of.FOLDER / f"seed-{seed}", steps)
+        folder = begun(run / CANDIDATES / f"seed-{seed}", steps)
         (folder / "previews").mkdir()
         (folder / "previews" / "coarse-0000.png").write_bytes(b"PNG %d" % seed)
         os.utime(folder / "log.jsonl", (seed, seed))
@@ -77,11 +77,26 @@ def test_while_candidates_grow_the_one_at_work_is_shown(tmp_path):
     assert found["picture"] == "seed-3-coarse-0000.png"
     assert following.newest_picture(run).read_bytes() == b"PNG 3"
     for seed in (2, 3):  # it is chosen
-        shutil.rmtree(run / best_of.FOLDER / f"seed-{seed}")
+        shutil.rmtree(run / CANDIDATES / f"seed-{seed}")
     begun(run, 6)
     found = state(run)
     assert (found["status"], found["candidate"]) == ("running", "") and found["left"] > 0
     lock.release(run)
+
+
+def test_what_vanishes_while_it_is_looked_at_is_passed_over(tmp_path):
+    """A seed is chosen, and the folders of all go, between two looks of the page."""
+    run = begun(tmp_path / "run", 2)
+    (run / "previews").mkdir()
+    (run / "previews" / "coarse-0002.png").write_bytes(b"PNG")
+    (run / "previews" / "gone.png").symlink_to(
+        run / "nowhere"
+    )  # found, but there is nothing any more
+    assert following.newest_picture(run).name == "coarse-0002.png"
+    gone = run / CANDIDATES / "seed-1"
+    gone.mkdir(parents=True)
+    (gone / "log.jsonl").symlink_to(run / "nowhere")
+    assert state(run)["candidate"] == "" and state(run)["phases"][0]["done"] == 2
 
 
 def test_a_line_that_is_written_just_now_ends_nothing(tmp_path, capsys):

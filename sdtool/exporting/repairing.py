@@ -11,7 +11,7 @@ import numpy as np
 
 from sdtool.errors import MissingDependencyError
 from sdtool.geometry import manifolds, open3d_tools
-from sdtool.geometry.cleaning import fill_holes, welded
+from sdtool.geometry.cleaning import fill_holes, weld_nearby
 from sdtool.geometry.edges import edge_faults, thinned, turned_alike, without_sheets
 from sdtool.geometry.meshes import Mesh, triangle_areas
 from sdtool.geometry.parts import submesh
@@ -61,7 +61,9 @@ def mended(mesh: Mesh) -> tuple[Mesh, Mended]:
     removed = filled = 0
     size = _size(mesh)
     if opened := edge_faults(without_sheets(mesh.t_pos_idx))[0]:
-        joined = welded(mesh)  # parts that only touch should not be joined: it must close something
+        joined = weld_nearby(
+            mesh
+        )  # parts that only touch should not be joined: it must close something
         if 2 * edge_faults(without_sheets(joined.t_pos_idx))[0] <= opened:
             mesh = joined
     for _ in range(ROUNDS):

@@ -27,7 +27,7 @@ def clean(mesh: Mesh) -> Mesh:
     return submesh(mesh, faces[np.sort(first)])
 
 
-def welded(mesh: Mesh) -> Mesh:
+def weld_nearby(mesh: Mesh) -> Mesh:
     """Vertices closer than `SAME` of the longest side are one, which keeps the place and colour of the first;
     faces that lose a corner by it are gone. Seams of files differ so in their last digits."""
     from scipy.sparse import coo_matrix

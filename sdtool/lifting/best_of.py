@@ -26,13 +26,14 @@ from sdtool.io.files import read_json, write_json
 from sdtool.io.images import draw_label, grid, map_to_rgb, write_png
 from sdtool.lifting import loop, pictures
 from sdtool.lifting.config import LiftPlan
+from sdtool.lifting.folders import CANDIDATES
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import Scene
 from sdtool.lifting.scoring import PRIORS, prior_errors, ranked
 from sdtool.runtime.progress import progress
 
-FOLDER, TABLE, SHEET = "candidates", "candidates.json", "candidates.png"
-OUTPUTS = (FOLDER, TABLE, SHEET)
+TABLE, SHEET = "candidates.json", "candidates.png"
+OUTPUTS = (CANDIDATES, TABLE, SHEET)
 """Names in a lift's directory."""
 HALFWAY = 0.5
 """Share of the first phase after which the worse half is dropped."""
@@ -81,7 +82,7 @@ def chosen(out: Path) -> int | None:
         for picture in (_folder(out, best) / "previews").glob("*.png"):
             (out / "previews").mkdir(exist_ok=True)
             os.replace(picture, out / "previews" / picture.name)
-        for folder in (out / FOLDER).glob("seed-*/"):
+        for folder in (out / CANDIDATES).glob("seed-*/"):
             shutil.rmtree(folder)
     return best
 
@@ -130,7 +131,7 @@ def choose(given: Choice, shown: bool = True) -> int:
 
 
 def _folder(out: Path, seed: int) -> Path:
-    return out / FOLDER / f"seed-{seed}"
+    return out / CANDIDATES / f"seed-{seed}"
 
 
 def _run(given: Choice, line: dict[str, Any], before: int, step: int) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def _run(given: Choice, line: dict[str, Any], before: int, step: int) -> dict[st
             scene, given.guidance, phase, given.view_range, number=0, seed=seed, start=start, adam=adam,
             strength=strength, out=folder, on_step=show, until=step,
         )  # fmt: skip
-        _picture(given, scene, given.out / FOLDER / f"seed-{seed}.png")
+        _picture(given, scene, given.out / CANDIDATES / f"seed-{seed}.png")
         found = prior_errors(scene, given.guidance, phase, given.view_range)
         if given.judge is not None:
             found |= given.judge(given.rep.rough_mesh(scene, given.plan, given.view_range))
@@ -206,7 +207,7 @@ def _sheet(given: Choice, lines: list[dict[str, Any]], best: dict[str, Any]) -> 
             said += f", dropped after {line['steps']} steps"
         if line["score"] == FAILED:
             said = f"seed {line['seed']}: failed"
-        path = given.out / FOLDER / f"seed-{line['seed']}.png"
+        path = given.out / CANDIDATES / f"seed-{line['seed']}.png"
         if path.is_file():
             with Image.open(path) as file:
                 rows.append((said, file.convert("RGB")))

@@ -10,6 +10,8 @@ from sdtool.errors import InputError
 from sdtool.io.files import read_json
 from sdtool.io.stage_record import DONE, PARTIAL
 
+CANDIDATES = "candidates"
+"""Of a lift's directory, where `--best-of` lets its seeds begin: each in seed-N, until one is chosen."""
 LONGEST = 80, 160  # letters, and bytes in UTF-8, of which file systems take 255
 
 

@@ -8,7 +8,7 @@ but the page, the lift's state and its newest picture.
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,13 @@ from sdtool.io.files import read_json, read_jsonl
 from sdtool.io.lock import is_held
 from sdtool.io.pages import fill_page, shipped
 from sdtool.io.stage_record import DONE, LOG, PARTIAL
+from sdtool.lifting.folders import CANDIDATES
 from sdtool.viewing.serving import Answer, address, server
 
 HERE = "sdtool.viewing"
 POINTS = 400
 """Of a curve, at most; of more steps every second one is left out, and so on."""
 LOSSES = ("align", "ori", "color")
-FOLDER = "candidates"
-"""Of a lift's directory, where `--best-of` lets its seeds begin."""
 LINGER = 5.0
 """Seconds for which the page may still ask for the end."""
 
@@ -74,8 +73,17 @@ def state(run: Path) -> dict[str, Any]:
 
 def _candidate(run: Path) -> Path | None:
     """The folder of that candidate of --best-of that was at work last; None where none has to be chosen."""
-    logs = {path: path.stat().st_mtime_ns for path in run.glob(f"{FOLDER}/seed-*/{LOG}")}
-    return max(logs, key=lambda path: logs[path]).parent if logs else None
+    log = _newest(run.glob(f"{CANDIDATES}/seed-*/{LOG}"))
+    return log.parent if log else None
+
+
+def _newest(paths: Iterable[Path]) -> Path | None:
+    """The file that was written last; what vanishes meanwhile, as the lift clears away, is passed over."""
+    written: dict[Path, int] = {}
+    for path in paths:
+        with suppress(OSError):
+            written[path] = path.stat().st_mtime_ns
+    return max(written, key=lambda path: written[path], default=None)
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
@@ -103,8 +111,7 @@ def newest_picture(run: Path) -> Path | None:
     if (run / DONE).is_file() and (run / "views.png").is_file():
         return run / "views.png"
     folder = _candidate(run) or run
-    found = [path for path in (folder / "previews").glob("*.png") if path.is_file()]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return _newest((folder / "previews").glob("*.png"))
 
 
 def _mean(values: list[float]) -> float:
@@ -143,7 +150,8 @@ def following(run: Path, port: int = 0) -> Iterator[str]:
                 told.set()
             return "application/json", json.dumps(found).encode()
         if path == "/picture" and (newest := newest_picture(run)):
-            return "image/png", newest.read_bytes()
+            with suppress(OSError):  # it has just been cleared away
+                return "image/png", newest.read_bytes()
         return None
 
     with server(answer, port) as offered:
