@@ -93,6 +93,8 @@ def test_what_vanishes_while_it_is_looked_at_is_passed_over(tmp_path):
         run / "nowhere"
     )  # found, but there is nothing any more
     assert following.newest_picture(run).name == "coarse-0002.png"
+    (run / "previews" / ".coarse-0004.png.7.tmp.png").touch()  # is being written
+    assert following.newest_picture(run).name == "coarse-0002.png"
     gone = run / CANDIDATES / "seed-1"
     gone.mkdir(parents=True)
     (gone / "log.jsonl").symlink_to(run / "nowhere")

@@ -111,7 +111,7 @@ def newest_picture(run: Path) -> Path | None:
     if (run / DONE).is_file() and (run / "views.png").is_file():
         return run / "views.png"
     folder = _candidate(run) or run
-    return _newest((folder / "previews").glob("*.png"))
+    return _newest((folder / "previews").glob("[!.]*.png"))  # a name with a dot is half written
 
 
 def _mean(values: list[float]) -> float:
