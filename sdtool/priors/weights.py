@@ -67,8 +67,11 @@ def _no_number(model: Any) -> str:
     """The name of the first tensor of a torch module that holds NaN or infinity; "" if none does."""
     import torch
 
-    parameters = model.named_parameters()
-    return next((name for name, value in parameters if not torch.isfinite(value).all()), "")
+    for name, value in model.named_parameters():
+        # What sums to a number holds numbers only; a sum alone may overflow.
+        if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
+            return name
+    return ""
 
 
 def variant_of(place: Path, stem: str, name: str) -> str | None:

@@ -33,7 +33,7 @@ PROGRESS = 0.5
 # A radiance field knows nothing to be empty before step 32.
 STEPS, WARM_FIRST, WARM, TIMED = 4, {"dmtet": 3, "nerf": 36}, 3, 8
 SMALL = {
-    "dmtet": {"tet_resolution": 10, "log2_table": 10},
+    "dmtet": {"tet_resolution": 10, "log2_table": 10, "sdf_table": 10},
     "nerf": {"tet_resolution": 10, "log2_table": 10, "samples": 16, "finest": 32},
 }
 
