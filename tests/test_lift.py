@@ -11,6 +11,7 @@ import pytest
 import torch
 import trimesh
 from killed import CODE, kill_at
+from PIL import Image
 from safetensors.torch import load_file
 
 from sdtool import cli
@@ -19,7 +20,7 @@ from sdtool.evaluating.solids import corgi_facts, corgi_faults
 from sdtool.geometry.cameras import ViewRange, orbit
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
-from sdtool.lifting import config, dmtet, loop, presets
+from sdtool.lifting import config, dmtet, loop, pictures, presets
 from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.folders import folder_of
 from sdtool.lifting.guidance import Guidance
@@ -40,6 +41,8 @@ from sdtool.meshfiles import read_glb, write_glb
 from sdtool.shapes.density import DensityShape
 from sdtool.shapes.dmtet import DMTetShape
 from sdtool.shapes.grids import grid_points, total_variation
+
+WHOLE_TURN = pictures.FRAMES  # before `conftest.py` shortens it
 
 SMALL_PLAN = LiftPlan(
     phases=(
@@ -585,9 +588,11 @@ def test_crumbs_are_left_out_and_parts_are_not():
 
 
 @pytest.mark.slow
-def test_a_corgi_is_a_corgi(tmp_path):
+def test_a_corgi_is_a_corgi(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "FRAMES", WHOLE_TURN)
     out = tmp_path / "corgi"
     assert cli.run(["lift", "a corgi", "--rep", "dmtet", "--out", str(out)]) == 0
+    assert Image.open(out / "turntable.webp").n_frames == 36
     plain = ["--out", str(tmp_path / "plain.glb"), "--texture-size", "0"]
     assert cli.run(["export", str(out), *plain]) == 0
     mesh = read_glb(tmp_path / "plain.glb")
