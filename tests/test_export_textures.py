@@ -16,7 +16,7 @@ from shape_samples import box, icosphere
 from test_export import CANONICAL, COLOR, FACES, write_run
 from validator import validator_reports
 
-from sdtool.bench.exporting import exporting
+from sdtool.bench import exporting as bench
 from sdtool.cli import run as sdtool
 from sdtool.exporting.model_files import is_ours, targets
 from sdtool.geometry.cameras import orbit, world_to_clip
@@ -54,6 +54,14 @@ def lift(tmp_path_factory):
         field[f"color.grids.{level}"] = grid
     save_file(field, folder / "material.safetensors", {"half": str(HALF)})
     return folder
+
+
+@pytest.fixture(scope="module")
+def exported(lift, tmp_path_factory):
+    """The GLB file of it that is made without any option."""
+    path = tmp_path_factory.mktemp("exported") / "model.glb"
+    export(lift, "--out", path)
+    return path
 
 
 def export(*arguments):
@@ -133,22 +141,22 @@ def test_textures_show_more_than_vertex_colours(lift, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_turned_file_would_be_found_out(lift, tmp_path):
-    path = tmp_path / "model.glb"
-    export(lift, "--out", path)
+def test_a_turned_file_would_be_found_out(lift, exported, tmp_path):
     turned = write_run(tmp_path / "turned")
     whole = load_file(lift / "shape.safetensors")
     whole["v_pos"] = np.ascontiguousarray(whole["v_pos"] * np.float32([-1, 1, -1]))  # back to front
     save_file(whole, turned / "shape.safetensors")
     material = (lift / "material.safetensors").read_bytes()
     (turned / "material.safetensors").write_bytes(material)
-    assert compared(turned, path)[1] > 0.05
+    assert compared(turned, exported)[1] > 0.05
 
 
 @pytest.mark.slow
-def test_the_bench_of_exporting_says_what_each_part_took(tmp_path):
-    table = exporting(tmp_path)
-    assert table.title == "export to 50,000 faces and textures of 1024²"
+def test_the_bench_of_exporting_says_what_each_part_took(tmp_path, monkeypatch):
+    for name, value in (("DETAIL", 5), ("FACES", 2000), ("SIZE", 128)):
+        monkeypatch.setattr(bench, name, value)
+    table = bench.exporting(tmp_path)
+    assert table.title == "export to 2,000 faces and textures of 128²"
     seconds = [float(cell) for cell in table.columns[1].cells]
     assert seconds[-1] == pytest.approx(sum(seconds[:-1]), abs=0.05)
 
@@ -174,9 +182,8 @@ def test_a_glb_has_a_physically_based_material(lift, tmp_path):
 
 
 @pytest.mark.slow
-def test_khronos_validator_finds_nothing(lift, tmp_path):
-    paths = [tmp_path / f"{k}.glb" for k in range(3)]
-    export(lift, "--out", paths[0])
+def test_khronos_validator_finds_nothing(lift, exported, tmp_path):
+    paths = [exported, *(tmp_path / f"{k}.glb" for k in (1, 2))]
     export(lift, "--out", paths[1], "--faces", 500, "--texture-size", 64)
     export(write_run(tmp_path / "arrow"), "--out", paths[2])
     for report in validator_reports(*paths):
@@ -199,8 +206,9 @@ def test_a_lift_without_a_field_bakes_its_vertex_colours(tmp_path):
 
 @pytest.mark.slow
 def test_another_process_writes_the_same_bytes(lift, tmp_path):
-    export(lift, "--out", tmp_path / "one.glb", "--faces", 6000)
-    command = [sys.executable, "-m", "sdtool.cli", "export", str(lift), "--faces", "6000"]
+    options = ["--faces", "6000", "--texture-size", "256"]
+    export(lift, "--out", tmp_path / "one.glb", *options)
+    command = [sys.executable, "-m", "sdtool.cli", "export", str(lift), *options]
     environment = os.environ | {"PYTHONHASHSEED": "77", "OMP_NUM_THREADS": "2"}
     subprocess.run([*command, "--out", str(tmp_path / "two.glb")], check=True, env=environment)
     assert (tmp_path / "one.glb").read_bytes() == (tmp_path / "two.glb").read_bytes()

@@ -18,6 +18,7 @@ from sdtool.lifting.lift_files import read_lift, write_lift
 from sdtool.lifting.lift_materials import stored_color_field
 
 FACES, SIZE = 50_000, 1024
+DETAIL = 7  # of the lifted sphere, which has 20 · 4⁷ faces
 
 
 def exporting(folder: Path) -> Table:
@@ -59,7 +60,7 @@ def _export(run: Path) -> dict[str, float]:
 def _run(folder: Path) -> Path:
     """A directory as `lift` leaves it: a lumpy sphere with a random colour field."""
     folder.mkdir(parents=True)
-    mesh = lumpy_sphere(7)
+    mesh = lumpy_sphere(DETAIL)
     mesh = mesh.with_positions(mesh.v_pos * 0.4)
     rng = np.random.default_rng(0)
     grids = [rng.normal(size=(1, 3, n, n, n)).astype(np.float32) for n in (6, 12, 24, 48)]
