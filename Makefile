@@ -24,6 +24,9 @@ TORCH := $(shell grep ^torch== constraints.txt)$(CPU)
 # Idle OpenMP threads must not spin: two trainings side by side slow each other tenfold.
 export OMP_WAIT_POLICY := passive
 
+# What is compiled of the tests, in seven seconds a process, is kept for the next time.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check bench gpu-check tiny-prior judge clean
 
