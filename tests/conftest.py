@@ -5,7 +5,19 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def short_turns():
-    """Turntables of four pictures: 36 take longer than all else of a small lift. A whole one is in test_lift.py."""
+    """Turntables of four pictures: 36 take longer than all else of a small lift. `test_lift.py` has 36."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sdtool.lifting.pictures.FRAMES", 4)
         yield
+
+
+@pytest.fixture(scope="module")
+def few_toys():
+    """`sdtool evaluate` holds a model against two shapes of its kind, not 24. No verdict hangs on them."""
+    from sdtool.evaluating import measuring
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "TOYS", 2)
+        measuring._toys.cache_clear()
+        yield
+    measuring._toys.cache_clear()

@@ -20,7 +20,7 @@ from sdtool.toyverse import janus
 from sdtool.toyverse.designs import Design
 from sdtool.toyverse.toys import build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_toys")]
 
 
 def toy(category, flaw="", seed=0):

@@ -23,10 +23,10 @@ from orient_models import write_orient_anything
 
 from sdtool import cli
 from sdtool.evaluating import calibrating
-from sdtool.lifting import pictures, scoring
+from sdtool.lifting import scoring
 from sdtool.training import guidance_distillation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_toys")]
 
 COLLECTION = "home/.objaverse/hf-objaverse-v1"
 UID = "8476c4170df24cf5bbe6967222d1a42d"  # of the help of filter-objaverse
@@ -84,12 +84,14 @@ def smaller(stage, arguments):
     if stage == "caption" and "model" in arguments and "--captioner" not in arguments:
         added += HUB_MODELS.split()
     if stage == "evaluate" and "--calibrate" in arguments:
-        added += ["--calibrate", "2"]
+        added += ["--calibrate", "1"]
     if stage == "lift":
         phases = ("coarse", "fine") if "nerf" in arguments else ("coarse", "geometry", "color")
         for phase in phases:
             steps = 8 if phase == "coarse" else 1
             added += ["--set", f"{phase}.steps={steps}", "--set", f"{phase}.views=1"]
+    if "--best-of" in arguments:
+        added += ["--best-of", "2"]
     if "--print-config" in arguments or "--print-rules" in arguments:
         added = []
     return added
@@ -109,7 +111,6 @@ def execute(line):
                 patch.setattr(calibrating, "CATEGORIES", ("corgi", "ball"))
             patch.setattr(guidance_distillation, "MEASURED", 2)
             patch.setattr(scoring, "VIEWS", 2)
-            patch.setattr(pictures, "FRAMES", 4)
             code = cli.run([stage, *arguments, *smaller(stage, arguments)])
         printed = stdout.getvalue()
         assert code == 0, f"{line}: exit code {code}"
