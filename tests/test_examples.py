@@ -36,6 +36,7 @@ batch = 2
 sample-every = 0
 [train-base]
 batch = 2
+width = 16
 sample-every = 0
 [finetune-agp]
 batch = 2
@@ -49,7 +50,7 @@ coarse = { steps = 10, views = 1 }
 geometry = { steps = 2, views = 1 }
 color = { steps = 2, views = 1 }
 """
-HERE = ("filter-objaverse", "caption", "render-ccm", "finetune-agp")
+HERE = ("filter-objaverse", "caption", "render-ccm", "finetune-agp", "lift")
 """Stages that need no process of their own to show that the installed command works: others have one."""
 
 

@@ -568,7 +568,7 @@ def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
 def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_path, capsys):
     def command(out):
         options = ["--base", str(base), "--steps", "40", "--batch", "4", "--checkpoint-every", "5"]
-        options += ["--device", "cpu", "--out", str(out)]
+        options += ["--exam", "2", "--sample-every", "0", "--device", "cpu", "--out", str(out)]
         return ["finetune-agp", str(views), "--captions", str(views), *options]
 
     assert run(command(tmp_path / "whole")) == 0

@@ -129,7 +129,7 @@ def kill_at_the_first_checkpoint(command, cwd):
 
 
 def test_a_run_killed_by_force_ends_with_the_same_bits(inputs, sdtool, tmp_path):
-    more = ["--steps", "24", "--accumulate", "2", "--camera-jitter", "3", "--decay", "cosine"]
+    more = ["--steps", "12", "--accumulate", "2", "--camera-jitter", "3", "--decay", "cosine"]
     kill_at([*inputs, *more, "--out", "out"], "training", 6, cwd=tmp_path)
     assert list(tmp_path.glob("out/checkpoint-*.safetensors"))
     rest = sdtool(inputs, "out", *more)
@@ -144,13 +144,14 @@ def test_a_run_killed_by_force_ends_with_the_same_bits(inputs, sdtool, tmp_path)
 
 
 def test_what_two_processes_began_one_ends(inputs, sdtool, tmp_path):
-    command = [sys.executable, "-m", *LAUNCH, "sdtool.cli", *inputs, "--steps", "60"]
+    more = ["--steps", "60", "--sample-every", "30"]
+    command = [sys.executable, "-m", *LAUNCH, "sdtool.cli", *inputs, *more]
     kill_at_the_first_checkpoint(command, tmp_path)
-    rest = sdtool(inputs, "out", "--steps", "60")
+    rest = sdtool(inputs, "out", *more)
     assert rest.returncode == 0 and "continuing after step" in rest.stderr, rest.stderr
     lines = list(read_jsonl(tmp_path / "out" / "log.jsonl"))
     assert [line["step"] for line in lines] == [50, 60]
     assert not list(tmp_path.glob("out/*.cache")) and not list(tmp_path.glob("out/.*"))
-    again = sdtool(inputs, "out", "--steps", "60", launched=True)
+    again = sdtool(inputs, "out", *more, launched=True)
     assert (again.returncode, again.stdout) == (0, "out\n")
     assert again.stderr.count("already done") == 1
