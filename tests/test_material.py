@@ -50,6 +50,12 @@ def lit_by(function, height=64):
     return environment(image.expand(height, 2 * height, 3), 1.0)
 
 
+@pytest.fixture(scope="module")
+def white():
+    """Light of 1 from everywhere."""
+    return lit_by(lambda d: torch.ones_like(d))
+
+
 def sphere(c2w, size=48):
     """Normals and views (P, 3) of a sphere of diameter 1 from cameras (N, 4, 4), in one list."""
     origin, ray = (torch.from_numpy(a) for a in pixel_rays(c2w, np.radians(45), size))
@@ -73,33 +79,30 @@ def plain(count, color, rough, metal):
 @pytest.mark.slow
 @pytest.mark.parametrize("metal", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("rough", [0.08, 0.3, 0.55, 0.7, 0.9, 1.0])
-def test_white_furnace(rough, metal):
+def test_white_furnace(rough, metal, white):
     """White of any kind under light of 1 from everywhere sends out 1."""
-    light = lit_by(lambda d: torch.ones_like(d))
     normal, view = facing(100)
-    out = shade_pbr(*plain(100, 1.0, rough, metal), normal, view, light)
+    out = shade_pbr(*plain(100, 1.0, rough, metal), normal, view, white)
     assert (out - 1).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("rough", [0.08, 0.5, 0.9])
 @pytest.mark.parametrize("metal", [0.0, 0.5, 1.0])
-def test_no_colour_sends_out_more_than_it_gets_nor_less_than_its_own(rough, metal):
+def test_no_colour_sends_out_more_than_it_gets_nor_less_than_its_own(rough, metal, white):
     """Under light of 1: between a third of linear base colour and 1, and never dimmer for a brighter one."""
-    light = lit_by(lambda d: torch.ones_like(d))
     normal, view = facing(100)
     outs = []
     for color in (0.0, 0.25, 0.5, 0.75, 1.0):
-        out = shade_pbr(*plain(100, color, rough, metal), normal, view, light)
+        out = shade_pbr(*plain(100, color, rough, metal), normal, view, white)
         linear = float(meshes.srgb_to_linear(np.array(color)))
         assert out.max() <= 1 + 1e-3 and out.min() >= linear / 3
         outs.append(out)
     assert all((b > a - 1e-6).all() for a, b in zip(outs, outs[1:], strict=False))
 
 
-def test_a_black_dielectric_reflects_four_percent_straight_on():
-    light = lit_by(lambda d: torch.ones_like(d))
+def test_a_black_dielectric_reflects_four_percent_straight_on(white):
     normal = directions(50)
-    out = shade_pbr(*plain(50, 0.0, 0.08, 0.0), normal, normal, light)
+    out = shade_pbr(*plain(50, 0.0, 0.08, 0.0), normal, normal, white)
     assert (out - 0.04).abs().max() < 1e-3
 
 

@@ -100,6 +100,7 @@ def test_no_pictures_are_drawn_when_none_are_asked_for(views, tmp_path):
     assert "samples" not in read_json(tmp_path / "stage.json")["outputs"]
 
 
+@pytest.mark.slow
 def test_cached_latents_are_what_the_vae_says(vae, views, tmp_path):
     data, codec = Views([views], ("rgb", "normal")), load_vae(vae)
     cached = LatentViews(data, codec, tmp_path / "latents.npy", batch=10)
