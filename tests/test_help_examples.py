@@ -84,7 +84,7 @@ def smaller(stage, arguments):
     if stage == "caption" and "model" in arguments and "--captioner" not in arguments:
         added += HUB_MODELS.split()
     if stage == "evaluate" and "--calibrate" in arguments:
-        added += ["--calibrate", "1"]
+        added += ["--calibrate", "2"]
     if stage == "lift":
         phases = ("coarse", "fine") if "nerf" in arguments else ("coarse", "geometry", "color")
         for phase in phases:
