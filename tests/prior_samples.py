@@ -6,15 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    DDPMScheduler,
-    EulerDiscreteScheduler,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
 from safetensors.numpy import save_file
 from transformers import (
     CLIPTextConfig,
@@ -26,6 +17,7 @@ from transformers import (
 )
 
 from sdtool.geometry.cameras import orbit
+from sdtool.priors.models import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.text import TextEncoder, fresh_text_encoder
 
 COLORS = {"red": (0.9, 0.1, 0.1), "blue": (0.1, 0.2, 0.9)}
@@ -93,6 +85,8 @@ def small_unet(channels: int, out: int, size: int) -> UNet2DConditionModel:
 
 def write_stable_diffusion(folder: Path, captions: list[str]) -> Path:
     """A Stable Diffusion folder as diffusers itself writes it (noise, 8×8 latents); return it."""
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
     torch.manual_seed(0)
     vae = AutoencoderKL(
         block_out_channels=(8, 8, 8, 16),
@@ -165,6 +159,8 @@ def write_deepfloyd(folder: Path) -> Path:
 def write_sdxl(folder: Path, captions: list[str], *, latents: int = 8) -> Path:
     """SDXL's structure in a few channels, as diffusers itself writes it: two text encoders of 16 and 24
     channels with one layer more than is used, pooled text and sizes, a VAE that asks for float32."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+
     torch.manual_seed(0)
     one = fresh_text_encoder(captions, width=16, layers=2, length=77)
     two = fresh_text_encoder(captions, width=24, layers=3, length=77)
@@ -200,6 +196,8 @@ def write_sdxl(folder: Path, captions: list[str], *, latents: int = 8) -> Path:
 
 def write_version(folder: Path, captions: list[str], *, prediction: str = "epsilon") -> Path:
     """Stable Diffusion 1 or 2 as the folder's name begins, v1 or v2, in a few channels; return it."""
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
     torch.manual_seed(0)
     is_v2 = folder.name.startswith("v2")
     text = fresh_text_encoder(captions, width=16, layers=2, length=77)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from huggingface_hub import ModelCard
 from PIL import Image
 from prior_samples import write_deepfloyd, write_stable_diffusion, write_views
@@ -21,6 +20,7 @@ from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.agp import fresh_agp, jittered
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import base_of, load_agp, load_base
+from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.training.agp import TrainedAgp
 from sdtool.training.data import Views

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from prior_samples import write_views
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
@@ -13,6 +12,7 @@ from sdtool.io.files import read_json
 from sdtool.priors.color import fresh_color
 from sdtool.priors.fresh import fresh_base, fresh_vae, save_base
 from sdtool.priors.loading import load_base, load_color
+from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.sampling import ddim
 from sdtool.training.color import turned_round
 from sdtool.training.conditions import GROWN, SHRUNK, Conditions, moved, reshaped

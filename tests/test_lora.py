@@ -5,13 +5,13 @@ import os
 import shutil
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from checkpoint_samples import write_checkpoint
-from diffusers import UNet2DConditionModel
 from prior_samples import write_sdxl, write_stable_diffusion, write_version, write_views
 from safetensors.torch import load_file, save_file
 
@@ -33,13 +33,14 @@ from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base
 from sdtool.priors.loading import FINGERPRINT, load_agp, load_base
 from sdtool.priors.model_card import save_agp
-from sdtool.priors.models import _AnyLayer, _peft_out_of_sight
+from sdtool.priors.models import UNet2DConditionModel, _AnyLayer, _peft_out_of_sight
 from sdtool.priors.pairs import load_pair, text_encoders
 from sdtool.priors.prior import camera_vector
 from sdtool.priors.traced import traced
 from sdtool.training import checkpoints, loop
 
-pytest.importorskip("peft")
+if find_spec("peft") is None:
+    pytest.skip("needs peft", allow_module_level=True)
 from sdtool.priors.lora import fresh_adapter, hold_base_in, library  # noqa: E402
 
 pytestmark = pytest.mark.slow

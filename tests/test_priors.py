@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DConditionModel
 from prior_samples import small_unet, write_stable_diffusion
 from transformers import CLIPTokenizer
 
@@ -16,6 +15,7 @@ from sdtool.priors.agp import fresh_agp
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import SD21_BASE, base_of, camera_of, load_agp, load_base, stored_base
 from sdtool.priors.model_card import save_agp
+from sdtool.priors.models import DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.priors.sampling import ddim
 from sdtool.priors.text import fresh_text_encoder, learn_merges
@@ -142,6 +142,8 @@ def test_v_and_sample_predictions_become_noise(tiny):
 def test_a_v_prediction_folder_is_recognised(stable_diffusion, tmp_path):
     folder = shutil.copytree(stable_diffusion, tmp_path / "v")
     config = {"prediction_type": "v_prediction", "beta_schedule": "scaled_linear"}
+    from diffusers import DDIMScheduler
+
     DDIMScheduler(**config, beta_start=0.00085, beta_end=0.012).save_pretrained(
         folder / "scheduler"
     )

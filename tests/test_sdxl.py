@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from prior_samples import write_sdxl, write_views
 
 from sdtool.cli import run
@@ -17,6 +16,7 @@ from sdtool.priors import traced
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.model_card import save_agp
+from sdtool.priors.models import AutoencoderKL, UNet2DConditionModel
 from sdtool.priors.pairs import load_pair, text_encoders
 from sdtool.priors.split import split
 
@@ -52,6 +52,8 @@ def noisy(count=2):
 
 
 def test_texts_sizes_and_predictions_are_those_of_diffusers_own_pipeline(sdxl, base):
+    from diffusers import StableDiffusionXLPipeline
+
     pipe = StableDiffusionXLPipeline.from_pretrained(sdxl)
     text, empty, pooled, nothing = pipe.encode_prompt("a red disc", device="cpu")
     told = base.encode_text(["a red disc", ""])
