@@ -102,8 +102,9 @@ def distill_guidance(
         return record.result()
 
     from sdtool.io.captions import read_captions
+    from sdtool.priors.cards import AGP_CARD
     from sdtool.priors.guided_folder import save_guided
-    from sdtool.priors.loading import AGP_CARD, load_agp, load_base
+    from sdtool.priors.loading import load_agp, load_base
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.guidance_distillation import LATENTS, distill
     from sdtool.training.text_cache import clear_embeddings

@@ -303,7 +303,8 @@ def _base_of(base: str | None, resume_from: str | None, lora: int) -> str:
             "--base",
             "--resume-from",
         )
-    from sdtool.priors.loading import adapter_rank_of, base_of
+    from sdtool.priors.cards import base_of
+    from sdtool.priors.loading import adapter_rank_of
 
     if lora and (rank := adapter_rank_of(resume_from)) != lora:
         what = f"adapters of rank {rank}: use --lora {rank}" if rank else "no adapters: leave out"
@@ -326,7 +327,7 @@ def _prompts(captions: Path, switch: bool = True) -> dict[str, list[str]]:
 def _written(agp: "TrainedAgp", out: Path, base: str, facts: dict) -> list[str]:
     """Write the AGP, and remove what only its training needed; the names of what is there."""
     from sdtool.priors.adapters import fingerprint
-    from sdtool.priors.loading import FINGERPRINT, base_folder, stored_base
+    from sdtool.priors.cards import FINGERPRINT, base_folder, stored_base
     from sdtool.priors.model_card import save_agp
 
     named, prior = stored_base(base, out), agp.prior.cpu()

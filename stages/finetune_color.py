@@ -120,8 +120,9 @@ def finetune_color(
         checkpoint_every=checkpoint_every,
         sample_every=sample_every,
     )
+    from sdtool.priors.cards import color_base_of
     from sdtool.priors.folder_check import check_local
-    from sdtool.priors.loading import color_base_of, load_color
+    from sdtool.priors.loading import load_color
     from sdtool.training.distributed import Processes, require_alone
 
     require_alone("finetune-color")
@@ -150,8 +151,9 @@ def finetune_color(
         print(f"{out} is already done; --overwrite trains it again", file=sys.stderr)
         return record.result()
 
+    from sdtool.priors.cards import stored_base
     from sdtool.priors.color import save_color
-    from sdtool.priors.loading import load_base, stored_base
+    from sdtool.priors.loading import load_base
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.color import train_color
     from sdtool.training.text_cache import clear_embeddings

@@ -30,7 +30,7 @@ def merge_agp(
     fp16: Fp16 = False,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
-    from sdtool.priors.loading import AGP_CARD, FINGERPRINT, base_of, is_adapter, stored_base
+    from sdtool.priors.cards import AGP_CARD, FINGERPRINT, base_of, is_adapter, stored_base
 
     if not is_adapter(agp):
         raise InputError(f"{agp} is a whole AGP already: it holds no adapters")

@@ -236,7 +236,8 @@ def _by_agp(
     from sdtool.io.ledger import Ledger
     from sdtool.orienting.by_agp import orient_by_agp
     from sdtool.orienting.turned import TurnSettings
-    from sdtool.priors.loading import camera_of, load_agp
+    from sdtool.priors.cards import camera_of
+    from sdtool.priors.loading import load_agp
     from sdtool.runtime.devices import choose_device
 
     texts = read_captions(captions) if captions else {}

@@ -61,8 +61,9 @@ def sample_prior(
 
     import torch
 
+    from sdtool.priors.cards import base_of, cameras_of
     from sdtool.priors.fitting import say_cut
-    from sdtool.priors.loading import base_of, cameras_of, load_agp, load_base
+    from sdtool.priors.loading import load_agp, load_base
     from sdtool.priors.sampling import contact_sheet, ddim, for_display
     from sdtool.runtime.devices import choose_device
     from sdtool.runtime.progress import progress

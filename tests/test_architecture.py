@@ -257,6 +257,13 @@ def test_stages_load_nothing_heavy_before_they_run():
     assert not names & HEAVY
 
 
+def test_what_the_cards_of_priors_say_is_told_without_loading_one():
+    """So a wrong folder is refused at once."""
+    command = "assert run(['merge-agp', 'nowhere', '--out', 'x']) == 1"
+    names = loaded(f"from sdtool.cli import run; {command}")
+    assert "sdtool.priors.cards" in names and not names & (HEAVY - {"safetensors"})
+
+
 # What nobody may write
 
 

@@ -18,8 +18,9 @@ from sdtool.geometry.cameras import orbit
 from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.agp import fresh_agp, jittered
+from sdtool.priors.cards import base_of
 from sdtool.priors.fresh import fresh_base, save_base
-from sdtool.priors.loading import base_of, load_agp, load_base
+from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import Prior, camera_vector
 from sdtool.training.agp import TrainedAgp

@@ -21,7 +21,6 @@ from sdtool.io.files import read_json, write_json
 from sdtool.priors import pairs, split
 from sdtool.priors import traced as records
 from sdtool.priors.adapters import (
-    CONFIG,
     WEIGHTS,
     adapted_layers,
     adapter_parts,
@@ -30,8 +29,9 @@ from sdtool.priors.adapters import (
     has_adapter,
 )
 from sdtool.priors.agp import fresh_agp
+from sdtool.priors.cards import ADAPTER, FINGERPRINT
 from sdtool.priors.fresh import fresh_base
-from sdtool.priors.loading import FINGERPRINT, load_agp, load_base
+from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.model_card import save_agp
 from sdtool.priors.models import UNet2DConditionModel, _AnyLayer, _peft_out_of_sight
 from sdtool.priors.pairs import load_pair, text_encoders
@@ -247,10 +247,10 @@ def test_another_base_and_none_are_refused_in_one_sentence(copied):
     ],
 )
 def test_a_spoiled_adapter_is_named(copied, spoil, said):
-    weights, config = load_file(copied / WEIGHTS), read_json(copied / CONFIG)
+    weights, config = load_file(copied / WEIGHTS), read_json(copied / ADAPTER)
     spoil(weights, config)
     save_file(weights, copied / WEIGHTS)
-    write_json(copied / CONFIG, config)
+    write_json(copied / ADAPTER, config)
     with pytest.raises(InputError, match=said):
         load_agp(copied)
 
@@ -384,7 +384,7 @@ def test_a_killed_training_of_adapters_continues_and_goes_on_from_its_result(
     assert card["lora"] == 2 and card[FINGERPRINT] == fingerprint(base)
     assert not (whole / "unet").exists() and "PeftModel" in (whole / "README.md").read_text()
     outputs = read_json(whole / "stage.json")["outputs"]
-    assert {WEIGHTS, CONFIG} < set(outputs)
+    assert {WEIGHTS, ADAPTER} < set(outputs)
     started = fresh_adapter(load_base(base), 2, torch.Generator().manual_seed(0))
     assert not torch.equal(asked(load_agp(whole)), asked(started))  # it has learnt something
 
@@ -456,7 +456,7 @@ def test_diffusers_is_asked_about_layers_without_peft(base, monkeypatch):
 
 
 def test_the_configuration_is_the_same_file_every_time(agp):
-    config = read_json(agp / CONFIG)
+    config = read_json(agp / ADAPTER)
     assert config["target_modules"] == sorted(config["target_modules"])
     assert config["modules_to_save"] == ["class_embedding"]
     assert json.dumps(config) and config["r"] == config["lora_alpha"] == RANK

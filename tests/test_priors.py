@@ -12,8 +12,9 @@ from transformers import CLIPTokenizer
 from sdtool.errors import InputError
 from sdtool.geometry.cameras import azimuth_elevation, orbit
 from sdtool.priors.agp import fresh_agp
+from sdtool.priors.cards import SD21_BASE, base_of, camera_of, stored_base
 from sdtool.priors.fresh import fresh_base, save_base
-from sdtool.priors.loading import SD21_BASE, base_of, camera_of, load_agp, load_base, stored_base
+from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.model_card import save_agp
 from sdtool.priors.models import DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior, camera_vector

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard, constants
 from sdtool.cli import run
 from sdtool.priors import hub as priors_hub
 from sdtool.priors.bundled import bundled_folder
-from sdtool.priors.loading import agp_folder, base_of, camera_of
+from sdtool.priors.cards import agp_folder, base_of, camera_of
 from sdtool.pushing.page import page
 
 SD = "stable-diffusion-v1-5/stable-diffusion-v1-5"

@@ -26,7 +26,7 @@ from sdtool.io.exr import read_channel
 from sdtool.io.files import read_json, read_jsonl
 from sdtool.io.shards import open_shard
 from sdtool.meshfiles import write_glb
-from sdtool.priors.loading import camera_of, cameras_of
+from sdtool.priors.cards import camera_of, cameras_of
 from sdtool.priors.model_card import _projection
 from sdtool.rendering import crm, crm_files
 from sdtool.rendering.maps import render_through

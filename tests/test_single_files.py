@@ -16,11 +16,12 @@ from sdtool.errors import InputError
 from sdtool.io.stage_record import LARGE, digest
 from sdtool.priors import vocabulary
 from sdtool.priors.agp import fresh_agp
+from sdtool.priors.cards import base_of, stored_base
 from sdtool.priors.checkpoint import Checkpoint
 from sdtool.priors.checkpoint_configs import text_config, unet_config, vae_config
 from sdtool.priors.checkpoint_parts import measured_prediction
 from sdtool.priors.folder_check import check_local
-from sdtool.priors.loading import base_of, load_agp, load_base, stored_base
+from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.model_card import save_agp
 from sdtool.priors.pairs import load_pair, text_encoders
 

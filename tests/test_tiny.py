@@ -9,7 +9,8 @@ import sdtool.tiny
 from sdtool.captioning.english import with_article
 from sdtool.cli import run
 from sdtool.io.captions import read_captions
-from sdtool.priors.loading import camera_of, load_agp, load_base
+from sdtool.priors.cards import camera_of
+from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.sampling import ddim
 from sdtool.training.data import Views
 from sdtool.training.exam import draw_exam, read_categories

@@ -54,7 +54,8 @@ def _raster() -> str:
 def _text() -> str:
     import torch
 
-    from sdtool.priors.loading import TINY, base_folder
+    from sdtool.priors.bundled import TINY
+    from sdtool.priors.cards import base_folder
     from sdtool.priors.text import load_text_encoder
 
     encoder = load_text_encoder(base_folder(TINY), torch.float32)
@@ -81,7 +82,8 @@ def _unet_step(prior, blank, c2w=None) -> None:
 def _base() -> str:
     import torch
 
-    from sdtool.priors.loading import TINY, load_base
+    from sdtool.priors.bundled import TINY
+    from sdtool.priors.loading import load_base
 
     prior = load_base(TINY)
     with torch.no_grad():
@@ -95,7 +97,8 @@ def _base() -> str:
 def _agp() -> str:
     import torch
 
-    from sdtool.priors.loading import TINY, load_agp
+    from sdtool.priors.bundled import TINY
+    from sdtool.priors.loading import load_agp
 
     prior = load_agp(TINY)
     side = prior.sample_size

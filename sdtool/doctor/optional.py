@@ -210,7 +210,8 @@ def _lora() -> str:
     import torch
 
     from sdtool.priors.adapters import adapter_rank
-    from sdtool.priors.loading import TINY, load_base
+    from sdtool.priors.bundled import TINY
+    from sdtool.priors.loading import load_base
     from sdtool.priors.lora import fresh_adapter
 
     base = load_base(TINY, with_text=False)
@@ -259,7 +260,7 @@ def _in_cache(weights: dict[str, tuple[str, ...]]) -> str:
 
 
 def _stable_diffusion() -> str:
-    from sdtool.priors.loading import SD21_BASE
+    from sdtool.priors.cards import SD21_BASE
 
     parts = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
     return _in_cache({SD21_BASE: tuple(f"{part}.safetensors" for part in parts)})

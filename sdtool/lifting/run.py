@@ -235,12 +235,8 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     out, plan, rep = record.out, lifting.plan, lifting.representation()
     splits = second_core.may_split(lifting.device, plan.processes)
     helper = second_core.begin() if splits and plan.steps >= second_core.FEWEST else None
-    from sdtool.priors.loading import (  # diffusers: the helper loads it meanwhile
-        TINY,
-        base_of,
-        camera_of,
-        color_camera_of,
-    )
+    from sdtool.priors.bundled import TINY
+    from sdtool.priors.cards import base_of, camera_of, color_camera_of
 
     base = lifting.base or base_of(lifting.agp)
     view_range = camera_of(lifting.agp)
@@ -344,7 +340,7 @@ def _start(saved: tuple | None, rep: Any, plan: LiftPlan, device: torch.device) 
 def _cameras(lifting: Lift, phase: Phase, view_range: ViewRange) -> ViewRange:
     """Where a phase's cameras stand: as the AGP's did, or, where it has no say, as the colour prior's."""
     if phase.guide == "color" and lifting.color and phase.lambda_align == (0.0, 0.0):
-        from sdtool.priors.loading import color_camera_of
+        from sdtool.priors.cards import color_camera_of
 
         return color_camera_of(lifting.color)
     return view_range

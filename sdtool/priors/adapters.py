@@ -13,8 +13,8 @@ from torch import nn
 from sdtool.priors.checkpoint import UNET
 from sdtool.priors.weights import DIFFUSERS, variant_of
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-"""Files of an adapter, as peft names them."""
+WEIGHTS = "adapter_model.safetensors"
+"""Of an adapter, as peft names the file; its configuration is `sdtool.priors.cards.ADAPTER`."""
 
 CAMERA = "class_embedding"
 """The camera's perceptron in a UNet of diffusers."""

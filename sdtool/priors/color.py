@@ -11,9 +11,9 @@ import torch
 
 from sdtool.errors import InputError
 from sdtool.io.files import write_json, write_text
+from sdtool.priors.cards import COLOR_CARD
 from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.guided import plain_unet, with_unet
-from sdtool.priors.loading import COLOR_CARD
 from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import CCM_CHANNELS, Prior
 

@@ -22,13 +22,13 @@ from sdtool.errors import InputError, MissingDependencyError
 from sdtool.io.files import atomic_path, read_json, write_json
 from sdtool.priors.adapters import (
     CAMERA,
-    CONFIG,
     NAME,
     WEIGHTS,
     adapted_layers,
     adapter_parts,
 )
 from sdtool.priors.agp import camera_hook, check_base, start_camera
+from sdtool.priors.cards import ADAPTER
 from sdtool.priors.guided import plain_unet, with_unet
 from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import Prior
@@ -139,13 +139,13 @@ def save_adapter(prior: Prior, folder: Path, base: str, dtype: torch.dtype) -> l
     told = prior.unet.peft_config[NAME].to_dict()
     told |= {"modules_to_save": [CAMERA], "inference_mode": True, "base_model_name_or_path": base}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}
-    write_json(folder / CONFIG, plain)
-    return [WEIGHTS, CONFIG]
+    write_json(folder / ADAPTER, plain)
+    return [WEIGHTS, ADAPTER]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """What of an adapter's configuration is followed; InputError if it asks for more."""
-    found = read_json(folder / CONFIG)
+    found = read_json(folder / ADAPTER)
     found = found if isinstance(found, dict) else {}
     targets = found.get("target_modules")
     if isinstance(targets, str) or not all(isinstance(one, str) for one in targets or [None]):
@@ -153,7 +153,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     numbers = all(isinstance(found.get(key), int | float) for key in ("r", "lora_alpha"))
     if found.get("peft_type") != "LORA" or not targets or not numbers or found["r"] < 1:
         raise InputError(
-            f"{folder / CONFIG} is not the configuration of a low-rank adapter; {AGAIN}"
+            f"{folder / ADAPTER} is not the configuration of a low-rank adapter; {AGAIN}"
         )
     odd = [key for key, usual in USUAL.items() if found.get(key, usual) != usual]
     odd += [key for key in ("rank_pattern", "alpha_pattern") if found.get(key)]

@@ -7,8 +7,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from sdtool.io.files import write_json, write_text
 from sdtool.priors.adapters import has_adapter
+from sdtool.priors.cards import AGP_CARD
 from sdtool.priors.fact_rows import fact_rows
-from sdtool.priors.loading import AGP_CARD
 from sdtool.priors.lora import save_adapter
 from sdtool.priors.prior import Prior
 

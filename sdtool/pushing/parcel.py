@@ -7,8 +7,8 @@ from pathlib import Path
 from sdtool.errors import InputError, UsageError
 from sdtool.io.files import read_json
 from sdtool.priors.bundled import TINY
+from sdtool.priors.cards import AGP_CARD
 from sdtool.priors.hub import is_hub_id
-from sdtool.priors.loading import AGP_CARD
 from sdtool.pushing.page import page
 
 PAGE = "README.md"

@@ -22,7 +22,7 @@ from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.radiance import RadianceScene
 from sdtool.lifting.run import PRECISIONS, REPRESENTATIONS
 from sdtool.lifting.scenes import Scene
-from sdtool.priors.loading import camera_of
+from sdtool.priors.cards import camera_of
 from sdtool.priors.pairs import load_pair, text_encoders
 
 GOAL_SHARE, GOAL_MEMORY = 15.0, 24.0  # % of the time outside the priors; GB

@@ -15,7 +15,7 @@ from sdtool.bench.gpu.figures import Sheet
 from sdtool.bench.gpu.setup import Setup
 from sdtool.bench.stable_diffusion import TOKENS, sd21_unet, sd_vae
 from sdtool.priors.agp import fresh_agp
-from sdtool.priors.loading import stored_base
+from sdtool.priors.cards import stored_base
 from sdtool.priors.model_card import save_agp
 from sdtool.priors.models import DDPMScheduler
 from sdtool.priors.prior import Prior
