@@ -122,7 +122,6 @@ def finetune_color(
     )
     from sdtool.priors.cards import color_base_of
     from sdtool.priors.folder_check import check_local
-    from sdtool.priors.loading import load_color
     from sdtool.training.distributed import Processes, require_alone
 
     require_alone("finetune-color")
@@ -153,7 +152,7 @@ def finetune_color(
 
     from sdtool.priors.cards import stored_base
     from sdtool.priors.color import save_color
-    from sdtool.priors.loading import load_base
+    from sdtool.priors.loading import load_base, load_color
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.color import train_color
     from sdtool.training.text_cache import clear_embeddings

@@ -59,9 +59,14 @@ def sample_prior(
         print(f"{out} is already done; --overwrite draws it again", file=sys.stderr)
         return record.result()
 
+    from sdtool.priors.cards import base_folder, base_of, cameras_of
+
+    view_range = cameras_of(agp)  # refused before anything is loaded
+    if base:
+        base_folder(base)
+
     import torch
 
-    from sdtool.priors.cards import base_of, cameras_of
     from sdtool.priors.fitting import say_cut
     from sdtool.priors.loading import load_agp, load_base
     from sdtool.priors.sampling import contact_sheet, ddim, for_display
@@ -90,7 +95,7 @@ def sample_prior(
         x = ddim(prior, text, empty, generator=generator, c2w=c2w, steps=steps, scale=scale)
         return for_display(prior.decode_image(x), SIDE)
 
-    cameras, rows = turntable_cameras(view_range=cameras_of(agp)).to(where), []
+    cameras, rows = turntable_cameras(view_range=view_range).to(where), []
     count = 8 if len(prompts) == 1 else 4
     with progress("drawing", len(prompts), "prompts") as bar:
         for prompt in prompts:

@@ -264,6 +264,12 @@ def test_what_the_cards_of_priors_say_is_told_without_loading_one():
     assert "sdtool.priors.cards" in names and not names & (HEAVY - {"safetensors"})
 
 
+@pytest.mark.parametrize("prior", ["--agp", "--base", "--color-prior"])
+def test_a_prior_that_is_not_there_is_refused_before_any_is_loaded(prior, tmp_path):
+    command = ["lift", "a corgi", prior, "nowhere", "--out", str(tmp_path / "out")]
+    assert "diffusers" not in loaded(f"from sdtool.cli import run; assert run({command}) == 1")
+
+
 # What nobody may write
 
 

@@ -217,6 +217,7 @@ def test_again_is_a_no_op_and_files_of_others_stay(tmp_path, capsys):
     "arguments, code, word",
     [
         (["absent.glb"], 1, "absent.glb does not exist"),
+        (["absent"], 1, "absent does not exist; name a model, or the directory of a lift"),
         (["broken.glb"], 1, "broken.glb"),
         (["notes.txt"], 1, "notes.txt"),
         (["empty"], 1, "not a finished lift"),

@@ -236,12 +236,14 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     splits = second_core.may_split(lifting.device, plan.processes)
     helper = second_core.begin() if splits and plan.steps >= second_core.FEWEST else None
     from sdtool.priors.bundled import TINY
-    from sdtool.priors.cards import base_of, camera_of, color_camera_of
+    from sdtool.priors.cards import base_folder, base_of, camera_of, color_camera_of
 
     base = lifting.base or base_of(lifting.agp)
     view_range = camera_of(lifting.agp)
+    if lifting.base:  # refused before anything is loaded, as the AGP and the colour prior
+        base_folder(lifting.base)
     if lifting.color:
-        color_camera_of(lifting.color)  # refused before anything is loaded
+        color_camera_of(lifting.color)
     precision = _first_precision(lifting, base)
     guidance = _guidance(lifting, base, prompt, precision)
     record.head["priors"] = {"agp": lifting.agp, "base": base}

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sdtool.errors import ObjectError
+from sdtool.errors import InputError, ObjectError
 from sdtool.exporting.model_files import is_ours
 from sdtool.geometry.meshes import FAR, Mesh
 from sdtool.geometry.normals import explicit_normals
@@ -60,6 +60,8 @@ def read_subject(path: Path) -> Subject:
     """
     if path.is_dir():
         return _run(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; name a model, or the directory of a lift")
     return _file(path, path.name if path.parent == Path() else "/".join(path.parts[-2:]))
 
 
