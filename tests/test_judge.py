@@ -12,20 +12,23 @@ from test_evaluate import fake
 
 from sdtool.evaluating import measures, thresholds
 from sdtool.evaluating.assets import Asset
+from sdtool.evaluating.chimeras import chimera, lump
 from sdtool.evaluating.compositions import assemble, compose
-from sdtool.evaluating.judge_batches import Views
-from sdtool.evaluating.judge_training import checked, known_kinds, losses
+from sdtool.evaluating.judge_batches import Views, stretched
+from sdtool.evaluating.judge_training import average, checked, known_kinds, losses
 from sdtool.evaluating.judge_views import UNIT, azimuths, write_views
 from sdtool.evaluating.repeated import repeated_parts
 from sdtool.evaluating.results import Calibrated, Calibration, Rate
-from sdtool.evaluating.samples import HELD_OUT, NO_FRONT, Sample, read_assets, samples
+from sdtool.evaluating.samples import HELD_OUT, NO_FRONT, Sample, has_front, read_assets, samples
 from sdtool.evaluating.variation import varied
 from sdtool.evaluating.verdicts import verdict_on
 from sdtool.evaluating.viewnet import AROUND, BINS, ViewNet, load_judge
 from sdtool.evaluating.views import normal_views
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import merge
+from sdtool.geometry.parts import connected_parts
 from sdtool.meshfiles import write_glb
+from sdtool.toyverse.toys import make
 
 CPU = torch.device("cpu")
 
@@ -62,6 +65,32 @@ def test_assemblies_are_made_of_whole_pieces():
         assert len(mesh.t_pos_idx) > 2 * 12, "a body, and what marks its front"
         again = assemble(np.random.default_rng(seed), pieces)
         assert np.array_equal(mesh.v_pos, again.v_pos)
+
+
+def test_chimeras_are_one_thing_with_a_front_and_differ_from_their_kind():
+    made = [chimera(np.random.default_rng(seed), ["corgi"]) for seed in range(12)]
+    fronted = [has_front(mesh) for mesh in made]
+    assert sum(fronted) > 8, "a head is in front of a body still"
+    for mesh in made:
+        assert mesh.bounds()[0, 1] == pytest.approx(0, abs=1e-5)
+        views = normal_views(to_canonical(mesh), np.array([np.pi / 2, -np.pi / 2]), 0.1)
+        mirrored = views[1:, :, ::-1] * np.array([-1, 1, 1, 1], np.float32)
+        assert measures.alike(views[:1], mirrored) > 0.85 * measures.alike(views[:1], views[:1])
+    shapes = [np.ptp(mesh.bounds(), axis=0) for mesh in made]
+    ratios = [size[1] / size[2] for size in shapes]
+    assert max(ratios) > 1.3 * min(ratios), "in other proportions"
+    again = chimera(np.random.default_rng(3), ["corgi"])
+    assert np.array_equal(made[3].v_pos, again.v_pos)
+
+
+def test_lumps_have_no_face():
+    for seed in range(6):
+        mesh = lump(np.random.default_rng(seed), ["corgi", "robot"])
+        whole = make(np.random.default_rng(seed), "corgi")[0]
+        parts = connected_parts(mesh.t_pos_idx, len(mesh.v_pos))[0]
+        assert 1 <= parts <= 9, "a body, legs, and a body or two more"
+        assert parts < connected_parts(whole.t_pos_idx, len(whole.v_pos))[0]
+        assert mesh.bounds()[0, 1] == pytest.approx(0, abs=1e-5)
 
 
 def test_varied_is_the_same_object_made_otherwise():
@@ -116,6 +145,37 @@ def test_views_are_kept_and_mirrored_with_their_azimuths(tmp_path):
         turned = [measures.alike(seen, np.roll(truth, turn, axis=0)) for turn in range(AROUND)]
         assert np.argmax(turned) == 0
     assert np.allclose(np.diff(azimuths(0.3)), 2 * np.pi / AROUND)
+
+
+def test_stretched_views_are_those_of_the_stretched_model():
+    mesh, factors = nosed(), np.array([0.8, 1.1])
+    wider = factors[[0, 1, 0]]
+    other = mesh.with_positions(mesh.v_pos * wider, None)
+    here, there = (normal_views(one, np.arange(12) * np.pi / 6, 0.2) for one in (mesh, other))
+    found = stretched(torch.from_numpy(here)[None], factors[None])[0].numpy()
+
+    def covered(views):
+        both = np.minimum(views[..., 3], there[..., 3]).sum()
+        return both / np.maximum(views[..., 3], there[..., 3]).sum()
+
+    assert covered(found) > 0.9 > covered(here)
+    seen = (found[..., 3] > 0.9) & (there[..., 3] > 0.9)
+    cosines = (found[..., :3] * there[..., :3]).sum(-1)[seen]
+    assert np.median(cosines) > 0.97
+    assert np.median(cosines) > np.median((here[..., :3] * there[..., :3]).sum(-1)[seen])
+
+
+def test_averaged_weights_follow_and_settle():
+    net, mean = ViewNet(["corgi"], looks=2), ViewNet(["corgi"], looks=2)
+    for step in range(1, 400):
+        average(mean, net, step)
+    apart = [(a - b).abs().max() for a, b in zip(mean.parameters(), net.parameters(), strict=True)]
+    assert max(apart) < 1e-3
+    with torch.no_grad():
+        net.odd.bias += 1
+    before = mean.odd.bias.item()
+    average(mean, net, 10_000)
+    assert mean.odd.bias.item() - before == pytest.approx(0.005, abs=1e-4)
 
 
 def test_a_spoiled_one_stands_beside_itself_without_its_flaw(tmp_path):

@@ -115,6 +115,9 @@ class Views:
         changed[mirrored] = changed[mirrored].flip(1)
         azimuth[mirrored] = -azimuth[mirrored].flip(1)
 
+        other = self._some(rng, size, 0.5)  # in other proportions
+        seen[other] = stretched(seen[other], rng.uniform(0.8, 1.15, (len(other), 2)))
+
         coarse = self._some(rng, size, 0.25)
         small = functional.avg_pool2d(seen[coarse].flatten(0, 1).permute(0, 3, 1, 2), 2)
         large = functional.interpolate(small, scale_factor=2, mode="bilinear")
@@ -132,3 +135,24 @@ class Views:
 
     def _some(self, rng: np.random.Generator, size: int, share: float) -> torch.Tensor:
         return torch.from_numpy(np.nonzero(rng.random(size) < share)[0]).to(self.device)
+
+
+def stretched(views: torch.Tensor, factors: np.ndarray) -> torch.Tensor:
+    """Views (B, N, H, W, 4) of models that are wider and taller by these factors (B, 2), all sides of a
+    model alike, about the middle of the picture."""
+    if not len(views):
+        return views
+    count = views.shape[1]
+    scale = torch.from_numpy(factors).float().to(views.device)
+    matrix = torch.zeros(len(views), 2, 3, device=views.device)
+    matrix[:, 0, 0], matrix[:, 1, 1] = 1 / scale.T
+    flat = views.flatten(0, 1).permute(0, 3, 1, 2)
+    grid = functional.affine_grid(
+        matrix.repeat_interleave(count, 0), list(flat.shape), align_corners=False
+    )
+    found = functional.grid_sample(flat, grid, align_corners=False)
+    across = torch.stack([1 / scale[:, 0], 1 / scale[:, 1], 1 / scale[:, 0]], 1)
+    normal = found[:, :3] * across.repeat_interleave(count, 0)[..., None, None]
+    length = normal.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    normal = normal * (found[:, :3].norm(dim=1, keepdim=True) / length)
+    return torch.cat([normal, found[:, 3:]], dim=1).permute(0, 2, 3, 1).view_as(views)

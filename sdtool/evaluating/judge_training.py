@@ -1,13 +1,14 @@
 """Training of the bundled judge: `python -m sdtool.evaluating.judge_training --out sdtool/tiny/judge`.
 
-Views of toys, of compositions of simple solids and, if there are any, of real assets are made first
-(`samples`, `judge_views`), half of them spoiled. Then the network of `viewnet` learns: the side that a view
-shows, from sound ones that face +Z; the kind, from toys; of all whether the views contradict each
-other, and whether there is a front; and of each view, whether it shows the flaw, from spoiled ones beside
-the same without their flaw. Some two hours of one CPU core.
+Views of toys, of things of no kind that are made of toys (`chimeras`) or of simple solids (`compositions`)
+and, if there are any, of real assets are made first (`samples`, `judge_views`), half of them spoiled. Then
+the network of `viewnet` learns: the side that a view shows, from sound ones that face +Z; the kind, from
+toys; of all whether the views contradict each other, and whether there is a front; and of each view, whether
+it shows the flaw, from spoiled ones beside the same without their flaw. Some two hours of one CPU core.
 """
 
 import argparse
+import copy
 import multiprocessing
 import os
 import signal
@@ -34,6 +35,7 @@ from sdtool.toyverse.catalogue import CATEGORIES
 
 ODD = 0.1  # of what is seen: a view so changed by a flaw shows it
 SPREAD = 0.6  # of a bin: how far the target of a side reaches into its neighbours
+AVERAGED = 50  # weights are averaged over about the last fiftieth of the steps
 
 
 def losses(net: ViewNet, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -70,14 +72,15 @@ def losses(net: ViewNet, data: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 def train(net: ViewNet, views: Views, asked: argparse.Namespace, facts: dict) -> None:
-    """Train on views and save into `asked.out`; a line on stdout every 100 steps, and every 1,000 what
-    `checked` says."""
+    """Train on views and save the averaged weights into `asked.out`; a line on stdout every 100 steps, and
+    every 1,000 what `checked` says of them."""
     rng = np.random.default_rng([asked.seed, 17])
     adam = torch.optim.AdamW(net.parameters(), lr=asked.lr, weight_decay=0.05)
     warm = 0.05 if asked.steps > 20 else 0.04  # a rise within one step would divide by 0
     plan = torch.optim.lr_scheduler.OneCycleLR(
         adam, asked.lr, total_steps=asked.steps, pct_start=warm
     )
+    averaged = copy.deepcopy(net)
     recent: deque[torch.Tensor] = deque(maxlen=100)
     began = time.monotonic()
     for step in range(1, asked.steps + 1):
@@ -88,6 +91,7 @@ def train(net: ViewNet, views: Views, asked: argparse.Namespace, facts: dict) ->
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         adam.step()
         plan.step()
+        average(averaged, net, step)
         recent.append(torch.stack(list(parts.values())).detach())
         minutes = round((time.monotonic() - began) / 60, 1)
         if step % 100 == 0:
@@ -95,9 +99,19 @@ def train(net: ViewNet, views: Views, asked: argparse.Namespace, facts: dict) ->
             named = {name: round(mean, 3) for name, mean in zip(parts, means, strict=True)}
             print(step, f"{minutes} min", named, flush=True)
         if step % 1000 == 0 or step == asked.steps:
-            found = checked(net, views)
+            found = checked(averaged, views)
             print(step, "held out:", found, flush=True)
-            net.save(asked.out, {**facts, "steps": step, "minutes": minutes, "held_out": found})
+            averaged.save(
+                asked.out, {**facts, "steps": step, "minutes": minutes, "held_out": found}
+            )
+
+
+@torch.no_grad()
+def average(averaged: ViewNet, net: ViewNet, step: int) -> None:
+    """Move the averaged weights towards those after a step, quickly at first."""
+    kept = step / (step + AVERAGED)
+    for mean, value in zip(averaged.parameters(), net.parameters(), strict=True):
+        mean.lerp_(value, 1 - kept)
 
 
 @torch.no_grad()

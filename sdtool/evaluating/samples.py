@@ -1,5 +1,5 @@
-"""Known-good and known-bad models without end: toys, compositions and real assets, sound or spoiled, as made
-or varied."""
+"""Known-good and known-bad models without end: toys, chimeras, compositions and real assets, sound or
+spoiled, as made or varied."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ import numpy as np
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating.assets import find_assets
+from sdtool.evaluating.chimeras import chimera, lump
 from sdtool.evaluating.compositions import assemble, compose
 from sdtool.evaluating.measures import alike_each
 from sdtool.evaluating.variation import varied
@@ -37,7 +38,11 @@ MAYBE = (
     "bed", "truck", "bus", "house", "windmill", "bookshelf", "hammer", "snowman", "flower", "bucket",
 )  # fmt: skip
 """Kinds some of which have a front that shows."""
-SHARES = {"toy": 0.4, "composition": 0.2, "asset": 0.2, "assembly": 0.2}
+UNCLEAR = (*NO_FRONT, *MAYBE, "car", "train", "boat")
+"""Kinds whose front a flaw need not contradict."""
+SHARES = {
+    "toy": 0.25, "composition": 0.1, "asset": 0.13, "assembly": 0.13, "chimera": 0.33, "lump": 0.06,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,7 @@ def samples(
     is `HELD_OUT`."""
     known = [name for name in CATEGORIES if name not in HELD_OUT]
     spoilable = [name for name in known if janus.kinds_for(name)]
+    fronted = [name for name in known if name not in UNCLEAR]
     sources = [name for name in SHARES if assets or name not in ("asset", "assembly")]
     chances = np.array([SHARES[name] for name in sources])
     while True:
@@ -174,6 +180,11 @@ def samples(
                 found = _toy(rng, known, spoilable, wrong, rough)
             elif source == "composition":
                 found = _composition(rng, *compose(rng), wrong, rough)
+            elif source == "chimera":
+                found = _chimera(rng, fronted, wrong, rough)
+            elif source == "lump":
+                facts = Sample(lump(rng, fronted), "", "", False)
+                found = _varied(rng, facts.mesh, None, 0.5 + rough / 2, facts)
             elif source == "assembly":
                 found = _composition(rng, assemble(rng, assets), True, wrong, rough)
             else:
@@ -210,6 +221,21 @@ def _toy(rng, known: list[str], spoilable: list[str], wrong: bool, rough: float)
     if spoiled is None:
         return None
     return _varied(rng, mesh, spoiled, rough, Sample(mesh, category, flaw, True))
+
+
+def _chimera(
+    rng: np.random.Generator, kinds: list[str], wrong: bool, rough: float
+) -> Sample | None:
+    mesh = chimera(rng, kinds)
+    if wrong and rng.random() < 0.4:
+        return _composition(rng, mesh, True, True, rough)
+    if not wrong:
+        return _composition(rng, mesh, True, False, rough) if has_front(mesh) else None
+    flaw = str(rng.choice(list(janus.KINDS)))
+    spoiled = janus.spoil(rng, mesh, flaw) if has_front(mesh) else None
+    if spoiled is None or difference(mesh, spoiled) < VISIBLE:
+        return None
+    return _varied(rng, mesh, spoiled, rough, Sample(mesh, "", flaw, True))
 
 
 def _composition(

@@ -44,7 +44,7 @@ def spoil(rng: np.random.Generator, mesh: Mesh, kind: str) -> Mesh | None:
     return _MAKERS[kind](rng, mesh)
 
 
-class _Parts:
+class Parts:
     """The connected parts of a mesh: number of each vertex, and (P, 2, 3) corners of their boxes."""
 
     def __init__(self, mesh: Mesh):
@@ -90,7 +90,7 @@ class _Parts:
 
 
 def _second_head(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
-    parts = _Parts(mesh)
+    parts = Parts(mesh)
     head = parts.head()
     if not parts.shows(head):
         return None
@@ -116,7 +116,7 @@ def _mirrored(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
 
 
 def _extra_legs(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
-    parts = _Parts(mesh)
+    parts = Parts(mesh)
     legs = parts.legs()
     z = parts.centres[:, 2]
     front, rear = legs & (z > 0.1), legs & (z < -0.1)
@@ -138,7 +138,7 @@ def _extra_legs(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
 
 
 def _wrong_way(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
-    parts = _Parts(mesh)
+    parts = Parts(mesh)
     head = parts.head() & (parts.centres[:, 2] > 0)
     reach = np.ptp(parts.centres[head, 2]) if head.any() else 0.0
     if reach < 0.08:  # no head in front of a body: everything above a height
@@ -152,7 +152,7 @@ def _wrong_way(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
 
 def _second_face(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
     """What stands before the skull, or what a cut takes of the front where no part does."""
-    parts = _Parts(mesh)
+    parts = Parts(mesh)
     head = parts.head() & (parts.centres[:, 2] > 0)
     if head.sum() < 2 or rng.random() < 0.3:
         return surgery.spoil(rng, mesh, "second-face")
@@ -175,7 +175,7 @@ def _second_face(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
 
 def _extra_parts(rng: np.random.Generator, mesh: Mesh) -> Mesh | None:
     """One to three small parts, each with its twin, set on from another side or moved back."""
-    parts = _Parts(mesh)
+    parts = Parts(mesh)
     area = triangle_areas(mesh.v_pos, mesh.t_pos_idx)
     share = np.bincount(parts.of_vertex[mesh.t_pos_idx[:, 0]], area, len(parts.boxes)) / area.sum()
     small = (share < SMALL) & (parts.extents.max(axis=1) > 0.05) & ~parts.legs()
