@@ -8,6 +8,7 @@ import numpy as np
 from sdtool.geometry.cameras import rotate_y
 from sdtool.geometry.meshes import Mesh, merge
 from sdtool.toyverse.janus import Parts
+from sdtool.toyverse.primitives import pair, rotate
 from sdtool.toyverse.toys import make
 
 GONE, OTHER_HEAD, POSED = 0.12, 0.4, 0.4  # chances: of a part, of the head, of an arm or a leg
@@ -97,7 +98,7 @@ def _reshaped(rng: np.random.Generator, parts: Parts, chosen: np.ndarray) -> Mes
         factors = np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.15, 3))
         step = np.zeros(3) if main else rng.normal(0, 0.05, 3) * parts.size
         posed = len(group) == 2 and rng.random() < POSED
-        angle = rng.uniform(-np.pi / 2, np.pi / 2) if posed else 0.0
+        angle = rng.uniform(-90, 90) if posed else 0.0
         for k in group:
             one = parts.only(np.arange(len(volume)) == k)
             centre = parts.boxes[k].mean(axis=0)
@@ -111,15 +112,10 @@ def _moved(mesh: Mesh, centre: np.ndarray, factors: np.ndarray | float, step: np
     return mesh.with_positions((mesh.v_pos - centre) * factors + centre + step)
 
 
-def _swung(mesh: Mesh, angle: float) -> Mesh:
-    """Swung about its top, forwards by `angle` radians: so legs sit and arms reach out."""
+def _swung(mesh: Mesh, degrees: float) -> Mesh:
+    """Swung about its top, to the front or the back: so legs sit and arms reach out."""
     low, high = mesh.bounds().astype(float)
-    top = np.array([0.0, high[1], (low[2] + high[2]) / 2])
-    x, y, z = (mesh.v_pos - top).T
-    turned = np.stack(
-        [x, y * np.cos(angle) + z * np.sin(angle), z * np.cos(angle) - y * np.sin(angle)], 1
-    )
-    return mesh.with_positions(turned + top)
+    return rotate(mesh, "x", degrees, about=(0, high[1], (low[2] + high[2]) / 2))
 
 
 def _head_of(rng: np.random.Generator, kinds: Sequence[str]) -> Mesh | None:
@@ -149,9 +145,4 @@ def _set_on(rng: np.random.Generator, parts: Parts, other: Mesh) -> Mesh:
     out = [[0, 0.5, 0], [0, 0, -0.5], [0.5, 0, 0]][int(rng.integers(3))]
     there = middle + (out + rng.uniform(-0.25, 0.25, 3) * [0, 1, 1]) * parts.size
     one = _moved(piece, (low + high) / 2, factor, there - (low + high) / 2)
-    if not out[0]:
-        return one
-    flipped = Mesh(
-        one.v_pos * np.array([-1, 1, 1], np.float32), one.t_pos_idx[:, ::-1].copy(), one.v_color
-    )
-    return merge([one, flipped])
+    return merge(pair(one)) if out[0] else one

@@ -38,8 +38,8 @@ MAYBE = (
     "bed", "truck", "bus", "house", "windmill", "bookshelf", "hammer", "snowman", "flower", "bucket",
 )  # fmt: skip
 """Kinds some of which have a front that shows."""
-UNCLEAR = (*NO_FRONT, *MAYBE, "car", "train", "boat")
-"""Kinds whose front a flaw need not contradict."""
+BOTH_WAYS = ("car", "train", "boat")
+"""Kinds that may have two fronts and be sound."""
 SHARES = {
     "toy": 0.25, "composition": 0.1, "asset": 0.13, "assembly": 0.13, "chimera": 0.33, "lump": 0.06,
 }  # fmt: skip
@@ -165,11 +165,11 @@ def samples(
     flawed: float = 0.5,
     rough: float = ROUGH_SHARE,
 ) -> Iterator[Sample]:
-    """Yield samples for ever, a share `flawed` of them with a flaw, of all sources; of toys no kind that
-    is `HELD_OUT`."""
+    """Yield samples for ever, a share `flawed` of them with a flaw, of all sources; lumps have none. Of toys
+    no kind that is `HELD_OUT`."""
     known = [name for name in CATEGORIES if name not in HELD_OUT]
     spoilable = [name for name in known if janus.kinds_for(name)]
-    fronted = [name for name in known if name not in UNCLEAR]
+    fronted = [name for name in known if name not in (*NO_FRONT, *MAYBE, *BOTH_WAYS)]
     sources = [name for name in SHARES if assets or name not in ("asset", "assembly")]
     chances = np.array([SHARES[name] for name in sources])
     while True:
@@ -214,7 +214,7 @@ def _toy(rng, known: list[str], spoilable: list[str], wrong: bool, rough: float)
         kinds = janus.kinds_for(category)
         return sample(rng, category, kinds[rng.integers(len(kinds))], rough)
     category = known[rng.integers(len(known))]  # a cut that knows no part
-    if category in ("car", "train", "boat", *NO_FRONT):
+    if category in (*BOTH_WAYS, *NO_FRONT):
         return None
     mesh, flaw = make(rng, category)[0], _any_flaw(rng)
     spoiled = spoiled_somehow(rng, mesh, flaw)
