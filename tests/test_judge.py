@@ -12,11 +12,13 @@ from test_evaluate import fake
 
 from sdtool.evaluating import measures, thresholds
 from sdtool.evaluating.assets import Asset
+from sdtool.evaluating.blobs import blob
 from sdtool.evaluating.chimeras import chimera, lump
 from sdtool.evaluating.compositions import assemble, compose
 from sdtool.evaluating.judge_batches import Views, stretched
 from sdtool.evaluating.judge_training import average, checked, known_kinds, losses
 from sdtool.evaluating.judge_views import UNIT, azimuths, write_views
+from sdtool.evaluating.patches import PATCHES, WIDE, Patches
 from sdtool.evaluating.repeated import repeated_parts
 from sdtool.evaluating.results import Calibrated, Calibration, Rate
 from sdtool.evaluating.samples import HELD_OUT, NO_FRONT, Sample, has_front, read_assets, samples
@@ -91,6 +93,18 @@ def test_lumps_have_no_face():
         assert 1 <= parts <= 9, "a body, legs, and a body or two more"
         assert parts < connected_parts(whole.t_pos_idx, len(whole.v_pos))[0]
         assert mesh.bounds()[0, 1] == pytest.approx(0, abs=1e-5)
+
+
+def test_blobs_are_bodies_of_any_form():
+    made = [blob(np.random.default_rng(seed)) for seed in range(8)]
+    assert all(one is not None for one in made)
+    for mesh in made:
+        size = np.ptp(mesh.bounds(), axis=0)
+        assert size.max() == pytest.approx(1, abs=1e-5) and size.min() > 0.1
+    forms = np.array([np.ptp(mesh.bounds(), axis=0) for mesh in made])
+    assert np.ptp(forms, axis=0).max() > 0.2
+    again = blob(np.random.default_rng(3))
+    assert np.array_equal(again.v_pos, made[3].v_pos)
 
 
 def test_varied_is_the_same_object_made_otherwise():
@@ -198,6 +212,15 @@ def test_a_spoiled_one_stands_beside_itself_without_its_flaw(tmp_path):
     pairs = changed[:2]  # spoiled ones whose twin is beside them
     assert (pairs > 0.1).any(axis=1).all() and (pairs < 0.05).any(axis=1).all()
     assert np.isnan(changed[4:][batch["sound"].numpy()[4:] == 0]).all()
+    patches = batch["patches"].numpy()
+    assert patches.shape == (8, AROUND, PATCHES, PATCHES)
+    assert np.isnan(patches[4:][batch["sound"].numpy()[4:] == 0]).all()
+    assert (patches[2:4] == 0).all(), "a twin shows no flaw"
+    for row in range(2):
+        most, least = np.argmax(changed[row]), np.argmin(changed[row])
+        assert patches[row, most].max() > 0.5 and (patches[row, most] > 0.1).mean() < 0.3
+        assert patches[row, least].max() < 0.2, "where the nose is hidden nothing is changed"
+    assert batch["views"].shape == (8, AROUND, 64, 64, 4), "what is changed is no part of them"
 
 
 @pytest.mark.slow
@@ -211,12 +234,12 @@ def test_what_is_held_out_is_never_learnt_and_tells_how_good_it_is(tmp_path):
 
     class Knows(ViewNet):
         def forward(self, views):
-            side, kind, _, odd = super().forward(views)
+            said = super().forward(views)
             sound = data.rows(data.held)["sound"].bool()
             model = torch.where(
                 sound[:, None], torch.tensor([0, 0, 4.0]), torch.tensor([4.0, 0, 0])
             )
-            return side, kind, model, odd
+            return said._replace(model=model)
 
     found = checked(Knows(["cat"]), data)
     assert found["area"] == 1.0 and found["loss"] == pytest.approx(
@@ -234,25 +257,53 @@ def test_a_judge_of_any_size_is_saved_and_read(tmp_path):
         assert torch.allclose(a, b, atol=0.02)
 
 
+@torch.no_grad()
+def test_patches_go_round_with_the_model_and_nothing_is_seen_where_nothing_is():
+    torch.manual_seed(1)
+    features = torch.randn(2, AROUND, 20, PATCHES, PATCHES)
+    covered = (torch.rand(2, AROUND, PATCHES, PATCHES) > 0.4).float()
+    net = Patches(20).eval()
+    views, part, worst = net(features, covered)
+    assert views.shape == (2, AROUND, 2 * WIDE) and worst.shape == (2, 4)
+    turned = net(features.roll(5, 1), covered.roll(5, 1))
+    for one, other in ((views, turned[0]), (part, turned[1])):
+        assert torch.allclose(one.roll(5, 1), other, atol=1e-5)
+    assert torch.allclose(worst, turned[2], atol=1e-5)
+    highest = part[covered > 0].max()
+    assert worst[:, 0].max() == pytest.approx(highest.item() / 4)
+    net.part.bias += 1  # a logit more of all
+    more = net(features, covered)[2] - worst
+    assert torch.allclose(more[:, :3], torch.full((2, 3), 0.25), atol=1e-5)
+    nothing = net(features, torch.zeros_like(covered))
+    assert all(torch.isfinite(one).all() for one in nothing)
+    assert (nothing[2][:, 0] == -5).all() and (nothing[0][..., :WIDE] == 0).all()
+
+
 def test_the_loss_asks_only_what_is_known():
     class Net:
         def __call__(self, views):
             logits = torch.tensor([[0.0, 1.0, 2.0]]).repeat(4, 1)
             odd = torch.zeros(4, AROUND)
             odd[1] = 2.0
-            return torch.zeros(4, AROUND, BINS), torch.zeros(4, AROUND, 5), logits, odd
+            part = torch.zeros(4, AROUND, PATCHES, PATCHES)
+            part[1, 0, 0, 0] = part[1, 0, 0, 1] = 3.0
+            return torch.zeros(4, AROUND, BINS), torch.zeros(4, AROUND, 5), logits, odd, part
 
     data = {
-        "views": torch.zeros(4, AROUND, 1, 1, 4),
+        "views": torch.zeros(4, AROUND, 64, 64, 4),
         "azimuth": torch.zeros(4, AROUND),
         "kind": torch.tensor([-1, -1, 3, -1]),
         "sound": torch.tensor([0, 1, 1, 1]),
         "front": torch.tensor([1, 1, 0, -1]),
         "faces": torch.tensor([0, 0, 0, 1]),
         "changed": torch.full((4, AROUND), torch.nan),
+        "patches": torch.full((4, AROUND, PATCHES, PATCHES), torch.nan),
     }
     data["changed"][1, 0], data["changed"][1, 1] = 0.5, 0.07  # plainly seen; neither nor
+    data["views"][1, 0, :8, :8, 3] = 1  # the first patch shows something, all others nothing
+    data["patches"][1, 0] = 0.5
     found = losses(Net(), data)
+    assert found["part"].item() == pytest.approx(math.log(1 + math.exp(-3)), rel=1e-5)
     assert found["odd"].item() == pytest.approx(math.log(1 + math.exp(-2)), rel=1e-5)
     p = np.exp([0.0, 1, 2]) / np.exp([0.0, 1, 2]).sum()
     wanted = -np.mean(np.log([p[0], p[1], p[2], p[1] + p[2]]))

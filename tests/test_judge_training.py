@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from shape_samples import icosphere
 
 from sdtool.evaluating.judge_batches import Views
@@ -84,6 +84,11 @@ def test_an_old_or_a_broken_judge(tmp_path, capsys):
     facts = read_json(tmp_path / "judge.json")
     write_json(tmp_path / "judge.json", {k: v for k, v in facts.items() if k != "looks"})
     assert load_judge(tmp_path)[0].wide == 128, "as all had before they said so"
+    weights = load_file(tmp_path / "judge.safetensors")
+    old = {name: value for name, value in weights.items() if not name.startswith("patches.")}
+    save_file(old, tmp_path / "judge.safetensors")
+    said = refused(capsys, "--start", tmp_path, "--out", tmp_path / "out")
+    assert "older sdtool" in said and "make it anew" in said
     save_file({}, tmp_path / "judge.safetensors")
     for break_it in (
         lambda: None,

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from sdtool.errors import InputError
 from sdtool.evaluating.judge_views import UNIT, azimuths
+from sdtool.evaluating.patches import PATCHES
 from sdtool.evaluating.viewnet import BINS
 
 KNOWN = ("kind", "sound", "front", "faces")
@@ -82,7 +83,8 @@ class Views:
 
     def rows(self, chosen: np.ndarray) -> dict[str, torch.Tensor]:
         """Rows as they were written: views (B, N, 64, 64, 4), azimuths (B, N) in bins, what of each view is
-        changed (B, N), 0 of a sound one and NaN where nobody knows, and kind, sound, front, faces (B,)."""
+        changed (B, N), and of each patch of it (B, N, 8, 8), 0 of a sound one and NaN where nobody knows, and
+        kind, sound, front, faces (B,)."""
         if self.resident is not None:
             views = self.resident[torch.from_numpy(chosen).to(self.device)]
         else:
@@ -94,7 +96,8 @@ class Views:
         changed = torch.full(azimuth.shape, torch.nan)
         changed[torch.from_numpy(self.facts["sound"][chosen] > 0)] = 0
         found = {name: torch.from_numpy(self.facts[name][chosen]) for name in KNOWN}
-        found |= {"azimuth": azimuth * BINS / (2 * np.pi), "changed": changed}
+        patches = changed[..., None, None].expand(*changed.shape, PATCHES, PATCHES).clone()
+        found |= {"azimuth": azimuth * BINS / (2 * np.pi), "changed": changed, "patches": patches}
         found = {name: value.to(self.device) for name, value in found.items()}
         return found | {"views": views.float() / UNIT}
 
@@ -106,11 +109,16 @@ class Views:
         data = self.rows(np.concatenate([pairs - 1, pairs, others]))
         seen, azimuth, changed = data["views"], data["azimuth"], data["changed"]
         spoiled, twin = seen[: len(pairs)], seen[len(pairs) : 2 * len(pairs)]
+        apart = (spoiled - twin).abs().amax(-1)
         covered = torch.maximum(spoiled[..., 3], twin[..., 3]).clamp(min=0).sum((2, 3)) + 1
-        changed[: len(pairs)] = (spoiled - twin).abs().amax(-1).sum((2, 3)) / covered
+        changed[: len(pairs)] = apart.sum((2, 3)) / covered
+        # what is changed goes through all that follows beside the views
+        where = torch.zeros(*seen.shape[:-1], 1, device=self.device)
+        where[: len(pairs)] = apart.clamp(max=1)[..., None]
+        seen = torch.cat([seen, where], dim=-1)
 
         mirrored = self._some(rng, size, 0.5)  # from the other side
-        flip = torch.tensor([-1.0, 1, 1, 1], device=self.device)
+        flip = torch.tensor([-1.0, 1, 1, 1, 1], device=self.device)
         seen[mirrored] = seen[mirrored].flip(1, 3) * flip
         changed[mirrored] = changed[mirrored].flip(1)
         azimuth[mirrored] = -azimuth[mirrored].flip(1)
@@ -126,20 +134,23 @@ class Views:
         uneven = self._some(rng, size, 0.3)
         noise = torch.randn(seen[uneven].shape, generator=self.noise, device=self.device)
         strength = torch.from_numpy(rng.uniform(0, 0.2, len(uneven))).float().to(self.device)
-        noise = noise * strength[:, None, None, None, None] * seen[uneven][..., 3:]
-        seen[uneven] += noise * torch.tensor([1.0, 1, 1, 0], device=self.device)
+        noise = noise * strength[:, None, None, None, None] * seen[uneven][..., 3:4]
+        seen[uneven] += noise * torch.tensor([1.0, 1, 1, 0, 0], device=self.device)
 
         for one, shift in zip(seen, rng.integers(-2, 3, (size, 2)).tolist(), strict=True):
             one.copy_(one.roll(shift, (1, 2)))
-        return data
+        each = functional.avg_pool2d(seen[..., 4].flatten(0, 1), seen.shape[2] // PATCHES)
+        data["patches"][: len(pairs)] = 0.0
+        data["patches"] += each.unflatten(0, seen.shape[:2])
+        return data | {"views": seen[..., :4].contiguous()}
 
     def _some(self, rng: np.random.Generator, size: int, share: float) -> torch.Tensor:
         return torch.from_numpy(np.nonzero(rng.random(size) < share)[0]).to(self.device)
 
 
 def stretched(views: torch.Tensor, factors: np.ndarray) -> torch.Tensor:
-    """Views (B, N, H, W, 4) of models that are wider and taller by these factors (B, 2), all sides of a
-    model alike, about the middle of the picture."""
+    """Views (B, N, H, W, 4 or more) of models that are wider and taller by these factors (B, 2), all sides of
+    a model alike, about the middle of the picture; what follows the normals moves along."""
     if not len(views):
         return views
     count = views.shape[1]

@@ -3,8 +3,9 @@
 Views of toys, of things of no kind that are made of toys (`chimeras`) or of simple solids (`compositions`)
 and, if there are any, of real assets are made first (`samples`, `judge_views`), half of them spoiled. Then
 the network of `viewnet` learns: the side that a view shows, from sound ones that face +Z; the kind, from
-toys; of all whether the views contradict each other, and whether there is a front; and of each view, whether
-it shows the flaw, from spoiled ones beside the same without their flaw. Some two hours of one CPU core.
+toys; of all whether the views contradict each other, and whether there is a front; and of each view and of
+each patch of it, whether it shows the flaw, from spoiled ones beside the same without their flaw. Some
+two hours of one CPU core.
 """
 
 import argparse
@@ -28,20 +29,24 @@ from sdtool.errors import SdtoolError, UsageError
 from sdtool.evaluating.judge_batches import Views
 from sdtool.evaluating.judge_options import options
 from sdtool.evaluating.judge_views import write_views
+from sdtool.evaluating.patches import COVERED, PATCHES
 from sdtool.evaluating.samples import HELD_OUT, read_assets, samples
 from sdtool.evaluating.viewnet import BINS, ViewNet, load_judge
+from sdtool.evaluating.views import SIZE
 from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.catalogue import CATEGORIES
 
 ODD = 0.1  # of what is seen: a view so changed by a flaw shows it
+PART = 0.12  # of a patch, likewise
 SPREAD = 0.6  # of a bin: how far the target of a side reaches into its neighbours
+SHARE = {"side": 1.0, "kind": 0.1, "model": 2.0, "odd": 1.0, "part": 2.0}  # of the loss
 AVERAGED = 50  # weights are averaged over about the last fiftieth of the steps
 
 
 def losses(net: ViewNet, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Cross entropies in nats: of whether a view shows the flaw, of the side, of the kind, of what the model
-    is, each of those of which it is known."""
-    side, kind, model, odd = net(data["views"])
+    """Cross entropies in nats: of whether a view and a patch show the flaw, of the side, of the kind, of what
+    the model is, each of those of which it is known."""
+    side, kind, model, odd, part = net(data["views"])
     gap = torch.arange(BINS, device=side.device) - data["azimuth"][..., None]
     gap = (gap + BINS / 2) % BINS - BINS / 2
     target = (-0.5 * (gap / SPREAD) ** 2).softmax(-1)
@@ -58,17 +63,27 @@ def losses(net: ViewNet, data: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     sound, front = data["sound"].bool(), data["front"]
     right = torch.stack([~sound, sound & (front != 0), sound & (front != 1)], dim=1)
     of_model = -torch.where(right, model.log_softmax(-1), -torch.inf).logsumexp(-1)
-    changed = data["changed"]
-    clear = (changed < 0.5 * ODD) | (changed > ODD)  # neither NaN nor in between
-    of_view = functional.binary_cross_entropy_with_logits(
-        odd, (changed > ODD).float(), weight=clear.float(), reduction="sum"
-    )
+    covered = functional.avg_pool2d(data["views"][..., 3].flatten(0, 1), SIZE // PATCHES)
     return {
-        "odd": of_view / clear.sum().clamp(min=1),
+        "odd": _of_flaw(odd, data["changed"], ODD),
+        "part": _of_flaw(part, data["patches"], PART, covered.view_as(part) > COVERED),
         "side": (of_side * faces).sum() / faces.sum().clamp(min=1),
         "kind": (of_kind * named).sum() / named.sum().clamp(min=1),
         "model": of_model.mean(),
     }
+
+
+def _of_flaw(
+    logits: torch.Tensor, changed: torch.Tensor, much: float, where: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The mean cross entropy of whether more than `much` is changed, where that is clear."""
+    clear = (changed < much / 2) | (changed > much)  # neither NaN nor in between
+    if where is not None:
+        clear = clear & where
+    found = functional.binary_cross_entropy_with_logits(
+        logits, (changed > much).float(), weight=clear.float(), reduction="sum"
+    )
+    return found / clear.sum().clamp(min=1)
 
 
 def train(net: ViewNet, views: Views, asked: argparse.Namespace, facts: dict) -> None:
@@ -85,7 +100,7 @@ def train(net: ViewNet, views: Views, asked: argparse.Namespace, facts: dict) ->
     began = time.monotonic()
     for step in range(1, asked.steps + 1):
         parts = losses(net, views.batch(asked.batch, rng))
-        loss = parts["side"] + 0.1 * parts["kind"] + 2 * parts["model"] + parts["odd"]
+        loss = torch.stack([SHARE[name] * value for name, value in parts.items()]).sum()
         adam.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -126,7 +141,7 @@ def checked(net: ViewNet, views: Views) -> dict[str, float]:
     for rows in np.array_split(views.held, len(views.held) // 50 + 1):
         data = views.rows(rows)
         loss.append(losses(net, data)["model"].item() * len(rows))
-        sound.append(1 - net(data["views"])[2].softmax(-1)[:, 0].cpu().numpy())
+        sound.append(1 - net(data["views"]).model.softmax(-1)[:, 0].cpu().numpy())
     net.train()
     score, truth = np.concatenate(sound), views.facts["sound"][views.held] > 0
     found = {"loss": round(sum(loss) / len(score), 4)}

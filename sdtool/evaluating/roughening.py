@@ -32,7 +32,23 @@ def skin(mesh: Mesh, blur: float = 0.7, level: float | np.ndarray = 0.45) -> Mes
 
     What is inside is 1, blurred by `blur` cells (a standard deviation), and cut at `level`.
     """
-    field = _blurred(filled(mesh), blur) - level
+    return _marched(_blurred(filled(mesh), blur) - level)
+
+
+def solid_skin(rng: np.random.Generator, field: np.ndarray) -> Mesh | None:
+    """The outside of where a field (n, n, n) over `lattice` is above 0, uneven by a tenth in smooth waves;
+    canonical, or None if that is nothing."""
+    noise = _blurred(rng.standard_normal(field.shape), rng.uniform(2, 6))
+    return _marched(field + rng.uniform(0, 0.1) / noise.std() * noise)
+
+
+def lattice() -> np.ndarray:
+    """(n, n, n, 3) places [z, y, x] of the grid's points over ±HALF."""
+    line = np.linspace(-HALF, HALF, CELLS + 1)
+    return np.stack(np.meshgrid(line, line, line, indexing="ij")[::-1], axis=-1)
+
+
+def _marched(field: np.ndarray) -> Mesh | None:
     field[[0, -1]] = field[:, [0, -1]] = field[:, :, [0, -1]] = -0.5
     with torch.no_grad():
         sdf = torch.from_numpy(-field.astype(np.float32).ravel())

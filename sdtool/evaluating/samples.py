@@ -1,4 +1,4 @@
-"""Known-good and known-bad models without end: toys, chimeras, compositions and real assets, sound or
+"""Known-good and known-bad models without end: toys, chimeras, compositions, blobs and real assets, sound or
 spoiled, as made or varied."""
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating.assets import find_assets
+from sdtool.evaluating.blobs import blob
 from sdtool.evaluating.chimeras import chimera, lump
 from sdtool.evaluating.compositions import assemble, compose
 from sdtool.evaluating.measures import alike_each
@@ -41,7 +42,8 @@ MAYBE = (
 BOTH_WAYS = ("car", "train", "boat")
 """Kinds that may have two fronts and be sound."""
 SHARES = {
-    "toy": 0.25, "composition": 0.1, "asset": 0.13, "assembly": 0.13, "chimera": 0.33, "lump": 0.06,
+    "toy": 0.16, "composition": 0.06, "asset": 0.35, "assembly": 0.09, "chimera": 0.27, "lump": 0.04,
+    "blob": 0.03,
 }  # fmt: skip
 
 
@@ -165,8 +167,8 @@ def samples(
     flawed: float = 0.5,
     rough: float = ROUGH_SHARE,
 ) -> Iterator[Sample]:
-    """Yield samples for ever, a share `flawed` of them with a flaw, of all sources; lumps have none. Of toys
-    no kind that is `HELD_OUT`."""
+    """Yield samples for ever, a share `flawed` of them with a flaw, of all sources; lumps and blobs have
+    none. Of toys no kind that is `HELD_OUT`."""
     known = [name for name in CATEGORIES if name not in HELD_OUT]
     spoilable = [name for name in known if janus.kinds_for(name)]
     fronted = [name for name in known if name not in (*NO_FRONT, *MAYBE, *BOTH_WAYS)]
@@ -185,6 +187,9 @@ def samples(
             elif source == "lump":
                 facts = Sample(lump(rng, fronted), "", "", False)
                 found = _varied(rng, facts.mesh, None, 0.5 + rough / 2, facts)
+            elif source == "blob":
+                body = blob(rng)
+                found = None if body is None else Sample(body, "", "", False)
             elif source == "assembly":
                 found = _composition(rng, assemble(rng, assets), True, wrong, rough)
             else:

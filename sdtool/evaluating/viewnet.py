@@ -2,10 +2,12 @@
 
 Of each view it says from which side it is taken, as a distribution that is wide where it cannot tell, and
 what kind of thing it shows; of all views together, whether they contradict each other, whether they are of
-one sound object with a front, or of one whose sides cannot be told apart.
+one sound object with a front, or of one whose sides cannot be told apart; and of each patch of each view,
+whether it shows what contradicts the others.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from sdtool.errors import InputError
+from sdtool.evaluating.patches import PATCHES, WIDE, Patches
 from sdtool.io.files import atomic_path, read_json, write_json
 
 BINS = 24
@@ -25,6 +28,18 @@ LOOKS = 128
 """Numbers that describe a view; judges that do not say how many have these."""
 WAVES = 5
 """The spectrum's orders over the azimuth, 0 to WAVES − 1."""
+
+
+class Said(NamedTuple):
+    """Logits of B models seen from N sides: of the side (B, N, BINS) and of the kind (B, N, K) of each view;
+    of the model (B, 3): contradicting itself, sound with a front, sound without one; and whether it shows
+    what contradicts the others, of each view (B, N) and of each patch of it (B, N, 8, 8)."""
+
+    side: torch.Tensor
+    kind: torch.Tensor
+    model: torch.Tensor
+    odd: torch.Tensor
+    part: torch.Tensor
 
 
 class ViewNet(nn.Module):
@@ -46,22 +61,20 @@ class ViewNet(nn.Module):
         self.compare = nn.ModuleList(
             [nn.Conv1d(looks, half, AROUND), nn.Conv1d(half, half, AROUND)]
         )
-        self.odd = nn.Linear(looks + half, 1)
+        self.patches = Patches(sizes[-2])
+        self.odd = nn.Linear(looks + half + 2 * WIDE, 1)
+        facts = 48 * WAVES + looks + 2 + 4 * WIDE + 4
         self.verdict = nn.Sequential(
-            nn.Dropout(0.1), nn.Linear(48 * WAVES + looks + 2, 96), nn.SiLU(), nn.Linear(96, 3)
+            nn.Dropout(0.1), nn.Linear(facts, 96), nn.SiLU(), nn.Linear(96, 3)
         )
 
-    def forward(
-        self, views: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """views: (B, AROUND, 64, 64, 4) of `views.normal_views`, evenly around each of B models.
-
-        Returns logits: of the side (B, AROUND, BINS), of the kind (B, AROUND, K), of the model
-        (B, 3): contradicting itself, sound with a front, sound without one; and of each view, whether it
-        shows what contradicts the others (B, AROUND).
-        """
+    def forward(self, views: torch.Tensor) -> Said:
+        """views: (B, AROUND, 64, 64, 4) of `views.normal_views`, evenly around each of B models."""
         count, around = views.shape[:2]
-        seen = self.features(views.flatten(0, 1).permute(0, 3, 1, 2))
+        seen = views.flatten(0, 1).permute(0, 3, 1, 2)
+        covered = functional.avg_pool2d(seen[:, 3], seen.shape[-1] // PATCHES)
+        patches = self.features[:-1](seen)
+        seen = self.features[-1](patches)
         # where in the picture, and anywhere in it
         seen = torch.cat([seen.flatten(1), seen.amax(dim=(2, 3))], dim=1)
         seen = functional.silu(self.looks(seen)).view(count, around, -1)
@@ -72,10 +85,14 @@ class ViewNet(nn.Module):
         for layer in self.compare:
             ring = torch.cat([beside, beside[..., : AROUND - 1]], dim=-1)
             beside = functional.silu(layer(ring))
-        odd = self.odd(torch.cat([seen, beside.transpose(1, 2)], dim=-1))[..., 0]
+        patches = patches.unflatten(0, (count, around))
+        shown, part, worst = self.patches(patches, covered.unflatten(0, (count, around)))
+        odd = self.odd(torch.cat([seen, beside.transpose(1, 2), shown], dim=-1))[..., 0]
         most = torch.stack([odd.amax(1), odd.mean(1)], dim=1)
-        facts = torch.cat([waves.flatten(1), beside.mean(-1), beside.amax(-1), most], dim=1)
-        return self.side(seen), self.kind(seen), self.verdict(facts), odd
+        facts = [waves.flatten(1), beside.mean(-1), beside.amax(-1), most]
+        facts += [shown.mean(1), shown.amax(1), worst]
+        model = self.verdict(torch.cat(facts, dim=1))
+        return Said(self.side(seen), self.kind(seen), model, odd, part)
 
     def save(self, folder: Path, facts: dict) -> None:
         """Write the weights as float16, and facts about them."""
@@ -108,6 +125,8 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
         facts = read_json(folder / "judge.json")
         net = ViewNet(facts["categories"], facts["width"], facts.get("looks", LOOKS))
         weights = load_file(folder / "judge.safetensors")
+        if weights and not any(name.startswith("patches.") for name in weights):
+            raise ValueError("it is of an older sdtool; make it anew")
         net.load_state_dict({name: value.float() for name, value in weights.items()})
     except (
         InputError, OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError
@@ -121,7 +140,7 @@ def judge_views(net: ViewNet, views: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """What a judge says of the views (AROUND, 64, 64, 4) of one model.
 
     Returns the probabilities of the sides (AROUND, BINS) and of the kinds (AROUND, K), and the logits (3,)
-    of the model as `ViewNet.forward` has them.
+    of the model as `Said` has them.
     """
-    side, kind, model, _ = net(torch.from_numpy(views)[None])
-    return side[0].softmax(-1).numpy(), kind[0].softmax(-1).numpy(), model[0].numpy()
+    said = net(torch.from_numpy(views)[None])
+    return said.side[0].softmax(-1).numpy(), said.kind[0].softmax(-1).numpy(), said.model[0].numpy()
