@@ -236,18 +236,46 @@ def blind(name: str) -> tuple[list[dict], np.ndarray]:
         table[verdicts[row["verdict"]], said[row["eye"]]] += 1
     docs = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
     for kappa in (cohen_kappa(table[:2, :2].tolist()), cohen_kappa(table.tolist())):
-        assert f"{kappa:.2f}" in docs
+        assert f"{kappa:.2f}".replace("-", "−") in docs
     return rows, table
 
 
 def test_the_figures_of_lifts_with_a_weak_agp_are_those_that_the_docs_give():
     rows, table = blind("blind_answers_weak.json")
-    assert len(rows) == 54 and table.tolist() == [[12, 11, 18], [1, 0, 2], [0, 0, 10]]
+    assert len(rows) == 54 and table.tolist() == [[12, 10, 13], [1, 1, 2], [0, 0, 15]]
     docs = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
     for weight, row in ((1.0, "12, 1, 1"), (0.015, "1, 8, 18"), (0.0, "0, 2, 11")):
         eyes = [one["eye"] for one in rows if one["lambda_align"] == weight]
         counted = ", ".join(str(eyes.count(answer)) for answer in ("yes", "no", "unsure"))
         assert counted == row and f"| {row} |" in docs
+
+
+def test_what_a_person_sees_of_known_objects_is_what_the_docs_say():
+    rows = json.loads(Path(__file__).with_name("blind_answers_objects.json").read_text())
+    docs = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
+    real = ("character-pack-adventures", "city-builder-bits", "kenney")
+
+    def counted(own: list[dict], key: str, no: str, untold: str) -> str:
+        told = [one[key] for one in own if one[key] != untold]
+        return f"{told.count(no)} of {len(told)}"
+
+    assert len(rows) == 100 and len({row["number"] for row in rows}) == 100
+    for name, is_real in (("toys and compositions", False), ("real models", True)):
+        cells = [name]
+        for key, no, untold in (("eye", "no", "unsure"), ("verdict", INCONSISTENT, SYMMETRIC)):
+            for spoiled in (True, False):
+                own = [
+                    row
+                    for row in rows
+                    if (row["source"] in real) == is_real and bool(row["flaw"]) == spoiled
+                ]
+                assert len(own) == (20 if is_real else 30)
+                cells.append(counted(own, key, no, untold))
+        assert f"| {' | '.join(cells)} |" in docs
+    seen = [row for row in rows if row["flaw"] and row["eye"] == "no"]
+    for is_real, caught in ((False, 15), (True, 8)):
+        own = [row["verdict"] for row in seen if (row["source"] in real) == is_real]
+        assert len(own) == 15 and own.count(INCONSISTENT) == caught
 
 
 def test_the_figures_of_blind_answers_are_those_that_the_docs_give():
