@@ -14,7 +14,7 @@ def blob(rng: np.random.Generator) -> Mesh | None:
     """Some ellipsoids and up to four legs that melt into each other, unevenly; canonical, or None if
     nothing is left of it.
 
-    The solid is where Σ exp(k (1 − |A_i (x − c_i)|)) over the balls i is above e^0, k between 4 and 12: the
+    The solid is where Σ exp(k (1 − |A_i (x − c_i)|)) over the balls i is above 1, k between 4 and 12: the
     smaller k, the softer they melt.
     """
     count, sharp = int(rng.integers(*BALLS)), rng.uniform(4, 12)
