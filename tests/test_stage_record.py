@@ -534,3 +534,22 @@ def test_a_difference_deep_inside_is_named_alone(tmp_path):
     with pytest.raises(UsageError, match=r"\(settings.phases.fine.steps: 5 there, 6 now\)"):
         begin(tmp_path / "a", "lift", params=settings(6))
     assert begin(tmp_path / "a", "lift", params=settings(5)).is_done
+
+
+def test_what_changes_together_is_named_together(tmp_path):
+    """One option may change several parameters: the first by name is not always the one it stands for."""
+    source = tmp_path / "in.txt"
+    source.write_text("x")
+    old = {"prior": "tiny", "settings": {"phases": [{"name": "color", "by": "plain"}]}}
+    begin(tmp_path / "a", "lift", params=old, inputs={"text": source})
+    (tmp_path / "a" / "made").write_text("work")
+    new = {"settings": {"phases": [{"name": "color", "by": "pbr"}]}}
+    said = r"\(prior: tiny there, not given now; settings.phases.color.by: plain there, pbr now\)"
+    with pytest.raises(UsageError, match=said):
+        begin(tmp_path / "a", "lift", params=new, inputs={"text": source})
+    source.write_text("y")
+    with pytest.raises(UsageError, match=r"by: .* now; its input text has changed\)"):
+        begin(tmp_path / "a", "lift", params=new, inputs={"text": source})
+    many = new | {"size": 8, "seed": 0}
+    with pytest.raises(UsageError, match=r"; settings.* pbr now; and 2 more\)"):
+        begin(tmp_path / "a", "lift", params=many, inputs={"text": source})

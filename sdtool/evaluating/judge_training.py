@@ -31,7 +31,7 @@ from sdtool.evaluating.judge_options import options
 from sdtool.evaluating.judge_views import write_views
 from sdtool.evaluating.patches import COVERED, PATCHES
 from sdtool.evaluating.samples import HELD_OUT, read_assets, samples
-from sdtool.evaluating.viewnet import BINS, ViewNet, load_judge
+from sdtool.evaluating.viewnet import BINS, LOOKS, ViewNet, load_judge
 from sdtool.evaluating.views import SIZE
 from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.catalogue import CATEGORIES
@@ -188,7 +188,7 @@ def known_kinds() -> list[str]:
 def new_net(asked: argparse.Namespace) -> ViewNet:
     """A new network, or that of --start."""
     if asked.start is None:
-        return ViewNet(known_kinds(), asked.width or 20, asked.looks or 256)
+        return ViewNet(known_kinds(), asked.width or 20, asked.looks or LOOKS)
     net = load_judge(asked.start)[0]
     for name, there in (("width", net.width), ("looks", net.wide)):
         if getattr(asked, name) not in (None, there):

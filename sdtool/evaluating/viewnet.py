@@ -24,8 +24,8 @@ BINS = 24
 """Azimuths that a view is told apart by; bin k is centred at k·360°/BINS."""
 AROUND = 12
 """Views of a model that are looked at together."""
-LOOKS = 128
-"""Numbers that describe a view; judges that do not say how many have these."""
+LOOKS = 256
+"""Numbers that describe a view."""
 WAVES = 5
 """The spectrum's orders over the azimuth, 0 to WAVES − 1."""
 
@@ -123,7 +123,7 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
     """The judge in a folder, and the facts about it. InputError if there is none."""
     try:
         facts = read_json(folder / "judge.json")
-        net = ViewNet(facts["categories"], facts["width"], facts.get("looks", LOOKS))
+        net = ViewNet(facts["categories"], facts["width"], facts["looks"])
         weights = load_file(folder / "judge.safetensors")
         if weights and not any(name.startswith("patches.") for name in weights):
             raise ValueError("it is of an older sdtool; make it anew")

@@ -25,6 +25,7 @@ from sdtool.io.lock import LOCK, hold, release
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
 LOG = "log.jsonl"
+NAMED = 3  # differences of two runs, before the others are only counted
 
 
 @dataclass(frozen=True)
@@ -283,17 +284,19 @@ def _read_record(out: Path, name: str, stage: str) -> dict[str, Any]:
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """The first thing in which two records of a stage differ, in words; empty if they agree."""
+    """The first `NAMED` things in which two records of a stage differ, in words; empty if they agree."""
     before, now = (dict(_leaves(head.get("params", {}))) for head in (old, new))
+    found = []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             there, here = (head.get(key, "not given") for head in (before, now))
-            return f"{key}: {there} there, {here} now"
+            found.append(f"{key}: {there} there, {here} now")
     for key in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
         there, here = old.get("inputs", {}).get(key), new["inputs"].get(key)
         if (there or {}).get("digest") != (here or {}).get("digest"):
-            return f"its input {key} has changed"
-    return ""
+            found.append(f"its input {key} has changed")
+    more = len(found) - NAMED
+    return "; ".join(found[:NAMED]) + f"; and {more} more" * (more > 0)
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
