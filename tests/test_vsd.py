@@ -9,6 +9,7 @@ import torch
 from sdtool import cli
 from sdtool.errors import SdtoolError
 from sdtool.geometry.cameras import ViewRange
+from sdtool.io.files import read_jsonl
 from sdtool.lifting import distillation, dmtet, loop, nerf, presets, vsd
 from sdtool.lifting.config import Phase
 from sdtool.lifting.guidance import Guidance
@@ -229,6 +230,9 @@ def test_a_continued_lift_ends_with_the_same_bits_and_leaves_the_priors_alone(ba
     guidance = Guidance(base, agp, "a red corgi")
     whole = lifted(guidance, tmp_path / "a", phase_more=late)
     assert {name.split("/")[0] for name in whole if "/value/" in name} == {"agp", "base"}
+    lines = list(read_jsonl(tmp_path / "a" / "log.jsonl"))
+    assert ["phi_base" in line for line in lines] == ["ori" in line for line in lines]
+    assert all(line["phi_agp"] > 0 for line in lines) and "phi_base" in lines[-1]
     lifted(Guidance(base, agp, "a red corgi"), tmp_path / "b", until=2, phase_more=late)
     same(whole, lifted(guidance, tmp_path / "b", start=2, phase_more=late))
     same(before, {k: v for p in (base, agp) for k, v in p.unet.state_dict().items()})

@@ -102,7 +102,8 @@ class Guidance:
         strength: float,
         generator: torch.Generator,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """A scalar whose gradient is the weighted sum of both SDS gradients, and each one's size, a scalar.
+        """A scalar whose gradient is the weighted sum of both SDS gradients, and each one's size, a scalar,
+        beside the losses of what learns (`vsd.Phis.losses`).
 
         maps: name → (N, 4, H, W). c2w: (N, 4, 4). progress: share of the phase that is done.
         strength: factor on the guidance scales (lowered after a rollback).
@@ -129,7 +130,7 @@ class Guidance:
             term = self._term(self.base, x, text, scale, phase, levels, generator, c2w)
             sizes["ori"] = term.detach()
             total = total + weight * term * _as_large(phase, self.base)
-        return total, sizes
+        return total, sizes | self.phis.losses()
 
     def _color_term(self, maps, phase, levels, strength, generator, c2w) -> torch.Tensor:
         """The colour prior's SDS loss on the picture; the map of coordinates is told, not changed."""

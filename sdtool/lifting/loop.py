@@ -26,8 +26,8 @@ from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.scenes import Scene, VanishedError
 
-SIZES = ("align", "ori", "color")
-"""Of the losses: names in log.jsonl."""
+SIZES = ("align", "ori", "color", "phi_agp", "phi_base", "phi_color")
+"""Of the losses, and of what learns beside the shape: names in log.jsonl."""
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_EVERY, GOOD_EVERY, LOOK_EVERY = 50, 20, 10

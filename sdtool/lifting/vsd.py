@@ -45,6 +45,8 @@ class Phi:
 
     def __init__(self, prior: Any, lr: float, dtype: torch.dtype = torch.float32):
         self.prior, self.dtype = prior, dtype
+        self.loss: torch.Tensor | None = None
+        """Of the last step: |ε_φ − ε|² per view, summed over what the prior sees; a scalar."""
         self.named = [(name, p) for name, p in prior.named_parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW([p for _, p in self.named], lr=lr)
 
@@ -61,6 +63,7 @@ class Phi:
         with torch.enable_grad(), torch.autocast(x_t.device.type, self.dtype, is_half):
             guess = self.prior.predict_noise(x_t, t, text, told.c2w, **where)
             loss = (guess - noise).square().sum() / len(x_t)
+        self.loss = loss.detach()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         for gradient in (p.grad for _, p in self.named if p.grad is not None):
@@ -106,6 +109,13 @@ class Phis:
             f"{which}/{k}": v for which, phi in self.made.items() for k, v in phi.state().items()
         }
         return self.kept | now
+
+    def losses(self) -> dict[str, torch.Tensor]:
+        """"phi_WHICH" → the loss of each φ that has taken a step since this was asked last."""
+        found = {f"phi_{k}": phi.loss for k, phi in self.made.items() if phi.loss is not None}
+        for phi in self.made.values():
+            phi.loss = None
+        return found
 
     def of(self, which: str, prior: Any, phase: "Phase") -> Phi:
         """φ of a prior; which: its name in the state. At first φ predicts what the prior does."""
