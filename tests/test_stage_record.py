@@ -13,7 +13,7 @@ from sdtool.errors import InputError, ObjectError, UsageError
 from sdtool.io import files
 from sdtool.io.failures import error_of, failure, failure_line, failures_file, write_failures
 from sdtool.io.files import read_json, read_jsonl
-from sdtool.io.lock import LOCK
+from sdtool.io.lock import LOCK, release_all
 from sdtool.io.objects import ObjectRecord, iter_objects, object_rng
 from sdtool.io.stage_record import begin, digest
 
@@ -553,3 +553,19 @@ def test_what_changes_together_is_named_together(tmp_path):
     many = new | {"size": 8, "seed": 0}
     with pytest.raises(UsageError, match=r"; settings.* pbr now; and 2 more\)"):
         begin(tmp_path / "a", "lift", params=many, inputs={"text": source})
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_command_that_ends_before_it_made_anything_leaves_nothing(tmp_path, is_new):
+    out = tmp_path / "out"
+    if not is_new:
+        out.mkdir()
+    run_stage(out)
+    assert names(out) == ["stage.partial.json"]
+    release_all()
+    assert not out.exists() if is_new else names(out) == []
+    run_stage(out, params={"seed": 7})
+    (out / "shard").write_text("work")
+    release_all()
+    assert names(out) == ["shard", "stage.partial.json"], "what is begun is continued"
+    assert run_stage(out, params={"seed": 7}).resumed

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -51,17 +52,19 @@ class Holder:
         )
 
 
-def hold(out: Path, stage: str) -> None:
+def hold(out: Path, stage: str, ending: Callable[[], None] = lambda: None) -> None:
     """Take the directory `out`, which exists, for this process. BusyError if another one holds it.
 
-    What this process holds already it may take again. Where no lock can be made because nothing can be
+    ending: called when it is given free, just before. What this process holds already it may take again; then
+    the `ending` of before is forgotten. Where no lock can be made because nothing can be
     written, there is none: the stage's own first file says what is wrong.
     """
     key = os.path.realpath(out)
-    release(out)
+    if before := _held.pop(key, None):
+        before.release(at_end=False)
     path = Path(out, LOCK)
     while (file := _opened(path)) is not None:
-        lock = _Lock(path, file)
+        lock = _Lock(path, file, ending)
         try:
             if lock.taken(Holder(stage, socket.gethostname(), os.getpid(), time.time(), _boot())):
                 _held[key] = lock
@@ -114,8 +117,8 @@ def duration(seconds: float) -> str:
 class _Lock:
     """An open lock file."""
 
-    def __init__(self, path: Path, file: int):
-        self.path, self.file = path, file
+    def __init__(self, path: Path, file: int, ending: Callable[[], None] = lambda: None):
+        self.path, self.file, self.ending = path, file, ending
 
     def taken(self, mine: Holder) -> bool:
         """Take it; False if the file has gone meanwhile, so that another must be opened."""
@@ -194,11 +197,14 @@ class _Lock:
             f"(after {duration(SILENT)} without a sign this is not needed)"
         )
 
-    def release(self) -> None:
-        """Remove the file, if it is still this one, and forget the lock."""
+    def release(self, at_end: bool = True) -> None:
+        """Remove the file, if it is still this one, and forget the lock. at_end: whether `ending` is called."""
         with suppress(OSError):
             if self._is_there():
-                self.path.unlink()
+                with suppress(OSError):
+                    if at_end:
+                        self.ending()
+                self.path.unlink(missing_ok=True)
         with suppress(OSError):
             os.close(self.file)
 

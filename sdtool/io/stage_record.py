@@ -14,6 +14,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +215,9 @@ def begin(
         raise UsageError(
             f"{out} is not empty and sdtool did not write it; choose another --out", "--out"
         )
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    hold(out, stage)
+    hold(out, stage, partial(_withdraw, out, is_new))
     try:
         return _begun(out, stage, head, overwrite, owned, patient)
     except BaseException:
@@ -259,6 +261,16 @@ def _begun(
         return StageRecord(out, head, other, resumed=False)
     _sweep(out)
     return StageRecord(out, head, None, resumed=True)
+
+
+def _withdraw(out: Path, is_new: bool) -> None:
+    """Take back the record of a command that ended before it made anything, and the directory if that is
+    new."""
+    if {p.name for p in out.iterdir()} - {LOCK} == {PARTIAL}:
+        (out / PARTIAL).unlink()
+        if is_new:
+            (out / LOCK).unlink()
+            out.rmdir()
 
 
 def _marks(out: Path) -> list[str]:
