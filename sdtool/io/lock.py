@@ -55,8 +55,8 @@ class Holder:
 def hold(out: Path, stage: str, ending: Callable[[], None] = lambda: None) -> None:
     """Take the directory `out`, which exists, for this process. BusyError if another one holds it.
 
-    ending: called when it is given free, just before. What this process holds already it may take again; then
-    the `ending` of before is forgotten. Where no lock can be made because nothing can be
+    ending: called when it is given free, just before. What this process holds already it may take
+    again; then the `ending` of before is forgotten. Where no lock can be made because nothing can be
     written, there is none: the stage's own first file says what is wrong.
     """
     key = os.path.realpath(out)
@@ -198,7 +198,7 @@ class _Lock:
         )
 
     def release(self, at_end: bool = True) -> None:
-        """Remove the file, if it is still this one, and forget the lock. at_end: whether `ending` is called."""
+        """Remove the file, if it is still this one, and forget the lock. at_end: whether to call `ending`."""
         with suppress(OSError):
             if self._is_there():
                 with suppress(OSError):
