@@ -111,7 +111,7 @@ class Phis:
         return self.kept | now
 
     def losses(self) -> dict[str, torch.Tensor]:
-        """"phi_WHICH" → the loss of each φ that has taken a step since this was asked last."""
+        """Of each φ that has taken a step since this was asked last, its loss, as "phi_WHICH"."""
         found = {f"phi_{k}": phi.loss for k, phi in self.made.items() if phi.loss is not None}
         for phi in self.made.values():
             phi.loss = None
