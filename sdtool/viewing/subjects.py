@@ -149,8 +149,8 @@ def _history(run: Path, params: dict[str, Any]) -> list[Picture]:
         order = names.index(phase) if phase in names else len(names)
         return order, phase, int(step) if step.isdecimal() else 0, path.name
 
-    pictures = []
-    for path in [*sorted((run / "previews").glob("*.png"), key=place), run / "views.png"]:
+    pictures, whole = [], (run / "previews").glob("[!.]*.png")  # a name with a dot is half written
+    for path in [*sorted(whole, key=place), run / "views.png"]:
         data = path.read_bytes() if path.is_file() else b""
         if data.startswith(PNG):
             _, phase, step, _ = place(path)
