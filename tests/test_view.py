@@ -164,7 +164,7 @@ def test_a_lift_shows_its_vertex_colours_and_its_history_in_order(tmp_path, caps
     (run / "previews" / ".zero-0150.png.77.tmp.png").write_bytes(b"half of one")  # a lift writes it now
     code, stdout, stderr = view(capsys, run, "--json")
     assert code == 0 and json.loads(stdout)["path"] == str(run / "view.html")
-    assert "torn-0001.png" in stderr and "vertex colours" in stderr and "tmp" not in stderr
+    assert "torn-0001.png" in stderr and "vertex colours" in stderr and "zero-0150" not in stderr
     (model,) = models((run / "view.html").read_text(encoding="utf-8"))
     assert [base64.b64decode(one["png"]) for one in model["pictures"]] == sent
     captions = [
