@@ -4,8 +4,10 @@ gone. So a judge cannot learn by heart what a model looks like that it sees ofte
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from sdtool.evaluating.chimeras import TWINS, twins
+from sdtool.evaluating.variation import stretched
 from sdtool.geometry.meshes import Mesh, merge, triangle_areas, vertex_normals
-from sdtool.geometry.parts import connected_parts, submesh
+from sdtool.toyverse.janus import Parts
 
 KNOTS = 5  # places along an axis between which it is stretched smoothly
 STRETCH = 0.45  # a standard deviation of the logarithm, of each stretch along an axis
@@ -65,41 +67,26 @@ def _smooth(rng: np.random.Generator) -> PchipInterpolator:
 def _other_parts(rng: np.random.Generator, mesh: Mesh) -> Mesh:
     """Some of its connected parts in another size, at another place or gone, mirrored ones alike; not the
     largest. The mesh itself if it has one part only, or very many."""
-    faces = mesh.t_pos_idx
-    same = np.unique(mesh.v_pos.round(4), axis=0, return_inverse=True)[1].reshape(-1)
-    part = connected_parts(same[faces], int(same.max()) + 1)[1][same[faces[:, 0]]]
-    numbers, part = np.unique(part, return_inverse=True)
-    if not 2 <= len(numbers) <= MOST_PARTS:
+    parts = Parts(mesh, welded=True)
+    count = len(parts.boxes)
+    if not 2 <= count <= MOST_PARTS:
         return mesh
-    area = np.bincount(part, triangle_areas(mesh.v_pos.astype(float), faces))
-    pieces = [submesh(mesh, faces[part == k]) for k in range(len(numbers))]
-    boxes = np.stack([one.bounds() for one in pieces]).astype(float)
-    low, high = mesh.bounds().astype(float)
-    size = (high - low).max()
-    centre = boxes.mean(axis=1) - [(low[0] + high[0]) / 2, 0, 0]
-    alike = np.abs(centre[:, None] * [-1, 1, 1] - centre[None]).max(axis=-1) < 0.02 * size
-    first = np.maximum(alike, np.eye(len(pieces), dtype=bool)).argmax(axis=1)
+    areas = triangle_areas(mesh.v_pos.astype(float), mesh.t_pos_idx)
+    area = np.bincount(parts.of_vertex[mesh.t_pos_idx[:, 0]], areas, count)
     found = []
-    for leader in np.unique(np.minimum(first, np.arange(len(pieces)))):
-        group = np.nonzero(np.minimum(first, np.arange(len(pieces))) == leader)[0]
+    for group in twins(parts, np.ones(count, bool)):
         chance, largest = rng.random(), int(np.argmax(area)) in group
         factors = np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.15, 3))
-        step = rng.normal(0, 0.04, 3) * size
+        step = rng.normal(0, 0.04, 3) * parts.size.max()
         if chance < GONE and not largest and area[group].sum() < 0.25 * area.sum():
             continue
         for k in group:
-            one = pieces[k]
+            one = parts.only(np.arange(count) == k)
             if chance > 1 - CHANGED and not largest:
-                side = np.sign(centre[k, 0]) * (abs(centre[k, 0]) > 0.02 * size)
-                about = boxes[k].mean(axis=0)
-                moved = (one.v_pos - about) * factors + about + step * [side, 1, 1]
-                normal = None if one.v_normal is None else _squeezed(one.v_normal, factors)
-                one = one.with_positions(moved, normal)
+                side = np.sign(parts.centres[k, 0]) * (abs(parts.centres[k, 0]) > TWINS)
+                about = parts.boxes[k].mean(axis=0)
+                one = stretched(one.with_positions(one.v_pos - about, one.v_normal), factors)
+                there = one.v_pos + about + step * [side, 1, 1]
+                one = one.with_positions(there, one.v_normal)
             found.append(one)
     return merge(found)
-
-
-def _squeezed(normal: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    turned = normal / factors
-    length = np.linalg.norm(turned, axis=1, keepdims=True)
-    return (turned / np.maximum(length, 1e-12)).astype(np.float32)
