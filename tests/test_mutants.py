@@ -66,7 +66,10 @@ def test_the_same_seed_gives_the_same_mutant():
 
 def test_the_largest_part_is_never_gone():
     body = fine_ball()
-    bits = [body.with_positions(0.1 * body.v_pos + [0, 0.4 + 0.1 * k, 0], body.v_normal) for k in range(4)]
+    bits = [
+        body.with_positions(0.1 * body.v_pos + [0, 0.4 + 0.1 * k, 0], body.v_normal)
+        for k in range(4)
+    ]
     whole, counts = merge([body, *bits]), set()
     for seed in range(20):
         found = mutant(np.random.default_rng(seed), whole)
