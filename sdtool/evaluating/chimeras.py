@@ -71,7 +71,7 @@ def _grounded(mesh: Mesh) -> Mesh:
     return mesh.with_positions(mesh.v_pos - [0.0, low[1], (low[2] + high[2]) / 2])
 
 
-def _twins(parts: Parts, chosen: np.ndarray) -> list[np.ndarray]:
+def twins(parts: Parts, chosen: np.ndarray) -> list[np.ndarray]:
     """The chosen parts (P,) bool, in groups of those that mirror each other in x."""
     left, found = set(np.nonzero(chosen)[0].tolist()), []
     while left:
@@ -91,7 +91,7 @@ def _reshaped(rng: np.random.Generator, parts: Parts, chosen: np.ndarray) -> Mes
     volume = parts.extents.prod(axis=1)
     largest = int(np.argmax(np.where(chosen, volume, -1)))
     found = []
-    for group in _twins(parts, chosen):
+    for group in twins(parts, chosen):
         main = largest in group
         if not main and rng.random() < GONE:
             continue
@@ -136,7 +136,7 @@ def _fitted(rng: np.random.Generator, head: Mesh, where: np.ndarray, size: np.nd
 def _set_on(rng: np.random.Generator, parts: Parts, other: Mesh) -> Mesh:
     """Some part of another toy, on top, behind, or on both sides."""
     theirs = Parts(other)
-    group = _twins(theirs, np.ones(len(theirs.boxes), bool))
+    group = twins(theirs, np.ones(len(theirs.boxes), bool))
     piece = theirs.only(np.isin(np.arange(len(theirs.boxes)), group[int(rng.integers(len(group)))]))
     low, high = piece.bounds().astype(float)
     factor = rng.uniform(0.15, 0.6) * parts.size.max() / max(float((high - low).max()), 1e-9)

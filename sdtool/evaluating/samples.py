@@ -13,6 +13,7 @@ from sdtool.evaluating.blobs import blob
 from sdtool.evaluating.chimeras import chimera, lump
 from sdtool.evaluating.compositions import assemble, compose
 from sdtool.evaluating.measures import alike_each
+from sdtool.evaluating.mutants import mutant
 from sdtool.evaluating.variation import varied
 from sdtool.evaluating.views import normal_views
 from sdtool.geometry.ccm import to_canonical
@@ -25,6 +26,7 @@ from sdtool.toyverse.toys import make
 ROUGH_SHARE = 0.6
 VISIBLE = 0.07  # a flaw that changes less of what is seen is none that anybody sees
 FRONTED = 0.12  # what looks more alike from in front and from where a piece is set on has no front
+MUTANTS = 0.75  # of the real assets: how many are of other proportions
 HELD_OUT = (
     "rabbit", "pig", "penguin", "king", "teddy", "sofa", "truck", "helicopter", "mug", "windmill",
     "cupcake", "palm",
@@ -194,6 +196,8 @@ def samples(
                 found = _composition(rng, assemble(rng, assets), True, wrong, rough)
             else:
                 mesh = assets[int(rng.integers(len(assets)))]
+                if rng.random() < MUTANTS:
+                    mesh = mutant(rng, mesh)
                 flaw = _any_flaw(rng) if wrong else ""
                 found = from_asset(rng, _patched(rng, mesh, wrong), flaw, rough * 0.5)
         yield found

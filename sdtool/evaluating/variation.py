@@ -23,7 +23,7 @@ def varied(rng: np.random.Generator, mesh: Mesh, rough: float) -> Mesh | None:
     if rng.random() < rough:
         return roughened(rng, to_canonical(mesh))
     mesh = replace(mesh, v_color=None, v_uv=None, t_texture=None, textures=())
-    mesh = _stretched(mesh, np.exp(STRETCH * rng.standard_normal(3).clip(-2, 2)))
+    mesh = stretched(mesh, np.exp(STRETCH * rng.standard_normal(3).clip(-2, 2)))
     mesh = to_canonical(mesh)
     if rng.random() < 0.3:
         mesh = _bent(rng, mesh)
@@ -35,7 +35,8 @@ def varied(rng: np.random.Generator, mesh: Mesh, rough: float) -> Mesh | None:
     return to_canonical(mesh) if len(mesh.t_pos_idx) > 8 else None
 
 
-def _stretched(mesh: Mesh, factors: np.ndarray) -> Mesh:
+def stretched(mesh: Mesh, factors: np.ndarray) -> Mesh:
+    """Scaled about the origin by factors (3,), with its normals if it has some."""
     normal = mesh.v_normal
     if normal is not None:
         normal = normal / factors

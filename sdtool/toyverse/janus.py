@@ -45,10 +45,17 @@ def spoil(rng: np.random.Generator, mesh: Mesh, kind: str) -> Mesh | None:
 
 
 class Parts:
-    """The connected parts of a mesh: number of each vertex, and (P, 2, 3) corners of their boxes."""
+    """The connected parts of a mesh: number of each vertex, and (P, 2, 3) corners of their boxes.
 
-    def __init__(self, mesh: Mesh):
-        count, self.of_vertex = connected_parts(mesh.t_pos_idx, len(mesh.v_pos))
+    welded: whether vertices at one place are one, as where each face has corners of its own.
+    """
+
+    def __init__(self, mesh: Mesh, welded: bool = False):
+        one = np.arange(len(mesh.v_pos))
+        if welded:
+            one = np.unique(mesh.v_pos.round(4), axis=0, return_inverse=True)[1].reshape(-1)
+        count, part = connected_parts(one[mesh.t_pos_idx], int(one.max()) + 1)
+        self.of_vertex = part[one]
         self.boxes = np.empty((count, 2, 3))
         for k in range(count):
             own = mesh.v_pos[self.of_vertex == k]
