@@ -37,6 +37,7 @@ def refused(capsys, *given: object) -> str:
         ("--batch", -1, "give 1 or more"),
         ("--workers", 0, "give 1 or more"),
         ("--lr", "nan", "such as 0.002"),
+        ("--mutants", 1.5, "such as 0.75"),
         ("--width", 30, "multiple of 20"),
         ("--looks", 7, "even number"),
         ("--device", "cuda:99", "try cpu"),
@@ -82,8 +83,8 @@ def test_views_whose_making_was_interrupted_are_named(tmp_path, capsys):
 def test_an_old_or_a_broken_judge(tmp_path, capsys):
     ViewNet(known_kinds(), 20, 128).save(tmp_path, {})
     facts = read_json(tmp_path / "judge.json")
+    assert load_judge(tmp_path)[0].wide == 128
     write_json(tmp_path / "judge.json", {k: v for k, v in facts.items() if k != "looks"})
-    assert load_judge(tmp_path)[0].wide == 128, "as all had before they said so"
     weights = load_file(tmp_path / "judge.safetensors")
     old = {name: value for name, value in weights.items() if not name.startswith("patches.")}
     save_file(old, tmp_path / "judge.safetensors")
@@ -92,6 +93,7 @@ def test_an_old_or_a_broken_judge(tmp_path, capsys):
     save_file({}, tmp_path / "judge.safetensors")
     for break_it in (
         lambda: None,
+        lambda: write_json(tmp_path / "judge.json", facts),
         lambda: (tmp_path / "judge.safetensors").write_bytes(b"half"),
         lambda: write_json(tmp_path / "judge.json", facts | {"width": 30}),
         lambda: write_json(tmp_path / "judge.json", []),

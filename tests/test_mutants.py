@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from sdtool.evaluating import samples as samples_module
 from sdtool.evaluating.mutants import mutant
-from sdtool.evaluating.samples import difference, has_front
+from sdtool.evaluating.samples import difference, has_front, samples
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, merge, vertex_normals
 from sdtool.toyverse.toys import make
@@ -75,3 +76,28 @@ def test_the_largest_part_is_never_gone():
         found = mutant(np.random.default_rng(seed), whole)
         counts.add(len(found.t_pos_idx) // len(body.t_pos_idx))
     assert max(counts) == 5 and min(counts) >= 1 and len(counts) > 1
+
+
+def test_as_many_real_models_are_mutants_as_are_asked_for(monkeypatch):
+    """And without any the draws are those of before there were some."""
+    mesh, drawn = toy("corgi"), []
+
+    def spy(rng, one):
+        drawn.append(one)
+        return mutant(rng, one)
+
+    monkeypatch.setattr(samples_module, "mutant", spy)
+    monkeypatch.setattr(samples_module, "SHARES", {"asset": 1.0})
+
+    def some(**more):
+        stream = samples(np.random.default_rng(0), [mesh], flawed=0.0, rough=0.0, **more)
+        return [next(stream).mesh for _ in range(8)]
+
+    plain = some()
+    assert not drawn
+    other = some(mutants=1.0)
+    assert len(drawn) >= 8 and all(one is mesh for one in drawn)
+    assert all(difference(a, b) > 0.03 for a, b in zip(plain, other, strict=True))
+    drawn.clear()
+    some(mutants=0.5)
+    assert 0 < len(drawn) < 8

@@ -161,7 +161,9 @@ def test_a_lift_shows_its_vertex_colours_and_its_history_in_order(tmp_path, caps
     sent = [png(run / "previews" / f"{name}.png", (i, 9, 9)) for i, name in enumerate(names)]
     sent.append(png(run / "views.png", "white"))
     (run / "previews" / "torn-0001.png").write_bytes(b"not a picture")
-    (run / "previews" / ".zero-0150.png.77.tmp.png").write_bytes(b"half of one")  # a lift writes it now
+    (run / "previews" / ".zero-0150.png.77.tmp.png").write_bytes(
+        b"half of one"
+    )  # a lift writes it now
     code, stdout, stderr = view(capsys, run, "--json")
     assert code == 0 and json.loads(stdout)["path"] == str(run / "view.html")
     assert "torn-0001.png" in stderr and "vertex colours" in stderr and "zero-0150" not in stderr

@@ -30,6 +30,12 @@ def options(description: str, given: list[str] | None = None) -> argparse.Namesp
     parser.add_argument(
         "--assets", type=Path, nargs="*", default=[], help="Folders of real assets."
     )
+    parser.add_argument(
+        "--mutants",
+        type=float,
+        default=0.0,
+        help="Share of the real assets that get other proportions, in [0, 1].",
+    )
     parser.add_argument("--start", type=Path, help="Folder of a judge to go on from.")
     parser.add_argument("--views", type=Path, help="Folder of the views, made if it holds none.")
     asked = parser.parse_args(given)
@@ -37,6 +43,9 @@ def options(description: str, given: list[str] | None = None) -> argparse.Namesp
         if getattr(asked, name) < least:
             said = f"--{name} {getattr(asked, name)} is too few; give {least} or more"
             raise UsageError(said, f"--{name}")
+    if not 0 <= asked.mutants <= 1:
+        said = f"--mutants {asked.mutants} is no share; give one from 0 to 1, such as 0.75"
+        raise UsageError(said, "--mutants")
     if not 0 < asked.lr < math.inf:
         raise UsageError(f"--lr {asked.lr} is no learning rate; give one such as 0.002", "--lr")
     if asked.width is not None and (asked.width < 20 or asked.width % 20):

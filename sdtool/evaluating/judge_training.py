@@ -1,11 +1,11 @@
 """Training of the bundled judge: `python -m sdtool.evaluating.judge_training --out sdtool/tiny/judge`.
 
 Views of toys, of things of no kind that are made of toys (`chimeras`) or of simple solids (`compositions`)
-and, if there are any, of real assets are made first (`samples`, `judge_views`), half of them spoiled. Then
-the network of `viewnet` learns: the side that a view shows, from sound ones that face +Z; the kind, from
-toys; of all whether the views contradict each other, and whether there is a front; and of each view and of
-each patch of it, whether it shows the flaw, from spoiled ones beside the same without their flaw. Some
-two hours of one CPU core.
+and, if there are any, of real assets, some in other proportions (`mutants`), are made first (`samples`,
+`judge_views`), half of them spoiled. Then the network of `viewnet` learns: the side that a view shows, from
+sound ones that face +Z; the kind, from toys; of all whether the views contradict each other, and whether
+there is a front; and of each view and of each patch of it, whether it shows the flaw, from spoiled ones
+beside the same without their flaw. Some two hours of one CPU core.
 """
 
 import argparse
@@ -151,10 +151,14 @@ def checked(net: ViewNet, views: Views) -> dict[str, float]:
     return found
 
 
-def make_views(folder: Path, assets: list[Mesh], count: int, seed: int, workers: int) -> None:
+def make_views(
+    folder: Path, assets: list[Mesh], count: int, seed: int, workers: int, mutants: float = 0.0
+) -> None:
     """`write_views` of `count` samples into folders 0, 1, … of a folder, one for each process."""
     shares = [len(part) for part in np.array_split(np.arange(count), min(workers, count))]
-    tasks = [(folder / str(k), assets, share, [seed, 16, k]) for k, share in enumerate(shares)]
+    tasks = [
+        (folder / str(k), assets, share, [seed, 16, k], mutants) for k, share in enumerate(shares)
+    ]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(tasks), context, initializer=_leave_interrupts) as pool:
         try:
@@ -175,9 +179,12 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _write_part(folder: Path, assets: list[Mesh], count: int, seed: list[int]) -> None:
+def _write_part(
+    folder: Path, assets: list[Mesh], count: int, seed: list[int], mutants: float = 0.0
+) -> None:
     rng = np.random.default_rng(seed)
-    write_views(folder, samples(rng, assets), count, rng, known_kinds())
+    drawn = samples(rng, assets, mutants=mutants)
+    write_views(folder, drawn, count, rng, known_kinds())
 
 
 def known_kinds() -> list[str]:
@@ -212,7 +219,8 @@ def run(asked: argparse.Namespace) -> None:
         folder = asked.views or Path(scratch)
         if not any(folder.glob("*/samples.npz")):
             assets = [mesh for one in asked.assets for mesh in read_assets(one)]
-            make_views(folder, assets, asked.samples, asked.seed, asked.workers)
+            wanted = (asked.samples, asked.seed, asked.workers, asked.mutants)
+            make_views(folder, assets, *wanted)
         numbers = np.array([*map(net.categories.index, known_kinds()), -1])
         views = Views(folder, numbers, asked.device, asked.seed)
         if asked.batch > len(views.learnt):

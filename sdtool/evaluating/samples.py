@@ -26,7 +26,6 @@ from sdtool.toyverse.toys import make
 ROUGH_SHARE = 0.6
 VISIBLE = 0.07  # a flaw that changes less of what is seen is none that anybody sees
 FRONTED = 0.12  # what looks more alike from in front and from where a piece is set on has no front
-MUTANTS = 0.75  # of the real assets: how many are of other proportions
 HELD_OUT = (
     "rabbit", "pig", "penguin", "king", "teddy", "sofa", "truck", "helicopter", "mug", "windmill",
     "cupcake", "palm",
@@ -168,9 +167,13 @@ def samples(
     assets: Sequence[Mesh] = (),
     flawed: float = 0.5,
     rough: float = ROUGH_SHARE,
+    mutants: float = 0.0,
 ) -> Iterator[Sample]:
     """Yield samples for ever, a share `flawed` of them with a flaw, of all sources; lumps and blobs have
-    none. Of toys no kind that is `HELD_OUT`."""
+    none. Of toys no kind that is `HELD_OUT`.
+
+    mutants: the share of real assets that get other proportions first (`mutants.mutant`).
+    """
     known = [name for name in CATEGORIES if name not in HELD_OUT]
     spoilable = [name for name in known if janus.kinds_for(name)]
     fronted = [name for name in known if name not in (*NO_FRONT, *MAYBE, *BOTH_WAYS)]
@@ -196,7 +199,7 @@ def samples(
                 found = _composition(rng, assemble(rng, assets), True, wrong, rough)
             else:
                 mesh = assets[int(rng.integers(len(assets)))]
-                if rng.random() < MUTANTS:
+                if mutants and rng.random() < mutants:
                     mesh = mutant(rng, mesh)
                 flaw = _any_flaw(rng) if wrong else ""
                 found = from_asset(rng, _patched(rng, mesh, wrong), flaw, rough * 0.5)

@@ -123,10 +123,10 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
     """The judge in a folder, and the facts about it. InputError if there is none."""
     try:
         facts = read_json(folder / "judge.json")
-        net = ViewNet(facts["categories"], facts["width"], facts["looks"])
         weights = load_file(folder / "judge.safetensors")
         if weights and not any(name.startswith("patches.") for name in weights):
             raise ValueError("it is of an older sdtool; make it anew")
+        net = ViewNet(facts["categories"], facts["width"], facts["looks"])
         net.load_state_dict({name: value.float() for name, value in weights.items()})
     except (
         InputError, OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError
