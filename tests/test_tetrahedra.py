@@ -95,6 +95,21 @@ def test_edge_numbers_are_shared_by_the_tetrahedra_that_meet_there():
 # Shapes
 
 
+@pytest.mark.parametrize("resolution", [1, 3, 8])
+def test_no_tetrahedron_that_is_cut_is_passed_over(resolution):
+    """Only those of cells with corners on both sides are looked at: all others are whole."""
+    grid = TetGrid(resolution, 0.5)
+    for seed in range(4):
+        drawn = torch.rand(len(grid.vertices), generator=torch.Generator().manual_seed(seed))
+        inside = drawn < (0.5, 0.02, 0.98, 0.1)[seed]
+        near = grid._near_surface(inside)
+        assert torch.equal(near, near.unique()), "in order, each once"
+        count = inside[grid.tets].sum(-1)
+        cut = torch.nonzero((count > 0) & (count < 4))[:, 0]
+        assert torch.isin(cut, near).all()
+        assert len(near) < len(grid.tets) or resolution < 8 or seed == 0
+
+
 @pytest.mark.parametrize("resolution, tolerance", [(12, 0.04), (24, 0.01), (48, 0.0025)])
 def test_a_sphere_has_its_area_volume_and_topology(resolution, tolerance):
     v_pos, faces = surface(resolution, sphere)

@@ -58,6 +58,7 @@ class TetGrid(nn.Module):
     _first: torch.Tensor
     _step: torch.Tensor
     _bit: torch.Tensor
+    _block: torch.Tensor
 
     def __init__(self, resolution: int, half_extent: float):
         super().__init__()
@@ -88,6 +89,7 @@ class TetGrid(nn.Module):
         steps = [(m & 1) + (m >> 1 & 1) * n + (m >> 2 & 1) * n * n for m in range(1, 8)]
         self._keep("_step", torch.tensor(steps))
         self._keep("_bit", torch.arange(4))
+        self._keep("_block", torch.arange(6)[:, None] * resolution**3)
 
     def _keep(self, name: str, value: torch.Tensor) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -99,11 +101,11 @@ class TetGrid(nn.Module):
         v_pos (M, 3), differentiable in both, and t_pos_idx (F, 3) int32, outward counter-clockwise.
         Both are empty if nothing is inside.
         """
-        inside = (sdf.detach() < 0).to(torch.int8)
-        count = inside[self.tets].sum(-1)
-        active = torch.nonzero((count > 0) & (count < 4))[:, 0]
-        tets = self.tets[active]
+        near = self._near_surface(inside := sdf.detach() < 0)
+        tets = self.tets[near]
         code = (inside[tets].long() << self._bit).sum(-1)
+        cut = torch.nonzero((code > 0) & (code < 15))[:, 0]
+        active, code, tets = near[cut], code[cut], tets[cut]
         edge = tets[:, self._first] * 7 + self._direction[active]  # (A, 6) numbers of all six edges
         picked = self._table[code]  # (A, 2, 3)
         triangle = edge.gather(1, picked.clamp(min=0).reshape(-1, 6)).reshape(-1, 2, 3)
@@ -111,11 +113,23 @@ class TetGrid(nn.Module):
         corners = flipped[picked[..., 0] >= 0]  # (F, 3) edge numbers
         used = torch.zeros(7 * len(sdf), dtype=torch.bool, device=sdf.device)
         used[corners.reshape(-1)] = True
-        number = torch.cumsum(used, 0, dtype=torch.int32) - 1
         edges = torch.nonzero(used)[:, 0]
+        number = torch.empty(len(used), dtype=torch.int32, device=sdf.device)
+        number[edges] = torch.arange(len(edges), dtype=torch.int32, device=sdf.device)
         a = edges // 7
         b = a + self._step[edges % 7]
         moved = self.vertices + offset
         sa, sb = sdf[a][:, None], sdf[b][:, None]
         v_pos = (moved[a] * sb - moved[b] * sa) / (sb - sa)
-        return v_pos, number[corners].to(torch.int32)
+        return v_pos, number[corners]
+
+    def _near_surface(self, inside: torch.Tensor) -> torch.Tensor:
+        """The numbers, ascending, of the tetrahedra of those cells of which some corners are inside and some
+        are not; inside: (V,) bool."""
+        n = self.resolution + 1
+        some = every = inside.view(n, n, n)
+        for axis in range(3):
+            some = some.narrow(axis, 0, n - 1) | some.narrow(axis, 1, n - 1)
+            every = every.narrow(axis, 0, n - 1) & every.narrow(axis, 1, n - 1)
+        cells = torch.nonzero((some & ~every).reshape(-1))[:, 0]
+        return (self._block + cells).reshape(-1)
