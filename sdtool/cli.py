@@ -242,6 +242,8 @@ def run(arguments: list[str]) -> int:
         return _report(1, text, as_json)
     finally:
         lock.release_all()
+    if result == 130:  # Ctrl-C, as newer command-line parsers return it
+        return _report(130, "stopped; the same command continues", as_json)
     if result is None or isinstance(result, int):
         return result or 0
     if isinstance(result, Report):

@@ -152,17 +152,20 @@ def caption(
         inputs=inputs,
         overwrite=overwrite,
         owned=(LEDGER, CAPTIONS, PREVIEW),
+        patient=True,
     )
     if record.is_done:
         print(f"{record.out} is already captioned; --overwrite redoes it", file=sys.stderr)
         return record.result()
     if unread:
         print(say_unread(unread), file=sys.stderr)
+    models = _load(captioner, clip, device, precision) if method == "model" else None
+    record.clear()  # only now: a run that failed before binds nobody, and loses nothing
     if not record.resumed:  # what an overwritten run may have left must not speak for this one
         (record.out / LEDGER).unlink(missing_ok=True)
     pool: dict[str, Any] = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
     pool |= {"memory": int(max_memory_gb * 2**30)}
-    if method == "offline":
+    if models is None:
         from sdtool.captioning.method_offline import caption_offline
 
         ledger = Ledger(record.out / LEDGER)
@@ -170,8 +173,7 @@ def caption(
         return _finish(record, ledger, unread.total())
     from sdtool.captioning.method_model import SamplingSettings, caption_by_models
 
-    models = _load(captioner, clip, device, precision)
-    ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
+    ledger = Ledger(record.out / LEDGER)
     settings = SamplingSettings(**ask)
     caption_by_models(items, total, ledger, *models, settings, seed, batch, pool)
     drawn = _preview(record.out / PREVIEW, items, ledger, views, previews)

@@ -112,7 +112,7 @@ def evaluate(
     from sdtool.evaluating import human as blind
     from sdtool.evaluating import protocol as protocols
     from sdtool.evaluating.inputs import gather
-    from sdtool.evaluating.measuring import JUDGE, Eyes
+    from sdtool.evaluating.measuring import JUDGE, Eyes, check
     from sdtool.evaluating.results import FAILED, headline
     from sdtool.io.folders import say_unread
     from sdtool.io.objects import unread_beside
@@ -152,6 +152,7 @@ def evaluate(
             *("measured.jsonl", "pictures/*.png", "*.html", "human/*.png", "calibration.json"),
             "protocol.json",
         ),
+        patient=True,
     )
     if record.is_done and not human and not people:
         print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
@@ -162,6 +163,9 @@ def evaluate(
         print(say_unread(unread), file=sys.stderr)
     eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip or orient else "cpu", orient)
     lines = thresholds.load(JUDGE)
+    if not record.is_done:
+        check(eyes)
+    record.clear()  # only now, sure of who judges
     if calibrate:
         lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, out, eyes, workers)

@@ -131,7 +131,6 @@ def orient(
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
     from sdtool.io.folders import say_unread
-    from sdtool.io.ledger import Ledger
     from sdtool.io.objects import unread_beside
     from sdtool.io.yaw_fix import YAW_FIX
     from sdtool.orienting.results import ORIENTATIONS, PREVIEW, finish
@@ -163,6 +162,7 @@ def orient(
         inputs=inputs,
         overwrite=overwrite,
         owned=(LEDGER, ORIENTATIONS, PREVIEW, YAW_FIX),
+        patient=True,
     )
     if record.is_done:
         print(f"{record.out} is already oriented; --overwrite redoes it", file=sys.stderr)
@@ -171,8 +171,6 @@ def orient(
         print(say_unread(unread), file=sys.stderr)
     pool: dict[str, Any] = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
     pool |= {"memory": int(max_memory_gb * 2**30)}
-    if not record.resumed:  # what an overwritten run may have left must not speak for this one
-        (record.out / LEDGER).unlink(missing_ok=True)
     if by == "table" and table:
         from sdtool.orienting.by_table import by_table, read_facings
 
@@ -180,7 +178,7 @@ def orient(
         if not any(known.values()):
             said = f"none of the {len(known)} directions in {table} says which way an object faces"
             raise InputError(f"{said}; is --up right?")
-        ledger = Ledger(record.out / LEDGER)
+        ledger = _ledger(record)
         with ledger.gathering():
             for index, item in items():
                 if index not in ledger:
@@ -192,11 +190,11 @@ def orient(
         from sdtool.runtime.devices import choose_device
 
         looker = load_orient_anything(model, choose_device(device))
-        ledger = Ledger(record.out / LEDGER)  # only now: a run that failed before binds nobody
+        ledger = _ledger(record)
         orient_by_model(items, total, ledger, looker, turns, views, pool)
     else:
         ledger = _by_agp(
-            record.out,
+            record,
             items,
             total,
             agp,
@@ -218,8 +216,18 @@ def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
     return ((k, item) for k, item in enumerate(iter_objects(objects)) if ranks.owns(k))
 
 
+def _ledger(record: stage_record.StageRecord) -> "Ledger":
+    """Of a run that is sure of its inputs: one that failed before binds nobody, and loses nothing."""
+    from sdtool.io.ledger import Ledger
+
+    record.clear()
+    if not record.resumed:  # what an overwritten run may have left must not speak for this one
+        (record.out / LEDGER).unlink(missing_ok=True)
+    return Ledger(record.out / LEDGER)
+
+
 def _by_agp(
-    out: Path,
+    record: stage_record.StageRecord,
     items,
     total: int,
     agp: str,
@@ -233,7 +241,6 @@ def _by_agp(
 ) -> "Ledger":
     """Ask the AGP about every object; counts: how many turns and views."""
     from sdtool.io.captions import read_captions
-    from sdtool.io.ledger import Ledger
     from sdtool.orienting.by_agp import orient_by_agp
     from sdtool.orienting.turned import TurnSettings
     from sdtool.priors.cards import camera_of
@@ -244,7 +251,7 @@ def _by_agp(
     camera = camera_of(agp)  # which refuses what this cannot render
     prior = load_agp(agp, choose_device(device))
     settings = TurnSettings(*counts, prior.sample_size, camera=camera)
-    ledger = Ledger(out / LEDGER)  # only now: a run that failed before binds nobody
+    ledger = _ledger(record)
     orient_by_agp(items, total, ledger, prior, settings, texts, temperature, seed, batch, pool)
     return ledger
 

@@ -141,7 +141,12 @@ def render_ccm(
     from sdtool.io.objects import iter_objects, unread_beside
     from sdtool.io.shards import OWNED
     from sdtool.io.yaw_fix import read_yaw_fix
-    from sdtool.rendering.collection import RenderJob, render_collection, render_collection_by_cuda
+    from sdtool.rendering.collection import (
+        RenderJob,
+        checked_backend,
+        render_collection,
+        render_collection_by_cuda,
+    )
     from sdtool.rendering.maps import MAPS
     from sdtool.rendering.views import MIN_COVERAGE, ViewSettings
     from sdtool.runtime.progress import progress
@@ -191,18 +196,20 @@ def render_ccm(
         inputs={"objects": source, "yaw_fix": yaw_fix},
         overwrite=overwrite,
         owned=(*OWNED, PREVIEW),
+        patient=True,
     )
     if world_size > 1:
         print(f"rank {rank} of {world_size}: {record.out}", file=sys.stderr)
     if record.is_done:
         print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
         return record.result()
+    if backend != "numba":
+        checked_backend(backend, device)
+    record.clear()
     if unread:
         print(say_unread(unread), file=sys.stderr)
     if unknown and rank == 0:
-        some = ", ".join(sorted(unknown)[:3]) + ", …" * (len(unknown) > 3)
-        said = f"--yaw-fix {yaw_fix}: {len(unknown)} of its {len(yaws)} uids are of no object here"
-        print(f"{said} ({some}), so they turn nothing", file=sys.stderr)
+        _say_unknown(yaw_fix, unknown, len(yaws))
     objects = partial(iter_objects, source)
     job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
     options = _pool(given)
@@ -214,6 +221,12 @@ def render_ccm(
         for failed in settled:
             bar.advance(failed=failed)
     return _finish(record, job.paths(), views, previews, seed, unread.total())
+
+
+def _say_unknown(yaw_fix: Path | None, unknown: set[str], count: int) -> None:
+    some = ", ".join(sorted(unknown)[:3]) + ", …" * (len(unknown) > 3)
+    said = f"--yaw-fix {yaw_fix}: {len(unknown)} of its {count} uids are of no object here"
+    print(f"{said} ({some}), so they turn nothing", file=sys.stderr)
 
 
 def _refuse(given: dict[str, Any], names: Sequence[str], why: str) -> None:
@@ -251,6 +264,7 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
     settings = renders.ReadSettings(
         layout, views, given["size"], camera, wanted, given["min_coverage"]
     )
+    yaws = read_yaw_fix(given["yaw_fix"]) if given["yaw_fix"] else {}
     record = stage_record.begin(
         ranks.folder(given["out"]),
         "render-ccm",
@@ -262,7 +276,6 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
     if record.is_done:
         print(f"{record.out} is already there; --overwrite redoes it", file=sys.stderr)
         return record.result()
-    yaws = read_yaw_fix(given["yaw_fix"]) if given["yaw_fix"] else {}
     objects = partial(renders.iter_renders, source, layout)
     job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
     with progress("reading", job.count(), "objects", done=job.finished()) as bar:

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from sdtool import __version__
 from sdtool.errors import InputError, ObjectError, UsageError
-from sdtool.io import files
+from sdtool.io import files, stage_record
 from sdtool.io.failures import error_of, failure, failure_line, failures_file, write_failures
 from sdtool.io.files import read_json, read_jsonl
 from sdtool.io.lock import LOCK, release_all
@@ -555,17 +555,33 @@ def test_what_changes_together_is_named_together(tmp_path):
         begin(tmp_path / "a", "lift", params=many, inputs={"text": source})
 
 
-@pytest.mark.parametrize("is_new", [True, False])
-def test_a_command_that_ends_before_it_made_anything_leaves_nothing(tmp_path, is_new):
+def test_a_command_that_ends_before_it_made_anything_leaves_no_record(tmp_path):
     out = tmp_path / "out"
-    if not is_new:
-        out.mkdir()
     run_stage(out)
     assert names(out) == ["stage.partial.json"]
     release_all()
-    assert not out.exists() if is_new else names(out) == []
+    assert list(out.iterdir()) == []
     run_stage(out, params={"seed": 7})
     (out / "shard").write_text("work")
     release_all()
     assert names(out) == ["shard", "stage.partial.json"], "what is begun is continued"
     assert run_stage(out, params={"seed": 7}).resumed
+
+
+def test_a_record_that_is_taken_back_while_another_looks_is_no_foreign_file(tmp_path, monkeypatch):
+    """Between the two looks of the second process the first one ends."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "stage.partial.json").write_text("{}")
+    marks = stage_record._marks
+
+    def ends_meanwhile(folder):
+        (folder / "stage.partial.json").unlink(missing_ok=True)
+        return marks(folder)
+
+    monkeypatch.setattr(stage_record, "_marks", ends_meanwhile)
+    assert not run_stage(out).resumed
+    release_all()
+    (out / "mine.txt").write_text("foreign")
+    with pytest.raises(UsageError, match="sdtool did not write it"):
+        run_stage(out)

@@ -587,7 +587,7 @@ def test_an_interrupted_command_continues_to_the_same_result(base, views, tmp_pa
         signal.signal(signal.SIGINT, before)
     watcher.join()
     assert not (tmp_path / "parts" / "agp.json").exists()
-    capsys.readouterr()
+    assert capsys.readouterr().err.endswith("sdtool: stopped; the same command continues\n")
     assert run(command(tmp_path / "parts")) == 0
     assert "continuing after step" in capsys.readouterr().err
     name = "unet/diffusion_pytorch_model.safetensors"

@@ -102,6 +102,15 @@ def _orientation(eyes: Eyes):
     return OrientationEyes(eyes.orient, torch.device(eyes.device))
 
 
+def check(eyes: Eyes) -> None:
+    """An error if what they name cannot be read; what can is kept for `measure`."""
+    _judge(eyes.judge)
+    if eyes.clip:
+        _clip(eyes)
+    if eyes.orient:
+        _orientation(eyes)
+
+
 def measure(
     mesh: Mesh, category: str, eyes: Eyes, prompt: str = "", prompts: tuple[str, ...] = ()
 ) -> Measured:

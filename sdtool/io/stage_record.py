@@ -210,14 +210,14 @@ def begin(
         other = _read_record(out, DONE, stage)
         if not _difference(other, head):
             return StageRecord(out, head, other, resumed=False)
-    holds_more = out.is_dir() and any(not _passes(p.name) for p in out.iterdir())
-    if holds_more and not _marks(out):  # in this order: another process may begin meanwhile
+    names = {p.name for p in out.iterdir()} if out.is_dir() else set()
+    is_ours = bool(names & {DONE, PARTIAL}) or all(map(_passes, names))
+    if not is_ours and not _marks(out):  # in this order: another process may begin or end meanwhile
         raise UsageError(
             f"{out} is not empty and sdtool did not write it; choose another --out", "--out"
         )
-    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    hold(out, stage, partial(_withdraw, out, is_new))
+    hold(out, stage, partial(_withdraw, out))
     try:
         return _begun(out, stage, head, overwrite, owned, patient)
     except BaseException:
@@ -263,14 +263,11 @@ def _begun(
     return StageRecord(out, head, None, resumed=True)
 
 
-def _withdraw(out: Path, is_new: bool) -> None:
-    """Take back the record of a command that ended before it made anything, and the directory if that is
-    new."""
+def _withdraw(out: Path) -> None:
+    """Take back the record of a command that ended before it made anything; the directory stays, for others
+    may be about to begin in it."""
     if {p.name for p in out.iterdir()} - {LOCK} == {PARTIAL}:
         (out / PARTIAL).unlink()
-        if is_new:
-            (out / LOCK).unlink()
-            out.rmdir()
 
 
 def _marks(out: Path) -> list[str]:

@@ -141,16 +141,22 @@ def render_collection(
     yield from _settle(collection, map_items(work, collection.jobs(), **options))
 
 
+def checked_backend(name: str, device: str) -> Any:
+    """The module of a backend for `device`, "nvdiffrast" or "warp"; an error if it cannot work there."""
+    from sdtool.rendering import nvdiffrast_backend, warp_backend
+
+    by = {"nvdiffrast": nvdiffrast_backend, "warp": warp_backend}[name]
+    by.check(device)
+    return by
+
+
 def render_collection_by_cuda(
     collection: RenderJob, backend: str, device: str, **options: Any
 ) -> Iterator[bool]:
     """The same by nvdiffrast or warp in this process; the workers load the objects meanwhile."""
-    from sdtool.rendering import nvdiffrast_backend, warp_backend
     from sdtool.rendering.cuda import render_batches
 
-    by = {"nvdiffrast": nvdiffrast_backend, "warp": warp_backend}[backend]
-    by.check(device)
-    rasterize = by.rasterize_ranges
+    rasterize = checked_backend(backend, device).rasterize_ranges
     settings = cast(ViewSettings, collection.settings)  # what renders, not what reads renders
     work = partial(_work, settings, _load)
     lost: dict[Path, tuple[str, ...]] = {}  # images, of objects on their way

@@ -1,0 +1,43 @@
+"""`--overwrite` of a command that fails before it begins: what was made before is still there."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from sdtool import cli
+from sdtool.io.stage_record import begin
+from sdtool.meshfiles import write_glb
+from sdtool.toyverse.toys import make
+
+
+@pytest.fixture
+def objects(tmp_path):
+    folder = tmp_path / "objects"
+    folder.mkdir()
+    write_glb(folder / "duck.glb", make(np.random.default_rng(0), "duck")[0], name="duck")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("caption", ["--method", "model", "--captioner", "nowhere", "--clip", "nowhere"]),
+        ("render-ccm", ["--backend", "nvdiffrast", "--views", "2", "--size", "16"]),
+        ("evaluate", ["--clip", "nowhere"]),
+        ("orient", ["--by", "agp", "--agp", "nowhere"]),
+        ("orient", ["--by", "model", "--model", "nowhere"]),
+        ("lift", ["--agp", "nowhere"]),
+    ],
+)
+def test_what_was_made_before_stays(objects, tmp_path, capsys, monkeypatch, stage, options):
+    monkeypatch.setitem(sys.modules, "nvdiffrast", None)
+    out = tmp_path / "out"
+    record = begin(out, stage, params={"of": "before"})
+    (out / "made.txt").write_text("hours of work")
+    record.finish(counts={"ok": 1}, outputs=["made.txt"])
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    subject = "a duck" if stage == "lift" else str(objects)
+    assert cli.run([stage, subject, "--out", str(out), *options, "--overwrite"]) in (1, 2)
+    assert capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
