@@ -41,6 +41,7 @@ def merge_agp(
         params={"fp16": fp16},
         inputs={"agp": agp, "base": Path(base) if Path(base).is_dir() else None},
         overwrite=overwrite,
+        patient=True,
     )
     if record.is_done:
         print(f"{out} is already merged; --overwrite does it again", file=sys.stderr)

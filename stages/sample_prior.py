@@ -53,7 +53,7 @@ def sample_prior(
     inputs = {"agp": Path(agp) if Path(agp).is_dir() else None}
     inputs["base"] = Path(base) if base and Path(base).exists() else None
     record = stage_record.begin(
-        out, "sample-prior", params=params, inputs=inputs, overwrite=overwrite
+        out, "sample-prior", params=params, inputs=inputs, overwrite=overwrite, patient=True
     )
     if record.is_done:
         print(f"{out} is already done; --overwrite draws it again", file=sys.stderr)
@@ -77,6 +77,7 @@ def sample_prior(
     where = choose_device(device)
     geometry = load_agp(agp, where)
     picture = load_base(base or base_of(agp), where)
+    record.clear()
     if unknown := dict.fromkeys(word for text in prompts for word in picture.unknown_words(text)):
         print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
 

@@ -1,5 +1,6 @@
 """`--overwrite` of a command that fails before it begins: what was made before is still there."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from sdtool import cli
 from sdtool.io.stage_record import begin
 from sdtool.meshfiles import write_glb
+from sdtool.priors.bundled import bundled_folder
 from sdtool.toyverse.toys import make
 
 
@@ -19,6 +21,14 @@ def objects(tmp_path):
     return folder
 
 
+def broken(folder):
+    """The bundled AGP, half of whose weights is lost."""
+    agp = shutil.copytree(bundled_folder("agp"), folder / "agp")
+    weights = next((agp / "unet").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    return str(agp)
+
+
 @pytest.mark.parametrize(
     ("stage", "options"),
     [
@@ -28,6 +38,9 @@ def objects(tmp_path):
         ("orient", ["--by", "agp", "--agp", "nowhere"]),
         ("orient", ["--by", "model", "--model", "nowhere"]),
         ("lift", ["--agp", "nowhere"]),
+        ("sample-prior", ["--agp", "nowhere"]),
+        ("sample-prior", ["--base", "BROKEN"]),
+        ("merge-agp", []),
     ],
 )
 def test_what_was_made_before_stays(objects, tmp_path, capsys, monkeypatch, stage, options):
@@ -37,7 +50,9 @@ def test_what_was_made_before_stays(objects, tmp_path, capsys, monkeypatch, stag
     (out / "made.txt").write_text("hours of work")
     record.finish(counts={"ok": 1}, outputs=["made.txt"])
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    subject = "a duck" if stage == "lift" else str(objects)
+    subjects = {"lift": "a duck", "sample-prior": "a duck", "merge-agp": "BROKEN"}
+    subject = subjects.get(stage, str(objects))
+    subject, *options = (broken(tmp_path) if o == "BROKEN" else o for o in (subject, *options))
     assert cli.run([stage, subject, "--out", str(out), *options, "--overwrite"]) in (1, 2)
     assert capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
