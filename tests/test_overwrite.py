@@ -32,9 +32,9 @@ def broken(folder):
 @pytest.mark.parametrize(
     ("stage", "options"),
     [
-        ("caption", ["--method", "model", "--captioner", "nowhere", "--clip", "nowhere"]),
+        ("caption", ["--method", "model", "--captioner", "BROKEN", "--clip", "BROKEN"]),
         ("render-ccm", ["--backend", "nvdiffrast", "--views", "2", "--size", "16"]),
-        ("evaluate", ["--clip", "nowhere"]),
+        ("evaluate", ["--clip", "BROKEN"]),
         ("orient", ["--by", "agp", "--agp", "nowhere"]),
         ("orient", ["--by", "model", "--model", "nowhere"]),
         ("lift", ["--agp", "nowhere"]),
@@ -52,7 +52,9 @@ def test_what_was_made_before_stays(objects, tmp_path, capsys, monkeypatch, stag
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     subjects = {"lift": "a duck", "sample-prior": "a duck", "merge-agp": "BROKEN"}
     subject = subjects.get(stage, str(objects))
-    subject, *options = (broken(tmp_path) if o == "BROKEN" else o for o in (subject, *options))
+    if "BROKEN" in (subject, *options):
+        bad = broken(tmp_path)
+        subject, *options = (bad if one == "BROKEN" else one for one in (subject, *options))
     assert cli.run([stage, subject, "--out", str(out), *options, "--overwrite"]) in (1, 2)
     assert capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
