@@ -258,10 +258,10 @@ def _by_agp(
 
 def _say_unknown(table: Path, uids: set[str], items) -> None:
     """Name some of the uids of a table that are of no object here."""
+    from sdtool.io.objects import say_unknown
+
     count = len(uids)
     for _, item in items():
         uids.discard(item.uid)
     if uids:
-        some = ", ".join(sorted(uids)[:3]) + ", …" * (len(uids) > 3)
-        said = f"--table {table}: {len(uids)} of its {count} uids are of no object here"
-        print(f"{said} ({some})", file=sys.stderr)
+        print(say_unknown(f"--table {table}", uids, count), file=sys.stderr)

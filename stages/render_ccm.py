@@ -138,15 +138,10 @@ def render_ccm(
     from sdtool.geometry import open3d_tools
     from sdtool.geometry.cameras import ViewRange
     from sdtool.io.folders import say_unread
-    from sdtool.io.objects import iter_objects, unread_beside
+    from sdtool.io.objects import iter_objects, say_unknown, unread_beside
     from sdtool.io.shards import OWNED
     from sdtool.io.yaw_fix import read_yaw_fix
-    from sdtool.rendering.collection import (
-        RenderJob,
-        checked_backend,
-        render_collection,
-        render_collection_by_cuda,
-    )
+    from sdtool.rendering import collection
     from sdtool.rendering.maps import MAPS
     from sdtool.rendering.views import MIN_COVERAGE, ViewSettings
     from sdtool.runtime.progress import progress
@@ -204,29 +199,24 @@ def render_ccm(
         print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
         return record.result()
     if backend != "numba":
-        checked_backend(backend, device)
+        collection.checked_backend(backend, device)
     record.clear()
     if unread:
         print(say_unread(unread), file=sys.stderr)
     if unknown and rank == 0:
-        _say_unknown(yaw_fix, unknown, len(yaws))
+        said = say_unknown(f"--yaw-fix {yaw_fix}", unknown, len(yaws))
+        print(f"{said}, so they turn nothing", file=sys.stderr)
     objects = partial(iter_objects, source)
-    job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
+    job = collection.RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
     options = _pool(given)
     with progress("rendering", job.count(), "objects", done=job.finished()) as bar:
         if backend == "numba":
-            settled = render_collection(job, **options)
+            settled = collection.render_collection(job, **options)
         else:
-            settled = render_collection_by_cuda(job, backend, device, **options)
+            settled = collection.render_collection_by_cuda(job, backend, device, **options)
         for failed in settled:
             bar.advance(failed=failed)
     return _finish(record, job.paths(), views, previews, seed, unread.total())
-
-
-def _say_unknown(yaw_fix: Path | None, unknown: set[str], count: int) -> None:
-    some = ", ".join(sorted(unknown)[:3]) + ", …" * (len(unknown) > 3)
-    said = f"--yaw-fix {yaw_fix}: {len(unknown)} of its {count} uids are of no object here"
-    print(f"{said} ({some}), so they turn nothing", file=sys.stderr)
 
 
 def _refuse(given: dict[str, Any], names: Sequence[str], why: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 from sdtool.evaluating import samples as samples_module
 from sdtool.evaluating.mutants import mutant
 from sdtool.evaluating.samples import difference, has_front, samples
+from sdtool.evaluating.variation import stretched
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, merge, vertex_normals
 from sdtool.toyverse.toys import make
@@ -49,6 +50,17 @@ def test_normals_follow_the_surface():
     inner = np.abs(ball.v_pos).max(axis=1) < 0.45  # at x = 0 and at knots the map has kinks
     cosine = (own * found.v_normal).sum(1)[inner]
     assert np.median(cosine) > 0.995 and np.quantile(cosine, 0.05) > 0.95
+
+
+def test_a_thin_thing_keeps_the_normals_of_its_sides():
+    """They tilt no more than a lean of some 15% tilts them, however thin it is."""
+    board = stretched(fine_ball(), np.array([1, 1, 1e-4]))
+    sides = np.abs(board.v_normal[:, 2]) > 0.999
+    assert sides.mean() > 0.9
+    for seed in range(5):
+        found = mutant(np.random.default_rng(seed), board)
+        along = found.v_normal[:, 2] * np.sign(board.v_normal[:, 2])
+        assert np.isfinite(along).all() and along[sides].min() > 0.5
 
 
 def fine_ball():

@@ -44,11 +44,10 @@ def _warped(rng: np.random.Generator, mesh: Mesh) -> Mesh:
 
     places = mesh.v_pos.astype(float)
     normal = vertex_normals(mesh) if mesh.v_normal is None else mesh.v_normal
-    step = 1e-3 * reach.max()
-    columns = [(warp(places + step * e) - warp(places - step * e)) / (2 * step) for e in np.eye(3)]
-    moved = np.cross(
-        np.roll(columns, -1, axis=0), np.roll(columns, -2, axis=0)
-    )  # rows of cofactors
+    steps = np.diag(1e-3 * reach)  # small on each axis, also of what is thin
+    columns = [(warp(places + step) - warp(places - step)) / (2 * step.sum()) for step in steps]
+    # rows of cofactors
+    moved = np.cross(np.roll(columns, -1, axis=0), np.roll(columns, -2, axis=0))
     turned = np.einsum("jnk,nj->nk", moved, normal)
     turned /= np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)
     return mesh.with_positions(warp(places), turned.astype(np.float32))

@@ -281,3 +281,9 @@ def object_rng(seed: int, uid: str) -> np.random.Generator:
     digest = hashlib.sha256(uid.encode("utf-8", "surrogatepass")).digest()
     words = np.frombuffer(digest[:16], np.uint32)
     return np.random.default_rng([seed, *words.tolist()])
+
+
+def say_unknown(option: str, uids: set[str], count: int) -> str:
+    """Of how many of the `count` uids in an option's file there is no object, and which, in words."""
+    some = ", ".join(sorted(uids)[:3]) + ", …" * (len(uids) > 3)
+    return f"{option}: {len(uids)} of its {count} uids are of no object here ({some})"

@@ -235,8 +235,8 @@ def _begun(
 ) -> StageRecord:
     """The record of a directory that this process holds."""
     marks = _marks(out)
-    if marks and {p.name for p in out.iterdir()} - {LOCK} == {PARTIAL}:
-        marks = []  # a command that failed before it made anything binds nobody
+    if _made_nothing(out):
+        marks = []  # a command that was killed before it made anything binds nobody
     if not marks:
         write_json(out / PARTIAL, head)
         return StageRecord(out, head, None, resumed=False)
@@ -266,8 +266,13 @@ def _begun(
 def _withdraw(out: Path) -> None:
     """Take back the record of a command that ended before it made anything; the directory stays, for others
     may be about to begin in it."""
-    if {p.name for p in out.iterdir()} - {LOCK} == {PARTIAL}:
+    if _made_nothing(out):
         (out / PARTIAL).unlink()
+
+
+def _made_nothing(out: Path) -> bool:
+    """Whether a directory holds the record of an unfinished command and nothing besides."""
+    return {p.name for p in out.iterdir()} - {LOCK} == {PARTIAL}
 
 
 def _marks(out: Path) -> list[str]:
