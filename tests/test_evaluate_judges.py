@@ -189,18 +189,36 @@ def test_what_cannot_be_told_is_counted_and_left_out_of_pairs():
     assert found.answers["c"] == {YES: 2, NO: 2, CANNOT: 1, "not asked": 1}
     pairs = {(one.first, one.second): one for one in found.pairs}
     ab = pairs["a", "b"]
-    assert (ab.both_yes, ab.only_first, ab.only_second, ab.both_no) == (2, 1, 0, 2)
+    assert ab.told == [[2, 1], [0, 2]]
     # 4 of 5 agree; by chance 3/5·2/5 + 2/5·3/5 = 12/25
     assert ab.kappa == pytest.approx((4 / 5 - 12 / 25) / (1 - 12 / 25))
     bc = pairs["b", "c"]
-    assert (bc.both_yes, bc.only_first, bc.only_second, bc.both_no) == (2, 1, 0, 1)
+    assert bc.told == [[2, 1], [0, 1]]
     assert found.told_by_all == 3
     # 3 yes, 2 yes, 0 yes of 3: (1 + 1/3 + 1)/3 agree; 5 of 9 answers are yes
     assert found.fleiss == pytest.approx((7 / 9 - 41 / 81) / (1 - 41 / 81))
     assert found.as_json()["pairs"][0]["cohen_kappa"] == pytest.approx(ab.kappa, abs=1e-4)
     told = lines(found)
-    assert told[0] == "a and b: the same of 4 of 5 that both told, Cohen's kappa 0.62"
-    assert told[-1] == "all of them: Fleiss' kappa 0.55 of 3 that all told"
+    assert told[0].startswith("a and b: the same of 4 of 5 that both told, Cohen's kappa 0.62; ")
+    assert told[-1].startswith("all of them: Fleiss' kappa 0.55 of 3 that all told; ")
+
+
+def test_cannot_be_told_is_a_third_answer_of_the_other_kappas():
+    found = compared(VOTES)
+    ac = found.pairs[1]
+    assert ac.table == ((1, 1, 1), (0, 1, 0), (1, 0, 0))
+    # of 5 asked of both 2 agree; by chance 3/5·2/5 + 1/5·2/5 + 1/5·1/5 = 9/25
+    assert ac.kappa_of_three == pytest.approx((2 / 5 - 9 / 25) / (1 - 9 / 25))
+    # pairs of 3 that agree, in turn: 3, 1, 3, 0, 1 of 3; answers 8 yes, 5 no, 2 untold of 15
+    chance = (8**2 + 5**2 + 2**2) / 15**2
+    assert found.asked_of_all == 5
+    assert found.fleiss_of_three == pytest.approx((8 / 15 - chance) / (1 - chance))
+    record = found.as_json()
+    assert record["fleiss_kappa_of_three"] == pytest.approx(found.fleiss_of_three, abs=1e-4)
+    assert record["pairs"][1]["asked_both"] == 5
+    told = lines(found)
+    assert told[1].endswith('; 0.06 of 5 with "cannot be told" as an answer')
+    assert told[-1].endswith('; 0.20 of 5 with "cannot be told" as an answer')
 
 
 def test_one_judge_agrees_with_nobody():
@@ -219,7 +237,7 @@ def test_people_are_judges_too_and_failed_assets_are_no_ones():
     assert found.pairs[0].agreed.of == 2 and found.pairs[0].kappa == 0
     nobody = agreement(some, {"a person": []})
     assert nobody.answers["a person"]["not asked"] == 3
-    assert lines(nobody) == [f"{BUNDLED} and a person: nothing that both told"]
+    assert lines(nobody) == [f"{BUNDLED} and a person: nothing that both were asked"]
 
 
 # What a person said of lifts

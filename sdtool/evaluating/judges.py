@@ -1,8 +1,8 @@
 """What independent judges say of each asset, and how far they agree, with people too.
 
-A judge says of an asset that it is consistent, that it is inconsistent, or that it cannot be told. What
-cannot be told is counted, and left out of the agreement: Cohen's kappa is of the assets that both of two
-judges told, Fleiss' of those that all did.
+A judge says of an asset that it is consistent, that it is inconsistent, or that it cannot be told. Of both
+kappas, Cohen's of two judges and Fleiss' of all, there are two: of the assets that both or all told, and of
+those that both or all were asked of, with "cannot be told" as a third answer.
 """
 
 import math
@@ -70,55 +70,71 @@ def findings(found: Measured) -> list[Finding]:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two judges, of the assets that both told."""
+    """Two judges. table: of the assets that both were asked of, how often the first said `ANSWERS[row]` and
+    the second `ANSWERS[column]`."""
 
     first: str
     second: str
-    both_yes: int
-    only_first: int
-    only_second: int
-    both_no: int
+    table: tuple[tuple[int, ...], ...]
+
+    @property
+    def told(self) -> list[list[int]]:
+        """The table of what both told."""
+        return [list(row[:2]) for row in self.table[:2]]
 
     @property
     def agreed(self) -> Rate:
-        """How often both say the same."""
-        same = self.both_yes + self.both_no
-        return Rate(same, same + self.only_first + self.only_second)
+        """How often both say the same, of what both told."""
+        (both_yes, _), (_, both_no) = self.told
+        return Rate(both_yes + both_no, sum(map(sum, self.told)))
 
     @property
     def kappa(self) -> float:
-        """Cohen's."""
-        return cohen_kappa([[self.both_yes, self.only_first], [self.only_second, self.both_no]])
+        """Cohen's, of what both told."""
+        return cohen_kappa(self.told)
+
+    @property
+    def kappa_of_three(self) -> float:
+        """Cohen's, where "cannot be told" is an answer as well."""
+        return cohen_kappa(self.table)
+
+    def as_json(self) -> dict[str, Any]:
+        (both_yes, only_first), (only_second, both_no) = self.told
+        return {
+            "judges": [self.first, self.second],
+            "both consistent": both_yes,
+            "only the first": only_first,
+            "only the second": only_second,
+            "both inconsistent": both_no,
+            "agreed": self.agreed.count,
+            "of": self.agreed.of,
+            "cohen_kappa": _or_none(self.kappa),
+            "asked_both": sum(map(sum, self.table)),
+            "cohen_kappa_of_three": _or_none(self.kappa_of_three),
+        }
 
 
 @dataclass(frozen=True)
 class Judges:
     """answers: judge → how often it said each of `ANSWERS`, and "not asked". pairs: of every two judges.
-    told_by_all: the assets that every judge told; fleiss: their kappa, NaN of none."""
+    told_by_all: the assets that every judge told; fleiss: their kappa, NaN of none; asked_of_all,
+    fleiss_of_three: the same where "cannot be told" is an answer as well."""
 
     answers: dict[str, dict[str, int]]
     pairs: tuple[Pair, ...]
     told_by_all: int
     fleiss: float
+    asked_of_all: int
+    fleiss_of_three: float
 
     def as_json(self) -> dict[str, Any]:
         return {
             "answers": self.answers,
-            "pairs": [
-                {
-                    "judges": [one.first, one.second],
-                    "both consistent": one.both_yes,
-                    "only the first": one.only_first,
-                    "only the second": one.only_second,
-                    "both inconsistent": one.both_no,
-                    "agreed": one.agreed.count,
-                    "of": one.agreed.of,
-                    "cohen_kappa": _or_none(one.kappa),
-                }
-                for one in self.pairs
-            ],
+            "pairs": [one.as_json() for one in self.pairs],
             "told_by_all": self.told_by_all,
             "fleiss_kappa": _or_none(self.fleiss),
+            "asked_of_all": self.asked_of_all,
+            "fleiss_kappa_of_three": _or_none(self.fleiss_of_three),
         }
 
 
@@ -128,16 +144,22 @@ def lines(judges: Judges | None) -> list[str]:
         return []
     said = [f"{one.first} and {one.second}: {_told(one)}" for one in judges.pairs]
     if len(judges.answers) > 2:
-        value = kappa(judges.fleiss)
-        said.append(f"all of them: Fleiss' kappa {value} of {judges.told_by_all} that all told")
+        told = f"Fleiss' kappa {kappa(judges.fleiss)} of {judges.told_by_all} that all told"
+        said.append(f"all of them: {told}; {_third(judges.fleiss_of_three, judges.asked_of_all)}")
     return said
 
 
 def _told(pair: Pair) -> str:
-    if not pair.agreed.of:
-        return "nothing that both told"
+    asked = sum(map(sum, pair.table))
+    if not asked:
+        return "nothing that both were asked"
     same, of = pair.agreed.count, pair.agreed.of
-    return f"the same of {same} of {of} that both told, Cohen's kappa {kappa(pair.kappa)}"
+    told = f"the same of {same} of {of} that both told, Cohen's kappa {kappa(pair.kappa)}"
+    return f"{told if of else 'nothing that both told'}; {_third(pair.kappa_of_three, asked)}"
+
+
+def _third(value: float, of: int) -> str:
+    return f"{kappa(value)} of {of} with \"cannot be told\" as an answer"
 
 
 def kappa(value: float) -> str:
@@ -181,19 +203,18 @@ def compared(votes: Sequence[Mapping[str, str]], always: Sequence[str] = ()) -> 
         counted = Counter(one[name] for one in votes if name in one)
         answers[name] = {answer: counted[answer] for answer in ANSWERS}
         answers[name]["not asked"] = len(votes) - counted.total()
-    told = [{k: v == CONSISTENT for k, v in one.items() if v != UNTOLD} for one in votes]
     pairs = []
     for first, second in combinations(names, 2):
-        both = Counter((one[first], one[second]) for one in told if first in one and second in one)
-        pair = Pair(
-            first,
-            second,
-            both_yes=both[True, True],
-            only_first=both[True, False],
-            only_second=both[False, True],
-            both_no=both[False, False],
-        )
-        pairs.append(pair)
-    whole = [list(one.values()) for one in told if len(one) == len(names)]
-    fleiss = fleiss_kappa([[sum(one), len(one) - sum(one)] for one in whole])
-    return Judges(answers, tuple(pairs), len(whole), fleiss)
+        both = Counter((one[first], one[second]) for one in votes if first in one and second in one)
+        table = tuple(tuple(both[row, column] for column in ANSWERS) for row in ANSWERS)
+        pairs.append(Pair(first, second, table))
+    whole = [Counter(one.values()) for one in votes if len(one) == len(names)]
+    told = [one for one in whole if not one[UNTOLD]]
+    return Judges(
+        answers,
+        tuple(pairs),
+        told_by_all=len(told),
+        fleiss=fleiss_kappa([[one[CONSISTENT], one[INCONSISTENT]] for one in told]),
+        asked_of_all=len(whole),
+        fleiss_of_three=fleiss_kappa([[one[answer] for answer in ANSWERS] for one in whole]),
+    )
