@@ -159,7 +159,7 @@ def _told(pair: Pair) -> str:
 
 
 def _third(value: float, of: int) -> str:
-    return f"{kappa(value)} of {of} with \"cannot be told\" as an answer"
+    return f'{kappa(value)} of {of} with "cannot be told" as an answer'
 
 
 def kappa(value: float) -> str:
