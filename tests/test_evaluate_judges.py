@@ -1,9 +1,7 @@
 """evaluate: what CLIP and an orientation model say of sides, and how far judges agree."""
 
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,7 +31,6 @@ from sdtool.evaluating.results import (
     Evaluated,
     Finding,
 )
-from sdtool.evaluating.statistics import cohen_kappa
 from sdtool.geometry.cameras import rotate_y
 from sdtool.geometry.ccm import to_canonical
 from sdtool.toyverse import janus
@@ -238,81 +235,3 @@ def test_people_are_judges_too_and_failed_assets_are_no_ones():
     nobody = agreement(some, {"a person": []})
     assert nobody.answers["a person"]["not asked"] == 3
     assert lines(nobody) == [f"{BUNDLED} and a person: nothing that both were asked"]
-
-
-# What a person said of lifts
-
-
-DOCS = Path(__file__).parents[1] / "docs"
-
-
-def tabled(rows: list[dict]) -> np.ndarray:
-    said = {"yes": 0, "no": 1, "unsure": 2}
-    verdicts = {CONSISTENT: 0, INCONSISTENT: 1, SYMMETRIC: 2}
-    table = np.zeros((3, 3), int)
-    for row in rows:
-        table[verdicts[row["verdict"]], said[row["eye"]]] += 1
-    return table
-
-
-def blind(name: str) -> tuple[list[dict], np.ndarray]:
-    """Answers about lifts in random order, and (3, 3) how often the bundled judge of the day said
-    consistent, inconsistent, cannot be told, where a person said yes, no, or that."""
-    rows = json.loads(Path(__file__).with_name(name).read_text())
-    table = tabled(rows)
-    docs = (DOCS / "evaluation.md").read_text()
-    for kappa in (cohen_kappa(table[:2, :2].tolist()), cohen_kappa(table.tolist())):
-        assert f"{kappa:.2f}".replace("-", "−") in docs
-    return rows, table
-
-
-def test_the_figures_of_lifts_with_a_weak_agp_are_those_that_the_docs_give():
-    rows, table = blind("blind_answers_weak.json")
-    assert len(rows) == 54 and table.tolist() == [[12, 10, 13], [1, 1, 2], [0, 0, 15]]
-    docs = (DOCS / "evaluation.md").read_text()
-    for weight, row in ((1.0, "12, 1, 1"), (0.015, "1, 8, 18"), (0.0, "0, 2, 11")):
-        own = [one for one in rows if one["lambda_align"] == weight]
-        seen, judged = tabled(own).sum(axis=0), tabled(own).sum(axis=1)
-        assert ", ".join(map(str, seen)) == row
-        assert f"| {row} | {', '.join(map(str, judged))} |" in docs
-
-
-def test_what_a_person_sees_of_known_objects_is_what_the_docs_say():
-    rows = json.loads(Path(__file__).with_name("blind_answers_objects.json").read_text())
-    docs = (DOCS / "evaluation.md").read_text()
-    real = ("character-pack-adventures", "city-builder-bits", "kenney")
-
-    def counted(own: list[dict], key: str, no: str, untold: str) -> str:
-        told = [one[key] for one in own if one[key] != untold]
-        return f"{told.count(no)} of {len(told)}"
-
-    assert len(rows) == 100 and len({row["number"] for row in rows}) == 100
-    for name, is_real in (("toys and compositions", False), ("real models", True)):
-        cells = [name]
-        for key, no, untold in (("eye", "no", "unsure"), ("verdict", INCONSISTENT, SYMMETRIC)):
-            for spoiled in (True, False):
-                own = [
-                    row
-                    for row in rows
-                    if (row["source"] in real) == is_real and bool(row["flaw"]) == spoiled
-                ]
-                assert len(own) == (20 if is_real else 30)
-                cells.append(counted(own, key, no, untold))
-        assert f"| {' | '.join(cells)} |" in docs
-    seen = [row for row in rows if row["flaw"] and row["eye"] == "no"]
-    for is_real, caught in ((False, 15), (True, 8)):
-        own = [row["verdict"] for row in seen if (row["source"] in real) == is_real]
-        assert len(own) == 15 and own.count(INCONSISTENT) == caught
-
-
-def test_the_figures_of_blind_answers_are_those_that_the_docs_give():
-    rows, table = blind("blind_answers.json")
-    assert len(rows) == 129 and table[:2, :2].tolist() == [[94, 3], [0, 2]]
-    own = tabled([row for row in rows if row["rep"] == "dmtet"])
-    assert (
-        f"{cohen_kappa(own.tolist()):.2f} of `dmtet` alone" in (DOCS / "evaluation.md").read_text()
-    )
-    docs = (DOCS / "evaluation.md").read_text()
-    for rep, agp, yes in (("dmtet", True, "42 of 44"), ("nerf", True, "53 of 53")):
-        own = [row["eye"] == "yes" for row in rows if (row["rep"], row["agp"]) == (rep, agp)]
-        assert f"{sum(own)} of {len(own)}" == yes and yes in docs
