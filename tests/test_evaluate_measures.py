@@ -6,7 +6,7 @@ from shape_samples import box, icosphere
 
 from sdtool.evaluating import measures
 from sdtool.evaluating.roughening import filled, roughened, skin
-from sdtool.evaluating.views import normal_views
+from sdtool.evaluating.views import FOV, WITHIN, cameras, normal_views, within_views
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, merge
 
@@ -178,3 +178,20 @@ def test_roughened_is_another_surface_each_time_and_the_same_for_the_same_seed()
     assert np.ptp(one.bounds(), axis=0).max() == pytest.approx(1, abs=1e-5)
     thin = box([-0.5, -0.001, -0.001], [0.5, 0.001, 0.001])
     assert roughened(np.random.default_rng(0), thin) is None
+
+
+def test_what_a_picture_would_cut_is_made_smaller_and_nothing_else():
+    c2w = cameras(np.arange(12) * np.pi / 6, np.radians(25.0))
+    cube, thin = box([-0.5] * 3, [0.5] * 3), box([-0.2, -0.5, -0.2], [0.2, 0.5, 0.2])
+    for mesh, smaller in ((cube, True), (thin, False)):
+        found = within_views(mesh, c2w)
+        assert (found is not mesh) == smaller
+        edge = normal_views(found, np.arange(12) * np.pi / 6, np.radians(25.0))[..., 3]
+        edge = np.concatenate([edge[:, [0, -1]], edge[:, :, [0, -1]].transpose(0, 2, 1)])
+        assert edge.max() == 0
+    fits = within_views(cube, c2w).v_pos
+    assert np.allclose(fits, cube.v_pos * fits[-1, 0] / 0.5)
+    x, y, z = np.moveaxis((fits - c2w[:, None, :3, 3]) @ c2w[:, :3, :3], -1, 0)
+    reach = np.maximum(abs(x), abs(y)) / (-z * np.tan(np.radians(FOV / 2)))
+    assert reach.max() == pytest.approx(WITHIN, abs=1e-5)
+    assert normal_views(cube, np.arange(12) * np.pi / 6, np.radians(25.0))[:, :, 0, 3].max() > 0

@@ -13,7 +13,7 @@ from sdtool.evaluating.assets import Asset, category_of, read_asset
 from sdtool.evaluating.repeated import repeated_parts
 from sdtool.evaluating.roughening import skin
 from sdtool.evaluating.viewnet import AROUND, ViewNet, judge_views, load_judge
-from sdtool.evaluating.views import normal_views
+from sdtool.evaluating.views import cameras, normal_views, within_views
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.cleaning import clean
 from sdtool.geometry.meshes import Mesh
@@ -156,17 +156,20 @@ def measure(
 def _looks(whole: Mesh, net: ViewNet) -> tuple:
     """Of a canonical mesh: its views at each of ELEVATIONS, their azimuths (N,) in radians, and what the
     judge says of them: of the sides (N, BINS), and lists of log-probabilities of the kinds and of logits."""
-    seen, angles, looks, kinds, logits = [], [], [], [], []
-    for number, elevation in enumerate(ELEVATIONS):
-        azimuths = (np.arange(AROUND) + number / len(ELEVATIONS)) * (2 * np.pi / AROUND)
-        views = normal_views(whole, azimuths, np.radians(elevation))
+    seen, looks, kinds, logits = [], [], [], []
+    steps = np.arange(AROUND) + np.arange(len(ELEVATIONS))[:, None] / len(ELEVATIONS)
+    angles = steps * (2 * np.pi / AROUND)
+    elevations = np.radians(ELEVATIONS)
+    ways = zip(angles, elevations, strict=True)
+    whole = within_views(whole, np.concatenate([cameras(*way) for way in ways]))
+    for azimuths, elevation in zip(angles, elevations, strict=True):
+        views = normal_views(whole, azimuths, elevation)
         side, kind, logit = judge_views(net, views)
         seen.append(views)
-        angles.append(azimuths)
         looks.append(side)
         kinds += list(np.log(kind + 1e-6))
         logits.append(logit)
-    return seen, np.concatenate(angles), np.concatenate(looks), kinds, logits
+    return seen, angles.ravel(), np.concatenate(looks), kinds, logits
 
 
 def consistency(mesh: Mesh) -> dict[str, float]:
