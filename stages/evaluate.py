@@ -31,8 +31,9 @@ What none of these names has no prompt.
 a person's own rate. Saved answers come back with `--answers`, once for each person, beside the verdicts
 of the machine. `--seed` shuffles, and draws the toys of `--calibrate`.
 
-The same command continues an interrupted evaluation. Exit code 3: some lifts are unfinished or
-unreadable; those count as not consistent.
+The same command continues an interrupted evaluation, and measures what was added or changed since a
+finished one, nothing else. Exit code 3: some lifts are unfinished or unreadable; those count as not
+consistent.
 
 Examples:
 
@@ -66,6 +67,11 @@ import typer
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
 from sdtool.runtime.options import Device, Overwrite, Seed, Workers
+
+OWNED = (
+    *("measured.jsonl", "evaluation.json", "protocol.json", "calibration.json"),
+    *("index.html", "human.html", "pictures/[0-9a-f]*.png", "human/[0-9]*.png"),
+)  # of a run that was stopped
 
 
 def evaluate(
@@ -141,34 +147,38 @@ def evaluate(
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
     params |= {"orient": orient} if orient else {}
     params |= {"protocol": protocol} if protocol else {}
+    params |= {"judge": protocols.judge_id(JUDGE)}
+    stage_record.refuse_inside(out, {str(path): path for path in paths})
     record = stage_record.begin(
         out,
         "evaluate",
         params=params,
-        inputs={str(path): path for path in paths}
-        | {"judge": JUDGE, "--table": table, "--prompts": prompts},
+        inputs={"--table": table, "--prompts": prompts},
         overwrite=overwrite,
-        owned=(
-            *("measured.jsonl", "pictures/*.png", "*.html", "human/*.png", "calibration.json"),
-            "protocol.json",
-        ),
+        owned=OWNED,
         patient=True,
     )
-    if record.is_done and not human and not people:
-        print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
-        return record.result(out / "index.html")
+    eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip or orient else "cpu", orient)
+    keys = evaluation.keys_of(assets, eyes)
     if record.is_done:
+        new = set(keys) - evaluation.known(out).keys()
+        gone = evaluation.known(out).keys() - set(keys)
+        if not (new or gone or human or people):
+            print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
+            return record.result(out / "index.html")
         record.hold()
+        if new or gone:
+            said = f"models that are new or have changed: {len(new)}; gone: {len(gone)}"
+            print(f"{said}; the others are not measured again", file=sys.stderr)
     if unread:
         print(say_unread(unread), file=sys.stderr)
-    eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip or orient else "cpu", orient)
     lines = thresholds.load(JUDGE)
     if not record.is_done:
         check(eyes)
     record.clear()  # only now, sure of who judges
     if calibrate:
         lines = _calibrated(out, eyes, calibrate, seed, workers)
-    measured = evaluation.measure_all(assets, out, eyes, workers)
+    measured = evaluation.measure_all(assets, keys, out, eyes, workers)
     found = evaluation.verdicts(assets, measured, lines)
     agreed = {name: blind.agreement(found, said) for name, said in people.items()}
     compared = judges.agreement(found, people)
@@ -204,6 +214,9 @@ def evaluate(
     bad = [one for one in found if one.verdict == FAILED]
     for one in bad:
         print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)
+    if again := len(set(keys) - evaluation.known(out).keys()):
+        said = f"not looked at, for want of memory or by a fault of sdtool: {again} of these"
+        print(f"{said}; the same command tries them again", file=sys.stderr)
     counts = {"ok": len(found) - len(bad), "failed": len(bad)}
     counts |= {"not read": unread.total()} if unread else {}
     result = record.finish(counts=counts, outputs=outputs)

@@ -1,6 +1,7 @@
 """`sdtool evaluate` as it is used: good and bad models in folders, verdicts, rates, what goes wrong."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_what_has_no_sides_does_not_count_and_what_is_unknown_does(report):
 
 def test_the_report_holds_pages_pictures_and_the_verdicts_own_rates(report, capsys):
     page = (report / "index.html").read_text()
-    assert "a corgi wearing a hat" in page and "pictures/00000.png" in page
+    assert "a corgi wearing a hat" in page and re.search(r"pictures/[0-9a-f]{16}\.png", page)
     assert (report / "human.html").is_file() and list((report / "human").glob("*.png"))
     assert len(list((report / "pictures").glob("*.png"))) == 13
     told = json.loads((report / "evaluation.json").read_text())
@@ -128,8 +129,58 @@ def test_an_interrupted_evaluation_goes_on(models, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(
         evaluation, "measure_asset", lambda job, **o: (calls.append(job[0]), whole(job, **o))[1]
     )
+    with open(out / "measured.jsonl", "ab") as file:
+        file.write(b'{"asset":"0123')  # a full disk cut a line short
     assert evaluate(capsys, folder, "--out", out)[0] == 0
-    assert calls == [3, 4, 5]
+    assert len(calls) == 3
+    calls.clear()
+    shutil.copytree(folder, tmp_path / "more")
+    folder = tmp_path / "more"
+    out = tmp_path / "other"
+    assert evaluate(capsys, folder, "--out", out)[0] == 0 and len(calls) == 6
+    pictures = {one.name for one in (out / "pictures").iterdir()}
+    one, two, three, *_ = sorted(folder.rglob("*.glb"))
+    two.write_bytes(three.read_bytes())
+    one.unlink()
+    (folder / ".DS_Store").write_bytes(b"looked at")
+    (folder / "answers.json").write_text("{}")
+    calls.clear()
+    code, _, said = evaluate(capsys, folder, "--out", out)
+    assert code == 0 and len(calls) == 1
+    assert "models that are new or have changed: 1; gone: 2; the others are not measured" in said
+    now = {one.name for one in (out / "pictures").iterdir()}
+    assert len(now) == 5 and len(now & pictures) == 4
+    assert "already evaluated" in evaluate(capsys, folder, "--out", out)[2] and len(calls) == 1
+
+
+def test_what_nobody_looked_at_is_tried_again(models, tmp_path, capsys, monkeypatch):
+    from sdtool.errors import ObjectError
+    from sdtool.evaluating import evaluation
+
+    out, whole = tmp_path / "report", evaluation.measure_asset
+    folder = models / "janus"
+    unlucky = sorted(folder.rglob("*.glb"))[0]
+
+    def dies(job, **options):
+        if job[1].path == unlucky:
+            raise ObjectError("worker-died", "its worker process died")
+        return whole(job, **options)
+
+    monkeypatch.setattr(evaluation, "measure_asset", dies)
+    code, _, said = evaluate(capsys, folder, "--out", out)
+    assert code == 3 and "a fault of sdtool: 1 of these; the same command tries them again" in said
+    monkeypatch.setattr(evaluation, "measure_asset", whole)
+    assert evaluate(capsys, folder, "--out", out)[0] == 0
+    assert "already evaluated" in evaluate(capsys, folder, "--out", out)[2]
+
+
+def test_overwrite_of_a_stopped_run_keeps_what_is_not_its_own(models, tmp_path, capsys):
+    out = tmp_path / "report"
+    assert evaluate(capsys, models / "janus", "--out", out)[0] == 0
+    (out / "stage.json").rename(out / "stage.partial.json")
+    (out / "notes.html").write_bytes(b"of the user")
+    assert evaluate(capsys, models / "janus", "--out", out, "--overwrite")[0] == 0
+    assert (out / "notes.html").read_bytes() == b"of the user"
 
 
 def test_lifts_are_found_and_unfinished_ones_count_as_not_consistent(tmp_path, capsys):

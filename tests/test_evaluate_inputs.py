@@ -121,6 +121,29 @@ def test_with_the_protocol_each_path_is_a_method(tmp_path):
     ] * 3
 
 
+def test_methods_of_one_name_are_told_apart(tmp_path):
+    for name in ("a/x/out/corgi.glb", "b/x/out/corgi.glb", "c/y/cat.glb"):
+        save(tmp_path / name)
+    paths = [tmp_path / name for name in ("a/x/out", "b/x/out", "c/y")]
+    for by_path in (False, True):
+        found = find_assets(paths, by_path=by_path)
+        assert [one.method for one in found] == ["a/x/out", "b/x/out", "y"]
+    (alone,) = find_assets([tmp_path / "c" / "y" / "cat.glb"])
+    assert alone.method == "cat"
+
+
+def test_models_that_other_stages_made_are_found_and_a_lift_is_one(tmp_path):
+    for name, record in (("tex", '{"stage": "texture"}'), ("game", '{"level": 1}'), ("odd", "[]")):
+        save(tmp_path / name / "model.glb")
+        (tmp_path / name / "stage.json").write_text(record, encoding="utf-8")
+    save(tmp_path / "lift" / "mesh.glb")
+    (tmp_path / "lift" / "stage.json").write_text('{"stage": "lift"}', encoding="utf-8")
+    found = find_assets([tmp_path])
+    assert [one.path.relative_to(tmp_path).as_posix() for one in found] == [
+        "game/model.glb", "lift", "odd/model.glb", "tex/model.glb",
+    ]  # fmt: skip
+
+
 def test_a_table_names_files_prompts_methods_and_seeds(tmp_path):
     one, two = save(tmp_path / "models" / "1.glb"), save(tmp_path / "models" / "2.glb")
     table = tmp_path / "results.csv"

@@ -113,6 +113,45 @@ def test_seeds_are_paired_in_their_order():
     assert "up to 2 results of a prompt, which are not independent" in table(outcome)
 
 
+def test_missing_seeds_cost_as_much_as_missing_prompts():
+    two = Protocol("own", ("a cat", "a dog"))
+    gone, few, whole = (
+        results("gone", dog="yyyy"),
+        results("few", dog="yyyy", cat="y"),
+        results("whole", dog="yyyy", cat="yfns"),
+    )
+    outcome = run(two, gone + few + whole, "j")
+    assert [one.consistent for one in outcome.tallies] == [Rate(4, 8), Rate(5, 8), Rate(5, 7)]
+    assert [one.fewer for one in outcome.tallies] == [(), ("a cat",), ()]
+    assert (
+        "few has fewer than 4 results of some prompts, and counts those that are missing: a cat"
+        in (table(outcome))
+    )
+    assert outcome.as_json()["methods"]["few"]["fewer results"] == ["a cat"]
+
+
+def test_equal_seeds_are_pairs_and_the_others_in_their_order():
+    one = Protocol("own", ("a cat",))
+    ours, late = results("ours", cat="yn"), replace(results("theirs", cat="n")[0], seed=1)
+    (pair,) = run(one, [*ours, late], "j").comparisons
+    assert (pair.both, pair.only_second, pair.left_out) == (
+        1,
+        0,
+        1,
+    )  # of seed 1; ours of 0 is alone
+    (pair,) = run(one, [*ours, replace(late, seed=None)], "j").comparisons
+    assert (pair.both, pair.only_second, pair.left_out) == (0, 1, 1)  # the first with the first
+    apart = [replace(ours[0], seed=7), replace(late, seed=8)]
+    assert run(one, apart, "j").comparisons[0].only_second == 1
+
+
+def test_where_nothing_can_be_compared_there_is_no_p():
+    outcome = run(LIST, results("ours", cat="y") + results("theirs", dog="y"), "j")
+    assert outcome.comparisons[0].p is None
+    assert outcome.as_json()["comparisons"][0]["mcnemar_p"] is None
+    assert "ours against theirs: no prompt of which both could be told" in table(outcome)
+
+
 def test_the_printed_table_names_what_is_missing():
     outcome = run(LIST, OURS + THEIRS, "ab12")
     said = table(outcome).splitlines()
@@ -156,7 +195,7 @@ def test_three_judges_judge_two_methods_by_a_protocol(tmp_path, monkeypatch, cap
     assert "ours has no result of 1 prompt: a taxi" in said
     assert "theirs has no result of 2 prompts: a fox; a taxi" in said
     assert "bundled judge and CLIP: " in said and "all of them: Fleiss' kappa" in said
-    assert "McNemar's exact p = 1" in said
+    assert "ours against theirs: no prompt of which both could be told" in said
     counted = read_json("out/protocol.json")
     assert counted["methods"]["theirs"]["not of the list"] == ["theirs/suzanne.glb"]
     assert counted["prompts"] == ["a fox", "a taxi"]

@@ -2,7 +2,8 @@
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdtool.errors import InputError
@@ -40,7 +41,7 @@ def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = Fals
     out. by_path: its method is the folder among `paths` that it lies below, not the one that it lies in.
     InputError if a path does not exist or holds no asset.
     """
-    found: dict[Path, Asset] = {}
+    found: dict[Path, tuple[Asset, Path]] = {}
     hidden = out.resolve() if out else None
     for path in paths:
         if not path.exists():
@@ -58,16 +59,24 @@ def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = Fals
         for one in here:
             unfinished = one.is_dir() and not (one / DONE).is_file()
             whole = by_path and path.is_dir() and one != path
-            method = _name_among(path, paths) if whole else _method(one, paths)
-            found.setdefault(Path(os.path.realpath(one)), Asset(one, method, unfinished))
-    return list(found.values())
+            folder = absolute(path) if whole else _method(one, paths)
+            found.setdefault(Path(os.path.realpath(one)), (Asset(one, "", unfinished), folder))
+    names = told_apart(folder for _, folder in found.values())
+    return [replace(asset, method=names[folder]) for asset, folder in found.values()]
 
 
-def _name_among(path: Path, paths: list[Path]) -> str:
-    """The folder's name; with its parent's where another of the paths has the same."""
-    whole = absolute(path)
-    same = {absolute(one) for one in paths if absolute(one).name == whole.name}
-    return whole.name if len(same) < 2 else f"{whole.parent.name}/{whole.name}"
+def told_apart(paths: Iterable[Path]) -> dict[Path, str]:
+    """Of each absolute path its name, with as many of its parents' as no other one shares."""
+    every = list(dict.fromkeys(paths))
+    ends: dict[Path, str] = {}
+    for path in every:
+        others = [one.parts for one in every if one != path]
+        count = 1
+        while count < len(path.parts) and any(o[-count:] == path.parts[-count:] for o in others):
+            count += 1
+        name = model_stem(path) if path.is_file() else path.name
+        ends[path] = "/".join((*path.parts[-count:-1], name))
+    return ends
 
 
 def _below(path: Path, seen: set[Path]) -> list[Path]:
@@ -81,8 +90,8 @@ def _below(path: Path, seen: set[Path]) -> list[Path]:
     if path.resolve() in seen:
         return []
     seen.add(path.resolve())
-    if (stage := _stage(path)) is not None:
-        return [path] if stage == "lift" else []
+    if _stage(path) == "lift":
+        return [path]
     shown = (one for one in path.iterdir() if not one.name.startswith("."))  # "._a.glb" of a Mac
     inner = sorted(shown, key=lambda one: (one.is_symlink() and one.is_dir(), one))
     return [one for place in inner for one in _below(place, seen)]
@@ -94,19 +103,19 @@ def absolute(path: Path) -> Path:
 
 
 def _stage(folder: Path) -> str | None:
-    """The stage that wrote a folder; None if none did."""
+    """The stage that wrote a folder; None if none did. InputError if its record cannot be read."""
     for mark in (folder / DONE, folder / PARTIAL):
         if mark.is_file():
             record = read_json(mark)
-            return str(record.get("stage")) if isinstance(record, dict) else ""
+            return record.get("stage") if isinstance(record, dict) else None
     return None
 
 
-def _method(path: Path, given: list[Path]) -> str:
-    """The name of the folder it lies in, or that was given."""
-    own = [folder for folder in given if absolute(folder) == absolute(path)]
-    folder = absolute(path).parent
-    return folder.name if not own or len(given) > 1 else path.stem
+def _method(path: Path, given: list[Path]) -> Path:
+    """The folder by which an asset's method is called: the one that it lies in; the asset itself if nothing
+    else was given."""
+    alone = len(given) == 1 and absolute(given[0]) == absolute(path)
+    return absolute(path) if alone else absolute(path).parent
 
 
 def read_asset(asset: Asset) -> Mesh:

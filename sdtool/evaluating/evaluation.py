@@ -1,54 +1,88 @@
 """One evaluation, from assets to verdicts; what is measured is kept, so that it can be continued."""
 
+import hashlib
 import math
+import re
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdtool.errors import ObjectError
+from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating import judges
 from sdtool.evaluating.assets import Asset, category_of
 from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import Calibration, Evaluated, rate_as_json, rates, recognised
 from sdtool.evaluating.thresholds import Thresholds
 from sdtool.evaluating.verdicts import verdict_on, verdict_on_failed
-from sdtool.io.files import append_jsonl, read_jsonl
+from sdtool.io.files import append_jsonl, read_jsonl, trim_jsonl
+from sdtool.io.stage_record import digest
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.progress import progress
 
-MEASURED = "measured.jsonl"
+MEASURED, PICTURES = "measured.jsonl", "pictures"
+KEY = re.compile("[0-9a-f]{16}")
+OURS = ("worker-died", "timeout", "internal-error")
+"""Reasons that say nothing of a model: it was not looked at, and the same command tries again."""
 
 
-def measure_all(assets: list[Asset], out: Path, eyes: Eyes, workers: int) -> dict[int, dict]:
-    """Measure each asset that `out` has no line of; number → its fields, or the `reason` it failed."""
-    done = {}
-    if (out / MEASURED).is_file():
-        done = {line.pop("number"): line for line in read_jsonl(out / MEASURED)}
-    todo = [(k, asset) for k, asset in enumerate(assets) if k not in done]
-    prompts = (
-        tuple(dict.fromkeys(filter(None, (one.prompt for one in assets)))) if eyes.clip else ()
-    )
-    work = partial(measure_asset, eyes=eyes, out=out, prompts=prompts)
+def keys_of(assets: list[Asset], eyes: Eyes) -> list[str]:
+    """By what the measures of each asset are known again: what it holds, its path and its prompt, and, where
+    CLIP looks, the prompts of all, among which it ranks."""
+    return [_key(asset, str(_prompts(assets, eyes))) for asset in assets]
+
+
+def _key(asset: Asset, prompts: str) -> str:
+    sha = hashlib.sha256("\0".join((str(asset.path), asset.prompt, prompts, "")).encode())
+    try:
+        sha.update(digest(asset.path).encode())
+    except (OSError, InputError):  # measuring says why
+        sha.update(b"unreadable")
+    return sha.hexdigest()[:16]
+
+
+def _prompts(assets: list[Asset], eyes: Eyes) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.prompt for one in assets if one.prompt)) if eyes.clip else ()
+
+
+def known(out: Path) -> dict[str, dict]:
+    """What `out` holds of measures: key → fields, or the `reason` that an asset failed."""
+    lines = read_jsonl(out / MEASURED) if (out / MEASURED).is_file() else []
+    return {line.pop("asset"): line for line in lines}
+
+
+def measure_all(
+    assets: list[Asset], keys: list[str], out: Path, eyes: Eyes, workers: int
+) -> list[dict]:
+    """Measure each asset that `out` has no line of; of each its fields, or the `reason` it failed.
+
+    Lines of what is no longer there are dropped. What failed by one of `OURS` gets none.
+    """
+    wanted = set(keys)
+    trim_jsonl(out / MEASURED, lambda line: line.get("asset") in wanted)
+    for picture in (out / PICTURES).glob("*.png"):
+        if KEY.fullmatch(picture.stem) and picture.stem not in wanted:
+            picture.unlink()
+    done = known(out)
+    todo = [(key, asset) for key, asset in zip(keys, assets, strict=True) if key not in done]
+    work = partial(measure_asset, eyes=eyes, out=out, prompts=_prompts(assets, eyes))
     with progress("evaluating", len(assets), "models", done=len(done)) as bar:
-        for (number, _), outcome in map_items(work, todo, workers=workers):
+        for (key, _), outcome in map_items(work, todo, workers=workers):
             if isinstance(outcome, ObjectError):
                 fields = {"reason": str(outcome)}
             else:
                 fields = _plain(outcome)
-            append_jsonl(out / MEASURED, {"number": number, **fields})
-            done[number] = fields
+            if not isinstance(outcome, ObjectError) or outcome.reason not in OURS:
+                append_jsonl(out / MEASURED, {"asset": key, **fields})
+            done[key] = fields
             bar.advance(failed="reason" in fields)
-    return done
+    return [done[key] for key in keys]
 
 
-def verdicts(
-    assets: list[Asset], measured: dict[int, dict], thresholds: Thresholds
-) -> list[Evaluated]:
+def verdicts(assets: list[Asset], measured: list[dict], thresholds: Thresholds) -> list[Evaluated]:
     """The verdict on each asset."""
     found = []
-    for number, asset in enumerate(assets):
-        fields = dict(measured[number])
+    for asset, fields in zip(assets, map(dict, measured), strict=True):
         if "reason" in fields:
             kind = category_of(asset.prompt)
             one = verdict_on_failed(asset, asset.prompt, kind, fields["reason"])

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, zip_longest
 from typing import Any
 
 from sdtool import __version__
@@ -26,9 +26,10 @@ SHOWN = 12  # missing prompts that a line names
 @dataclass(frozen=True)
 class Tally:
     """What became of a method's results. janus: inconsistent ones, of those that could be told.
-    consistent: consistent ones, of these, of failed ones and of missing prompts. untold: results that
+    consistent: consistent ones, of these, of failed ones and of missing ones. untold: results that
     cannot be told. missing: prompts without a result. foreign: paths of results of other prompts, or of
-    none. most: results of one prompt, at most."""
+    none. most: results of one prompt, at most: so many are asked of each. fewer: prompts that have some
+    results, but fewer than that."""
 
     method: str
     janus: Rate
@@ -38,13 +39,14 @@ class Tally:
     missing: tuple[str, ...]
     foreign: tuple[str, ...]
     most: int
+    fewer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two methods, of the pairs of results on one prompt that could both be told. only_first, only_second:
-    pairs of which that method's alone is a Janus. left_out: pairs that a method misses, or that cannot be
-    told."""
+    pairs of which that method's alone is a Janus. left_out: results whose partner is missing, and pairs
+    that cannot be told."""
 
     first: str
     second: str
@@ -55,9 +57,13 @@ class Comparison:
     left_out: int
 
     @property
-    def p(self) -> float:
-        """McNemar's exact test."""
-        return mcnemar(self.only_first, self.only_second)
+    def pairs(self) -> int:
+        return self.both + self.only_first + self.only_second + self.neither
+
+    @property
+    def p(self) -> float | None:
+        """McNemar's exact test; None if there is no pair."""
+        return mcnemar(self.only_first, self.only_second) if self.pairs else None
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Outcome:
                     "missing": list(one.missing),
                     "not of the list": list(one.foreign),
                     "most results of a prompt": one.most,
+                    "fewer results": list(one.fewer),
                 }
                 for one in self.tallies
             },
@@ -153,30 +160,29 @@ def _by_prompt(
 def _tally(protocol: Protocol, method: str, results: Results, foreign: list[str]) -> Tally:
     verdicts = [one.verdict for some in results.values() for one in some]
     good, bad = verdicts.count(CONSISTENT), verdicts.count(INCONSISTENT)
-    missing = tuple(prompt for prompt in protocol.prompts if not results[prompt])
-    failed = verdicts.count(FAILED)
+    most = max(map(len, results.values()), default=0)
+    failed, lacking = verdicts.count(FAILED), max(1, most) * len(results) - len(verdicts)
     return Tally(
         method,
         Rate(bad, good + bad),
-        Rate(good, good + bad + failed + len(missing)),
+        Rate(good, good + bad + failed + lacking),
         sum(verdict in UNCOUNTED for verdict in verdicts),
         failed,
-        missing,
+        tuple(prompt for prompt in protocol.prompts if not results[prompt]),
         tuple(foreign),
-        max(map(len, results.values()), default=0),
+        most,
+        tuple(prompt for prompt in protocol.prompts if 0 < len(results[prompt]) < most),
     )
 
 
 def _compare(
     protocol: Protocol, first: tuple[str, Results], second: tuple[str, Results]
 ) -> Comparison:
-    """Pair the k-th result of a prompt with the other method's k-th."""
+    """Count the pairs of two methods' results of each prompt (`_paired`)."""
     counts = {(a, b): 0 for a in (True, False) for b in (True, False)}
     left_out = 0
     for prompt in protocol.prompts:
-        ours, theirs = first[1][prompt], second[1][prompt]
-        for k in range(max(len(ours), len(theirs), 1)):
-            pair = [some[k].verdict if k < len(some) else "" for some in (ours, theirs)]
+        for pair in _paired(first[1][prompt], second[1][prompt]):
             if all(verdict in (CONSISTENT, INCONSISTENT) for verdict in pair):
                 counts[pair[0] == INCONSISTENT, pair[1] == INCONSISTENT] += 1
             else:
@@ -190,6 +196,21 @@ def _compare(
         neither=counts[False, False],
         left_out=left_out,
     )
+
+
+def _paired(ours: list[Evaluated], theirs: list[Evaluated]) -> list[tuple[str, str]]:
+    """Verdicts on pairs of one prompt: those of equal seeds, then the k-th of the others with the other
+    method's k-th; "" where there is none, and one such pair where neither has a result."""
+    mine, other = (
+        {one.seed: one for one in some if one.seed is not None} for some in (ours, theirs)
+    )
+    pairs = [(mine[seed].verdict, other[seed].verdict) for seed in mine if seed in other]
+    rest = [
+        [one.verdict for one in some if one.seed not in same]
+        for some, same in ((ours, other), (theirs, mine))
+    ]
+    pairs += zip_longest(*rest, fillvalue="")
+    return pairs or [("", "")]
 
 
 # Saying
@@ -219,6 +240,12 @@ def table(outcome: Outcome) -> str:
             some = "; ".join(one.missing[:SHOWN]) + "; …" * (len(one.missing) > SHOWN)
             of = "1 prompt" if len(one.missing) == 1 else f"{len(one.missing)} prompts"
             lines.append(f"{one.method} has no result of {of}: {some}")
+        if one.fewer:
+            some = "; ".join(one.fewer[:SHOWN]) + "; …" * (len(one.fewer) > SHOWN)
+            lines.append(
+                f"{one.method} has fewer than {one.most} results of some prompts, and counts those that "
+                f"are missing: {some}"
+            )
         if one.foreign:
             some = ", ".join(one.foreign[:3]) + ", …" * (len(one.foreign) > 3)
             lines.append(f"{one.method}: {len(one.foreign)} of no prompt of the list: {some}")
@@ -228,6 +255,11 @@ def table(outcome: Outcome) -> str:
                 "the interval and the tests are too sure"
             )
     for pair in outcome.comparisons:
+        if pair.p is None:
+            lines.append(
+                f"{pair.first} against {pair.second}: no prompt of which both could be told"
+            )
+            continue
         lines.append(
             f"{pair.first} against {pair.second}: Janus alone {pair.only_first} and "
             f"{pair.only_second}, both {pair.both}, neither {pair.neither} ({pair.left_out} pairs left "

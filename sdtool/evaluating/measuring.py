@@ -210,15 +210,15 @@ def _toys(category: str) -> list[np.ndarray]:
     return found
 
 
-def measure_asset(job: tuple[int, Asset], eyes: Eyes, out: Path, prompts: tuple[str, ...]) -> dict:
-    """Measure one asset and draw its contact sheet below `out`; `job`: its number, and what it is.
+def measure_asset(job: tuple[str, Asset], eyes: Eyes, out: Path, prompts: tuple[str, ...]) -> dict:
+    """Measure one asset and draw its contact sheet below `out`; `job`: its key, and what it is.
 
     Returns the fields of `Measured`, and `prompt` and `picture`. ObjectError if it cannot be used.
     """
     from sdtool.geometry.cameras import ViewRange
     from sdtool.lifting.pictures import contact_sheet
 
-    number, asset = job
+    key, asset = job
     prompt = asset.prompt
     if asset.unfinished:
         raise ObjectError("unfinished", f"{asset.path} is an unfinished lift")
@@ -227,6 +227,6 @@ def measure_asset(job: tuple[int, Asset], eyes: Eyes, out: Path, prompts: tuple[
     except InputError as error:
         raise ObjectError("unreadable", str(error)) from None
     found = measure(mesh, category_of(prompt), eyes, prompt, prompts)
-    picture = f"pictures/{number:05d}.png"
+    picture = f"pictures/{key}.png"
     contact_sheet(mesh, ViewRange(distance=1.8), out / picture, prompt or asset.name)
     return {**asdict(found), "prompt": prompt, "picture": picture}

@@ -187,11 +187,7 @@ def begin(
     """
     out = Path(out)
     given = {key: Path(path) for key, path in (inputs or {}).items() if path}
-    for key, path in given.items():
-        if out.resolve() in (path.resolve(), *path.resolve().parents):
-            raise UsageError(
-                f"--out {out} holds the input {key} ({path}); choose another --out", "--out"
-            )
+    refuse_inside(out, given)
     found = {k: {"path": str(p), "digest": digest(p, leave_out=out)} for k, p in given.items()}
     head = {
         "stage": stage,
@@ -223,6 +219,15 @@ def begin(
     except BaseException:
         release(out)
         raise
+
+
+def refuse_inside(out: Path, inputs: Mapping[str, Path]) -> None:
+    """UsageError if an input is `out` or lies in it."""
+    for key, path in inputs.items():
+        if out.resolve() in (path.resolve(), *path.resolve().parents):
+            raise UsageError(
+                f"--out {out} holds the input {key} ({path}); choose another --out", "--out"
+            )
 
 
 def _begun(
