@@ -103,6 +103,12 @@ def evaluate(
     orient: Annotated[
         str, typer.Option(help="Orient-Anything that also looks: a folder, or a hub id.")
     ] = "",
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a judge, trained and calibrated by yourself. [default: the bundled one]"
+        ),
+    ] = None,
     calibrate: Annotated[
         int,
         typer.Option(
@@ -122,32 +128,25 @@ def evaluate(
     from sdtool.evaluating.results import FAILED, headline
     from sdtool.io.folders import say_unread
     from sdtool.io.objects import unread_beside
-    from sdtool.io.prompts import read_prompts
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
         need = "--calibrate 1 is too few to draw a line and to measure it; give 2 or more"
         raise UsageError(need, "--calibrate")
-    if protocol == protocols.OWN and not prompts:
-        raise UsageError("--protocol own needs --prompts, its list", "--protocol", "--prompts")
-    if protocol and protocol != protocols.OWN and prompts:
-        said = f"--protocol {protocol} has its own list; with --prompts it is --protocol own"
-        raise UsageError(said, "--protocol", "--prompts")
     paths = paths or []
-    listed = tuple(read_prompts(prompts)) if prompts else ()
-    asked = protocols.load(protocol, listed) if protocol else None
+    listed, asked = _listed(prompts, protocol)
     if not paths and not table:
         if asked:
             return stage_record.Report({"prompts": asked.prompts}, lambda: print(asked.text()))
         raise UsageError("name lifts, models or folders of them, or a --table", "PATH", "--table")
-    listed = asked.prompts if asked else listed
     assets = gather(paths, out, table, listed, by_path=asked is not None)
     unread = sum((unread_beside(path) for path in paths), Counter())
     people = _people(answers or [])
+    lines = thresholds.load(judge or JUDGE)
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
     params |= {"orient": orient} if orient else {}
     params |= {"protocol": protocol} if protocol else {}
-    params |= {"judge": protocols.judge_id(JUDGE)}
+    params |= {"judge": protocols.judge_id(judge or JUDGE)}
     stage_record.refuse_inside(out, {str(path): path for path in paths})
     record = stage_record.begin(
         out,
@@ -158,7 +157,8 @@ def evaluate(
         owned=OWNED,
         patient=True,
     )
-    eyes = Eyes(JUDGE, clip, str(choose_device(device)) if clip or orient else "cpu", orient)
+    where = str(choose_device(device)) if clip or orient else "cpu"
+    eyes = Eyes(judge or JUDGE, clip, where, orient)
     keys = evaluation.keys_of(assets, eyes)
     if record.is_done:
         new = set(keys) - evaluation.known(out).keys()
@@ -172,7 +172,6 @@ def evaluate(
             print(f"{said}; the others are not measured again", file=sys.stderr)
     if unread:
         print(say_unread(unread), file=sys.stderr)
-    lines = thresholds.load(JUDGE)
     if not record.is_done:
         check(eyes)
     record.clear()  # only now, sure of who judges
@@ -187,7 +186,7 @@ def evaluate(
     outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
     outcome = None
     if asked:
-        outcome = janus_rates.run(asked, found, protocols.judge_id(JUDGE, calibrate, seed))
+        outcome = janus_rates.run(asked, found, protocols.judge_id(judge or JUDGE, calibrate, seed))
         files.write_json(out / "protocol.json", outcome.as_json())
         outputs.append("protocol.json")
     report.write_report(
@@ -195,7 +194,7 @@ def evaluate(
         found,
         lines.calibration,
         title="Consistency",
-        command=_command(paths, table, prompts, protocol, clip, orient, calibrate, seed),
+        command=_command(paths, table, prompts, protocol, clip, orient, judge, calibrate, seed),
         people=agreed,
         judges=compared,
         outcome=outcome,
@@ -225,6 +224,21 @@ def evaluate(
     return stage_record.Result(out / "index.html", facts, failed=len(bad))
 
 
+def _listed(prompts: Path | None, protocol: str | None):
+    """The prompts that file names may spell, and the protocol that is asked for, or None."""
+    from sdtool.evaluating import protocol as protocols
+    from sdtool.io.prompts import read_prompts
+
+    if protocol == protocols.OWN and not prompts:
+        raise UsageError("--protocol own needs --prompts, its list", "--protocol", "--prompts")
+    if protocol and protocol != protocols.OWN and prompts:
+        said = f"--protocol {protocol} has its own list; with --prompts it is --protocol own"
+        raise UsageError(said, "--protocol", "--prompts")
+    listed = tuple(read_prompts(prompts)) if prompts else ()
+    asked = protocols.load(protocol, listed) if protocol else None
+    return (asked.prompts if asked else listed), asked
+
+
 def _people(answers: list[Path]) -> dict[str, list[dict[str, str]]]:
     """Name → answers: "a person" if there is one, else the names of their files, each of its own."""
     from sdtool.evaluating.human import read_answers
@@ -250,12 +264,13 @@ def _command(
     protocol: str | None,
     clip: str,
     orient: str,
+    judge: Path | None,
     calibrate: int,
     seed: int,
 ) -> str:
     """The command that makes the report again."""
     told: dict[str, Any] = {"--table": table, "--prompts": prompts, "--protocol": protocol}
-    told |= {"--clip": clip, "--orient": orient, "--calibrate": calibrate or None}
+    told |= {"--clip": clip, "--orient": orient, "--judge": judge, "--calibrate": calibrate or None}
     told |= {"--seed": seed} if calibrate else {}
     words = ["sdtool", "evaluate", *map(str, paths)]
     for option, value in told.items():

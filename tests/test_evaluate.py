@@ -398,3 +398,20 @@ def test_a_measure_that_cannot_tell_them_apart_is_thrown_out():
     assert calibration.by_kind["mirrored"].of == 200 and calibration.by_kind["extra-legs"].of == 0
     noise = next(one for one in calibration.measures if one.measure == "repeated parts")
     assert noise.caught.share < 0.1
+
+
+def test_a_judge_of_ones_own_decides_and_one_without_lines_is_refused(models, tmp_path, capsys):
+    own, out = tmp_path / "judge", tmp_path / "report"
+    shutil.copytree(JUDGE, own)
+    folder = models / "janus"
+    lines = json.loads((own / "calibration.json").read_text())
+    (own / "calibration.json").write_text(json.dumps(lines | {"told": 1.1}))
+    code, _, said = evaluate(capsys, folder, "--judge", own, "--out", out)
+    assert code == 0 and "nothing to count" in said  # nothing is told as surely as that
+    assert f"--judge {own}" in (out / "index.html").read_text()
+    code, _, said = evaluate(capsys, folder, "--out", out)
+    assert code == 2 and "was made differently (judge: " in said
+    (own / "calibration.json").unlink()
+    code, _, said = evaluate(capsys, folder, "--judge", own, "--out", tmp_path / "none")
+    assert code == 1 and "holds no calibration.json" in said and "calibrating --out" in said
+    assert not (tmp_path / "none").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.errors import SdtoolError
+from sdtool.errors import InputError, SdtoolError
 from sdtool.evaluating.measuring import JUDGE, Measured
 from sdtool.evaluating.results import Calibrated, Calibration, Rate, SourceRates
 from sdtool.io.files import read_json, write_json
@@ -187,7 +187,10 @@ def save(thresholds: Thresholds, folder: Path) -> None:
 
 
 def load(folder: Path = JUDGE) -> Thresholds:
-    """Read calibration.json."""
+    """Read calibration.json. InputError if the folder has none."""
+    if not (folder / FILE).is_file():
+        made = f"python -m sdtool.evaluating.calibrating --out {folder}"
+        raise InputError(f"{folder} holds no {FILE}, its lines; draw them with: {made}")
     data = read_json(folder / FILE)
     made = data["calibration"]
 
