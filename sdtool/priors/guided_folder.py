@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 
 from sdtool.io.files import read_json, write_json, write_text
-from sdtool.priors.cards import AGP_CARD, base_of, stored_base
+from sdtool.priors.cards import AGP_CARD, CARD, base_of, stored_base
 from sdtool.priors.fact_rows import fact_rows
-from sdtool.priors.fresh import CARD
 from sdtool.priors.prior import Prior
 
 PARTS = (

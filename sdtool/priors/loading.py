@@ -14,6 +14,7 @@ from sdtool.io.files import read_json
 from sdtool.priors.adapters import fingerprint
 from sdtool.priors.cards import (
     AGP_CARD,
+    CARD,
     FINGERPRINT,
     agp_folder,
     base_folder,
@@ -27,7 +28,6 @@ from sdtool.priors.cards import (
 from sdtool.priors.checkpoint import Checkpoint, check_checkpoint
 from sdtool.priors.checkpoint_parts import checkpoint_scheduler, checkpoint_unet, checkpoint_vae
 from sdtool.priors.folder_check import check_kind, check_parts, check_unet
-from sdtool.priors.fresh import CARD
 from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior
 from sdtool.priors.sizes import takes_sizes

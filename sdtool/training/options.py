@@ -60,6 +60,16 @@ LearningRate = Annotated[
     float,
     typer.Option(min=0, help="Learning rate.", callback=_above_zero, rich_help_panel=TRAINING),
 ]
+LearningRateOrBase = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Learning rate. [default: 2e-5; 5e-4 for tiny and what train-base made; with --lora four "
+        "times as much]",
+        callback=_above_zero,
+        rich_help_panel=TRAINING,
+    ),
+]
 Warmup = Annotated[
     int,
     typer.Option(

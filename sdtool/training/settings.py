@@ -14,6 +14,15 @@ Optimizer = Literal["adamw", "adafactor"]
 NO_END = 10**12
 """So many steps are no bound: the time is."""
 
+RATE, SMALL_RATE, ADAPTERS_RATE = 2e-5, 5e-4, 4
+"""Learning rates of an AGP: of others' bases, of our own small ones; and how many times that of adapters."""
+
+
+def agp_rate(small: bool, lora: int = 0) -> float:
+    """The learning rate of an AGP where none is named. small: its base is one of our own. lora: the rank of
+    its adapters, 0 for none."""
+    return (SMALL_RATE if small else RATE) * (ADAPTERS_RATE if lora else 1)
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
