@@ -1,1 +1,1 @@
-"""train-vae, train-base, finetune-agp, finetune-color: data, the loop over batches, many processes, exams."""
+"""train-vae, train-base, finetune-agp, finetune-color, distill-guidance: data, loop, processes, exams."""
