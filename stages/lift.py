@@ -134,7 +134,10 @@ def lift(
         ),
     ] = None,
     prompts: Annotated[
-        Path | None, typer.Option(help="File of prompts, one a line; # begins a comment.")
+        Path | None,
+        typer.Option(
+            help="File of prompts, one a line; # at its start, or between blanks, begins a comment."
+        ),
     ] = None,
     agp: Agp = "tiny",
     base: Base = "",

@@ -169,6 +169,14 @@ def test_prompts_of_all_editors(tmp_path):
         assert read_prompts(tmp_path / "p.txt") == ["a corgi", "a café"]
 
 
+def test_a_comment_is_a_line_of_its_own_or_stands_between_blanks():
+    from sdtool.io.prompts import prompts_in
+
+    whole = ["a jersey with #10 on it", "a C# textbook", "a sign that says '#'"]
+    lines = ["#of it all", " \t# also", "a cat  # unseen", "a dog\t#\tseen # twice", "a cat #"]
+    assert prompts_in("\n".join([*lines, *whole])) == ["a cat", "a dog", *whole]
+
+
 def test_prompts_of_no_file(tmp_path):
     from sdtool.io.prompts import read_prompts
 

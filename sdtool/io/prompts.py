@@ -1,9 +1,12 @@
-"""Files of prompts: one a line; # begins a comment."""
+"""Files of prompts: one a line; # at its start, or alone between blanks, begins a comment."""
 
+import re
 from pathlib import Path
 
 from sdtool.errors import InputError
 from sdtool.io.files import text_of
+
+COMMENT = re.compile(r"^\s*#.*|\s#(\s.*)?$")
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -24,6 +27,6 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def prompts_in(text: str) -> list[str]:
-    """The prompts of such a file's text, each once."""
-    lines = (line.partition("#")[0].strip() for line in text.split("\n"))
+    """The prompts of such a file's text, each once; "a C# book" and "a jersey with #10" are whole."""
+    lines = (COMMENT.sub("", line).strip() for line in text.split("\n"))
     return [prompt for prompt in dict.fromkeys(lines) if prompt]
