@@ -177,7 +177,20 @@ def test_a_table_names_files_prompts_methods_and_seeds(tmp_path):
         ("file,prompt\nt.csv,a cat\n", "row 2 names t.csv, which is neither a model"),
         ("file,prompt\n1.glb,a corgi, sitting\n", "row 2 has more cells than the head"),
         ("file,prompt\n1.glb,a corgi\n./1.glb,a cat\n", "row 3 names the same file as row 2"),
-        ("file,prompt,seed\n1.glb,a corgi,-1\n", "row 2 has the seed '-1'"),
+        (
+            "file,prompt,seed\n1.glb,a corgi,-1\n",
+            "row 2 has the seed '-1', which is no whole number",
+        ),
+        (
+            "file,prompt,seed\n1.glb,a corgi,3.0\n",
+            "row 2 has the seed '3.0', which is no whole number",
+        ),
+        (f"file,prompt,seed\n1.glb,a cat,{'9' * 5000}\n", "row 2 has the seed '9999"),
+        (f"file,prompt\n{'x' * 300},a cat\n", "x…, which cannot be read (File name too long)"),
+        ('file,prompt\n1.glb,"a red\nchair"\n"a\nb",a cat\n', "row 4 names a b, which does not"),
+        ("file,prompt\nd.glb,a cat\n", "row 2 names d.glb, which is neither a model"),
+        ("file,prompt\ntexture,a cat\n", "row 2 names texture, which is neither a model"),
+        ("file,prompt\ntorn,a cat\n", "row 2 names torn, a folder whose stage record cannot be"),
         ("file,prompt\n" + "1.glb,\n" * 5, "row 4 has no prompt, and 2 more; mend these rows"),
         ('file,prompt\n1.glb,"a corgi\n', "cannot be read as CSV"),
         (None, "cannot be read as CSV (No such file"),
@@ -185,12 +198,49 @@ def test_a_table_names_files_prompts_methods_and_seeds(tmp_path):
 )
 def test_a_bad_table_is_one_sentence(text, told, tmp_path):
     save(tmp_path / "1.glb")
+    (tmp_path / "d.glb").mkdir()
+    for name, record in (("texture", '{"stage": "texture"}'), ("torn", "{")):
+        save(tmp_path / name / "model.glb")
+        (tmp_path / name / "stage.json").write_text(record, encoding="utf-8")
     if text is not None:
         (tmp_path / "t.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as error:
         read_table(tmp_path / "t.csv")
     assert told in str(error.value) and str(error.value).startswith("--table")
     assert "\n" not in str(error.value)
+
+
+def test_a_prompt_is_one_line_whoever_says_it(tmp_path):
+    save(tmp_path / "1.glb")
+    table = tmp_path / "t.csv"
+    table.write_text('file,prompt,method\r\n1.glb,"a red\r\n chair ",my\tway\r\n', encoding="utf-8")
+    (asset,) = read_table(table)
+    assert (asset.prompt, asset.method) == ("a red chair", "my way")
+    plain, blanks = (
+        save(tmp_path / f"{k}.glb", prompt=p) for k, p in enumerate(("a cat", " a  cat "))
+    )
+    assert known(plain) == known(blanks) == ("a cat", "extras")
+    assert known(save(tmp_path / "red_chair.glb"), "a  red chair") == ("a red chair", "list")
+
+
+def test_a_table_may_name_lifts_that_stopped(tmp_path):
+    for name, mark in (("whole", "stage.json"), ("stopped", "stage.partial.json")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / mark).write_text('{"stage": "lift", "params": {}}', encoding="utf-8")
+    table = tmp_path / "t.csv"
+    table.write_text("file,prompt\nwhole,a cat\nstopped,a dog\n", encoding="utf-8")
+    found = gather([tmp_path], tmp_path / "out", table)
+    assert [(a.prompt, a.unfinished) for a in found] == [("a cat", False), ("a dog", True)]
+
+
+def test_a_link_to_itself_does_not_stop_a_table(tmp_path):
+    save(tmp_path / "models" / "1.glb")
+    loop = tmp_path / "models" / "loop.glb"
+    loop.symlink_to(loop)
+    table = tmp_path / "t.csv"
+    table.write_text("file,prompt\nmodels/1.glb,a cat\n", encoding="utf-8")
+    found = gather([tmp_path / "models"], tmp_path / "out", table)
+    assert [one.path.name for one in found] == ["1.glb", "loop.glb"]
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,17 @@ def with_prompts(assets: Sequence[Asset], listed: Sequence[str] = ()) -> list[As
     """The assets with their prompts, and the seeds that their lifts or extras name.
 
     listed: prompts that file names may spell (`spelled`): `a-corgi`, `corgi_seed3` and `007_A Corgi` all
-    spell "a corgi". An asset that has a prompt keeps it.
+    spell "a corgi". An asset that has a prompt keeps it. All prompts are of one line (`one_line`).
     """
-    by_letters = {spelled(prompt): prompt for prompt in reversed(listed) if spelled(prompt)}
+    by_letters = {
+        spelled(prompt): one_line(prompt) for prompt in reversed(listed) if spelled(prompt)
+    }
     return [_with_prompt(asset, by_letters) for asset in assets]
+
+
+def one_line(prompt: str) -> str:
+    """The prompt with one blank for many and for line breaks, and none around it."""
+    return " ".join(prompt.split())
 
 
 def spelled(prompt: str) -> str:
@@ -52,7 +59,7 @@ def _with_prompt(asset: Asset, listed: dict[str, str]) -> Asset:
     if asset.prompt:
         return asset
     if isinstance(prompt, str) and prompt.strip():
-        return replace(asset, prompt=prompt, prompt_from=teller)
+        return replace(asset, prompt=one_line(prompt), prompt_from=teller)
     for name in _names(asset):
         for tail in _shorter(name):
             if found := listed.get(spelled(tail)):

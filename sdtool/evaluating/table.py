@@ -1,24 +1,30 @@
 """A table of results: a file and its prompt in each row, maybe a method and a seed."""
 
 import csv
+import io
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sdtool.errors import InputError
 from sdtool.evaluating.assets import Asset, absolute
-from sdtool.evaluating.prompts import BY_TABLE
-from sdtool.io.files import text_of
+from sdtool.evaluating.prompts import BY_TABLE, one_line
+from sdtool.io.files import read_json, text_of
 from sdtool.io.folders import MESH_SUFFIXES
-from sdtool.io.stage_record import DONE
+from sdtool.io.stage_record import DONE, PARTIAL
 
 COLUMNS = ("file", "prompt", "method", "seed")
 NAMED = 3  # bad rows that a message names
+LONGEST = 60  # letters of a cell that a message shows
+SEED = re.compile(r"\d{1,18}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """number: its line in the file, the head's being 1. cells: column → text, stripped."""
+    """number: the line in the file where it begins, the head's being 1. cells: column → text, without blanks
+    around it, and in all but `file` with one blank for many and for line breaks."""
 
     number: int
     cells: dict[str, str]
@@ -28,8 +34,9 @@ def read_table(path: Path) -> list[Asset]:
     """The assets of a CSV file (divided by commas, semicolons or tabs) whose first row names its columns:
     file and prompt, and maybe method and seed; others are passed over.
 
-    Files are relative to the table's folder. Without a method it is the file's folder. InputError, one
-    sentence that names the first bad rows, if any row cannot be used.
+    Files are relative to the table's folder. Without a method it is the file's folder. A lift that is not
+    finished is an asset, too. InputError, one sentence that names the first bad rows, if any row cannot be
+    used.
     """
     found: dict[Path, tuple[int, Asset]] = {}
     bad: list[str] = []
@@ -54,7 +61,7 @@ def _rows(path: Path) -> Iterator[Row]:
     try:
         text = text_of(path)
         divide = max(",;\t", key=text.partition("\n")[0].count)
-        lines = csv.reader(text.split("\n"), delimiter=divide, strict=True)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=divide, strict=True)
         head = [name.strip().lower() for name in next(lines, [])]
         if missing := [name for name in COLUMNS[:2] if name not in head]:
             raise InputError(
@@ -63,11 +70,13 @@ def _rows(path: Path) -> Iterator[Row]:
             )
         if twice := [name for name in COLUMNS if head.count(name) > 1]:
             raise InputError(f"--table {path} has two columns named {twice[0]}; rename one of them")
+        start = lines.line_num + 1
         for cells in lines:
             if any(cell.strip() for cell in cells):
-                known = zip(head, map(str.strip, cells), strict=False)
-                extra = {"": "x"} if len(cells) > len(head) else {}
-                yield Row(lines.line_num, {k: v for k, v in known if k in COLUMNS} | extra)
+                known = {k: v for k, v in zip(head, cells, strict=False) if k in COLUMNS}
+                plain = {k: v.strip() if k == "file" else one_line(v) for k, v in known.items()}
+                yield Row(start, plain | ({"": "x"} if len(cells) > len(head) else {}))
+            start = lines.line_num + 1
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         said = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"--table {path} cannot be read as CSV ({said})") from None
@@ -82,19 +91,43 @@ def _asset(row: Row, folder: Path) -> Asset | str:
         return "names no file (a prompt without a result is left out; --protocol counts it)"
     if not cells.get("prompt"):
         return "has no prompt"
-    if not (cells.get("seed") or "0").isdecimal():
-        return f"has the seed {cells['seed']!r}, which is no number"
-    path = folder / cells["file"]
-    if not path.exists():
-        return f"names {cells['file']}, which does not exist"
-    if path.suffix.lower() not in MESH_SUFFIXES and not (path / DONE).is_file():
-        return f"names {cells['file']}, which is neither a model ({', '.join(MESH_SUFFIXES)}) nor a lift"
+    if not SEED.fullmatch(cells.get("seed") or "0"):
+        said = "which is no whole number from 0 with at most 18 digits"
+        return f"has the seed {_short(cells['seed'])!r}, {said}"
+    path, name = folder / cells["file"], _short(cells["file"])
+    try:
+        if not path.exists():
+            return f"names {name}, which does not exist"
+        is_lift = path.is_dir() and _stage(path) == "lift"
+        unfinished = is_lift and not (path / DONE).is_file()
+        is_model = path.is_file() and path.suffix.lower() in MESH_SUFFIXES
+    except OSError as error:
+        return f"names {name}, which cannot be read ({error.strerror})"
+    except InputError:
+        return f"names {name}, a folder whose stage record cannot be read"
+    if not (is_lift or is_model):
+        return f"names {name}, which is neither a model ({', '.join(MESH_SUFFIXES)}) nor a lift"
     seed = int(cells["seed"]) if cells.get("seed") else None
     method = cells.get("method") or absolute(path).parent.name
-    return Asset(path, method, prompt=cells["prompt"], prompt_from=BY_TABLE, seed=seed)
+    return Asset(path, method, unfinished, cells["prompt"], BY_TABLE, seed)
+
+
+def _stage(folder: Path) -> str | None:
+    """The stage that wrote a folder; None if none did. InputError if its record cannot be read."""
+    for mark in (folder / DONE, folder / PARTIAL):
+        if mark.is_file():
+            record = read_json(mark)
+            return record.get("stage") if isinstance(record, dict) else None
+    return None
+
+
+def _short(cell: str) -> str:
+    """What a message shows of a cell."""
+    text = one_line(cell)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def joined(by_table: list[Asset], found: list[Asset]) -> list[Asset]:
     """The assets of the table, then those of folders that it does not name."""
-    known = {one.path.resolve() for one in by_table}
-    return [*by_table, *(one for one in found if one.path.resolve() not in known)]
+    known = {os.path.realpath(one.path) for one in by_table}
+    return [*by_table, *(one for one in found if os.path.realpath(one.path) not in known)]
