@@ -18,6 +18,7 @@ from sdtool.evaluating.judges import (
     ORIENTATION,
     agreement,
     compared,
+    findings,
     lines,
     opinions,
 )
@@ -156,6 +157,22 @@ def test_only_judges_that_were_asked_have_an_opinion():
     said = {"orient_once": 0.9, "orient_sharp": 0.9, "orient_front": 0.9}
     turned = SimpleNamespace(clip_sides=math.nan, **said)
     assert opinions(turned, ASSET) == {BUNDLED: YES, ORIENTATION: YES}
+
+
+def test_a_number_that_is_none_is_nothing_in_the_findings():
+    assert findings(MEASURED) == []
+    said = {"orient_once": 0.9, "orient_turns": -1.0, "orient_sharp": 0.8, "orient_front": 0.7}
+    whole = findings(SimpleNamespace(**said))
+    assert [one.value for one in whole] == [0.9, 0.8, 0.7]
+    assert whole[0].note == "-1 turns as the camera makes one"
+    broken = orientation.turns(np.full((12, 360), np.nan)) | {"orient_front": 0.7}
+    found = findings(SimpleNamespace(**broken))
+    assert [(one.value, one.note) for one in found] == [
+        (None, "its probabilities are no numbers"),
+        (None, "its probabilities are no numbers"),
+        (0.7, ""),
+    ]
+    assert Finding("views told", math.nan).value is None and Finding("sides", 0).value == 0
 
 
 def test_the_bundled_judge_speaks_without_clip():

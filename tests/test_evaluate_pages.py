@@ -29,6 +29,7 @@ from sdtool.evaluating.results import (
     Finding,
     Rate,
     SourceRates,
+    percent,
 )
 
 HOSTILE = """</script><script>alert('1')</script><img src=x onerror="alert(2)">"""
@@ -115,6 +116,20 @@ def test_wilsons_interval_against_known_values():
     assert Rate(10, 10).interval == pytest.approx((0.722, 1), abs=5e-4)
     assert Rate(0, 3).interval[0] == 0 and Rate(3, 3).interval[1] == 1
     assert Rate(0, 0).interval == (0, 1) and math.isnan(Rate(0, 0).share)
+
+
+def test_only_none_is_0_percent_and_only_all_is_100():
+    assert str(Rate(199, 200)) == "199 of 200: >99% (97% to >99%)"
+    assert str(Rate(1, 300)) == "1 of 300: <1% (<1% to 2%)"
+    assert str(Rate(0, 300)) == "0 of 300: 0% (0% to 1%)"
+    assert str(Rate(300, 300)) == "300 of 300: 100% (99% to 100%)"
+    assert [percent(share) for share in (0.005, 0.125, 0.994, 0.995)] == [
+        "1%",
+        "13%",
+        "99%",
+        ">99%",
+    ]
+    assert percent(math.nan) == "–"
 
 
 def test_kappa_against_a_sum_by_hand():
@@ -213,9 +228,11 @@ def test_the_report_says_how_the_verdict_holds_on_each_source(tmp_path):
     assets = evaluated(tmp_path)
     assert "by source" not in report(tmp_path, assets)
     rates = SourceRates(Rate(9, 10), Rate(1, 20), Rate(2, 22), Rate(0, 10))
-    known = replace(CALIBRATION, sources={"real assets": rates})
+    nearly = SourceRates(Rate(199, 200), Rate(1, 300), Rate(0, 9), Rate(9, 9))
+    known = replace(CALIBRATION, sources={"real assets": rates, "toys": nearly})
     page = write_report(tmp_path, assets, known, title="x", command="x").read_text(encoding="utf-8")
     assert "real assets 90% 9 of 10 5% 1 of 20 0% 0 of 10 9% 2 of 22" in words(page)
+    assert "toys >99% 199 of 200 <1% 1 of 300 100% 9 of 9 0% 0 of 9" in words(page)
 
 
 def test_a_bar_and_its_whisker_stand_at_their_numbers(tmp_path):

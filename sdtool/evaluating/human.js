@@ -73,6 +73,13 @@ function say(answer) {
 
 // The result
 
+/** A share in whole percent, as in sdtool/evaluating/results.py: 0% and 100% only of none and all. */
+function percent(share) {
+  const rounded = Math.floor(100 * share + 0.5);
+  if (rounded === 0 && share > 0) return "<1%";
+  return rounded === 100 && share < 1 ? ">99%" : `${rounded}%`;
+}
+
 /** {name: {yes, of, failed, unsure, open}}: methods by name, then what is not applicable. */
 function rows() {
   const found = new Map();
@@ -104,7 +111,6 @@ function finish() {
   byId("result").hidden = false;
   byId("return").hidden = !shown.length;
   byId("heading").textContent = answers.every(Boolean) ? "The result" : "The result so far";
-  const percent = (share) => `${(100 * share).toFixed(0)}%`;
   byId("rates").replaceChildren(...rows().map(([name, { yes, of, failed, unsure, open }]) => {
     const line = document.createElement("tr");
     const [low, high] = interval(yes, of);

@@ -57,15 +57,23 @@ def _of_the_bundled(verdict: Evaluated) -> str:
 
 
 def findings(found: Measured) -> list[Finding]:
-    """What the orientation model measured, as evidence."""
+    """What the orientation model measured, as evidence; nothing where it was not asked."""
     if math.isnan(found.orient_front):
         return []
-    turns = f"{found.orient_turns:.0f} turns as the camera makes one"
-    return [
-        Finding("orientation: once round", found.orient_once, note=turns),
-        Finding("orientation: how sharp", found.orient_sharp, note="0: every side as probable"),
-        Finding("orientation: has a front", found.orient_front),
-    ]
+    once, sharp, front = (
+        f"orientation: {name}" for name in ("once round", "how sharp", "has a front")
+    )
+    values = found.orient_once, found.orient_turns, found.orient_sharp
+    if any(map(math.isnan, values)):
+        note = "its probabilities are no numbers"
+        own = [Finding(name, None, note=note) for name in (once, sharp)]
+    else:
+        turns = f"{found.orient_turns:.0f} turns as the camera makes one"
+        own = [
+            Finding(once, found.orient_once, note=turns),
+            Finding(sharp, found.orient_sharp, note="0: every side as probable"),
+        ]
+    return [*own, Finding(front, found.orient_front)]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from sdtool.evaluating.results import (
     Calibrated,
     Calibration,
     Evaluated,
+    percent,
     rates,
     recognised,
 )
@@ -82,6 +83,7 @@ def write_report(
         verdicts={verdict: counted[verdict] for verdict in LOOKS if counted[verdict]},
         cards=cards,
         number=_number,
+        percent=percent,
         breakable=_breakable,
     )
     files.write_text(out / "index.html", page)

@@ -26,8 +26,8 @@ verdicts."""
 class Finding:
     """What one measure says of one asset.
 
-    measure: its name. value: None where it cannot be taken; then `note` says why. threshold: None if
-    the measure is evidence only. passes: None if there is no threshold or no value.
+    measure: its name. value: None where it cannot be taken, which is what NaN becomes; then `note` says
+    why. threshold: None if the measure is evidence only. passes: None if there is no threshold or no value.
     """
 
     measure: str
@@ -35,6 +35,10 @@ class Finding:
     threshold: float | None = None
     passes: bool | None = None
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.value is not None and math.isnan(self.value):
+            object.__setattr__(self, "value", None)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,20 @@ class Rate:
         if not self.of:
             return "nothing to count"
         low, high = self.interval
-        return f"{self.count} of {self.of}: {self.share:.0%} ({low:.0%} to {high:.0%})"
+        return (
+            f"{self.count} of {self.of}: {percent(self.share)} ({percent(low)} to {percent(high)})"
+        )
+
+
+def percent(share: float) -> str:
+    """A share in whole percent, halves up, as `human.js` has it: 0% and 100% only of none and all; a dash
+    for NaN."""
+    if math.isnan(share):
+        return "–"
+    rounded = math.floor(100 * share + 0.5)
+    if rounded == 0 and share > 0:
+        return "<1%"
+    return ">99%" if rounded == 100 and share < 1 else f"{rounded}%"
 
 
 def rate_as_json(rate: Rate) -> dict[str, Any]:

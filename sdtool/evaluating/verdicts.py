@@ -15,6 +15,7 @@ from sdtool.evaluating.results import (
     Calibrated,
     Evaluated,
     Finding,
+    percent,
 )
 from sdtool.evaluating.thresholds import MEASURES, Thresholds, sureness
 from sdtool.toyverse.words import article
@@ -98,7 +99,7 @@ def _finding(one: Calibrated, found: Measured) -> Finding:
 def evidence(found: Measured, calibrated: bool) -> list[Finding]:
     """What has no line: the mesh as such, and whether it fits its prompt; CLIP's view of its sides, if
     that was not `calibrated`."""
-    kinds = f"taken for {article(found.kind)}, {found.kind_share:.0%} sure"
+    kinds = f"taken for {article(found.kind)}, {percent(found.kind_share)} sure"
     mesh = found.sanity
     near = (("F-score", found.f_score), ("Chamfer distance", found.chamfer))
     shapes = [
