@@ -183,6 +183,34 @@ def test_answers_of_other_assets_are_refused(tmp_path):
         agreement(assets, answers_of(assets, {("quokka", "house"): "no"}))
 
 
+def test_answers_of_what_has_changed_since_are_refused(tmp_path):
+    assets = evaluated(tmp_path)
+    sheet = key(write_sheet(tmp_path, assets, seed=3).read_text(encoding="utf-8"))
+    answers = [
+        {**{name: one[name] for name in ("path", "method", "prompt", "digest")}, "answer": "no"}
+        for one in sheet["shown"]
+    ]
+    found = agreement(assets, answers, tmp_path)
+    assert found.rates == {"zebrafish": Rate(0, 4), "quokka": Rate(0, 4)}
+    cat = next(one for one in assets if one.path == "runs/zebrafish/cat")
+    with Image.open(tmp_path / cat.picture) as picture:
+        picture.load()
+    picture.save(tmp_path / cat.picture)  # the same, without the texts that nobody sees
+    assert agreement(assets, answers, tmp_path) == found
+    Image.new("RGB", (128, 48), "white").save(tmp_path / cat.picture)  # lifted again
+    told = r"1 of 9 answers .* runs/zebrafish/cat \(zebrafish\) has another picture.*new sheet"
+    with pytest.raises(InputError, match=told):
+        agreement(assets, answers, tmp_path)
+    old = [{name: one[name] for name in one if name != "digest"} for one in answers]
+    assert agreement(assets, old, tmp_path) == found  # of an older sheet
+    renamed = [replace(one, prompt="a wolf") if one.name == "dog" else one for one in assets]
+    for some in (answers, old):
+        with pytest.raises(InputError, match=r"of 9 answers .*/dog .* has another prompt now"):
+            agreement(renamed, some, tmp_path)
+    spaced = [replace(one, prompt=f" {one.prompt}\n") for one in assets]
+    assert agreement(spaced, old, tmp_path) == found
+
+
 ONE = {"path": "runs/a", "method": "A", "prompt": "a dog", "answer": "yes"}
 
 
@@ -194,6 +222,7 @@ ONE = {"path": "runs/a", "method": "A", "prompt": "a dog", "answer": "yes"}
         ('{"answers": []}', "does not hold a sheet's answers"),
         ([{**ONE, "method": 3}], "answer 1 lacks"),
         ([ONE, "yes"], "answer 2 lacks"),
+        ([{**ONE, "digest": 7}], "answer 1 lacks"),
         ([{**ONE, "answer": "maybe"}], "answer 1 is 'maybe'"),
         ([ONE, {**ONE, "answer": "no"}], "answers twice for runs/a"),
     ],
@@ -514,7 +543,8 @@ def test_a_visitor_answers_by_keys_comes_back_and_gets_pythons_rates(tmp_path):
     (tmp_path / "answers.json").write_text(json.dumps(found["file"]), encoding="utf-8")
     answers = read_answers(tmp_path / "answers.json")
     assert {one["path"]: one["answer"] for one in answers} == plan
-    human = agreement(assets, answers)
+    human = agreement(assets, answers, tmp_path)
+    assert {one["digest"] for one in answers} == {one["digest"] for one in order}
     wanted = {**human.rates, "not applicable (all methods)": human.symmetric}
     assert wanted["quokka"] == Rate(2, 4) and human.symmetric == Rate(1, 2)
     rows = re.findall(

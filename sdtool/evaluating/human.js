@@ -4,7 +4,7 @@
 
 const byId = (id) => document.getElementById(id);
 const sheet = JSON.parse(atob(byId("key").textContent));
-const shown = sheet.shown; // [{path, method, prompt, picture, counts}]
+const shown = sheet.shown; // [{path, method, prompt, picture, digest, counts}]
 const STORE = `sdtool-human-${sheet.digest}`;
 const Z = 1.959964;
 const ANSWERS = ["yes", "no", "unsure"];
@@ -130,8 +130,8 @@ function finish() {
 }
 
 function save() {
-  const given = shown.flatMap(({ path, method, prompt }, i) =>
-    (answers[i] ? [{ path, method, prompt, answer: answers[i] }] : []));
+  const given = shown.flatMap(({ path, method, prompt, digest }, i) =>
+    (answers[i] ? [{ path, method, prompt, digest, answer: answers[i] }] : []));
   const text = JSON.stringify({ sdtool: sheet.sdtool, sheet: sheet.digest, answers: given }, null, 2);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));

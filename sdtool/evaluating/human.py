@@ -13,6 +13,7 @@ from urllib.parse import quote
 from sdtool import __version__
 from sdtool.errors import InputError
 from sdtool.evaluating.pages import fill
+from sdtool.evaluating.prompts import one_line
 from sdtool.evaluating.results import (
     CONSISTENT,
     FAILED,
@@ -37,7 +38,7 @@ def write_sheet(out: Path, assets: list[Evaluated], *, seed: int) -> Path:
 
     The assets are shuffled by `seed` ≥ 0 (PCG64), and their pictures copied to `out`/human under the
     numbers of that order, without text. Failed ones have no picture: the page only counts them, as
-    "no". InputError if a picture cannot be read.
+    "no". Each answer will hold its picture's digest. InputError if a picture cannot be read.
     """
     import numpy as np
 
@@ -56,7 +57,8 @@ def write_sheet(out: Path, assets: list[Evaluated], *, seed: int) -> Path:
             temporary.write_bytes(png)
         about = {"path": asset.path, "method": asset.method, "prompt": asset.prompt}
         counts = asset.verdict != SYMMETRIC
-        shown.append({**about, "picture": f"human/{quote(name)}", "counts": counts})
+        seen = {"picture": f"human/{quote(name)}", "digest": _digest(png)}
+        shown.append({**about, **seen, "counts": counts})
         digest.update(json.dumps([*about.values(), counts]).encode() + hashlib.sha256(png).digest())
     failed = Counter(asset.method for asset in assets if asset.verdict == FAILED)
     methods = [[name, failed[name]] for name in _methods(assets)]
@@ -75,6 +77,10 @@ def write_sheet(out: Path, assets: list[Evaluated], *, seed: int) -> Path:
 def _methods(assets: list[Evaluated]) -> list[str]:
     """The methods that have an asset which counts for a person's rate."""
     return list(dict.fromkeys(asset.method for asset in assets if asset.verdict != SYMMETRIC))
+
+
+def _digest(png: bytes) -> str:
+    return hashlib.sha256(png).hexdigest()[:16]
 
 
 def _without_text(path: Path) -> bytes:
@@ -101,7 +107,8 @@ def _without_text(path: Path) -> bytes:
 
 
 def read_answers(path: Path) -> list[dict[str, str]]:
-    """The answers that a sheet let download: path, method, prompt, and answer, one of `ANSWERS`.
+    """The answers that a sheet let download: path, method, prompt, digest, of the picture, and answer, one
+    of `ANSWERS`. Those of older sheets have no digest.
 
     InputError if the file is something else, or answers for one asset twice.
     """
@@ -116,10 +123,14 @@ def read_answers(path: Path) -> list[dict[str, str]]:
     seen = set()
     for number, one in enumerate(listed, start=1):
         if not isinstance(one, dict) or not all(
-            isinstance(one.get(key), str) for key in ("path", "method", "prompt", "answer")
+            isinstance(value, str)
+            for value in (
+                *map(one.get, ("path", "method", "prompt", "answer")),
+                one.get("digest", ""),
+            )
         ):
             raise InputError(
-                f"{path}, answer {number} lacks path, method, prompt or answer; {cure}"
+                f"{path}, answer {number} lacks path, method, prompt or answer as a text; {cure}"
             )
         if one["answer"] not in ANSWERS:
             raise InputError(
@@ -163,10 +174,15 @@ class Agreement:
         return cohen_kappa([[self.both_yes, self.only_automatic], [self.only_person, self.both_no]])
 
 
-def agreement(assets: list[Evaluated], answers: list[dict[str, Any]]) -> Agreement:
+def agreement(
+    assets: list[Evaluated], answers: list[dict[str, Any]], out: Path | None = None
+) -> Agreement:
     """Compare a person's answers (`read_answers`) with the verdicts.
 
-    InputError if an answer is of an asset that is not among `assets`, or of one that failed.
+    out: the folder of the report, with the pictures; without it no picture is compared. InputError if an
+    answer is of an asset that is not among `assets`, or of one that failed; or if an asset has another
+    prompt now, or another picture, so that the person saw something else. Of answers of older sheets,
+    which have no digest, the pictures are not compared.
     """
     said = {_key(one): one["answer"] for one in answers}
     shown = {(a.path, a.method): a for a in assets if a.verdict != FAILED}
@@ -176,6 +192,7 @@ def agreement(assets: list[Evaluated], answers: list[dict[str, Any]]) -> Agreeme
             f"the answers are of other assets: {path} ({method}) has nothing to show here; "
             "evaluate the folders that the sheet was made from, or make and answer a new sheet"
         )
+    _refuse_changed(shown, answers, out)
     heard: dict[str, list[bool]] = {method: [] for method in _methods(assets)}
     for asset in assets:
         if asset.verdict == FAILED:
@@ -202,6 +219,26 @@ def agreement(assets: list[Evaluated], answers: list[dict[str, Any]]) -> Agreeme
         unsure=list(said.values()).count("unsure"),
         unanswered=len(shown) - len(said),
     )
+
+
+def _refuse_changed(
+    shown: dict[tuple[str, str], Evaluated], answers: list[dict[str, Any]], out: Path | None
+) -> None:
+    """InputError if an answer is of another prompt or another picture than its asset has now."""
+    changed = []
+    for one in answers:
+        asset = shown[_key(one)]
+        if one_line(one["prompt"]) != one_line(asset.prompt):
+            changed.append((one, "prompt"))
+        elif out and one.get("digest"):
+            if one["digest"] != _digest(_without_text(out / asset.picture)):
+                changed.append((one, "picture"))
+    if changed:
+        one, what = changed[0]
+        raise InputError(
+            f"{len(changed)} of {len(answers)} answers are of models that have changed since: "
+            f"{one['path']} ({one['method']}) has another {what} now; make and answer a new sheet (--human)"
+        )
 
 
 def _key(answer: dict[str, Any]) -> tuple[str, str]:
