@@ -558,3 +558,77 @@ def test_a_visitor_answers_by_keys_comes_back_and_gets_pythons_rates(tmp_path):
         assert (float(low), float(high)) == pytest.approx(wanted[name].interval, abs=1e-12)
         assert str(wanted[name]) == f"{yes} of {of}: {rate}"
     assert found["file"]["sheet"] == key(page.read_text(encoding="utf-8"))["digest"]
+
+
+# Who opens a finished sheet: sees no result, asks to begin anew, types and thinks better of it; then does it.
+SECOND = """
+const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const button = (act) => [...document.querySelectorAll(`[data-do=${act}]`)].find((one) => one.offsetParent);
+const kept = () => JSON.parse(localStorage.getItem(STORE));
+if (!sessionStorage.getItem("been")) {
+  sessionStorage.setItem("been", "1");
+  const untouched = button("anew").disabled;
+  while (!byId("sheet").hidden) press("n");
+  sessionStorage.setItem("finished", JSON.stringify([untouched, document.body.innerText]));
+  location.reload();
+} else {
+  const steps = { finished: JSON.parse(sessionStorage.getItem("finished")), opened: document.body.innerText };
+  button("anew").focus();
+  button("anew").click();
+  steps.asked = byId("anew").innerText;
+  steps.first = document.activeElement.dataset.do;
+  press("y");
+  button("stay").click();
+  steps.stayed = [kept(), byId("anew").open, byId("choice").hidden];
+  press("ArrowLeft");
+  steps.looked = byId("progress").textContent;
+  button("anew").click();
+  button("clear").click();
+  steps.cleared = [kept(), byId("anew").open, byId("progress").textContent, button("anew").disabled];
+  press("y");
+  steps.answered = kept();
+  const told = document.createElement("pre");
+  told.id = "told";
+  told.textContent = JSON.stringify(steps);
+  document.body.append(told);
+}
+"""
+
+
+@in_chromium
+def test_the_next_person_begins_anew_and_sees_no_result(tmp_path):
+    assets = evaluated(tmp_path)
+    page = write_sheet(tmp_path, assets, seed=4)
+    dom = chromium(visited(page, SECOND), tmp_path, "--dump-dom")
+    found = json.loads(html.unescape(re.search(r'<pre id="told">([^<]*)</pre>', dom)[1]))
+    untouched, text = found["finished"]
+    assert untouched and "zebrafish" in text and "0 / 4" in text  # who finished it sees the result
+    assert "All objects have an answer" in found["opened"] and "begin anew" in found["opened"]
+    for secret in ("zebrafish", "quokka", "%", "0 / 4", "a dog"):
+        assert secret not in found["opened"], secret
+    assert "all 9 answers" in found["asked"] and "Download" in found["asked"]
+    assert found["first"] == "save"
+    assert found["stayed"] == [["no"] * 9, False, False]
+    assert found["looked"] == "Object 1 of 9; 9 of 9 answered"
+    assert found["cleared"] == [[None] * 9, False, "Object 1 of 9; 0 of 9 answered", True]
+    assert found["answered"] == ["yes", *[None] * 8]
+
+
+PERCENTS = """
+const told = document.createElement("pre");
+told.id = "told";
+const shares = [];
+for (let of = 1; of <= 240; of += 1)
+  for (let count = 0; count <= of; count += 1) shares.push([count, of, percent(count / of)]);
+told.textContent = JSON.stringify(shares);
+document.body.append(told);
+"""
+
+
+@in_chromium
+def test_the_sheet_rounds_shares_as_python_does(tmp_path):
+    page = write_sheet(tmp_path, [asset(tmp_path, "A", "dog", CONSISTENT)], seed=0)
+    dom = chromium(visited(page, PERCENTS), tmp_path, "--dump-dom")
+    found = json.loads(html.unescape(re.search(r'<pre id="told">([^<]*)</pre>', dom)[1]))
+    assert len(found) > 29000 and {">99%", "<1%", "13%"} <= {text for _, _, text in found}
+    assert [text for *_, text in found] == [percent(count / of) for count, of, _ in found]

@@ -38,9 +38,12 @@ function interval(count, of) {
 
 // Pictures and answers
 
+function show(section) {
+  for (const id of ["sheet", "choice", "result"]) byId(id).hidden = id !== section;
+}
+
 function look(place) {
-  byId("result").hidden = true;
-  byId("sheet").hidden = false;
+  show("sheet");
   at = Math.min(Math.max(place, 0), shown.length - 1);
   byId("prompt").textContent = shown[at].prompt || "(no prompt is known)";
   byId("picture").src = shown[at].picture;
@@ -58,6 +61,8 @@ function count() {
   const done = answers.filter(Boolean).length;
   const place = byId("sheet").hidden ? "" : `Object ${at + 1} of ${shown.length}; `;
   byId("progress").textContent = `${place}${done} of ${shown.length} answered`;
+  byId("lost").textContent = done === 1 ? "the only answer" : `all ${done} answers`;
+  for (const button of document.querySelectorAll("[data-do=anew]")) button.disabled = !done;
   byId("bar").value = done;
   byId("bar").max = Math.max(shown.length, 1);
 }
@@ -107,8 +112,7 @@ function rows() {
 }
 
 function finish() {
-  byId("sheet").hidden = true;
-  byId("result").hidden = false;
+  show("result");
   byId("return").hidden = !shown.length;
   byId("heading").textContent = answers.every(Boolean) ? "The result" : "The result so far";
   byId("rates").replaceChildren(...rows().map(([name, { yes, of, failed, unsure, open }]) => {
@@ -140,22 +144,40 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
+// Coming back, and the next person
+
+/** A finished sheet that is opened again, maybe by somebody else, tells no result unasked. */
+function choose() {
+  show("choice");
+  count();
+  byId("done").focus();
+}
+
+function clear() {
+  answers.fill(null);
+  keep();
+  byId("anew").close();
+  look(0);
+  byId("prompt").focus();
+}
+
 // Buttons and keys
 
 for (const button of document.querySelectorAll("[data-answer]"))
   button.addEventListener("click", () => say(button.dataset.answer));
 byId("back").addEventListener("click", () => look(at - 1));
 byId("on").addEventListener("click", () => look(at + 1));
-byId("end").addEventListener("click", finish);
-byId("return").addEventListener("click", () => look(at));
-byId("save").addEventListener("click", save);
+const ACTS = { end: finish, return: () => look(at), save, clear,
+  anew: () => byId("anew").showModal(), stay: () => byId("anew").close() };
+for (const button of document.querySelectorAll("[data-do]"))
+  button.addEventListener("click", ACTS[button.dataset.do]);
 const KEYS = { y: () => say("yes"), n: () => say("no"), u: () => say("unsure"),
   arrowleft: () => look(at - 1), arrowright: () => look(at + 1) };
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || byId("anew").open) return;
   const act = KEYS[event.key.toLowerCase()];
   if (!act) return;
-  const isBack = event.key === "ArrowLeft" && shown.length; // the only one that leaves the result
+  const isBack = event.key === "ArrowLeft" && shown.length; // the only one that leaves another view
   if (byId("sheet").hidden && !isBack) return;
   event.preventDefault();
   if (byId("sheet").hidden) look(at);
@@ -164,4 +186,5 @@ addEventListener("keydown", (event) => {
 
 recall();
 if (answers.includes(null)) look(answers.indexOf(null));
+else if (shown.length) choose();
 else finish();
