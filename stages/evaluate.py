@@ -179,7 +179,7 @@ def evaluate(
         lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, keys, out, eyes, workers)
     found = evaluation.verdicts(assets, measured, lines)
-    agreed = {name: blind.agreement(found, said) for name, said in people.items()}
+    agreed = {name: blind.agreement(found, said, out) for name, said in people.items()}
     compared = judges.agreement(found, people)
     summary = evaluation.summary(found, lines.calibration, compared)
     files.write_json(out / "evaluation.json", summary)

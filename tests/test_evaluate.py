@@ -1,6 +1,7 @@
 """`sdtool evaluate` as it is used: good and bad models in folders, verdicts, rates, what goes wrong."""
 
 import json
+import math
 import re
 import shutil
 
@@ -13,7 +14,7 @@ from sdtool.cli import run as sdtool
 from sdtool.evaluating import thresholds
 from sdtool.evaluating.assets import category_of, find_assets
 from sdtool.evaluating.measuring import JUDGE, Eyes, Measured, measure
-from sdtool.evaluating.results import Evaluated, Rate, headline, rates, recognised
+from sdtool.evaluating.results import Evaluated, Finding, Rate, headline, rates, recognised
 from sdtool.evaluating.samples import sample
 from sdtool.evaluating.viewnet import ViewNet, load_judge
 from sdtool.meshfiles import write_glb
@@ -215,6 +216,12 @@ def test_answers_of_a_person_come_into_the_report(models, tmp_path, capsys):
     )
     assert evaluate(capsys, folder, "--out", out, "--answers", tmp_path / "answers.json")[0] == 0
     assert "kappa" in (out / "index.html").read_text().lower()
+    stale = [{**one, "digest": "0" * 16} for one in answers]
+    (tmp_path / "stale.json").write_text(
+        json.dumps({"sdtool": "0", "sheet": "x", "answers": stale})
+    )
+    code, _, said = evaluate(capsys, folder, "--out", out, "--answers", tmp_path / "stale.json")
+    assert code == 1 and "has another picture now; make and answer a new sheet" in said
     (tmp_path / "wrong.json").write_text("[]")
     code, _, said = evaluate(capsys, folder, "--out", out, "--answers", tmp_path / "wrong.json")
     assert code == 1 and "wrong.json" in said
@@ -246,6 +253,21 @@ def test_clip_looks_too(models, tmp_path, capsys):
 
 
 # What methods, kinds and rates are
+
+
+def test_evaluation_json_holds_no_nan():
+    from sdtool.evaluating.evaluation import summary
+
+    turns = (0.0, math.nan)
+    one = Evaluated(
+        "x", "m", "x", "", "", "consistent", (), (Finding("sides", math.nan),), "", turns, turns
+    )
+    told = summary([one], thresholds.load().calibration)
+    json.dumps(told, allow_nan=False)
+    assert (
+        told["assets"][0]["truth"] == [0, None]
+        and told["assets"][0]["findings"][0]["value"] is None
+    )
 
 
 def test_methods_are_the_folders(models, tmp_path):

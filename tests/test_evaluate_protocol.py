@@ -113,6 +113,14 @@ def test_seeds_are_paired_in_their_order():
     assert "up to 2 results of a prompt, which are not independent" in table(outcome)
 
 
+def test_a_rare_janus_is_not_none():
+    outcome = run(Protocol("own", ("a cat",)), results("ours", cat="n" + "y" * 299), "j")
+    assert "ours: Janus rate <1% (1 of 300; 95% interval <1% to 2%)" in outcome.sentence(
+        outcome.tallies[0]
+    )
+    assert "<1% (1 of 300)  <1% to 2%" in table(outcome)
+
+
 def test_missing_seeds_cost_as_much_as_missing_prompts():
     two = Protocol("own", ("a cat", "a dog"))
     gone, few, whole = (

@@ -109,7 +109,7 @@ def summary(
 ) -> dict:
     """What `evaluation.json` says: the rates and every asset, how good the verdict itself is, and how far
     the judges agree."""
-    return {
+    told = {
         "methods": {method: rate_as_json(rate) for method, rate in rates(found).items()},
         "recognised": {method: rate_as_json(rate) for method, rate in recognised(found).items()},
         "calibration": {
@@ -130,6 +130,16 @@ def summary(
         **({"judges": agreed.as_json()} if agreed else {}),
         "assets": [asdict(one) for one in found],
     }
+    return _without_nan(told)
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with None for every number that JSON has no word for."""
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(fields: dict) -> dict:

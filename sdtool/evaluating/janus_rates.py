@@ -16,6 +16,7 @@ from sdtool.evaluating.results import (
     UNCOUNTED,
     Evaluated,
     Rate,
+    percent,
     rate_as_json,
 )
 from sdtool.evaluating.statistics import mcnemar
@@ -115,8 +116,8 @@ class Outcome:
         low, high = one.janus.interval
         rate = "no result could be told"
         if one.janus.of:
-            rate = f"Janus rate {one.janus.share:.0%} ({one.janus.count} of {one.janus.of}; 95% "
-            rate += f"interval {low:.0%} to {high:.0%})"
+            rate = f"Janus rate {percent(one.janus.share)} ({one.janus.count} of {one.janus.of}; "
+            rate += f"95% interval {percent(low)} to {percent(high)})"
         return (
             f"{one.method}: {rate}; {one.untold} cannot be told, {one.failed} failed, "
             f"{len(one.missing)} of {len(self.protocol.prompts)} prompts missing; sdtool "
@@ -222,12 +223,12 @@ def table(outcome: Outcome) -> str:
     rows: list[tuple[str, ...]] = [head]
     for one in outcome.tallies:
         low, high = one.janus.interval
-        share = f"{one.janus.share:.0%} ({one.janus.count} of {one.janus.of})"
+        share = f"{percent(one.janus.share)} ({one.janus.count} of {one.janus.of})"
         rows.append(
             (
                 one.method,
                 share if one.janus.of else "nothing told",
-                f"{low:.0%} to {high:.0%}" if one.janus.of else "–",
+                f"{percent(low)} to {percent(high)}" if one.janus.of else "–",
                 f"{one.consistent.count} of {one.consistent.of}",
                 *map(str, (one.untold, one.failed, len(one.missing))),
             )
