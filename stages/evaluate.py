@@ -60,13 +60,16 @@ import shlex
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
 from sdtool.runtime.options import Device, Overwrite, Seed, Workers
+
+if TYPE_CHECKING:
+    from sdtool.evaluating.protocol import Name
 
 OWNED = (
     *("measured.jsonl", "evaluation.json", "protocol.json", "calibration.json"),
@@ -224,7 +227,7 @@ def evaluate(
     return stage_record.Result(out / "index.html", facts, failed=len(bad))
 
 
-def _listed(prompts: Path | None, protocol: str | None):
+def _listed(prompts: Path | None, protocol: "Name | None"):
     """The prompts that file names may spell, and the protocol that is asked for, or None."""
     from sdtool.evaluating import protocol as protocols
     from sdtool.io.prompts import read_prompts

@@ -128,6 +128,12 @@ def test_methods_of_one_name_are_told_apart(tmp_path):
     for by_path in (False, True):
         found = find_assets(paths, by_path=by_path)
         assert [one.method for one in found] == ["a/x/out", "b/x/out", "y"]
+    table = tmp_path / "results.csv"
+    rows = [f"{name}/x/out/corgi.glb,a corgi" for name in "ab"] + ["c/y/cat.glb,a cat"]
+    table.write_text("\n".join(["file,prompt", *rows]), encoding="utf-8")
+    assert [one.method for one in gather([], tmp_path / "report", table)] == [
+        "a/x/out", "b/x/out", "y",
+    ]  # fmt: skip
     (alone,) = find_assets([tmp_path / "c" / "y" / "cat.glb"])
     assert alone.method == "cat"
 

@@ -149,6 +149,8 @@ def test_equal_seeds_are_pairs_and_the_others_in_their_order():
     )  # of seed 1; ours of 0 is alone
     (pair,) = run(one, [*ours, replace(late, seed=None)], "j").comparisons
     assert (pair.both, pair.only_second, pair.left_out) == (0, 1, 1)  # the first with the first
+    (pair,) = run(one, [*ours, replace(ours[1], path="again"), late], "j").comparisons
+    assert (pair.both, pair.left_out) == (1, 2)  # a seed that stands there twice
     apart = [replace(ours[0], seed=7), replace(late, seed=8)]
     assert run(one, apart, "j").comparisons[0].only_second == 1
 

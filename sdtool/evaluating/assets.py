@@ -90,7 +90,7 @@ def _below(path: Path, seen: set[Path]) -> list[Path]:
     if path.resolve() in seen:
         return []
     seen.add(path.resolve())
-    if _stage(path) == "lift":
+    if stage_of(path) == "lift":
         return [path]
     shown = (one for one in path.iterdir() if not one.name.startswith("."))  # "._a.glb" of a Mac
     inner = sorted(shown, key=lambda one: (one.is_symlink() and one.is_dir(), one))
@@ -102,7 +102,7 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _stage(folder: Path) -> str | None:
+def stage_of(folder: Path) -> str | None:
     """The stage that wrote a folder; None if none did. InputError if its record cannot be read."""
     for mark in (folder / DONE, folder / PARTIAL):
         if mark.is_file():

@@ -202,15 +202,14 @@ def _compare(
 def _paired(ours: list[Evaluated], theirs: list[Evaluated]) -> list[tuple[str, str]]:
     """Verdicts on pairs of one prompt: those of equal seeds, then the k-th of the others with the other
     method's k-th; "" where there is none, and one such pair where neither has a result."""
-    mine, other = (
-        {one.seed: one for one in some if one.seed is not None} for some in (ours, theirs)
-    )
-    pairs = [(mine[seed].verdict, other[seed].verdict) for seed in mine if seed in other]
-    rest = [
-        [one.verdict for one in some if one.seed not in same]
-        for some, same in ((ours, other), (theirs, mine))
-    ]
-    pairs += zip_longest(*rest, fillvalue="")
+    pairs, rest, left = [], [], list(theirs)
+    for one in ours:
+        same = [k for k, two in enumerate(left) if one.seed is not None and two.seed == one.seed]
+        if same:
+            pairs.append((one.verdict, left.pop(same[0]).verdict))
+        else:
+            rest.append(one.verdict)
+    pairs += list(zip_longest(rest, [two.verdict for two in left], fillvalue=""))
     return pairs or [("", "")]
 
 

@@ -5,15 +5,15 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdtool.errors import InputError
-from sdtool.evaluating.assets import Asset, absolute
+from sdtool.evaluating.assets import Asset, absolute, stage_of, told_apart
 from sdtool.evaluating.prompts import BY_TABLE, one_line
-from sdtool.io.files import read_json, text_of
+from sdtool.io.files import text_of
 from sdtool.io.folders import MESH_SUFFIXES
-from sdtool.io.stage_record import DONE, PARTIAL
+from sdtool.io.stage_record import DONE
 
 COLUMNS = ("file", "prompt", "method", "seed")
 NAMED = 3  # bad rows that a message names
@@ -54,7 +54,12 @@ def read_table(path: Path) -> list[Asset]:
         raise InputError(f"{said}; mend these rows, or leave them out")
     if not found:
         raise InputError(f"--table {path} has no row below its head; write a file and its prompt")
-    return [asset for _, asset in found.values()]
+    assets = [asset for _, asset in found.values()]
+    names = told_apart(absolute(one.path).parent for one in assets if not one.method)
+    return [
+        one if one.method else replace(one, method=names[absolute(one.path).parent])
+        for one in assets
+    ]
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -98,7 +103,7 @@ def _asset(row: Row, folder: Path) -> Asset | str:
     try:
         if not path.exists():
             return f"names {name}, which does not exist"
-        is_lift = path.is_dir() and _stage(path) == "lift"
+        is_lift = path.is_dir() and stage_of(path) == "lift"
         unfinished = is_lift and not (path / DONE).is_file()
         is_model = path.is_file() and path.suffix.lower() in MESH_SUFFIXES
     except OSError as error:
@@ -108,17 +113,7 @@ def _asset(row: Row, folder: Path) -> Asset | str:
     if not (is_lift or is_model):
         return f"names {name}, which is neither a model ({', '.join(MESH_SUFFIXES)}) nor a lift"
     seed = int(cells["seed"]) if cells.get("seed") else None
-    method = cells.get("method") or absolute(path).parent.name
-    return Asset(path, method, unfinished, cells["prompt"], BY_TABLE, seed)
-
-
-def _stage(folder: Path) -> str | None:
-    """The stage that wrote a folder; None if none did. InputError if its record cannot be read."""
-    for mark in (folder / DONE, folder / PARTIAL):
-        if mark.is_file():
-            record = read_json(mark)
-            return record.get("stage") if isinstance(record, dict) else None
-    return None
+    return Asset(path, cells.get("method", ""), unfinished, cells["prompt"], BY_TABLE, seed)
 
 
 def _short(cell: str) -> str:
