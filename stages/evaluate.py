@@ -169,10 +169,12 @@ def evaluate(
         if not (new or gone or human or people):
             print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
             return record.result(out / "index.html")
-        record.hold()
         if new or gone:
+            record.reopen()
             said = f"models that are new or have changed: {len(new)}; gone: {len(gone)}"
             print(f"{said}; the others are not measured again", file=sys.stderr)
+        else:
+            record.hold()
     if unread:
         print(say_unread(unread), file=sys.stderr)
     if not record.is_done:

@@ -152,6 +152,16 @@ def test_an_interrupted_evaluation_goes_on(models, tmp_path, capsys, monkeypatch
     now = {one.name for one in (out / "pictures").iterdir()}
     assert len(now) == 5 and len(now & pictures) == 4
     assert "already evaluated" in evaluate(capsys, folder, "--out", out)[2] and len(calls) == 1
+    three.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            evaluation, "verdicts", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        assert evaluate(capsys, folder, "--out", out)[0] == 130
+    assert not (out / "stage.json").is_file()  # the report is not yet that of what is there
+    code, _, said = evaluate(capsys, folder, "--out", out)
+    assert code == 0 and "already evaluated" not in said
+    assert len(json.loads((out / "evaluation.json").read_text())["assets"]) == 4
 
 
 def test_what_nobody_looked_at_is_tried_again(models, tmp_path, capsys, monkeypatch):

@@ -140,6 +140,13 @@ class StageRecord:
         """Go on in a finished directory: take it, as `begin` takes one that is not. BusyError."""
         hold(self.out, self.head["stage"])
 
+    def reopen(self) -> None:
+        """Go on in a finished directory whose result changes: until `finish` it is unfinished. BusyError."""
+        self.hold()
+        os.replace(self.out / DONE, self.out / PARTIAL)
+        write_json(self.out / PARTIAL, self.head)
+        self._done = None
+
     def clear(self) -> None:
         """Remove what the overwritten run made; nothing if none waits to be removed."""
         if self._replaced is None:
