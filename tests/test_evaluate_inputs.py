@@ -1,7 +1,9 @@
 """evaluate: what is evaluated, and who says what it was made from: tables, lists, extras, names."""
 
 import json
+import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from shape_samples import box
 
 from sdtool.cli import run as sdtool
 from sdtool.errors import InputError
-from sdtool.evaluating.assets import Asset, category_of, find_assets
+from sdtool.evaluating.assets import Asset, category_of, find_assets, told_apart
+from sdtool.evaluating.evaluation import keys_of
 from sdtool.evaluating.inputs import gather
+from sdtool.evaluating.measuring import Eyes
 from sdtool.evaluating.prompts import prompt_in_name, with_prompts
 from sdtool.evaluating.table import read_table
 from sdtool.meshfiles import write_glb
@@ -272,3 +276,35 @@ def test_what_lies_in_out_alone_is_no_asset(tmp_path):
     (tmp_path / "a.glb").write_bytes(b"")
     with pytest.raises(InputError, match="left out; choose another --out"):
         find_assets([tmp_path], tmp_path)
+
+
+def test_a_model_is_known_again_by_what_it_and_the_files_beside_it_hold(tmp_path):
+    eyes, path = Eyes(), tmp_path / "ours" / "corgi.gltf"
+    whole = save(tmp_path / "corgi.glb").read_bytes()
+    length = struct.unpack("<I", whole[12:16])[0]
+    tree, data = json.loads(whole[20 : 20 + length]), whole[28 + length :]
+    tree["buffers"][0]["uri"] = "corgi.bin"
+    path.parent.mkdir()
+    path.write_text(json.dumps(tree), encoding="utf-8")
+    (tmp_path / "ours" / "corgi.bin").write_bytes(data)
+
+    def key() -> str:
+        return keys_of(find_assets([path]), eyes)[0]
+
+    first = key()
+    assert first == key()
+    (tmp_path / "ours" / "corgi.bin").write_bytes(data[:-4] + b"abcd")  # as many bytes
+    assert key() != first
+    (tmp_path / "ours" / "corgi.bin").unlink()
+    assert key() not in (first, "")
+    odd = Asset(Path(os.fsdecode(b"gone-\xff.glb")), "ours")
+    assert len({*keys_of([odd], eyes), *keys_of([replace(odd, prompt="a cat")], eyes)}) == 2
+
+
+def test_a_hundred_thousand_methods_are_told_apart_at_once():
+    paths = [Path(f"/runs/{k % 50_000}/{'ab'[k // 50_000]}") for k in range(100_000)]
+    found = told_apart(paths)
+    assert found[paths[7]] == "7/a" and found[paths[50_007]] == "7/b"
+    assert told_apart([Path("/a/x"), Path("/b/x"), Path("/c")]) == {
+        Path("/a/x"): "a/x", Path("/b/x"): "b/x", Path("/c"): "c",
+    }  # fmt: skip

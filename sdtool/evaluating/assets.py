@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,16 +68,16 @@ def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = Fals
 
 def told_apart(paths: Iterable[Path]) -> dict[Path, str]:
     """Of each absolute path its name, with as many of its parents' as no other one shares."""
-    every = list(dict.fromkeys(paths))
-    ends: dict[Path, str] = {}
-    for path in every:
-        others = [one.parts for one in every if one != path]
-        count = 1
-        while count < len(path.parts) and any(o[-count:] == path.parts[-count:] for o in others):
-            count += 1
-        name = model_stem(path) if path.is_file() else path.name
-        ends[path] = "/".join((*path.parts[-count:-1], name))
-    return ends
+    named: dict[Path, str] = {}
+    left, count = list(dict.fromkeys(paths)), 1
+    while left:
+        shared = Counter(path.parts[-count:] for path in left)
+        for path in left:
+            if shared[path.parts[-count:]] == 1 or count >= len(path.parts):
+                name = model_stem(path) if path.is_file() else path.name
+                named[path] = "/".join((*path.parts[-count:-1], name))
+        left, count = [path for path in left if path not in named], count + 1
+    return named
 
 
 def _below(path: Path, seen: set[Path]) -> list[Path]:

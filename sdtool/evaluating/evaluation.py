@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -29,16 +30,30 @@ OURS = ("worker-died", "timeout", "internal-error")
 def keys_of(assets: list[Asset], eyes: Eyes) -> list[str]:
     """By what the measures of each asset are known again: what it holds, its path and its prompt, and, where
     CLIP looks, the prompts of all, among which it ranks."""
-    return [_key(asset, str(_prompts(assets, eyes))) for asset in assets]
+    prompts, found = str(_prompts(assets, eyes)), []
+    with progress("reading", len(assets), "models") as bar:
+        for asset in assets:
+            known_by = (str(asset.path), asset.prompt, prompts, _content(asset.path))
+            found.append(
+                hashlib.sha256("\0".join(known_by).encode(errors="surrogatepass")).hexdigest()[:16]
+            )
+            bar.advance()
+    return found
 
 
-def _key(asset: Asset, prompts: str) -> str:
-    sha = hashlib.sha256("\0".join((str(asset.path), asset.prompt, prompts, "")).encode())
+def _content(path: Path) -> str:
+    """A digest of what a lift or a model's file holds, with the buffers and images that a .gltf names."""
+    from sdtool.meshfiles.accessors import GlbFile
+    from sdtool.meshfiles.limits import Limits
+    from sdtool.meshfiles.packing import packed_glb
+
     try:
-        sha.update(digest(asset.path).encode())
-    except (OSError, InputError):  # measuring says why
-        sha.update(b"unreadable")
-    return sha.hexdigest()[:16]
+        if path.suffix.lower() == ".gltf" and path.is_file():
+            with suppress(ObjectError):  # measuring says what is wrong with it
+                return hashlib.sha256(packed_glb(GlbFile(path, Limits()))).hexdigest()
+        return digest(path)
+    except (OSError, InputError):
+        return "unreadable"
 
 
 def _prompts(assets: list[Asset], eyes: Eyes) -> tuple[str, ...]:
@@ -71,7 +86,7 @@ def measure_all(
             if isinstance(outcome, ObjectError):
                 fields = {"reason": str(outcome)}
             else:
-                fields = _plain(outcome)
+                fields = _without_nan(outcome)
             if not isinstance(outcome, ObjectError) or outcome.reason not in OURS:
                 append_jsonl(out / MEASURED, {"asset": key, **fields})
             done[key] = fields
@@ -140,8 +155,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(fields: dict) -> dict:
-    """JSON has no NaN."""
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in fields.items()}
