@@ -10,7 +10,8 @@ from sdtool.evaluating.results import CONSISTENT, INCONSISTENT, SYMMETRIC, UNTOL
 DOCS = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
 FLAT = " ".join(DOCS.split())
 ROWS = json.loads(Path(__file__).with_name("blind_answers.json").read_text())
-"""Of each object or lift the verdict of the bundled judge, and what three raters said."""
+"""Of each object or lift the verdict of the bundled judge, and what three raters said; of real models also what
+a fourth said who saw them at 64 pixels."""
 OBJECTS = [row for row in ROWS if "object" in row]
 LIFTS = [row for row in ROWS if "lift" in row]
 REAL = ("character-pack-adventures", "city-builder-bits", "kenney")
@@ -80,6 +81,13 @@ def test_what_raters_see_of_known_objects_is_what_the_docs_say():
     turned = [row for row in objects(False, True) if row["flaw"] == "wrong-way"]
     seen = sum(most(row) == INCONSISTENT for row in turned)
     assert f"two of the raters saw {seen} of {len(turned)}" in FLAT
+
+
+def test_what_a_rater_sees_at_the_size_that_the_judge_sees_is_what_the_docs_say():
+    assert all(("at_64" in row) == (row["source"] in REAL) for row in OBJECTS)
+    bad, good = ([row["at_64"] for row in objects(True, spoiled)] for spoiled in (True, False))
+    cells = [f"{said.count('no')} of {len(said) - said.count('unsure')}" for said in (bad, good)]
+    assert "called {} spoiled ones inconsistent and {} sound ones".format(*cells) in FLAT
 
 
 def test_how_far_raters_and_judge_agree_is_what_the_docs_say():
