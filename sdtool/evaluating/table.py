@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sdtool.errors import InputError
 from sdtool.evaluating.assets import Asset, absolute, stage_of, told_apart
-from sdtool.evaluating.prompts import BY_TABLE, one_line
+from sdtool.evaluating.prompts import BY_TABLE, one_line, spelled
 from sdtool.io.files import text_of
 from sdtool.io.folders import MESH_SUFFIXES
 from sdtool.io.stage_record import DONE
@@ -35,8 +35,8 @@ def read_table(path: Path) -> list[Asset]:
     file and prompt, and maybe method and seed; others are passed over.
 
     Files are relative to the table's folder. Without a method it is the file's folder. A lift that is not
-    finished is an asset, too. InputError, one sentence that names the first bad rows, if any row cannot be
-    used.
+    finished is an asset, too. A file and links to it are results of their own only where method, prompt or
+    seed tell them apart. InputError, one sentence that names the first bad rows, if any row cannot be used.
     """
     found: dict[Path, tuple[int, Asset]] = {}
     bad: list[str] = []
@@ -48,18 +48,30 @@ def read_table(path: Path) -> list[Asset]:
         first, _ = found.setdefault(absolute(asset.path), (row.number, asset))
         if first != row.number:
             bad.append(f"row {row.number} names the same file as row {first}")
-    if bad:
-        more = f", and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        said = f"--table {path}: {'; '.join(bad[:NAMED])}{more}"
-        raise InputError(f"{said}; mend these rows, or leave them out")
+    _refuse(path, bad)
     if not found:
         raise InputError(f"--table {path} has no row below its head; write a file and its prompt")
     assets = [asset for _, asset in found.values()]
     names = told_apart(absolute(one.path).parent for one in assets if not one.method)
-    return [
+    assets = [
         one if one.method else replace(one, method=names[absolute(one.path).parent])
         for one in assets
     ]
+    results: dict[tuple, int] = {}
+    for (number, _), asset in zip(found.values(), assets, strict=True):
+        if (first := results.setdefault(_result(asset), number)) != number:
+            said = "through a link, with the same method, prompt and seed"
+            bad.append(f"row {number} names the same file as row {first}, {said}")
+    _refuse(path, bad)
+    return assets
+
+
+def _refuse(path: Path, bad: list[str]) -> None:
+    """InputError if there are bad rows, with the first of them."""
+    if bad:
+        more = f", and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        said = f"--table {path}: {'; '.join(bad[:NAMED])}{more}"
+        raise InputError(f"{said}; mend these rows, or leave them out")
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -114,6 +126,12 @@ def _asset(row: Row, folder: Path) -> Asset | str:
         return f"names {name}, which is neither a model ({', '.join(MESH_SUFFIXES)}) nor a lift"
     seed = int(cells["seed"]) if cells.get("seed") else None
     return Asset(path, cells.get("method", ""), unfinished, cells["prompt"], BY_TABLE, seed)
+
+
+def _result(asset: Asset) -> tuple:
+    """By what two rows are the same result: the real file, the method, the prompt's words and the seed."""
+    words = spelled(asset.prompt) or asset.prompt
+    return os.path.realpath(asset.path), asset.method, words, asset.seed
 
 
 def _short(cell: str) -> str:
