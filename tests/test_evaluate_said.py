@@ -1,5 +1,6 @@
 """evaluate: whose judgement the report names, whose answers are refused, and what nobody looked at."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,41 @@ def evaluate(capsys):
         return code, capsys.readouterr().err
 
     return call
+
+
+# What may not be read
+
+
+@pytest.fixture
+def shut(monkeypatch):
+    """Nobody may list a folder of this name, or look at what lies in it, as if it were not root's."""
+
+    def denied(name, function):
+        def call(path=".", *given, **options):
+            parts = () if isinstance(path, int) else Path(os.fsdecode(path)).parts
+            if "shut" in (parts[:-1] if "stat" in name else parts):
+                raise PermissionError(13, "Permission denied", os.fsdecode(path))
+            return function(path, *given, **options)
+
+        return call
+
+    for name in ("listdir", "scandir", "stat", "lstat"):
+        monkeypatch.setattr(os, name, denied(name, getattr(os, name)))
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_all_else_evaluated(models, evaluate, request):
+    write_glb("ours/deep/shut/owl.glb", box([0, 0, 0], [1, 1, 2]))
+    write_glb("shut/owl.glb", box([0, 0, 0], [1, 1, 2]))
+    request.getfixturevalue("shut")
+    code, said = evaluate(models, "--out", "out")
+    assert code == 0 and said.count("ours/deep/shut cannot be read (Permission denied)") == 1
+    assert [one["name"] for one in read_json("out/evaluation.json")["assets"]] == ["fox", "taxi"]
+    code, said = evaluate(models, "--out", "out")
+    assert code == 0 and "already evaluated" in said and "ours/deep/shut cannot be read" in said
+    for path in ("shut", "ours/deep"):
+        code, said = evaluate(path, "--out", "other")
+        assert code == 1 and f"{path} holds neither a lift nor a model that can be read" in said
+    assert not Path("other").exists()
 
 
 # Tables

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -40,14 +41,18 @@ def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = Fals
 
     A directory that a lift wrote is one asset, whatever files lie in it. What lies in `out` is left
     out. by_path: its method is the folder among `paths` that it lies below, not the one that it lies in.
-    InputError if a path does not exist or holds no asset.
+    Folders that cannot be read are named on stderr, and passed over. InputError if a path does not exist or
+    holds no asset.
     """
     found: dict[Path, tuple[Asset, Path]] = {}
+    shut: dict[Path, str] = {}
     hidden = out.resolve() if out else None
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist; name lifts, models or folders of them")
-        below = _below(path, set())
+        closed: dict[Path, str] = {}
+        below = _below(path, set(), closed)
+        shut |= closed
         here = [
             one for one in below if not hidden or hidden not in Path(os.path.realpath(one)).parents
         ]
@@ -55,13 +60,16 @@ def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = Fals
             said = f"all that {path} holds lies in --out {out}, which is left out; choose another --out"
             raise InputError(said)
         if not here:
-            kinds = ", ".join(MESH_SUFFIXES)
-            raise InputError(f"{path} holds neither a lift nor a model ({kinds})")
+            kinds, shy = ", ".join(MESH_SUFFIXES), " that can be read" if closed else ""
+            first = "".join(f"; {name}: {why}" for name, why in [*closed.items()][:1])
+            raise InputError(f"{path} holds neither a lift nor a model{shy} ({kinds}){first}")
         for one in here:
             unfinished = one.is_dir() and not (one / DONE).is_file()
             whole = by_path and path.is_dir() and one != path
             folder = absolute(path) if whole else _method(one, paths)
             found.setdefault(Path(os.path.realpath(one)), (Asset(one, "", unfinished), folder))
+    for folder, why in shut.items():
+        print(f"{folder} cannot be read ({why}); what it holds is left out", file=sys.stderr)
     names = told_apart(folder for _, folder in found.values())
     return [replace(asset, method=names[folder]) for asset, folder in found.values()]
 
@@ -80,22 +88,29 @@ def told_apart(paths: Iterable[Path]) -> dict[Path, str]:
     return named
 
 
-def _below(path: Path, seen: set[Path]) -> list[Path]:
+def _below(path: Path, seen: set[Path], shut: dict[Path, str]) -> list[Path]:
     """The assets at or below a path; of links that lead nowhere those with a model's name.
 
-    seen: the real folders that were looked into, which is done once. Links to folders come last.
+    seen: the real folders that were looked into, which is done once. Links to folders come last. shut:
+    gets the folders, and links to where nobody may look, that cannot be read, and why.
     """
-    if not path.is_dir():
-        is_model = path.suffix.lower() in MESH_SUFFIXES and (path.is_file() or path.is_symlink())
-        return [path] if is_model else []
-    if path.resolve() in seen:
+    try:
+        if not path.is_dir():
+            is_model = path.suffix.lower() in MESH_SUFFIXES
+            return [path] if is_model and (path.is_file() or path.is_symlink()) else []
+        if path.resolve() in seen:
+            return []
+        seen.add(path.resolve())
+        if stage_of(path) == "lift":
+            return [path]
+        shown = [
+            one for one in path.iterdir() if not one.name.startswith(".")
+        ]  # "._a.glb" of a Mac
+        inner = sorted(shown, key=lambda one: (one.is_symlink() and os.path.isdir(one), one))
+    except OSError as error:
+        shut[path] = error.strerror or str(error)
         return []
-    seen.add(path.resolve())
-    if stage_of(path) == "lift":
-        return [path]
-    shown = (one for one in path.iterdir() if not one.name.startswith("."))  # "._a.glb" of a Mac
-    inner = sorted(shown, key=lambda one: (one.is_symlink() and one.is_dir(), one))
-    return [one for place in inner for one in _below(place, seen)]
+    return [one for place in inner for one in _below(place, seen, shut)]
 
 
 def absolute(path: Path) -> Path:
