@@ -49,3 +49,13 @@ class ObjectError(SdtoolError):
 
     def __reduce__(self):  # so that it comes back whole from a worker process
         return type(self), (self.reason, str(self))
+
+
+class OutOfMemoryError(ObjectError):
+    """Memory ran out at one object of many, which may have been small: its reason is ``too-large``."""
+
+    def __init__(self, message: str):
+        super().__init__("too-large", message)
+
+    def __reduce__(self):
+        return type(self), (str(self),)

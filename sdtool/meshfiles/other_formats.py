@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, OutOfMemoryError
 from sdtool.geometry.meshes import Mesh, validate
 from sdtool.geometry.normals import creased_normals, usable_normals
 from sdtool.io.folders import GLTF_SUFFIXES, MESH_SUFFIXES
@@ -52,7 +52,7 @@ def read_other(path: Path, limits: Limits, textures: bool = False, normals: bool
     except OSError as error:
         raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
     except MemoryError:
-        raise ObjectError("too-large", f"{path} does not fit into memory") from None
+        raise OutOfMemoryError(f"{path} does not fit into memory") from None
     except Exception as error:  # whatever a damaged file trips
         what = f"{type(error).__name__}: {str(error)[:99]}"
         raise ObjectError("corrupt-file", f"{path} cannot be read as .{kind} ({what})") from None

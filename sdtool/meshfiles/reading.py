@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, OutOfMemoryError
 from sdtool.geometry.meshes import Mesh, far_center, merge, validate
 from sdtool.geometry.normals import creased_normals, for_normals, usable_normals
 from sdtool.geometry.open3d_tools import surface_of
@@ -102,7 +102,7 @@ def read_glb(
         what = f"{type(error).__name__}, {str(error)[:99]}"
         raise ObjectError("corrupt-file", f"{path} is damaged: {what}") from None
     except MemoryError:
-        raise ObjectError("too-large", f"{path} does not fit into memory") from None
+        raise OutOfMemoryError(f"{path} does not fit into memory") from None
 
 
 def _parts(

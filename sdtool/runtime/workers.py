@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from sdtool.errors import ObjectError, SdtoolError
+from sdtool.errors import ObjectError, OutOfMemoryError, SdtoolError
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -25,7 +25,7 @@ def attempt(function: Callable[[Item], Output], item: Item) -> Output | ObjectEr
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         raise SdtoolError(f"{where}{error.strerror or error}") from None
     except MemoryError:
-        return ObjectError("too-large", "it needs more memory than a worker may use")
+        return OutOfMemoryError("it needs more memory than a worker may use")
     except Exception as error:
         return ObjectError("internal-error", f"{type(error).__name__}: {error}")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, OutOfMemoryError
 from sdtool.geometry.meshes import Texture
 from sdtool.geometry.surfaces import ROUGHNESS
 from sdtool.meshfiles.accessors import GlbFile
@@ -45,7 +45,7 @@ class GltfModel:
             what = f"{type(error).__name__}, {str(error)[:99]}"
             raise ObjectError("corrupt-file", f"{path} is damaged: {what}") from None
         except MemoryError:
-            raise ObjectError("too-large", f"{path} does not fit into memory") from None
+            raise OutOfMemoryError(f"{path} does not fit into memory") from None
 
     def _read(self) -> None:
         """Find the primitives and where they stand."""
