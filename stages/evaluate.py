@@ -32,8 +32,8 @@ a person's own rate. Saved answers come back with `--answers`, once for each per
 of the machine. `--seed` shuffles, and draws the toys of `--calibrate`.
 
 The same command continues an interrupted evaluation, and measures what was added or changed since a
-finished one, nothing else. Exit code 3: some lifts are unfinished or unreadable; those count as not
-consistent.
+finished one, nothing else. Exit code 3: some lifts are unfinished or unreadable, and count as not
+consistent; or memory ran out before they were looked at: they count nowhere, and are tried again.
 
 Examples:
 
@@ -128,7 +128,8 @@ def evaluate(
     from sdtool.evaluating import protocol as protocols
     from sdtool.evaluating.inputs import gather
     from sdtool.evaluating.measuring import JUDGE, Eyes, check
-    from sdtool.evaluating.results import FAILED, headline
+    from sdtool.evaluating.people import agreements, read_people
+    from sdtool.evaluating.results import headline
     from sdtool.io.folders import say_unread
     from sdtool.io.objects import unread_beside
     from sdtool.runtime.devices import choose_device
@@ -144,7 +145,8 @@ def evaluate(
         raise UsageError("name lifts, models or folders of them, or a --table", "PATH", "--table")
     assets = gather(paths, out, table, listed, by_path=asked is not None)
     unread = sum((unread_beside(path) for path in paths), Counter())
-    people = _people(answers or [])
+    judged_by = judges.name_of(judge)
+    people = read_people(answers or [], judged_by)
     lines = thresholds.load(judge or JUDGE)
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
     params |= {"orient": orient} if orient else {}
@@ -183,15 +185,16 @@ def evaluate(
     if calibrate:
         lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, keys, out, eyes, workers)
-    found = evaluation.verdicts(assets, measured, lines)
-    agreed = {name: blind.agreement(found, said, out) for name, said in people.items()}
-    compared = judges.agreement(found, people)
+    found = evaluation.verdicts(assets, measured, lines, judged_by)
+    agreed = agreements(found, people, out)
+    compared = judges.agreement(found, {name: one.answers for name, one in people.items()})
     summary = evaluation.summary(found, lines.calibration, compared)
     files.write_json(out / "evaluation.json", summary)
     outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
     outcome = None
     if asked:
-        outcome = janus_rates.run(asked, found, protocols.judge_id(judge or JUDGE, calibrate, seed))
+        digest = protocols.judge_id(judge or JUDGE, calibrate, seed)
+        outcome = janus_rates.run(asked, found, digest, judged_by)
         files.write_json(out / "protocol.json", outcome.as_json())
         outputs.append("protocol.json")
     report.write_report(
@@ -215,18 +218,15 @@ def evaluate(
         print(line, file=sys.stderr)
     if outcome:
         print(janus_rates.table(outcome), file=sys.stderr)
-    bad = [one for one in found if one.verdict == FAILED]
-    for one in bad:
-        print(f"{one.path}: {one.reasons[0]}", file=sys.stderr)
-    if again := len(set(keys) - evaluation.known(out).keys()):
-        said = f"not looked at, for want of memory or by a fault of sdtool: {again} of these"
-        print(f"{said}; the same command tries them again", file=sys.stderr)
-    counts = {"ok": len(found) - len(bad), "failed": len(bad)}
+    for line in evaluation.complaints(found):
+        print(line, file=sys.stderr)
+    counts = evaluation.counts(found)
     counts |= {"not read": unread.total()} if unread else {}
     result = record.finish(counts=counts, outputs=outputs)
     facts = result.summary | {"methods": summary["methods"]}
     facts |= {"protocol": outcome.as_json()} if outcome else {}
-    return stage_record.Result(out / "index.html", facts, failed=len(bad))
+    bad = counts["failed"] + counts.get("not looked at", 0)
+    return stage_record.Result(out / "index.html", facts, failed=bad)
 
 
 def _listed(prompts: Path | None, protocol: "Name | None"):
@@ -242,24 +242,6 @@ def _listed(prompts: Path | None, protocol: "Name | None"):
     listed = tuple(read_prompts(prompts)) if prompts else ()
     asked = protocols.load(protocol, listed) if protocol else None
     return (asked.prompts if asked else listed), asked
-
-
-def _people(answers: list[Path]) -> dict[str, list[dict[str, str]]]:
-    """Name → answers: "a person" if there is one, else the names of their files, each of its own."""
-    from sdtool.evaluating.human import read_answers
-    from sdtool.evaluating.judges import BUNDLED, CLIP, ORIENTATION
-
-    if len(answers) < 2:
-        return {"a person": read_answers(answers[0])} if answers else {}
-    found: dict[str, list[dict[str, str]]] = {}
-    given: set[Path] = set()
-    for path in answers:
-        if path.resolve() in given:
-            raise UsageError(f"--answers {path} is given twice; each file once", "--answers")
-        given.add(path.resolve())
-        taken = path.stem in (*found, BUNDLED, CLIP, ORIENTATION)
-        found[str(path) if taken else path.stem] = read_answers(path)
-    return found
 
 
 def _command(

@@ -1,14 +1,18 @@
 """evaluate: whose judgement the report names, whose answers are refused, and what nobody looked at."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from shape_samples import box
 
 from sdtool.cli import run as sdtool
+from sdtool.evaluating import evaluation
+from sdtool.evaluating.measuring import JUDGE
 from sdtool.io.files import read_json
-from sdtool.meshfiles import write_glb
+from sdtool.meshfiles import reading, write_glb
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_toys")]
 
@@ -33,6 +37,105 @@ def evaluate(capsys):
         return code, capsys.readouterr().err
 
     return call
+
+
+def answer(file, /, **more):
+    """A file with a person's answer, of the fox if nothing else is said."""
+    one = {"path": "ours/fox.glb", "method": "ours", "prompt": "a fox", "answer": "yes"} | more
+    text = json.dumps({"sdtool": "0", "sheet": "x", "answers": [one]})
+    Path(file).write_text(text, encoding="utf-8")
+    return file
+
+
+PROTOCOL = ("--protocol", "own", "--prompts", "list.txt")
+
+
+# Who judges
+
+
+def test_a_judge_of_ones_own_has_its_own_name(models, evaluate):
+    shutil.copytree(JUDGE, "mine")
+    heard = "--answers", answer("ann.json"), "--answers", answer("judge in mine.json")
+    code, said = evaluate(models, *PROTOCOL, *heard, "--judge", "./mine/", "--out", "own")
+    assert code == 0 and "judge in mine and ann: " in said
+    protocol = read_json("own/protocol.json")
+    assert protocol["judged_by"] == "judge in mine"
+    assert f"judge {protocol['judge']} in mine" in said
+    found = read_json("own/evaluation.json")
+    people = {"ann", "judge in mine.json"}  # two of one name are told apart
+    assert found["judges"]["answers"].keys() == {"judge in mine", *people}
+    page = Path("own/index.html").read_text(encoding="utf-8")
+    assert "judge in mine" in page and f"judge {protocol['judge']} in mine" in page
+    for text in (said, json.dumps(found), json.dumps(protocol), page):
+        assert "bundled judge" not in text
+    code, said = evaluate(models, *PROTOCOL, "--answers", "ann.json", "--out", "usual")
+    assert code == 0 and "bundled judge and a person: " in said
+    assert read_json("usual/protocol.json")["judged_by"] == "bundled judge"
+
+
+# Whose answers are refused
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"path": "ours/owl.glb"}, "the answers are of other assets: ours/owl.glb"),
+        ({"prompt": "a wolf"}, "has another prompt now"),
+        ({"digest": "0" * 16}, "has another picture now"),
+        ({"answer": "maybe"}, "is 'maybe'"),
+        (None, "is not valid JSON"),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_answers_that_are_refused_are_named_by_their_file(models, evaluate, change, told, alone):
+    Path("people").mkdir()
+    bob = Path("people/bob.json")
+    bob.write_text("{") if change is None else answer(bob, **change)
+    heard = [] if alone else ["--answers", answer("ann.json")]
+    code, said = evaluate(models, *heard, "--answers", bob, "--out", "out")
+    assert code == 1 and told in said and "people/bob.json" in said and "ann.json" not in said
+
+
+# What nobody looked at
+
+
+MEASURING = {"read": (reading, "_near"), "measured": (evaluation, "measure_asset")}
+
+
+@pytest.mark.parametrize("where", MEASURING)
+def test_what_memory_ran_out_for_is_no_failure_and_tried_again(
+    models, evaluate, monkeypatch, where
+):
+    command = models, *PROTOCOL, "--human", "--answers", answer("ann.json"), "--out", "out"
+    answer("ann.json", path="ours/taxi.glb", prompt="a taxi")
+    module, name = MEASURING[where]
+    whole = getattr(module, name)
+
+    def short(*given, **options):
+        if "taxi" in str(given):
+            raise MemoryError
+        return whole(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, short)
+        code, said = evaluate(*command)
+    assert code == 3 and "ours/taxi.glb: not looked at: " in said
+    assert "ours: 1 result was not looked at" in said
+    assert "the same command tries them again" in said
+    counted = read_json("out/protocol.json")["methods"]["ours"]
+    assert (counted["failed"], counted["not looked at"], counted["missing"]) == (0, 1, [])
+    assert counted["consistent"]["of"] + counted["cannot be told"] == 1
+    found = read_json("out/evaluation.json")
+    assert [one["verdict"] for one in found["assets"]][1] == "not looked at"
+    page = Path("out/index.html").read_text(encoding="utf-8")
+    assert "1 more not looked at" in page and "1 not looked at; sdtool" in page
+    assert len(list(Path("out/human").glob("*.png"))) == 1
+    assert read_json("out/stage.json")["counts"]["failed"] == 0
+    code, said = evaluate(*command)
+    assert code == 0 and "not looked at" not in said
+    counted = read_json("out/protocol.json")["methods"]["ours"]
+    assert (counted["failed"], counted["not looked at"]) == (0, 0)
+    assert len(list(Path("out/human").glob("*.png"))) == 2
 
 
 # What may not be read

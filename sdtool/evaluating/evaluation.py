@@ -9,11 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdtool.errors import InputError, ObjectError
+from sdtool.errors import InputError, ObjectError, OutOfMemoryError
 from sdtool.evaluating import judges
 from sdtool.evaluating.assets import Asset, category_of
 from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
-from sdtool.evaluating.results import Calibration, Evaluated, rate_as_json, rates, recognised
+from sdtool.evaluating.results import (
+    FAILED,
+    UNSEEN,
+    Calibration,
+    Evaluated,
+    rate_as_json,
+    rates,
+    recognised,
+)
 from sdtool.evaluating.thresholds import Thresholds
 from sdtool.evaluating.verdicts import verdict_on, verdict_on_failed
 from sdtool.io.files import append_jsonl, read_jsonl, trim_jsonl
@@ -24,7 +32,8 @@ from sdtool.runtime.progress import progress
 MEASURED, PICTURES = "measured.jsonl", "pictures"
 KEY = re.compile("[0-9a-f]{16}")
 OURS = ("worker-died", "timeout", "internal-error")
-"""Reasons that say nothing of a model: it was not looked at, and the same command tries again."""
+"""Reasons that say nothing of a model: it was not looked at, and the same command tries again; so it does
+where memory ran out."""
 
 
 def keys_of(assets: list[Asset], eyes: Eyes) -> list[str]:
@@ -71,7 +80,8 @@ def measure_all(
 ) -> list[dict]:
     """Measure each asset that `out` has no line of; of each its fields, or the `reason` it failed.
 
-    Lines of what is no longer there are dropped. What failed by one of `OURS` gets none.
+    Lines of what is no longer there are dropped. What was not looked at (`OURS`) gets none, and is marked
+    by `again`.
     """
     wanted = set(keys)
     trim_jsonl(out / MEASURED, lambda line: line.get("asset") in wanted)
@@ -83,24 +93,35 @@ def measure_all(
     work = partial(measure_asset, eyes=eyes, out=out, prompts=_prompts(assets, eyes))
     with progress("evaluating", len(assets), "models", done=len(done)) as bar:
         for (key, _), outcome in map_items(work, todo, workers=workers):
+            fields: dict[str, Any]
             if isinstance(outcome, ObjectError):
                 fields = {"reason": str(outcome)}
             else:
                 fields = _without_nan(outcome)
-            if not isinstance(outcome, ObjectError) or outcome.reason not in OURS:
+            if _was_not_looked_at(outcome):
+                fields["again"] = True
+            else:
                 append_jsonl(out / MEASURED, {"asset": key, **fields})
             done[key] = fields
             bar.advance(failed="reason" in fields)
     return [done[key] for key in keys]
 
 
-def verdicts(assets: list[Asset], measured: list[dict], thresholds: Thresholds) -> list[Evaluated]:
-    """The verdict on each asset."""
+def _was_not_looked_at(outcome: dict | ObjectError) -> bool:
+    if not isinstance(outcome, ObjectError):
+        return False
+    return isinstance(outcome, OutOfMemoryError) or outcome.reason in OURS
+
+
+def verdicts(
+    assets: list[Asset], measured: list[dict], thresholds: Thresholds, judge: str = judges.BUNDLED
+) -> list[Evaluated]:
+    """The verdict on each asset. judge: how the one is called whose it is (`judges.name_of`)."""
     found = []
     for asset, fields in zip(assets, map(dict, measured), strict=True):
         if "reason" in fields:
             kind = category_of(asset.prompt)
-            one = verdict_on_failed(asset, asset.prompt, kind, fields["reason"])
+            one = verdict_on_failed(asset, kind, fields["reason"], fields.get("again", False))
             found.append(replace(one, prompt_from=asset.prompt_from, seed=asset.seed))
             continue
         prompt, picture = fields.pop("prompt"), fields.pop("picture")
@@ -111,12 +132,30 @@ def verdicts(assets: list[Asset], measured: list[dict], thresholds: Thresholds) 
             replace(
                 one,
                 findings=(*one.findings, *judges.findings(measures)),
-                opinions=judges.opinions(measures, one),
+                opinions=judges.opinions(measures, one, judge),
                 prompt_from=asset.prompt_from,
                 seed=asset.seed,
             )
         )
     return found
+
+
+def counts(found: list[Evaluated]) -> dict[str, int]:
+    """How many are "ok", "failed" and, if any, "not looked at"."""
+    failed, unseen = (sum(one.verdict == what for one in found) for what in (FAILED, UNSEEN))
+    rest = {UNSEEN: unseen} if unseen else {}
+    return {"ok": len(found) - failed - unseen, "failed": failed, **rest}
+
+
+def complaints(found: list[Evaluated]) -> list[str]:
+    """What failed, what was not looked at, and why, in lines."""
+    marks = {FAILED: "", UNSEEN: "not looked at: "}
+    bad = [one for one in found if one.verdict in marks]
+    lines = [f"{one.path}: {marks[one.verdict]}{one.reasons[0]}" for one in bad]
+    if again := [one for one in bad if one.verdict == UNSEEN]:
+        said = f"not looked at, for want of memory or by a fault of sdtool: {len(again)} of these"
+        lines.append(f"{said}; the same command tries them again")
+    return lines
 
 
 def summary(

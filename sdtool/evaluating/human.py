@@ -19,6 +19,8 @@ from sdtool.evaluating.results import (
     FAILED,
     INCONSISTENT,
     SYMMETRIC,
+    UNSEEN,
+    UNSHOWN,
     Evaluated,
     Rate,
 )
@@ -38,7 +40,8 @@ def write_sheet(out: Path, assets: list[Evaluated], *, seed: int) -> Path:
 
     The assets are shuffled by `seed` ≥ 0 (PCG64), and their pictures copied to `out`/human under the
     numbers of that order, without text. Failed ones have no picture: the page only counts them, as
-    "no". Each answer will hold its picture's digest. InputError if a picture cannot be read.
+    "no"; of what was not looked at it says nothing. Each answer will hold its picture's digest. InputError
+    if a picture cannot be read.
     """
     import numpy as np
 
@@ -50,7 +53,7 @@ def write_sheet(out: Path, assets: list[Evaluated], *, seed: int) -> Path:
             old.unlink()
     shown: list[dict[str, Any]] = []
     digest = hashlib.sha256()
-    for asset in (one for one in shuffled if one.verdict != FAILED):
+    for asset in (one for one in shuffled if one.verdict not in UNSHOWN):
         png = _without_text(out / asset.picture)
         name = f"{len(shown) + 1:04d}.png"
         with files.atomic_path(folder / name) as temporary:
@@ -76,7 +79,8 @@ def write_sheet(out: Path, assets: list[Evaluated], *, seed: int) -> Path:
 
 def _methods(assets: list[Evaluated]) -> list[str]:
     """The methods that have an asset which counts for a person's rate."""
-    return list(dict.fromkeys(asset.method for asset in assets if asset.verdict != SYMMETRIC))
+    uncounted = (SYMMETRIC, UNSEEN)
+    return list(dict.fromkeys(one.method for one in assets if one.verdict not in uncounted))
 
 
 def _digest(png: bytes) -> str:
@@ -182,10 +186,12 @@ def agreement(
     out: the folder of the report, with the pictures; without it no picture is compared. InputError if an
     answer is of an asset that is not among `assets`, or of one that failed; or if an asset has another
     prompt now, or another picture, so that the person saw something else. Of answers of older sheets,
-    which have no digest, the pictures are not compared.
+    which have no digest, the pictures are not compared. Those about what was not looked at are passed over.
     """
+    unseen = {(one.path, one.method) for one in assets if one.verdict == UNSEEN}
+    answers = [one for one in answers if _key(one) not in unseen]
     said = {_key(one): one["answer"] for one in answers}
-    shown = {(a.path, a.method): a for a in assets if a.verdict != FAILED}
+    shown = {(a.path, a.method): a for a in assets if a.verdict not in UNSHOWN}
     if foreign := sorted(set(said) - set(shown)):
         path, method = foreign[0]
         raise InputError(

@@ -7,6 +7,7 @@ from itertools import combinations, zip_longest
 from typing import Any
 
 from sdtool import __version__
+from sdtool.evaluating.judges import BUNDLED
 from sdtool.evaluating.prompts import spelled
 from sdtool.evaluating.protocol import Protocol, views
 from sdtool.evaluating.results import (
@@ -14,6 +15,7 @@ from sdtool.evaluating.results import (
     FAILED,
     INCONSISTENT,
     UNCOUNTED,
+    UNSEEN,
     Evaluated,
     Rate,
     percent,
@@ -30,7 +32,7 @@ class Tally:
     consistent: consistent ones, of these, of failed ones and of missing ones. untold: results that
     cannot be told. missing: prompts without a result. foreign: paths of results of other prompts, or of
     none. most: results of one prompt, at most: so many are asked of each. fewer: prompts that have some
-    results, but fewer than that."""
+    results, but fewer than that. unseen: results that were not looked at, and count nowhere."""
 
     method: str
     janus: Rate
@@ -41,6 +43,7 @@ class Tally:
     foreign: tuple[str, ...]
     most: int
     fewer: tuple[str, ...] = ()
+    unseen: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a protocol found. judge: a digest of the bundled judge and its lines."""
+    """What a protocol found. judge: a digest of the judge and its lines; judged_by: how it is called."""
 
     protocol: Protocol
     judge: str
     tallies: tuple[Tally, ...]
     comparisons: tuple[Comparison, ...]
+    judged_by: str = BUNDLED
+
+    @property
+    def told_by(self) -> str:
+        """The judge with its digest, in words."""
+        own = "" if self.judged_by == BUNDLED else self.judged_by.removeprefix("judge")
+        return f"judge {self.judge}{own}"
 
     def as_json(self) -> dict[str, Any]:
         """What `protocol.json` says."""
@@ -82,6 +92,7 @@ class Outcome:
             "protocol": self.protocol.name,
             "sdtool": __version__,
             "judge": self.judge,
+            "judged_by": self.judged_by,
             "views": views(),
             "prompts": list(self.protocol.prompts),
             "methods": {
@@ -90,6 +101,7 @@ class Outcome:
                     "consistent": rate_as_json(one.consistent),
                     "cannot be told": one.untold,
                     "failed": one.failed,
+                    "not looked at": one.unseen,
                     "missing": list(one.missing),
                     "not of the list": list(one.foreign),
                     "most results of a prompt": one.most,
@@ -120,13 +132,16 @@ class Outcome:
             rate += f"95% interval {percent(low)} to {percent(high)})"
         return (
             f"{one.method}: {rate}; {one.untold} cannot be told, {one.failed} failed, "
-            f"{len(one.missing)} of {len(self.protocol.prompts)} prompts missing; sdtool "
-            f"{__version__}, protocol {self.protocol.name}, judge {self.judge}"
+            f"{len(one.missing)} of {len(self.protocol.prompts)} prompts missing"
+            f"{f', {one.unseen} not looked at' if one.unseen else ''}; sdtool {__version__}, "
+            f"protocol {self.protocol.name}, {self.told_by}"
         )
 
 
-def run(protocol: Protocol, found: Sequence[Evaluated], judge: str) -> Outcome:
-    """Count the results of each method, and compare every two of them."""
+def run(
+    protocol: Protocol, found: Sequence[Evaluated], judge: str, judged_by: str = BUNDLED
+) -> Outcome:
+    """Count the results of each method, and compare every two of them. judge, judged_by: as `Outcome`."""
     methods = dict.fromkeys(one.method for one in found)
     sorted_in = {method: _by_prompt(protocol, found, method) for method in methods}
     tallies = [_tally(protocol, name, *parts) for name, parts in sorted_in.items()]
@@ -134,7 +149,7 @@ def run(protocol: Protocol, found: Sequence[Evaluated], judge: str) -> Outcome:
         _compare(protocol, (a, sorted_in[a][0]), (b, sorted_in[b][0]))
         for a, b in combinations(methods, 2)
     ]
-    return Outcome(protocol, judge, tuple(tallies), tuple(pairs))
+    return Outcome(protocol, judge, tuple(tallies), tuple(pairs), judged_by)
 
 
 Results = dict[str, list[Evaluated]]
@@ -163,16 +178,18 @@ def _tally(protocol: Protocol, method: str, results: Results, foreign: list[str]
     good, bad = verdicts.count(CONSISTENT), verdicts.count(INCONSISTENT)
     most = max(map(len, results.values()), default=0)
     failed, lacking = verdicts.count(FAILED), max(1, most) * len(results) - len(verdicts)
+    unseen = verdicts.count(UNSEEN)
     return Tally(
         method,
         Rate(bad, good + bad),
         Rate(good, good + bad + failed + lacking),
-        sum(verdict in UNCOUNTED for verdict in verdicts),
+        sum(verdict in UNCOUNTED for verdict in verdicts) - unseen,
         failed,
         tuple(prompt for prompt in protocol.prompts if not results[prompt]),
         tuple(foreign),
         most,
         tuple(prompt for prompt in protocol.prompts if 0 < len(results[prompt]) < most),
+        unseen,
     )
 
 
@@ -233,9 +250,12 @@ def table(outcome: Outcome) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"protocol {outcome.protocol.name}, judge {outcome.judge}"]
+    lines = [f"protocol {outcome.protocol.name}, {outcome.told_by}"]
     lines += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     for one in outcome.tallies:
+        if one.unseen:
+            of = "1 result was" if one.unseen == 1 else f"{one.unseen} results were"
+            lines.append(f"{one.method}: {of} not looked at, and count nowhere")
         if one.missing:
             some = "; ".join(one.missing[:SHOWN]) + "; …" * (len(one.missing) > SHOWN)
             of = "1 prompt" if len(one.missing) == 1 else f"{len(one.missing)} prompts"

@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from sdtool.evaluating import clip, orientation
-from sdtool.evaluating.measuring import Measured
+from sdtool.evaluating.assets import absolute
+from sdtool.evaluating.measuring import JUDGE, Measured
 from sdtool.evaluating.results import (
     CONSISTENT,
-    FAILED,
     INCONSISTENT,
     UNCOUNTED,
+    UNSHOWN,
     UNTOLD,
     Evaluated,
     Finding,
@@ -29,14 +31,22 @@ from sdtool.evaluating.statistics import cohen_kappa, fleiss_kappa
 BUNDLED, CLIP, ORIENTATION = "bundled judge", "CLIP", "orientation model"
 ANSWERS = (CONSISTENT, INCONSISTENT, UNTOLD)
 OF_CLIP = ("CLIP sides",)
-"""Measures of a verdict that are CLIP's, and so not the bundled judge's own."""
+"""Measures of a verdict that are CLIP's, and so not the judge's own."""
 
 IN_ANSWERS = {"yes": CONSISTENT, "no": INCONSISTENT, "unsure": UNTOLD}
 
 
-def opinions(found: Measured, verdict: Evaluated) -> dict[str, str]:
-    """Judge → what it says of a measured asset; only of those that were asked."""
-    said = {BUNDLED: _of_the_bundled(verdict)}
+def name_of(folder: Path | None) -> str:
+    """How a judge of one's own is called, by its folder; None: the bundled one."""
+    if folder is None or folder.resolve() == JUDGE.resolve():
+        return BUNDLED
+    return f"judge in {absolute(folder).name}"
+
+
+def opinions(found: Measured, verdict: Evaluated, judge: str = BUNDLED) -> dict[str, str]:
+    """Judge → what it says of a measured asset; only of those that were asked. judge: the name of the one
+    whose verdict it is."""
+    said = {judge: _without_clip(verdict)}
     if not math.isnan(found.clip_sides):
         said[CLIP] = clip.opinion(found.clip_sides, found.clip_twice, found.clip_spread)
     if not math.isnan(found.orient_front):
@@ -45,7 +55,7 @@ def opinions(found: Measured, verdict: Evaluated) -> dict[str, str]:
     return said
 
 
-def _of_the_bundled(verdict: Evaluated) -> str:
+def _without_clip(verdict: Evaluated) -> str:
     """The verdict without what CLIP had to say in it."""
     if verdict.verdict in UNCOUNTED:
         return UNTOLD
@@ -184,14 +194,14 @@ def agreement(
 ) -> Judges | None:
     """How far the judges agree on the assets; None where there are no two judges.
 
-    people: name → answers (`human.read_answers`). Failed assets have nothing to be judged.
+    people: name → answers (`human.read_answers`). What has no picture (`UNSHOWN`) has nothing to be judged.
     """
     said = {
         name: {(one["path"], one["method"]): IN_ANSWERS[one["answer"]] for one in answers}
         for name, answers in people.items()
     }
     votes = []
-    for asset in (one for one in found if one.verdict != FAILED):
+    for asset in (one for one in found if one.verdict not in UNSHOWN):
         own = dict(asset.opinions)
         for name, answers in said.items():
             if answer := answers.get((asset.path, asset.method)):

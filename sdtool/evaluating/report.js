@@ -4,7 +4,7 @@
 
 const byId = (id) => document.getElementById(id);
 const NAMES = ["verdict", "method", "text", "order"];
-const WORST_FIRST = ["failed", "inconsistent", "consistent", "not judged", "not applicable"];
+const WORST_FIRST = ["failed", "inconsistent", "consistent", "not looked at", "not judged", "not applicable"];
 const assets = [...document.querySelectorAll(".asset")];
 const words = assets.map((asset) => [asset.dataset.name,
   ...[...asset.querySelectorAll("header, code, ul")].map((part) => part.textContent)]

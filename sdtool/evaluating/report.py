@@ -19,6 +19,7 @@ from sdtool.evaluating.results import (
     INCONSISTENT,
     SYMMETRIC,
     UNJUDGED,
+    UNSEEN,
     UNTOLD,
     Calibrated,
     Calibration,
@@ -39,6 +40,7 @@ LOOKS = {
     FAILED: ("failed", "!"),
     SYMMETRIC: ("symmetric", "○"),
     UNJUDGED: ("unjudged", "?"),
+    UNSEEN: ("waiting", "…"),
 }
 MARKS = {CONSISTENT: "✓", INCONSISTENT: "✗", UNTOLD: "?"}  # of what a judge says
 BEYOND = 30.0  # degrees by which a point may leave the plot's square, to stay near the diagonal
@@ -99,6 +101,7 @@ def _methods(assets: list[Evaluated]) -> list[dict[str, Any]]:
             f"{counted[FAILED]} of them failed": counted[FAILED],
             f"{counted[SYMMETRIC]} more not applicable": counted[SYMMETRIC],
             f"{counted[UNJUDGED]} more not judged": counted[UNJUDGED],
+            f"{counted[UNSEEN]} more not looked at": counted[UNSEEN],
         }
         known = recognised(assets)[method]
         notes[f"recognised as what was asked for: {known.count} of {known.of}"] = known.of

@@ -6,17 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-CONSISTENT, INCONSISTENT, SYMMETRIC, UNJUDGED, FAILED = (
+CONSISTENT, INCONSISTENT, SYMMETRIC, UNJUDGED, FAILED, UNSEEN = (
     "consistent",
     "inconsistent",
     "not applicable",
     "not judged",
     "failed",
+    "not looked at",
 )
 """Verdicts. "not applicable": its sides look too much alike to be told apart reliably.
-"not judged": no calibrated measure knows such things. Neither counts. "failed": there is no model to
-look at; it counts as not consistent."""
-UNCOUNTED = (SYMMETRIC, UNJUDGED)
+"not judged": no calibrated measure knows such things. "not looked at": memory ran out, or sdtool failed;
+the same command tries again. None of these counts. "failed": there is no model to look at; it counts as
+not consistent."""
+UNCOUNTED = (SYMMETRIC, UNJUDGED, UNSEEN)
+UNSHOWN = (FAILED, UNSEEN)
+"""Verdicts on what has no picture, and so is no one's to judge."""
 UNTOLD = "cannot be told"
 """What a judge says who cannot tell whether an asset is consistent; else it says one of the first two
 verdicts."""
@@ -46,12 +50,11 @@ class Evaluated:
     """One asset and what was found.
 
     method: the folder that it came from, whose rate it counts for. prompt, category: "" if unknown.
-    reasons: sentences, of an inconsistent or failed one. picture: its contact sheet, relative to the
-    report ("" if it failed). truth, predicted: the azimuths, in degrees, of the views that the
+    reasons: sentences, of what is not consistent. picture: its contact sheet, relative to the report (""
+    if its verdict is one of `UNSHOWN`). truth, predicted: the azimuths, in degrees, of the views that the
     classifier saw and of what it took them for. opinions: judge → what it says (see `judges`).
     prompt_from: who says the prompt (see `prompts`). seed: of the lift, if it is known. rank: the place of
-    its kind among those that the bundled judge takes it for, 1 the best; 0: no kind, or one that it does
-    not know.
+    its kind among those that the judge takes it for, 1 the best; 0: no kind, or one that it does not know.
     """
 
     name: str
@@ -128,7 +131,7 @@ def rate_as_json(rate: Rate) -> dict[str, Any]:
 
 
 def rates(assets: Iterable[Evaluated]) -> dict[str, Rate]:
-    """The share of consistent assets, by method; what is not applicable or not judged does not count."""
+    """The share of consistent assets, by method; what is one of `UNCOUNTED` does not count."""
     counted: dict[str, list[bool]] = {}
     for asset in assets:
         kept = counted.setdefault(asset.method, [])

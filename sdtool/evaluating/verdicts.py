@@ -12,6 +12,7 @@ from sdtool.evaluating.results import (
     INCONSISTENT,
     SYMMETRIC,
     UNJUDGED,
+    UNSEEN,
     Calibrated,
     Evaluated,
     Finding,
@@ -80,9 +81,10 @@ def _untold(found: Measured, thresholds: Thresholds) -> str:
     return ""
 
 
-def verdict_on_failed(asset: Asset, prompt: str, kind: str, reason: str) -> Evaluated:
-    """The verdict on an asset that cannot be looked at."""
-    return Evaluated(asset.name, asset.method, str(asset.path), prompt, kind, FAILED, (reason,))
+def verdict_on_failed(asset: Asset, kind: str, reason: str, again: bool = False) -> Evaluated:
+    """The verdict on an asset that cannot be looked at; again: that was not, and may be the next time."""
+    verdict, path = UNSEEN if again else FAILED, str(asset.path)
+    return Evaluated(asset.name, asset.method, path, asset.prompt, kind, verdict, (reason,))
 
 
 def _finding(one: Calibrated, found: Measured) -> Finding:

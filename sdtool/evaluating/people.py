@@ -1,0 +1,50 @@
+"""The people whose answers are given: how each is called, and how far the verdicts agree with each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdtool.errors import InputError, UsageError
+from sdtool.evaluating.human import Agreement, agreement, read_answers
+from sdtool.evaluating.judges import CLIP, ORIENTATION
+from sdtool.evaluating.results import Evaluated
+
+
+@dataclass(frozen=True)
+class Person:
+    """file: as it was given. answers: as `human.read_answers` has them."""
+
+    file: Path
+    answers: list[dict[str, str]]
+
+
+def read_people(given: Sequence[Path], judge: str) -> dict[str, Person]:
+    """Name → person: "a person" if there is one, else the names of their files, each of its own.
+
+    judge: how the judge of the verdicts is called (`judges.name_of`). UsageError for a file that is given
+    twice, InputError for one that holds no answers.
+    """
+    if len(given) == 1:
+        return {"a person": Person(given[0], read_answers(given[0]))}
+    found: dict[str, Person] = {}
+    seen: set[Path] = set()
+    for path in given:
+        if path.resolve() in seen:
+            raise UsageError(f"--answers {path} is given twice; each file once", "--answers")
+        seen.add(path.resolve())
+        taken = path.stem in (*found, judge, CLIP, ORIENTATION)
+        found[str(path) if taken else path.stem] = Person(path, read_answers(path))
+    return found
+
+
+def agreements(
+    assets: list[Evaluated], people: Mapping[str, Person], out: Path
+) -> dict[str, Agreement]:
+    """How each agrees with the verdicts (`human.agreement`); an InputError names the file too."""
+    found = {}
+    for name, person in people.items():
+        try:
+            found[name] = agreement(assets, person.answers, out)
+        except InputError as error:
+            raise InputError(f"--answers {person.file}: {error}") from None
+    return found
