@@ -362,6 +362,7 @@ def _lift_one(lifting, prompt: str, out: Path | None, follow: bool) -> stage_rec
 
 def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):
     """Lift each prompt into a directory of its own below `out`; pool: options of `map_items`."""
+    from contextlib import closing
     from functools import partial
 
     from sdtool.errors import ObjectError
@@ -371,12 +372,14 @@ def _lift_all(lifting, prompts: list[str], out: Path, pool: dict):
 
     work = partial(lift_one, lifting)
     failed = {}
-    jobs = list(zip(prompts, folders_of(prompts, out), strict=True))
-    for (prompt, folder), outcome in map_items(work, jobs, **pool):
-        if isinstance(outcome, ObjectError):
-            failed[prompt] = str(outcome)
-            print(f'"{prompt}" failed: {outcome}', file=sys.stderr)
-        else:
-            print(f'"{prompt}" is in {folder}', file=sys.stderr)
+    folders = folders_of(prompts, out)
+    jobs = list(zip(prompts, folders, strict=True))
+    with stage_record.given_back(folders, "lift"), closing(map_items(work, jobs, **pool)) as lifted:
+        for (prompt, folder), outcome in lifted:
+            if isinstance(outcome, ObjectError):
+                failed[prompt] = str(outcome)
+                print(f'"{prompt}" failed: {outcome}', file=sys.stderr)
+            else:
+                print(f'"{prompt}" is in {folder}', file=sys.stderr)
     counts = {"ok": len(jobs) - len(failed), "failed": len(failed)}
     return stage_record.Result(out, {"counts": counts, "failures": failed}, failed=len(failed))

@@ -227,3 +227,38 @@ def test_of_many_that_begin_at_once_one_works_in_each_directory(tmp_path):
     won = [int(process.communicate()[0]) for process in team]
     assert sum(won) == 12
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"stage.json"}
+
+
+IN_VAIN = """
+import sys, time
+from pathlib import Path
+from sdtool.errors import BusyError
+from sdtool.io.lock import release_all
+from sdtool.io.stage_record import begin
+sys.stdin.read(1)
+won = 0
+while won < 100:
+    try:
+        begin(Path(sys.argv[1], "deep", "out"), "demo", params={})
+    except BusyError:
+        time.sleep(0.0005)
+        continue
+    try:
+        open(Path(sys.argv[1], "mine"), "x").close()  # fails if another one is in
+        Path(sys.argv[1], "mine").unlink()
+    finally:
+        release_all()
+    won += 1
+print(won)
+"""
+
+
+def test_of_many_that_end_before_they_made_anything_none_takes_the_folder_of_another(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", IN_VAIN, str(tmp_path)]
+    team = [subprocess.Popen(command, **pipes) for _ in "abc"]
+    for process in team:
+        process.stdin.write("g")
+        process.stdin.flush()
+    assert [int(process.communicate()[0]) for process in team] == [100, 100, 100]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -58,3 +58,36 @@ def test_what_was_made_before_stays(objects, tmp_path, capsys, monkeypatch, stag
     assert cli.run([stage, subject, "--out", str(out), *options, "--overwrite"]) in (1, 2)
     assert capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("caption", ["--method", "model", "--captioner", "BROKEN"]),
+        ("render-ccm", ["--backend", "nvdiffrast", "--views", "2", "--size", "16"]),
+        ("evaluate", ["--clip", "BROKEN"]),
+        ("orient", ["--by", "model", "--model", "nowhere"]),
+        ("lift", ["--agp", "nowhere"]),
+        ("sample-prior", ["--agp", "nowhere"]),
+        ("texture", ["a duck", "--agp", "nowhere"]),
+        ("train-vae", []),
+        ("train-base", ["--captions", "torn.jsonl"]),
+        ("finetune-agp", ["--captions", "torn.jsonl", "--base", "tiny"]),
+    ],
+)
+def test_a_command_that_fails_at_once_leaves_no_folder(
+    objects, tmp_path, capsys, monkeypatch, stage, options
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "nvdiffrast", None)
+    (tmp_path / "torn.jsonl").write_text("{")
+    subjects = {"lift": "a duck", "sample-prior": "a duck", "texture": "objects/duck.glb"}
+    subject = subjects.get(stage, "objects")
+    options = [broken(tmp_path) if one == "BROKEN" else one for one in options]
+    out = tmp_path / "deep" / "out"
+    command = [stage, subject, *options, "--out", str(out)]
+    assert cli.run(command) == 1 and capsys.readouterr().err
+    assert not (tmp_path / "deep").exists()
+    out.mkdir(parents=True)  # somebody else's
+    assert cli.run(command) == 1
+    assert list(out.iterdir()) == []

@@ -47,6 +47,24 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def make_folder(path: Path) -> list[Path]:
+    """Make a folder, with those above it that are missing; the ones that were, itself first."""
+    missing = [one for one in (path, *path.parents) if not os.path.lexists(one)]
+    for _ in range(9):  # another process may remove an empty one above it meanwhile
+        with suppress(FileNotFoundError):
+            path.mkdir(parents=True, exist_ok=True)
+            return missing
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, in this order, until one is not empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
 # Half of an emoji, as cut-off names hold, has no UTF-8; JSON reads it back from its escape.
 UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
 

@@ -52,21 +52,29 @@ class Holder:
         )
 
 
-def hold(out: Path, stage: str, ending: Callable[[], None] = lambda: None) -> None:
+def hold(
+    out: Path,
+    stage: str,
+    ending: Callable[[], None] = lambda: None,
+    afterwards: Callable[[], None] = lambda: None,
+    quietly: bool = False,
+) -> None:
     """Take the directory `out`, which exists, for this process. BusyError if another one holds it.
 
-    ending: called when it is given free, just before. What this process holds already it may take
-    again; then the `ending` of before is forgotten. Where no lock can be made because nothing can be
-    written, there is none: the stage's own first file says what is wrong.
+    ending, afterwards: called when it is given free, just before and just after. What this process holds
+    already it may take again; then those of before are forgotten. quietly: say nothing of a holder that has
+    ended. Where no lock can be made because nothing can be written, there is none: the stage's own first
+    file says what is wrong.
     """
     key = os.path.realpath(out)
     if before := _held.pop(key, None):
         before.release(at_end=False)
     path = Path(out, LOCK)
     while (file := _opened(path)) is not None:
-        lock = _Lock(path, file, ending)
+        lock = _Lock(path, file, ending, afterwards)
+        mine = Holder(stage, socket.gethostname(), os.getpid(), time.time(), _boot())
         try:
-            if lock.taken(Holder(stage, socket.gethostname(), os.getpid(), time.time(), _boot())):
+            if lock.taken(mine, quietly):
                 _held[key] = lock
                 _begin_beating()
                 return
@@ -117,10 +125,17 @@ def duration(seconds: float) -> str:
 class _Lock:
     """An open lock file."""
 
-    def __init__(self, path: Path, file: int, ending: Callable[[], None] = lambda: None):
-        self.path, self.file, self.ending = path, file, ending
+    def __init__(
+        self,
+        path: Path,
+        file: int,
+        ending: Callable[[], None] = lambda: None,
+        afterwards: Callable[[], None] = lambda: None,
+    ):
+        self.path, self.file = path, file
+        self.ending, self.afterwards = ending, afterwards
 
-    def taken(self, mine: Holder) -> bool:
+    def taken(self, mine: Holder, quietly: bool = False) -> bool:
         """Take it; False if the file has gone meanwhile, so that another must be opened."""
         shared = self._lock()  # whether the system itself says that nobody holds it
         if not self._is_there():
@@ -133,7 +148,7 @@ class _Lock:
             silence = self._silence()
             if silence < SILENT:
                 raise self._busy(holder, silence)
-        if holder and holder.process != mine.process:
+        if holder and holder.process != mine.process and not quietly:
             print(f"{self.path.parent}: taken over from {holder}, which has ended", file=sys.stderr)
         with suppress(OSError):  # no room, or a file that others own: the system's lock holds
             os.ftruncate(self.file, 0)
@@ -198,15 +213,21 @@ class _Lock:
         )
 
     def release(self, at_end: bool = True) -> None:
-        """Remove the file, if it is still this one, and forget the lock. at_end: whether to call `ending`."""
+        """Remove the file, if it is still this one, and forget the lock. at_end: whether to call `ending`
+        and `afterwards`."""
+        was_there = False
         with suppress(OSError):
             if self._is_there():
                 with suppress(OSError):
                     if at_end:
                         self.ending()
                 self.path.unlink(missing_ok=True)
+                was_there = True
         with suppress(OSError):
             os.close(self.file)
+        if was_there and at_end:
+            with suppress(OSError):
+                self.afterwards()
 
 
 _held: dict[str, _Lock] = {}  # by the real path of the directory

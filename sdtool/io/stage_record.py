@@ -13,15 +13,23 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sdtool import __version__
-from sdtool.errors import InputError, UsageError
+from sdtool.errors import BusyError, InputError, UsageError
 from sdtool.io.failures import FAILURES
-from sdtool.io.files import plain, read_json, walk_files, write_json
+from sdtool.io.files import (
+    make_folder,
+    plain,
+    read_json,
+    remove_empty,
+    walk_files,
+    write_json,
+)
 from sdtool.io.lock import LOCK, hold, release
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
@@ -184,7 +192,8 @@ def begin(
     The record `is_done` if the same command finished here before; it is `resumed` if the same
     command was interrupted here. UsageError if `out` holds something else, BusyError if another process
     is at work in it. Unless it is done, `out` is this process's until `finish`, or until
-    `sdtool.io.lock.release_all`.
+    `sdtool.io.lock.release_all`. What ends before it made anything takes its record back, and the folders
+    that it made for it.
 
     overwrite: remove what the same stage made here, and nothing else: what its record lists as
     outputs; of an unfinished run, what matches the patterns `owned`, relative to `out`; of both the
@@ -213,14 +222,18 @@ def begin(
         other = _read_record(out, DONE, stage)
         if not _difference(other, head):
             return StageRecord(out, head, other, resumed=False)
-    names = {p.name for p in out.iterdir()} if out.is_dir() else set()
+    names = _names(out)
     is_ours = bool(names & {DONE, PARTIAL}) or all(map(_passes, names))
     if not is_ours and not _marks(out):  # in this order: another process may begin or end meanwhile
         raise UsageError(
             f"{out} is not empty and sdtool did not write it; choose another --out", "--out"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    hold(out, stage, partial(_withdraw, out))
+    made: list[Path] = []
+    while True:
+        made = make_folder(out) or made
+        hold(out, stage, partial(_withdraw, out), partial(remove_empty, made))
+        if out.is_dir():  # else another process, which made it, has taken it back meanwhile
+            break
     try:
         return _begun(out, stage, head, overwrite, owned, patient)
     except BaseException:
@@ -275,16 +288,47 @@ def _begun(
     return StageRecord(out, head, None, resumed=True)
 
 
+@contextmanager
+def given_back(outs: Iterable[Path], stage: str) -> Iterator[None]:
+    """While workers of this process begin a stage in these directories: one that is ended meanwhile, as by
+    Ctrl-C, leaves what it would have left had it ended by itself."""
+    missing = {out: [one for one in (out, *out.parents) if not one.exists()] for out in outs}
+    try:
+        yield
+    finally:
+        for out, made in missing.items():
+            if (out / LOCK).is_file():
+                with suppress(BusyError):  # a worker on another machine
+                    afterwards = partial(remove_empty, made)
+                    hold(out, stage, partial(_let_go, out), afterwards, quietly=True)
+                release(out)
+            else:
+                remove_empty(made)
+
+
+def _let_go(out: Path) -> None:
+    """Like `_withdraw`, of a process that was killed."""
+    _sweep(out)
+    _withdraw(out)
+
+
 def _withdraw(out: Path) -> None:
-    """Take back the record of a command that ended before it made anything; the directory stays, for others
-    may be about to begin in it."""
+    """Take back the record of a command that ended before it made anything."""
     if _made_nothing(out):
         (out / PARTIAL).unlink()
 
 
 def _made_nothing(out: Path) -> bool:
     """Whether a directory holds the record of an unfinished command and nothing besides."""
-    return {p.name for p in out.iterdir()} - {LOCK} == {PARTIAL}
+    return _names(out) - {LOCK} == {PARTIAL}
+
+
+def _names(out: Path) -> set[str]:
+    """The names of what lies in a folder; none if it is not there."""
+    try:
+        return {path.name for path in out.iterdir()}
+    except FileNotFoundError:
+        return set()
 
 
 def _marks(out: Path) -> list[str]:
