@@ -141,9 +141,8 @@ def test_what_memory_ran_out_for_is_no_failure_and_tried_again(
 # What may not be read
 
 
-@pytest.fixture
-def shut(monkeypatch):
-    """Nobody may list a folder of this name, or look at what lies in it, as if it were not root's."""
+def shut(monkeypatch, *names):
+    """Have these functions of `os` refuse what lies in a folder called shut: tests may be root's."""
 
     def denied(name, function):
         def call(path=".", *given, **options):
@@ -154,14 +153,20 @@ def shut(monkeypatch):
 
         return call
 
-    for name in ("listdir", "scandir", "stat", "lstat"):
+    for name in names:
         monkeypatch.setattr(os, name, denied(name, getattr(os, name)))
 
 
-def test_a_folder_that_may_not_be_read_is_named_and_all_else_evaluated(models, evaluate, request):
+LOOKING = ("stat", "lstat")
+
+
+@pytest.mark.parametrize("refused", [LOOKING, (*LOOKING, "listdir", "scandir")])
+def test_a_folder_that_may_not_be_read_is_named_and_all_else_evaluated(
+    models, evaluate, monkeypatch, refused
+):
     write_glb("ours/deep/shut/owl.glb", box([0, 0, 0], [1, 1, 2]))
     write_glb("shut/owl.glb", box([0, 0, 0], [1, 1, 2]))
-    request.getfixturevalue("shut")
+    shut(monkeypatch, *refused)
     code, said = evaluate(models, "--out", "out")
     assert code == 0 and said.count("ours/deep/shut cannot be read (Permission denied)") == 1
     assert [one["name"] for one in read_json("out/evaluation.json")["assets"]] == ["fox", "taxi"]

@@ -37,12 +37,20 @@ def survey(folder: Path) -> Folder:
     found = Folder()
     for path in walk_files(folder):
         if path.suffix.lower() in MESH_SUFFIXES:
-            if path.is_file() or path.is_symlink():
+            if _is_there(path):
                 found.models.append(path)
         elif kind := unread_kind(path.name):
             found.unread[kind] += 1
     found.models.sort()
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path is a file or a link; also where nobody may look, so that reading it says so."""
+    try:
+        return path.is_file() or path.is_symlink()
+    except OSError:
+        return True
 
 
 def unread_kind(name: str) -> str:
