@@ -10,8 +10,8 @@ from sdtool.evaluating.results import CONSISTENT, INCONSISTENT, SYMMETRIC, UNTOL
 DOCS = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
 FLAT = " ".join(DOCS.split())
 ROWS = json.loads(Path(__file__).with_name("blind_answers.json").read_text())
-"""Of each object or lift the verdict of the bundled judge, and what three raters said; of real models also what
-a fourth said who saw them at 64 pixels."""
+"""Of each object or lift the verdict of the bundled judge, and what three raters said; of real models also
+what a fourth said who saw them at 64 pixels."""
 OBJECTS = [row for row in ROWS if "object" in row]
 LIFTS = [row for row in ROWS if "lift" in row]
 REAL = ("character-pack-adventures", "city-builder-bits", "kenney")
