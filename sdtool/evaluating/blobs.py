@@ -1,4 +1,5 @@
-"""Smooth bodies without a face: what a lift makes where nothing tells it what to make."""
+"""Bodies without a face: what a lift makes where nothing tells it what to make. Smooth or rough, some turned
+on a lathe, some on legs, some flat, some with pieces that came loose."""
 
 import numpy as np
 
@@ -6,38 +7,69 @@ from sdtool.evaluating.roughening import lattice, solid_skin
 from sdtool.geometry.meshes import Mesh
 
 BALLS = (1, 6)  # ellipsoids, from and below
-ROUND = 0.3  # chance that all balls stand on one axis, as of what is turned on a lathe
-LEGS = (0.5, 0.15, 0.15, 0.12, 0.08)  # chances of none, one, … four legs
+ROUND = 0.35  # chance that all balls stand on one axis, as of what is turned on a lathe
+LEGS = (0.4, 0.12, 0.12, 0.14, 0.12, 0.06, 0.04)  # chances of none, one, … six legs
+LOOSE = (0.7, 0.15, 0.15)  # chances of no, one, two pieces beside the body
+FLAT, LONG, ROUGH = 0.2, 0.3, 0.35  # chances: flattened, drawn out, rough instead of smooth
 
 
 def blob(rng: np.random.Generator) -> Mesh | None:
-    """Some ellipsoids and up to four legs that melt into each other, unevenly; canonical, or None if
+    """Some ellipsoids and up to six legs that melt into each other, unevenly; canonical, or None if
     nothing is left of it.
 
     The solid is where Σ exp(k (1 − |A_i (x − c_i)|)) over the balls i is above 1, k between 4 and 12: the
     smaller k, the softer they melt.
     """
-    count, sharp = int(rng.integers(*BALLS)), rng.uniform(4, 12)
-    turned = rng.random() < ROUND
-    total: np.ndarray | float = 0.0
-    for k in range(count):
+    sharp, turned = rng.uniform(4, 12), rng.random() < ROUND
+    balls = _stacked(rng) if turned else _heaped(rng)
+    legs = int(rng.choice(len(LEGS), p=LEGS)) if not turned or rng.random() < 0.3 else 0
+    along = rng.uniform(0.3, 1)  # legs around a middle, or in a row
+    for _ in range(legs):
+        away, angle = rng.uniform(0.08, 0.3), rng.uniform(0, 2 * np.pi)
+        centre = np.array(
+            [along * away * np.cos(angle), rng.uniform(-0.4, -0.2), away * np.sin(angle)]
+        )
+        radii = np.array([1, rng.uniform(1.2, 3.5), 1]) * rng.uniform(0.05, 0.1)
+        balls.append((centre, radii, np.eye(3)))
+    for _ in range(int(rng.choice(len(LOOSE), p=LOOSE))):
+        centre = rng.uniform(-0.1, 0.1, 3) + [0, rng.uniform(0.3, 0.5), 0]
+        balls.append((centre, rng.uniform(0.03, 0.12, 3), np.eye(3)))
+    total = sum(_ball(*ball, sharp) for ball in balls)
+    rough = rng.random() < ROUGH
+    grain, depth = (rng.uniform(0.8, 2), 0.25) if rough else (rng.uniform(2, 6), 0.1)
+    return solid_skin(rng, np.log(np.maximum(total, 1e-6)) / sharp, grain, depth)
+
+
+def _heaped(rng: np.random.Generator) -> list[tuple]:
+    """Centres (3,), radii (3,) and matrices (3, 3) of ellipsoids about the middle: a place less the centre,
+    times the matrix, over the radii, is on the unit sphere where the ellipsoid ends."""
+    found, size = [], np.ones(3)
+    if rng.random() < FLAT:
+        size[1] = rng.uniform(0.3, 0.6)
+    if rng.random() < LONG:
+        size[0] = rng.uniform(0.4, 0.7)
+    for k in range(int(rng.integers(*BALLS))):
         centre = rng.uniform(-0.22, 0.22, 3) if k else np.zeros(3)
         radii = rng.uniform(0.1, 0.34, 3) * (1.0 if k else 1.2)
-        if turned:
-            centre[[0, 2]], radii[2] = rng.normal(0, 0.01, 2), radii[0] * rng.uniform(0.9, 1.1)
-        total = total + _ball(centre, radii, _turned(rng, turned), sharp)
-    for _ in range(int(rng.choice(len(LEGS), p=LEGS))):
-        away, angle = rng.uniform(0.08, 0.28), rng.uniform(0, 2 * np.pi)
-        centre = np.array([away * np.cos(angle), rng.uniform(-0.4, -0.2), away * np.sin(angle)])
-        radii = np.array([1, rng.uniform(1.2, 3.5), 1]) * rng.uniform(0.05, 0.1)
-        total = total + _ball(centre, radii, np.eye(3), sharp)
-    return solid_skin(rng, np.log(np.maximum(total, 1e-6)) / sharp)
+        found.append((centre * size, radii, _turned(rng) / size[:, None]))
+    return found
 
 
-def _turned(rng: np.random.Generator, upright: bool) -> np.ndarray:
-    """A rotation (3, 3): any, or none."""
-    if upright:
-        return np.eye(3)
+def _stacked(rng: np.random.Generator) -> list[tuple]:
+    """The same of some that stand on each other, round or nearly."""
+    found, height = [], -0.45
+    for _ in range(int(rng.integers(1, 6))):
+        wide, tall = rng.uniform(0.08, 0.34), rng.uniform(0.06, 0.22)
+        height += tall * rng.uniform(0.6, 1.0)
+        centre = np.array([rng.normal(0, 0.01), height, rng.normal(0, 0.01)])
+        found.append((centre, np.array([wide, tall, wide * rng.uniform(0.9, 1.1)]), np.eye(3)))
+        height += tall * rng.uniform(0.6, 1.0)
+    middle = np.array([0, (height - 0.45) / 2, 0])
+    return [(centre - middle, radii, turn) for centre, radii, turn in found]
+
+
+def _turned(rng: np.random.Generator) -> np.ndarray:
+    """Any rotation (3, 3)."""
     basis, upper = np.linalg.qr(rng.standard_normal((3, 3)))
     return basis * np.sign(np.diag(upper))
 

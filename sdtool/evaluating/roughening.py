@@ -35,11 +35,13 @@ def skin(mesh: Mesh, blur: float = 0.7, level: float | np.ndarray = 0.45) -> Mes
     return _marched(_blurred(filled(mesh), blur) - level)
 
 
-def solid_skin(rng: np.random.Generator, field: np.ndarray) -> Mesh | None:
-    """The outside of where a field (n, n, n) over `lattice` is above 0, uneven by a tenth in smooth waves;
-    canonical, or None if that is nothing."""
-    noise = _blurred(rng.standard_normal(field.shape), rng.uniform(2, 6))
-    return _marched(field + rng.uniform(0, 0.1) / noise.std() * noise)
+def solid_skin(
+    rng: np.random.Generator, field: np.ndarray, grain: float, depth: float
+) -> Mesh | None:
+    """The outside of where a field (n, n, n) over `lattice` is above 0, uneven by up to `depth` in waves of
+    some `grain` cells; canonical, or None if that is nothing."""
+    noise = _blurred(rng.standard_normal(field.shape), grain)
+    return _marched(field + rng.uniform(0, depth) / noise.std() * noise)
 
 
 def lattice() -> np.ndarray:
