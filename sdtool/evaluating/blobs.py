@@ -12,6 +12,8 @@ LEGS = (0.4, 0.12, 0.12, 0.14, 0.12, 0.06, 0.04)  # chances of none, one, … si
 LOOSE = (0.7, 0.15, 0.15)  # chances of no, one, two pieces beside the body
 FLAT, LONG, ROUGH = 0.2, 0.3, 0.35  # chances: flattened, drawn out, rough instead of smooth
 
+Ball = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 def blob(rng: np.random.Generator) -> Mesh | None:
     """Some ellipsoids and up to six legs that melt into each other, unevenly; canonical, or None if
@@ -34,13 +36,13 @@ def blob(rng: np.random.Generator) -> Mesh | None:
     for _ in range(int(rng.choice(len(LOOSE), p=LOOSE))):
         centre = rng.uniform(-0.1, 0.1, 3) + [0, rng.uniform(0.3, 0.5), 0]
         balls.append((centre, rng.uniform(0.03, 0.12, 3), np.eye(3)))
-    total = sum(_ball(*ball, sharp) for ball in balls)
+    total = np.sum([_ball(*ball, sharp) for ball in balls], axis=0)
     rough = rng.random() < ROUGH
     grain, depth = (rng.uniform(0.8, 2), 0.25) if rough else (rng.uniform(2, 6), 0.1)
     return solid_skin(rng, np.log(np.maximum(total, 1e-6)) / sharp, grain, depth)
 
 
-def _heaped(rng: np.random.Generator) -> list[tuple]:
+def _heaped(rng: np.random.Generator) -> list[Ball]:
     """Centres (3,), radii (3,) and matrices (3, 3) of ellipsoids about the middle: a place less the centre,
     times the matrix, over the radii, is on the unit sphere where the ellipsoid ends."""
     found, size = [], np.ones(3)
@@ -55,7 +57,7 @@ def _heaped(rng: np.random.Generator) -> list[tuple]:
     return found
 
 
-def _stacked(rng: np.random.Generator) -> list[tuple]:
+def _stacked(rng: np.random.Generator) -> list[Ball]:
     """The same of some that stand on each other, round or nearly."""
     found, height = [], -0.45
     for _ in range(int(rng.integers(1, 6))):
