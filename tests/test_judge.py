@@ -103,6 +103,8 @@ def test_blobs_are_bodies_of_any_form():
         assert size.max() == pytest.approx(1, abs=1e-5) and size.min() > 0.1
     forms = np.array([np.ptp(mesh.bounds(), axis=0) for mesh in made])
     assert np.ptp(forms, axis=0).max() > 0.2
+    pieces = [connected_parts(mesh.t_pos_idx, len(mesh.v_pos))[0] for mesh in made]
+    assert min(pieces) == 1 < max(pieces), "some came loose"
     again = blob(np.random.default_rng(3))
     assert np.array_equal(again.v_pos, made[3].v_pos)
 

@@ -13,14 +13,15 @@ LOOSE = (0.7, 0.15, 0.15)  # chances of no, one, two pieces beside the body
 FLAT, LONG, ROUGH = 0.2, 0.3, 0.35  # chances: flattened, drawn out, rough instead of smooth
 
 Ball = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""An ellipsoid's centre c (3,), radii (3,) and matrix T (3, 3): it ends where |(x − c) T / radii| = 1."""
 
 
 def blob(rng: np.random.Generator) -> Mesh | None:
     """Some ellipsoids and up to six legs that melt into each other, unevenly; canonical, or None if
     nothing is left of it.
 
-    The solid is where Σ exp(k (1 − |A_i (x − c_i)|)) over the balls i is above 1, k between 4 and 12: the
-    smaller k, the softer they melt.
+    The solid is where Σ exp(k (1 − |(x − c_i) T_i / radii_i|)) over the balls i is above 1, k between 4 and
+    12: the smaller k, the softer they melt.
     """
     sharp, turned = rng.uniform(4, 12), rng.random() < ROUND
     balls = _stacked(rng) if turned else _heaped(rng)
@@ -43,8 +44,7 @@ def blob(rng: np.random.Generator) -> Mesh | None:
 
 
 def _heaped(rng: np.random.Generator) -> list[Ball]:
-    """Centres (3,), radii (3,) and matrices (3, 3) of ellipsoids about the middle: a place less the centre,
-    times the matrix, over the radii, is on the unit sphere where the ellipsoid ends."""
+    """Ellipsoids about the middle, turned anyhow, together flattened or drawn out."""
     found, size = [], np.ones(3)
     if rng.random() < FLAT:
         size[1] = rng.uniform(0.3, 0.6)
@@ -58,7 +58,7 @@ def _heaped(rng: np.random.Generator) -> list[Ball]:
 
 
 def _stacked(rng: np.random.Generator) -> list[Ball]:
-    """The same of some that stand on each other, round or nearly."""
+    """Ellipsoids that stand on each other, round or nearly."""
     found, height = [], -0.45
     for _ in range(int(rng.integers(1, 6))):
         wide, tall = rng.uniform(0.08, 0.34), rng.uniform(0.06, 0.22)
