@@ -129,12 +129,12 @@ def caption(
     world_size: WorldSize = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
-    from sdtool.io.folders import say_unread
+    from sdtool.io.folders import Unread, say_unread
     from sdtool.io.ledger import Ledger
     from sdtool.io.objects import unread_beside
 
     items = partial(_items, objects, Ranks(rank, world_size))
-    unread = unread_beside(objects) if rank == 0 else Counter()
+    unread = unread_beside(objects) if rank == 0 else Unread()
     total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
     ask: dict[str, Any] = {"views": views, "size": size, "samples": samples, "length": length}
     ask |= {"top_p": top_p, "temperature": temperature}
@@ -170,14 +170,14 @@ def caption(
 
         ledger = Ledger(record.out / LEDGER)
         caption_offline(items, total, ledger, look_into, seed, pool)
-        return _finish(record, ledger, unread.total())
+        return _finish(record, ledger, unread.counts())
     from sdtool.captioning.method_model import SamplingSettings, caption_by_models
 
     ledger = Ledger(record.out / LEDGER)
     settings = SamplingSettings(**ask)
     caption_by_models(items, total, ledger, *models, settings, seed, batch, pool)
     drawn = _preview(record.out / PREVIEW, items, ledger, views, previews)
-    return _finish(record, ledger, unread.total(), drawn)
+    return _finish(record, ledger, unread.counts(), drawn)
 
 
 def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
@@ -234,12 +234,12 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
 def _finish(
     record: stage_record.StageRecord,
     ledger: "Ledger",
-    unread: int,
+    unread: dict[str, int],
     pictures: list[str] | None = None,
 ):
     """Write captions and failures in the order of the listing, then the done-marker.
 
-    unread: how many files of the folder are of kinds that are not read.
+    unread: how much of the folder is not read.
     """
     from sdtool.io.captions import captions_file
     from sdtool.io.failures import FAILURES, failures_file
@@ -250,8 +250,7 @@ def _finish(
         for kind, line in ledger.entries():
             (failures if kind == FAILED else captions).write(line + b"\n")
             counts.update([FAILED] if kind == FAILED else ["ok", f"from {kind}"])
-    if unread:
-        counts["not read"] = unread
+    counts.update(unread)
     outputs = [CAPTIONS, *(pictures or []), *([FAILURES] if counts[FAILED] else [])]
     sources = ", ".join(f"{n} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
     print(f"{counts['ok']} captions: {sources or 'none'}", file=sys.stderr)

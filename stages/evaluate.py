@@ -130,7 +130,7 @@ def evaluate(
     from sdtool.evaluating.measuring import JUDGE, Eyes, check
     from sdtool.evaluating.people import agreements, read_people
     from sdtool.evaluating.results import headline
-    from sdtool.io.folders import say_unread
+    from sdtool.io.folders import say_kinds
     from sdtool.io.objects import unread_beside
     from sdtool.runtime.devices import choose_device
 
@@ -144,7 +144,7 @@ def evaluate(
             return stage_record.Report({"prompts": asked.prompts}, lambda: print(asked.text()))
         raise UsageError("name lifts, models or folders of them, or a --table", "PATH", "--table")
     assets = gather(paths, out, table, listed, by_path=asked is not None)
-    unread = sum((unread_beside(path) for path in paths), Counter())
+    unread = sum((unread_beside(path).kinds for path in paths), Counter())
     judged_by = judges.name_of(judge)
     people = read_people(answers or [], judged_by)
     lines = thresholds.load(judge or JUDGE)
@@ -178,7 +178,7 @@ def evaluate(
         else:
             record.hold()
     if unread:
-        print(say_unread(unread), file=sys.stderr)
+        print(say_kinds(unread), file=sys.stderr)
     if not record.is_done:
         check(eyes)
     record.clear()  # only now, sure of who judges

@@ -243,12 +243,12 @@ def _filter(
 
 
 def _unread(source: "Source") -> dict[str, int]:
-    """The count of files that are of kinds which are not read, after saying so; {} if there are none."""
+    """How much is not read, after saying so; {} if all is."""
     from sdtool.io.folders import say_unread
 
     if source.unread:
         print(say_unread(source.unread), file=sys.stderr)
-    return {"not read": source.unread.total()} if source.unread else {}
+    return source.unread.counts()
 
 
 def _join(tables: "list[TableFile]", rules: "list[Rule]", folder: Path) -> "Joined":

@@ -137,7 +137,7 @@ def render_ccm(
     given = dict(locals())
     from sdtool.geometry import open3d_tools
     from sdtool.geometry.cameras import ViewRange
-    from sdtool.io.folders import say_unread
+    from sdtool.io.folders import Unread, say_unread
     from sdtool.io.objects import iter_objects, say_unknown, unread_beside
     from sdtool.io.shards import OWNED
     from sdtool.io.yaw_fix import read_yaw_fix
@@ -178,7 +178,7 @@ def render_ccm(
     for item in iter_objects(source):
         total += 1
         unknown.discard(item.uid)
-    unread = unread_beside(source) if rank == 0 else Counter()
+    unread = unread_beside(source) if rank == 0 else Unread()
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
     if min_coverage == MIN_COVERAGE:
         del params["min_coverage"]  # as runs from before it was there have it
@@ -216,7 +216,7 @@ def render_ccm(
             settled = collection.render_collection_by_cuda(job, backend, device, **options)
         for failed in settled:
             bar.advance(failed=failed)
-    return _finish(record, job.paths(), views, previews, seed, unread.total())
+    return _finish(record, job.paths(), views, previews, seed, unread.counts())
 
 
 def _refuse(given: dict[str, Any], names: Sequence[str], why: str) -> None:
@@ -271,7 +271,7 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
     with progress("reading", job.count(), "objects", done=job.finished()) as bar:
         for failed in render_collection(job, renders.read_object, **_pool(given)):
             bar.advance(failed=failed)
-    return _finish(record, job.paths(), views, given["previews"], given["seed"], 0)
+    return _finish(record, job.paths(), views, given["previews"], given["seed"], {})
 
 
 def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
@@ -327,11 +327,11 @@ def _finish(
     views: int,
     previews: int,
     seed: int,
-    unread: int,
+    unread: dict[str, int],
 ) -> stage_record.Result:
     """Gather the failures, write index and preview, and mark the stage done.
 
-    unread: how many files of the folder are of kinds that are not read.
+    unread: how much of the folder is not read.
     """
     from sdtool.io.failures import FAILURES, write_failures
     from sdtool.io.shards import INDEX, PARTS, open_shard, write_index
@@ -361,8 +361,7 @@ def _finish(
     if previews and total:
         _preview(record.out, previews, seed)
         outputs.append(PREVIEW)
-    counts = {"ok": total - len(failures), "failed": len(failures)}
-    counts |= {"not read": unread} if unread else {}
+    counts = {"ok": total - len(failures), "failed": len(failures), **unread}
     if lost:
         counts["images not read"] = lost.total()
         print(_said_of_lost(lost, called, INDEX), file=sys.stderr)

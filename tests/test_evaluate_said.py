@@ -1,12 +1,12 @@
 """evaluate: whose judgement the report names, whose answers are refused, and what nobody looked at."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 from shape_samples import box
+from shut_folders import LISTING, LOOKING, shut
 
 from sdtool.cli import run as sdtool
 from sdtool.evaluating import evaluation
@@ -141,26 +141,7 @@ def test_what_memory_ran_out_for_is_no_failure_and_tried_again(
 # What may not be read
 
 
-def shut(monkeypatch, *names):
-    """Have these functions of `os` refuse what lies in a folder called shut: tests may be root's."""
-
-    def denied(name, function):
-        def call(path=".", *given, **options):
-            parts = () if isinstance(path, int) else Path(os.fsdecode(path)).parts
-            if "shut" in (parts[:-1] if "stat" in name else parts):
-                raise PermissionError(13, "Permission denied", os.fsdecode(path))
-            return function(path, *given, **options)
-
-        return call
-
-    for name in names:
-        monkeypatch.setattr(os, name, denied(name, getattr(os, name)))
-
-
-LOOKING = ("stat", "lstat")
-
-
-@pytest.mark.parametrize("refused", [LOOKING, (*LOOKING, "listdir", "scandir")])
+@pytest.mark.parametrize("refused", [LOOKING, (*LOOKING, *LISTING)])
 def test_a_folder_that_may_not_be_read_is_named_and_all_else_evaluated(
     models, evaluate, monkeypatch, refused
 ):

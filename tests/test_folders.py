@@ -4,6 +4,7 @@ import json
 
 import pytest
 from glb_samples import corner
+from shut_folders import LISTING, LOOKING, shut
 
 from sdtool.cli import run
 from sdtool.errors import InputError
@@ -90,6 +91,31 @@ def test_stages_count_what_they_do_not_read_and_name_links_to_nowhere(tmp_path, 
         if stage == "filter-objaverse":
             lines = map(json.loads, (out / "rejected.jsonl").read_text().splitlines())
             assert "no-file" in {line["uid"]: line["rules"] for line in lines}["lost_chair_A"]
+
+
+@pytest.mark.parametrize("refused", [LOOKING, (*LOOKING, *LISTING)])
+def test_stages_name_the_folders_that_they_may_not_look_into(
+    tmp_path, capsys, monkeypatch, refused
+):
+    (tmp_path / "objs/shut/deep").mkdir(parents=True)
+    touch(tmp_path, "objs/shut/mug.glb", "objs/shut/deep/cup.glb", "other/shut/mug.glb")
+    corner().save(tmp_path / "objs" / "box.glb")
+    corner().save(tmp_path / "objs" / "chair.glb")
+    shut(monkeypatch, *refused)
+    more = {
+        "render-ccm": ["--views", "1", "--size", "8", "--workers", "1"],
+        "caption": ["--workers", "1"],
+        "filter-objaverse": ["--workers", "1"],
+    }
+    said = f"{tmp_path / 'objs/shut'} cannot be read (Permission denied); what it holds is left out"
+    for stage, options in more.items():
+        out = tmp_path / stage
+        assert run([stage, str(tmp_path / "objs"), "--out", str(out), *options]) == 0
+        assert capsys.readouterr().err.count(said) == 1, stage
+        counts = json.loads((out / "stage.json").read_text())["counts"]
+        assert (counts["ok"], counts["failed"], counts["folders not read"]) == (2, 0, 1)
+    with pytest.raises(InputError, match=r"other holds no objects.*shut cannot be read \(Perm"):
+        uids(tmp_path / "other")
 
 
 def test_assets_to_evaluate_behind_links(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from sdtool.errors import InputError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
-from sdtool.io.folders import MESH_SUFFIXES, model_stem
+from sdtool.io.folders import MESH_SUFFIXES, model_stem, say_shut
 from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.toyverse.catalogue import CATEGORIES
 
@@ -68,8 +68,8 @@ def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = Fals
             whole = by_path and path.is_dir() and one != path
             folder = absolute(path) if whole else _method(one, paths)
             found.setdefault(Path(os.path.realpath(one)), (Asset(one, "", unfinished), folder))
-    for folder, why in shut.items():
-        print(f"{folder} cannot be read ({why}); what it holds is left out", file=sys.stderr)
+    for line in say_shut(shut):
+        print(line, file=sys.stderr)
     names = told_apart(folder for _, folder in found.values())
     return [replace(asset, method=names[folder]) for asset, folder in found.values()]
 

@@ -6,7 +6,6 @@ reads it; a longer file is cut up on the way in.
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from sdtool.errors import InputError
 from sdtool.io.failures import FAILURES
 from sdtool.io.files import BOM, encoding_of, refuse_pointer
-from sdtool.io.folders import MESH_SUFFIXES, model_stem
+from sdtool.io.folders import MESH_SUFFIXES, Unread, model_stem
 from sdtool.io.objaverse import Collection, Places, read_blocks, read_bytes
 from sdtool.io.objaverse_annotations import read_annotations
 from sdtool.io.objects import (
@@ -72,7 +71,7 @@ class Source:
 
     def __init__(self, path: Path):
         self.path, self.collection = path, None
-        self.unread: Counter[str] = Counter()  # ending → files of kinds that nobody reads
+        self.unread = Unread()
         self.meshes: dict[str, str] = {}  # {uid: absolute path}, where no table lists them
         if path.is_dir() and _has_layout(path):
             self.collection = Collection(path)

@@ -232,20 +232,32 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
             yield record
 
 
-def walk_files(folder: Path, hidden: bool = False) -> Iterator[Path]:
+def walk_files(
+    folder: Path, hidden: bool = False, shut: dict[Path, str] | None = None
+) -> Iterator[Path]:
     """Every file and every link to nowhere below `folder`, each real folder once.
 
     A folder that is there itself is walked under its own name, not under that of a link to it.
-    hidden: also those whose names begin with a dot.
+    hidden: also those whose names begin with a dot. shut: gets the folders that nobody may look into, which
+    are passed over, and why.
     """
     seen: set[str] = set()
+    shut = {} if shut is None else shut
+
+    def note(error: OSError) -> None:
+        shut[Path(error.filename)] = error.strerror or str(error)
+
     links = [folder]
     while links := sorted(link for link in links if os.path.realpath(link) not in seen):
-        for path, inner, names in os.walk(links.pop(0)):
+        for path, inner, names in os.walk(links.pop(0), onerror=note):
             if os.path.realpath(path) in seen:  # behind a link, and walked before
                 inner.clear()
                 continue
             seen.add(os.path.realpath(path))
+            if not os.access(path, os.X_OK):  # its names may be listed, and nothing more
+                shut[Path(path)] = os.strerror(errno.EACCES)
+                inner.clear()
+                continue
             inner[:] = [name for name in inner if hidden or not name.startswith(".")]
             links += [Path(path, n) for n in inner if os.path.islink(os.path.join(path, n))]
             yield from (Path(path, name) for name in names if hidden or not name.startswith("."))

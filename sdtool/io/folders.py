@@ -1,4 +1,4 @@
-"""What lies below a folder of models: the files that are read, links to nowhere, and all other kinds.
+"""What lies below a folder of models: the files that are read, links to nowhere, and what is passed over.
 
 Folders behind links are walked, too, each real folder once, so that links in a circle end. Hidden
 files and folders are passed over.
@@ -24,23 +24,39 @@ NAMED = 8  # kinds that a sentence names
 
 
 @dataclass
+class Unread:
+    """kinds: ending → how many files of a kind that sdtool does not read. shut: folders that nobody may
+    look into, and why."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    shut: dict[Path, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.shut)
+
+    def counts(self) -> dict[str, int]:
+        """How many files and how many folders, of a stage record; those that there are."""
+        found = {"not read": self.kinds.total(), "folders not read": len(self.shut)}
+        return {name: count for name, count in found.items() if count}
+
+
+@dataclass
 class Folder:
-    """models: files that are read, and links with such a name that lead nowhere, sorted by path.
-    unread: ending → how many files of a kind that sdtool does not read."""
+    """models: files that are read, and links with such a name that lead nowhere, sorted by path."""
 
     models: list[Path] = field(default_factory=list)
-    unread: Counter[str] = field(default_factory=Counter)
+    unread: Unread = field(default_factory=Unread)
 
 
 def survey(folder: Path) -> Folder:
     """Look at everything below a folder."""
     found = Folder()
-    for path in walk_files(folder):
+    for path in walk_files(folder, shut=found.unread.shut):
         if path.suffix.lower() in MESH_SUFFIXES:
             if _is_there(path):
                 found.models.append(path)
         elif kind := unread_kind(path.name):
-            found.unread[kind] += 1
+            found.unread.kinds[kind] += 1
     found.models.sort()
     return found
 
@@ -64,8 +80,21 @@ def unread_kind(name: str) -> str:
     return "" if usual or ending in MESH_SUFFIXES or ending[1:].isdecimal() else ending
 
 
-def say_unread(unread: Counter[str]) -> str:
-    """ "3 files of kinds that sdtool does not read: .fbx (2), .zip (1)"; "" if there are none."""
+def say_unread(unread: Unread) -> str:
+    """Lines such as "3 files of kinds that sdtool does not read: .fbx (2), .zip (1)"; "" if there is nothing
+    to say."""
+    return "\n".join(filter(None, (say_kinds(unread.kinds), *say_shut(unread.shut))))
+
+
+def say_shut(shut: dict[Path, str]) -> list[str]:
+    """A line for each folder that cannot be read."""
+    return [
+        f"{path} cannot be read ({why}); what it holds is left out" for path, why in shut.items()
+    ]
+
+
+def say_kinds(unread: Counter[str]) -> str:
+    """The first of these lines; "" if there are no such files."""
     if not unread:
         return ""
     kinds = sorted(unread.items(), key=lambda entry: (-entry[1], entry[0]))

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.io.files import read_jsonl
-from sdtool.io.folders import MESH_SUFFIXES, model_stem, say_unread, survey
+from sdtool.io.folders import MESH_SUFFIXES, Unread, model_stem, say_kinds, survey
 
 OBJECTS = "objects.jsonl"
 NO_TEXT = Raw(b'""')
@@ -218,9 +218,11 @@ def iter_objects(source: str | Path) -> Iterator[ObjectRecord]:
         empty = False
         yield item
     if empty:
-        kinds, others = ", ".join(MESH_SUFFIXES), say_unread(unread_beside(source))
-        said = f"; it holds {others}" if others else ""
-        raise InputError(f"{source} holds no objects; expected {kinds} files or an {OBJECTS}{said}")
+        unread = unread_beside(source)
+        said = "".join(f"; {folder} cannot be read ({why})" for folder, why in unread.shut.items())
+        said += f"; it holds {kinds}" if (kinds := say_kinds(unread.kinds)) else ""
+        expected = f"{', '.join(MESH_SUFFIXES)} files or an {OBJECTS}"
+        raise InputError(f"{source} holds no objects; expected {expected}{said}")
 
 
 def read_lvis(listing: Path) -> Iterator[tuple[str, list[str]]]:
@@ -266,14 +268,14 @@ def _in_folder(folder: Path) -> Iterator[ObjectRecord]:
         yield ObjectRecord(uid, str(root / path), name)
 
 
-def unread_beside(source: str | Path) -> Counter[str]:
-    """Ending → count of the files below a folder of meshes that are of kinds which nobody reads.
+def unread_beside(source: str | Path) -> Unread:
+    """What below a folder of meshes is passed over: files of kinds that nobody reads, folders that are shut.
 
     Empty of a listing and of a collection in Objaverse's layout: they say what belongs to them.
     """
     source = Path(source)
     listed = objects_in(source) != source or (source / "object-paths.json.gz").is_file()
-    return Counter() if listed or not source.is_dir() else survey(source).unread
+    return Unread() if listed or not source.is_dir() else survey(source).unread
 
 
 def object_rng(seed: int, uid: str) -> np.random.Generator:
