@@ -1,4 +1,4 @@
-"""What holds in every test."""
+"""What holds in every test, and what tests of several files are given."""
 
 import pytest
 
@@ -21,3 +21,9 @@ def few_toys():
         measuring._toys.cache_clear()
         yield
     measuring._toys.cache_clear()
+
+
+@pytest.fixture
+def in_a_folder(tmp_path, monkeypatch):
+    """The working directory is an empty folder."""
+    monkeypatch.chdir(tmp_path)
