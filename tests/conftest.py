@@ -27,3 +27,19 @@ def few_toys():
 def in_a_folder(tmp_path, monkeypatch):
     """The working directory is an empty folder."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    """A folder of views of flat shapes, with captions."""
+    from prior_samples import write_views
+
+    return write_views(tmp_path_factory.mktemp("views"))
+
+
+@pytest.fixture(scope="module")
+def captions(views):
+    """What the objects of `views` are called."""
+    from sdtool.io.captions import read_captions
+
+    return read_captions(views)
