@@ -38,11 +38,6 @@ SHORT = ["--steps", "2", "--batch", "4", "--exam", "6", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
-def views(tmp_path_factory):
-    return write_views(tmp_path_factory.mktemp("views"))
-
-
-@pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     save_base(fresh_base(CAPTIONS, size=16, width=8), folder, facts={})

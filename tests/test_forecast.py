@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 import torch
-from prior_samples import write_views
 from torch import nn
 
 from sdtool.cli import run
@@ -23,11 +22,6 @@ from sdtool.training.forecast import said_bytes, said_seconds
 from sdtool.training.loop import new_optimizer
 from sdtool.training.memory import LiveBytes, Peak, held, optimizer_bytes, out_of_memory_named
 from sdtool.training.settings import NO_END, TrainingSettings
-
-
-@pytest.fixture(scope="module")
-def views(tmp_path_factory):
-    return write_views(tmp_path_factory.mktemp("views"))
 
 
 def trained(views, out, **settings):

@@ -2,7 +2,6 @@
 
 import json
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,6 @@ from validator import validator_reports
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Mesh, vertex_normals
 from sdtool.meshfiles import load_mesh, read_glb, write_glb
-
-HERE = Path(__file__).parent
 
 
 def soup(count, rng):

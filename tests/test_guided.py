@@ -24,11 +24,6 @@ from sdtool.training.settings import TrainingSettings
 
 
 @pytest.fixture(scope="module")
-def views(tmp_path_factory):
-    return write_views(tmp_path_factory.mktemp("views"))
-
-
-@pytest.fixture(scope="module")
 def base():
     return fresh_base(["a red disc", "a blue square"], size=16, width=8)
 

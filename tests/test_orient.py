@@ -30,9 +30,7 @@ RIGHT_TURNS = Path(__file__).with_name("kaykit_turns.json")
 SMALL = TurnSettings(turns=4, views=4, size=16, supersample=2)
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_a_folder")
 
 
 def seat(turn=0.0):

@@ -11,7 +11,6 @@ from safetensors.numpy import load_file, save_file
 
 from sdtool.cli import run
 from sdtool.errors import InputError, UsageError
-from sdtool.io.captions import read_captions
 from sdtool.priors.fresh import fresh_base
 from sdtool.training.agp import ExamSettings, read_agp_data
 from sdtool.training.data import Views, held_out
@@ -19,16 +18,6 @@ from sdtool.training.distributed import Processes
 from sdtool.training.preflight import check_numbers, check_size, damaged, not_finite, say_odd
 
 NAME = "views-00000.safetensors"
-
-
-@pytest.fixture(scope="module")
-def views(tmp_path_factory):
-    return write_views(tmp_path_factory.mktemp("views"))
-
-
-@pytest.fixture(scope="module")
-def captions(views):
-    return read_captions(views)
 
 
 @pytest.fixture(scope="module")

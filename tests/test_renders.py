@@ -35,9 +35,7 @@ from sdtool.training.data import Views
 ORTHO, PERSP = ("ORTHO", 1.1), ("PERSP", float(np.radians(45)))
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_a_folder")
 
 
 def read(layout, *more, source="theirs", size=16):

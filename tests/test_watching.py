@@ -3,7 +3,6 @@
 from xml.etree import ElementTree
 
 import pytest
-from prior_samples import write_views
 
 from sdtool.cli import run
 from sdtool.errors import MissingDependencyError
@@ -12,12 +11,6 @@ from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.training import trackers
 from sdtool.training.exam_curves import curves, drawn, note_exams
 from sdtool.training.settings import TrainingSettings
-
-
-@pytest.fixture(scope="module")
-def views(tmp_path_factory):
-    return write_views(tmp_path_factory.mktemp("views"))
-
 
 # Exams in between
 
