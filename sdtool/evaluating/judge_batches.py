@@ -11,6 +11,7 @@ from torch.nn import functional
 from sdtool.errors import InputError
 from sdtool.evaluating.judge_views import UNIT, azimuths
 from sdtool.evaluating.patches import PATCHES
+from sdtool.evaluating.proportions import proportions, reshaped
 from sdtool.evaluating.viewnet import BINS
 
 KNOWN = ("kind", "sound", "front", "faces")
@@ -123,8 +124,8 @@ class Views:
         changed[mirrored] = changed[mirrored].flip(1)
         azimuth[mirrored] = -azimuth[mirrored].flip(1)
 
-        other = self._some(rng, size, 0.5)  # in other proportions
-        seen[other] = stretched(seen[other], rng.uniform(0.8, 1.15, (len(other), 2)))
+        other = self._some(rng, size, 0.75)  # in other proportions
+        seen[other] = reshaped(seen[other], proportions(rng, len(other), seen.shape[2]))
 
         coarse = self._some(rng, size, 0.25)
         small = functional.avg_pool2d(seen[coarse].flatten(0, 1).permute(0, 3, 1, 2), 2)
@@ -146,24 +147,3 @@ class Views:
 
     def _some(self, rng: np.random.Generator, size: int, share: float) -> torch.Tensor:
         return torch.from_numpy(np.nonzero(rng.random(size) < share)[0]).to(self.device)
-
-
-def stretched(views: torch.Tensor, factors: np.ndarray) -> torch.Tensor:
-    """Views (B, N, H, W, 4 or more) of models that are wider and taller by these factors (B, 2), all sides of
-    a model alike, about the middle of the picture; what follows the normals moves along."""
-    if not len(views):
-        return views
-    count = views.shape[1]
-    scale = torch.from_numpy(factors).float().to(views.device)
-    matrix = torch.zeros(len(views), 2, 3, device=views.device)
-    matrix[:, 0, 0], matrix[:, 1, 1] = 1 / scale.T
-    flat = views.flatten(0, 1).permute(0, 3, 1, 2)
-    grid = functional.affine_grid(
-        matrix.repeat_interleave(count, 0), list(flat.shape), align_corners=False
-    )
-    found = functional.grid_sample(flat, grid, align_corners=False)
-    across = torch.stack([1 / scale[:, 0], 1 / scale[:, 1], 1 / scale[:, 0]], 1)
-    normal = found[:, :3] * across.repeat_interleave(count, 0)[..., None, None]
-    length = normal.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    normal = normal * (found[:, :3].norm(dim=1, keepdim=True) / length)
-    return torch.cat([normal, found[:, 3:]], dim=1).permute(0, 2, 3, 1).view_as(views)

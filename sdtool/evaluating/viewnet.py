@@ -62,6 +62,7 @@ class ViewNet(nn.Module):
             [nn.Conv1d(looks, half, AROUND), nn.Conv1d(half, half, AROUND)]
         )
         self.patches = Patches(sizes[-2])
+        self.some = nn.Dropout(0.1)
         self.odd = nn.Linear(looks + half + 2 * WIDE, 1)
         facts = 48 * WAVES + looks + 2 + 4 * WIDE + 4
         self.verdict = nn.Sequential(
@@ -77,7 +78,7 @@ class ViewNet(nn.Module):
         seen = self.features[-1](patches)
         # where in the picture, and anywhere in it
         seen = torch.cat([seen.flatten(1), seen.amax(dim=(2, 3))], dim=1)
-        seen = functional.silu(self.looks(seen)).view(count, around, -1)
+        seen = self.some(functional.silu(self.looks(seen))).view(count, around, -1)
         # turning the model only shifts the phases of this spectrum, so its size knows no front
         waves = torch.fft.rfft(self.spectrum(seen), dim=1, norm="forward")[:, :WAVES].abs()
         # each view beside all others: turning the model turns the answers, which the pooling forgets
@@ -87,6 +88,7 @@ class ViewNet(nn.Module):
             beside = functional.silu(layer(ring))
         patches = patches.unflatten(0, (count, around))
         shown, part, worst = self.patches(patches, covered.unflatten(0, (count, around)))
+        shown = self.some(shown)
         odd = self.odd(torch.cat([seen, beside.transpose(1, 2), shown], dim=-1))[..., 0]
         most = torch.stack([odd.amax(1), odd.mean(1)], dim=1)
         facts = [waves.flatten(1), beside.mean(-1), beside.amax(-1), most]
