@@ -130,7 +130,7 @@ def orient(
     world_size: WorldSize = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
-    from sdtool.io.folders import say_unread
+    from sdtool.io.folders import Unread, say_unread
     from sdtool.io.objects import unread_beside
     from sdtool.io.yaw_fix import YAW_FIX
     from sdtool.orienting.results import ORIENTATIONS, PREVIEW, finish
@@ -167,7 +167,8 @@ def orient(
     if record.is_done:
         print(f"{record.out} is already oriented; --overwrite redoes it", file=sys.stderr)
         return record.result()
-    if rank == 0 and (unread := unread_beside(objects)):
+    unread = unread_beside(objects) if rank == 0 else Unread()
+    if unread:
         print(say_unread(unread), file=sys.stderr)
     pool: dict[str, Any] = {"workers": workers, "timeout": timeout, "recycle": RECYCLE}
     pool |= {"memory": int(max_memory_gb * 2**30)}
@@ -206,7 +207,7 @@ def orient(
             device,
             pool,
         )
-    return finish(record, ledger, items, min_confidence, previews)
+    return finish(record, ledger, items, min_confidence, previews, unread.counts())
 
 
 def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:

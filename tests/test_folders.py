@@ -101,11 +101,14 @@ def test_stages_name_the_folders_that_they_may_not_look_into(
     touch(tmp_path, "objs/shut/mug.glb", "objs/shut/deep/cup.glb", "other/shut/mug.glb")
     corner().save(tmp_path / "objs" / "box.glb")
     corner().save(tmp_path / "objs" / "chair.glb")
+    table = tmp_path / "table.json"
+    table.write_text('{"box": 0, "chair": 90}')
     shut(monkeypatch, *refused)
     more = {
         "render-ccm": ["--views", "1", "--size", "8", "--workers", "1"],
         "caption": ["--workers", "1"],
         "filter-objaverse": ["--workers", "1"],
+        "orient": ["--by", "table", "--table", str(table), "--workers", "1"],
     }
     said = f"{tmp_path / 'objs/shut'} cannot be read (Permission denied); what it holds is left out"
     for stage, options in more.items():
