@@ -199,6 +199,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = run(arguments)
         sys.stdout.flush()
     except OSError as error:  # nobody reads the result any more (`| head -1`), or a full disk
+        if error.filename is not None:  # of a file, so not of stdout: `--debug` asks for it
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
         if not isinstance(error, BrokenPipeError):

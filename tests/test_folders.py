@@ -4,7 +4,7 @@ import json
 
 import pytest
 from glb_samples import corner
-from shut_folders import LISTING, LOOKING, shut
+from shut_folders import LISTING, LOOKING, run_as_anyone, shut
 
 from sdtool.cli import run
 from sdtool.errors import InputError
@@ -119,6 +119,33 @@ def test_stages_name_the_folders_that_they_may_not_look_into(
         assert (counts["ok"], counts["failed"], counts["folders not read"]) == (2, 0, 1)
     with pytest.raises(InputError, match=r"other holds no objects.*shut cannot be read \(Perm"):
         uids(tmp_path / "other")
+
+
+@pytest.mark.parametrize("stage", ["caption", "render-ccm", "filter-objaverse"])
+def test_links_into_a_folder_that_is_shut_end_nothing(tmp_path, stage):
+    for name in ("objs/box", "vault/cup", "vault/in/mug"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        corner().save(tmp_path / f"{name}.glb")
+    (tmp_path / "objs/more").symlink_to(tmp_path / "vault/in")
+    (tmp_path / "objs/cup.glb").symlink_to(tmp_path / "vault/cup.glb")
+    options = ["--views", "1", "--size", "8"] if stage == "render-ccm" else []
+    command = [stage, tmp_path / "objs", "--out", tmp_path / "out", "--workers", "1", *options]
+    (tmp_path / "vault").chmod(0)
+    try:
+        code, said = run_as_anyone(*command)
+        assert f"{tmp_path / 'objs/more'} cannot be read (Permission denied)" in said
+        counts = json.loads((tmp_path / "out/stage.json").read_text())["counts"]
+        assert (counts["ok"], counts["folders not read"]) == (1, 1)
+        if stage != "filter-objaverse":
+            failure = json.loads((tmp_path / "out/failures.jsonl").read_text())
+            assert (code, failure["uid"]) == (3, "cup")
+        (tmp_path / "vault").chmod(0o644)
+        code, said = run_as_anyone(
+            "caption", tmp_path / "vault", "--out", tmp_path / "no", "--debug"
+        )
+        assert code == 1 and "Traceback" in said and "stdout" not in said
+    finally:
+        (tmp_path / "vault").chmod(0o755)
 
 
 def test_assets_to_evaluate_behind_links(tmp_path):

@@ -89,7 +89,10 @@ class Source:
             state = "is no folder and no JSON file" if path.exists() else "does not exist"
             raise InputError(f"{path} {state}; {EXPECTED}")
         if not self.files and not self.meshes:
-            raise InputError(f"{path} holds no annotations; {EXPECTED}")
+            shut = "".join(
+                f"; {name} cannot be read ({why})" for name, why in self.unread.shut.items()
+            )
+            raise InputError(f"{path} holds no annotations; {EXPECTED}{shut}")
 
     @property
     def inputs(self) -> dict[str, Path | None]:
@@ -159,7 +162,7 @@ def _is_json(path: Path) -> bool:
 
 def _json_files(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
-        if path.is_file() and _is_json(path) and path.name not in NOT_ANNOTATIONS:
+        if os.path.isfile(path) and _is_json(path) and path.name not in NOT_ANNOTATIONS:
             yield path
 
 

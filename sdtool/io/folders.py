@@ -57,6 +57,8 @@ def survey(folder: Path) -> Folder:
                 found.models.append(path)
         elif kind := unread_kind(path.name):
             found.unread.kinds[kind] += 1
+        elif not path.suffix and path.is_symlink() and (why := _refused(path)):
+            found.unread.shut[path] = why  # of a folder, as models have endings
     found.models.sort()
     return found
 
@@ -67,6 +69,17 @@ def _is_there(path: Path) -> bool:
         return path.is_file() or path.is_symlink()
     except OSError:
         return True
+
+
+def _refused(path: Path) -> str:
+    """Why nobody may look at what a link leads to; "" if one may, or if it leads nowhere."""
+    try:
+        path.stat()
+    except PermissionError as error:
+        return error.strerror or str(error)
+    except OSError:
+        pass
+    return ""
 
 
 def unread_kind(name: str) -> str:
@@ -89,7 +102,8 @@ def say_unread(unread: Unread) -> str:
 def say_shut(shut: dict[Path, str]) -> list[str]:
     """A line for each folder that cannot be read."""
     return [
-        f"{path} cannot be read ({why}); what it holds is left out" for path, why in shut.items()
+        f"{path} cannot be read ({why}); what it holds is left out"
+        for path, why in sorted(shut.items())
     ]
 
 

@@ -88,7 +88,7 @@ def digest(path: str | Path, leave_out: Path | None = None) -> str:
     elif path.is_dir():
         skipped = leave_out.resolve() if leave_out else None
         found = (p for p in walk_files(path, hidden=True) if p.name != LOCK)
-        for item in sorted(p for p in found if p.is_file()):
+        for item in sorted(p for p in found if os.path.isfile(p)):
             if skipped and skipped in item.resolve().parents:
                 continue
             sha.update(os.fsencode(f"{item.relative_to(path)}\0{item.stat().st_size}\n"))
