@@ -15,7 +15,7 @@ import numpy as np
 from sdtool.errors import InputError
 from sdtool.io.failures import FAILURES
 from sdtool.io.files import BOM, encoding_of, refuse_pointer
-from sdtool.io.folders import MESH_SUFFIXES, Unread, model_stem
+from sdtool.io.folders import MESH_SUFFIXES, Unread, model_stem, shut_aside
 from sdtool.io.objaverse import Collection, Places, read_blocks, read_bytes
 from sdtool.io.objaverse_annotations import read_annotations
 from sdtool.io.objects import (
@@ -89,9 +89,7 @@ class Source:
             state = "is no folder and no JSON file" if path.exists() else "does not exist"
             raise InputError(f"{path} {state}; {EXPECTED}")
         if not self.files and not self.meshes:
-            shut = "".join(
-                f"; {name} cannot be read ({why})" for name, why in self.unread.shut.items()
-            )
+            shut = shut_aside(self.unread.shut)
             raise InputError(f"{path} holds no annotations; {EXPECTED}{shut}")
 
     @property

@@ -107,8 +107,13 @@ def say_shut(shut: dict[Path, str]) -> list[str]:
     ]
 
 
+def shut_aside(shut: dict[Path, str]) -> str:
+    """ "; objs/b cannot be read (Permission denied)", of each folder, to end a sentence with."""
+    return "".join(f"; {path} cannot be read ({why})" for path, why in sorted(shut.items()))
+
+
 def say_kinds(unread: Counter[str]) -> str:
-    """The first of these lines; "" if there are no such files."""
+    """The line of `say_unread` about such files; "" if there are none."""
     if not unread:
         return ""
     kinds = sorted(unread.items(), key=lambda entry: (-entry[1], entry[0]))

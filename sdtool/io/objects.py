@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.io.files import read_jsonl
-from sdtool.io.folders import MESH_SUFFIXES, Unread, model_stem, say_kinds, survey
+from sdtool.io.folders import MESH_SUFFIXES, Unread, model_stem, say_kinds, shut_aside, survey
 
 OBJECTS = "objects.jsonl"
 NO_TEXT = Raw(b'""')
@@ -219,7 +219,7 @@ def iter_objects(source: str | Path) -> Iterator[ObjectRecord]:
         yield item
     if empty:
         unread = unread_beside(source)
-        said = "".join(f"; {folder} cannot be read ({why})" for folder, why in unread.shut.items())
+        said = shut_aside(unread.shut)
         said += f"; it holds {kinds}" if (kinds := say_kinds(unread.kinds)) else ""
         expected = f"{', '.join(MESH_SUFFIXES)} files or an {OBJECTS}"
         raise InputError(f"{source} holds no objects; expected {expected}{said}")
