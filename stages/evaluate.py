@@ -29,7 +29,8 @@ What none of these names has no prompt.
 
 `--human` adds `human.html`: the pictures shuffled, blind to their method, with yes and no; it computes
 a person's own rate. Saved answers come back with `--answers`, once for each person, beside the verdicts
-of the machine. `--seed` shuffles, and draws the toys of `--calibrate`.
+of the machine; answers to some of the pictures are enough for a Janus rate of all that holds however
+often the machine errs. `--seed` shuffles, and draws the toys of `--calibrate`.
 
 The same command continues an interrupted evaluation, and measures what was added or changed since a
 finished one, nothing else. Exit code 3: some lifts are unfinished or unreadable, and count as not
@@ -123,12 +124,12 @@ def evaluate(
     workers: Workers = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | stage_record.Report:
-    from sdtool.evaluating import evaluation, janus_rates, judges, report, thresholds
+    from sdtool.evaluating import evaluation, janus_rates, judges, report, sampled, thresholds
     from sdtool.evaluating import human as blind
+    from sdtool.evaluating import people as persons
     from sdtool.evaluating import protocol as protocols
     from sdtool.evaluating.inputs import gather
     from sdtool.evaluating.measuring import JUDGE, Eyes, check
-    from sdtool.evaluating.people import agreements, read_people
     from sdtool.evaluating.results import headline
     from sdtool.io.folders import say_kinds
     from sdtool.io.objects import unread_beside
@@ -146,7 +147,7 @@ def evaluate(
     assets = gather(paths, out, table, listed, by_path=asked is not None)
     unread = sum((unread_beside(path).kinds for path in paths), Counter())
     judged_by = judges.name_of(judge)
-    people = read_people(answers or [], judged_by)
+    people = persons.read_people(answers or [], judged_by)
     lines = thresholds.load(judge or JUDGE)
     params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
     params |= {"orient": orient} if orient else {}
@@ -186,9 +187,10 @@ def evaluate(
         lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, keys, out, eyes, workers)
     found = evaluation.verdicts(assets, measured, lines, judged_by)
-    agreed = agreements(found, people, out)
+    agreed = persons.agreements(found, people, out, asked)
+    by_people = persons.janus_rates(agreed)
     compared = judges.agreement(found, {name: one.answers for name, one in people.items()})
-    summary = evaluation.summary(found, lines.calibration, compared)
+    summary = evaluation.summary(found, lines.calibration, compared, by_people)
     files.write_json(out / "evaluation.json", summary)
     outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
     outcome = None
@@ -214,11 +216,9 @@ def evaluate(
         outputs += ["human.html", "human"]
     for method in dict.fromkeys(one.method for one in found):
         print(headline(found, method), file=sys.stderr)
-    for line in judges.lines(compared):
-        print(line, file=sys.stderr)
-    if outcome:
-        print(janus_rates.table(outcome), file=sys.stderr)
-    for line in evaluation.complaints(found):
+    told = [*judges.lines(compared), *sampled.lines(by_people)]
+    told += [janus_rates.table(outcome)] if outcome else []
+    for line in [*told, *evaluation.complaints(found)]:
         print(line, file=sys.stderr)
     counts = evaluation.counts(found)
     counts |= {"not read": unread.total()} if unread else {}

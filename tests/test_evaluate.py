@@ -221,11 +221,13 @@ def test_answers_of_a_person_come_into_the_report(models, tmp_path, capsys):
         {"path": one["path"], "method": one["method"], "prompt": one["prompt"], "answer": "yes"}
         for one in assets_of(out).values()
     ]
-    (tmp_path / "answers.json").write_text(
-        json.dumps({"sdtool": "0", "sheet": "x", "answers": answers})
-    )
-    assert evaluate(capsys, folder, "--out", out, "--answers", tmp_path / "answers.json")[0] == 0
-    assert "kappa" in (out / "index.html").read_text().lower()
+    some = {"sdtool": "0", "sheet": "x", "answers": answers[:-1]}
+    (tmp_path / "answers.json").write_text(json.dumps(some))
+    code, _, said = evaluate(capsys, folder, "--out", out, "--answers", tmp_path / "answers.json")
+    assert code == 0 and "kappa" in (out / "index.html").read_text().lower()
+    assert f"by {len(answers) - 1} answers and the verdicts on {len(answers)}" in said
+    told = json.loads((out / "evaluation.json").read_text())["janus_by_people"]["a person"]
+    assert told["sound"]["share"] == 0 and told["sound"]["of"] == len(answers) > 1
     stale = [{**one, "digest": "0" * 16} for one in answers]
     (tmp_path / "stale.json").write_text(
         json.dumps({"sdtool": "0", "sheet": "x", "answers": stale})

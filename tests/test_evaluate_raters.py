@@ -4,8 +4,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
+from sdtool.evaluating import sampled
 from sdtool.evaluating.judges import ANSWERS, IN_ANSWERS, Judges, compared
-from sdtool.evaluating.results import CONSISTENT, INCONSISTENT, SYMMETRIC, UNTOLD
+from sdtool.evaluating.results import CONSISTENT, INCONSISTENT, SYMMETRIC, UNTOLD, Rate
 
 DOCS = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
 FLAT = " ".join(DOCS.split())
@@ -134,3 +137,33 @@ def test_the_tables_of_lifts_are_what_was_said():
         rows = lifts("weights", lambda_align=weight)
         assert f"| {name} | {counted(rows, None)} | {counted(rows, JUDGE)} |" in DOCS
     assert CONSISTENT == ANSWERS[0]
+
+
+def widths(rater: int, draws: int) -> tuple[float, float, float]:
+    """Of 40 answers of a rater, drawn at random from all on objects: the mean width of the interval that
+    these and the judge's verdicts give, that of the answers alone, and how often the first holds the
+    rater's rate of all."""
+    said = [row["raters"][rater] for row in OBJECTS]
+    judged = [votes(row)[JUDGE] for row in OBJECTS]
+    whole = Rate(said.count("no"), len(said) - said.count("unsure")).share
+    rng, found = np.random.default_rng(rater), []
+    for _ in range(draws):
+        seen = rng.permutation(len(said))[:40]
+        strata = []
+        for verdict in ANSWERS:
+            heard = [said[k] for k in seen if judged[k] == verdict]
+            strata.append(sampled.Stratum(judged.count(verdict), *map(heard.count, sampled.SAID)))
+        low, high = sampled.janus_rate(strata).interval
+        heard = [said[k] for k in seen]
+        alone = Rate(heard.count("no"), len(heard) - heard.count("unsure")).interval
+        found.append((high - low, alone[1] - alone[0], low <= whole <= high))
+    return tuple(np.mean(found, axis=0))
+
+
+def test_what_forty_answers_and_the_verdicts_say_is_what_the_docs_say(monkeypatch):
+    monkeypatch.setattr(sampled, "DRAWS", 2000)
+    with_judge, alone, held = zip(*(widths(rater, 200) for rater in range(3)), strict=True)
+    points = [sorted({f"{100 * one:.0f}" for one in some}) for some in (with_judge, alone, held)]
+    spans = [f"{min(some)} to {max(some)}" for some in points]
+    assert f"intervals of {spans[0]} points on average, the answers alone {spans[1]}" in FLAT
+    assert f"all 360 in {spans[2]}% of all draws" in FLAT

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError, ObjectError, OutOfMemoryError
-from sdtool.evaluating import judges
+from sdtool.evaluating import judges, sampled
 from sdtool.evaluating.assets import Asset, category_of
 from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import (
@@ -22,6 +23,7 @@ from sdtool.evaluating.results import (
     rates,
     recognised,
 )
+from sdtool.evaluating.sampled import Estimate
 from sdtool.evaluating.thresholds import Thresholds
 from sdtool.evaluating.verdicts import verdict_on, verdict_on_failed
 from sdtool.io.files import append_jsonl, read_jsonl, trim_jsonl
@@ -159,10 +161,13 @@ def complaints(found: list[Evaluated]) -> list[str]:
 
 
 def summary(
-    found: list[Evaluated], calibration: Calibration, agreed: judges.Judges | None = None
+    found: list[Evaluated],
+    calibration: Calibration,
+    agreed: judges.Judges | None = None,
+    people: Mapping[str, Mapping[str, Estimate]] | None = None,
 ) -> dict:
-    """What `evaluation.json` says: the rates and every asset, how good the verdict itself is, and how far
-    the judges agree."""
+    """What `evaluation.json` says: the rates and every asset, how good the verdict itself is, how far the
+    judges agree, and the Janus rates by people's answers (person → method → rate)."""
     told = {
         "methods": {method: rate_as_json(rate) for method, rate in rates(found).items()},
         "recognised": {method: rate_as_json(rate) for method, rate in recognised(found).items()},
@@ -182,6 +187,7 @@ def summary(
             },
         },
         **({"judges": agreed.as_json()} if agreed else {}),
+        **({"janus_by_people": sampled.as_json(people)} if people else {}),
         "assets": [asdict(one) for one in found],
     }
     return _without_nan(told)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     Rate,
 )
+from sdtool.evaluating.sampled import Estimate
 from sdtool.evaluating.statistics import cohen_kappa
 from sdtool.io import files
 
@@ -154,7 +155,8 @@ class Agreement:
     what is not applicable, not answered or answered "unsure" does not count. symmetric: the same of
     those that are not applicable, of all methods. The four counts and `kappa` are of the assets that
     were judged by both (consistent or inconsistent; yes or no). only_automatic: consistent by the
-    verdict alone; only_person: by the person alone.
+    verdict alone; only_person: by the person alone. janus: method → its Janus rate by these answers and
+    all verdicts (`sampled`).
     """
 
     rates: dict[str, Rate]
@@ -165,6 +167,7 @@ class Agreement:
     both_no: int
     unsure: int = 0
     unanswered: int = 0
+    janus: dict[str, Estimate] = field(default_factory=dict)
 
     @property
     def agreed(self) -> Rate:

@@ -155,6 +155,12 @@ def run(
 Results = dict[str, list[Evaluated]]
 
 
+def of_list(protocol: Protocol, found: Sequence[Evaluated]) -> list[Evaluated]:
+    """Those whose prompt is spelled as one of the protocol's."""
+    letters = set(map(spelled, protocol.prompts))
+    return [one for one in found if one.prompt and spelled(one.prompt) in letters]
+
+
 def _by_prompt(
     protocol: Protocol, found: Sequence[Evaluated], method: str
 ) -> tuple[Results, list[str]]:

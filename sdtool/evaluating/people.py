@@ -1,13 +1,17 @@
-"""The people whose answers are given: how each is called, and how far the verdicts agree with each."""
+"""The people whose answers are given: how each is called, how far the verdicts agree with each, and the
+Janus rates that come of both."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdtool.errors import InputError, UsageError
 from sdtool.evaluating.human import Agreement, agreement, read_answers
+from sdtool.evaluating.janus_rates import of_list
 from sdtool.evaluating.judges import CLIP, ORIENTATION
+from sdtool.evaluating.protocol import Protocol
 from sdtool.evaluating.results import Evaluated
+from sdtool.evaluating.sampled import Estimate, estimates
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,24 @@ def read_people(given: Sequence[Path], judge: str) -> dict[str, Person]:
 
 
 def agreements(
-    assets: list[Evaluated], people: Mapping[str, Person], out: Path
+    assets: list[Evaluated],
+    people: Mapping[str, Person],
+    out: Path,
+    protocol: Protocol | None = None,
 ) -> dict[str, Agreement]:
-    """How each agrees with the verdicts (`human.agreement`); an InputError names the file too."""
+    """How each agrees with the verdicts (`human.agreement`); an InputError names the file too. The Janus
+    rates are of what belongs to a prompt of the protocol, if there is one."""
+    about = of_list(protocol, assets) if protocol else assets
     found = {}
     for name, person in people.items():
         try:
-            found[name] = agreement(assets, person.answers, out)
+            agreed = agreement(assets, person.answers, out)
+            found[name] = replace(agreed, janus=estimates(about, person.answers))
         except InputError as error:
             raise InputError(f"--answers {person.file}: {error}") from None
     return found
+
+
+def janus_rates(agreed: Mapping[str, Agreement]) -> dict[str, dict[str, Estimate]]:
+    """Person → method → Janus rate; without those whose answers give none."""
+    return {name: one.janus for name, one in agreed.items() if one.janus}

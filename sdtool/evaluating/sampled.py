@@ -1,0 +1,150 @@
+"""Janus rates from a person's answers on some results and a judge's verdicts on all: they hold however
+often the judge errs.
+
+The person answers a random part (the blind sheet is shuffled, so whoever stops early has answered one). How
+often the judge errs is read off that part, separately for what it calls consistent, inconsistent, and
+nothing: post-stratification (Holt and Smith 1979). A good judge makes the interval narrower than the answers
+alone would; a bad one only widens it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sdtool.evaluating.results import (
+    CONSISTENT,
+    INCONSISTENT,
+    UNSHOWN,
+    UNTOLD,
+    Evaluated,
+    percent,
+)
+
+SAID = ("yes", "no", "unsure")
+LEAST = 2  # answers in a stratum; one with fewer is merged with the largest other
+DRAWS = 20_000
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """The results of which the judge says the same: how many there are, and a person's yes, no and unsure
+    on some of them."""
+
+    size: int
+    yes: int = 0
+    no: int = 0
+    unsure: int = 0
+
+    @property
+    def answers(self) -> int:
+        return self.yes + self.no + self.unsure
+
+    def __add__(self, other: "Stratum") -> "Stratum":
+        return Stratum(
+            self.size + other.size,
+            self.yes + other.yes,
+            self.no + other.no,
+            self.unsure + other.unsure,
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A Janus rate, of the results that the person could tell: share in [0, 1], and its interval of 95%.
+    answers, of: results that were answered, of all."""
+
+    share: float
+    interval: tuple[float, float]
+    answers: int
+    of: int
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        said = f"{percent(self.share)} ({percent(low)} to {percent(high)})"
+        return f"{said}, by {self.answers} answers and the verdicts on {self.of}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "share": round(self.share, 4),
+            "interval": [round(end, 4) for end in self.interval],
+            "answers": self.answers,
+            "of": self.of,
+        }
+
+
+def janus_rate(strata: Sequence[Stratum]) -> Estimate | None:
+    """The share of "no" among "yes" and "no", had the person answered for all; None where nobody told any.
+
+    With N_h results and a_h answers in stratum h: Σ N_h no_h/a_h / Σ N_h (yes_h + no_h)/a_h. Its interval
+    runs from the 2.5% to the 97.5% quantile of the same ratio where the strata's shares are drawn from
+    Dirichlet(N), and the answers' in each from Dirichlet(yes + ⅓, no + ⅓, unsure + ⅓) (Perks 1947).
+    """
+    kept = _merged([one for one in strata if one.size])
+    if not any(one.yes or one.no for one in kept):
+        return None
+    sizes = np.array([one.size for one in kept], np.float64)
+    said = np.array([(one.yes, one.no, one.unsure) for one in kept], np.float64)
+    yes, no, _ = sizes @ (said / said.sum(axis=1, keepdims=True))
+    rng = np.random.default_rng(0)
+    drawn = np.stack([rng.dirichlet(row + 1 / 3, DRAWS) for row in said], axis=1)
+    weighted = np.einsum("dh,dhk->dk", rng.dirichlet(sizes, DRAWS), drawn)
+    low, high = np.quantile(weighted[:, 1] / (weighted[:, 0] + weighted[:, 1]), (0.025, 0.975))
+    share = float(no / (yes + no))
+    answers, of = sum(one.answers for one in kept), sum(one.size for one in kept)
+    low, high = (0.0 if no == 0 else min(low, share)), (1.0 if yes == 0 else max(high, share))
+    return Estimate(share, (float(low), float(high)), answers, of)
+
+
+def _merged(strata: list[Stratum]) -> list[Stratum]:
+    """The same with those of fewer than LEAST answers merged with the largest other."""
+    strata = sorted(strata, key=lambda one: one.size)
+    while len(strata) > 1 and min(one.answers for one in strata) < LEAST:
+        few = min(strata, key=lambda one: one.answers)
+        strata.remove(few)
+        strata[-1] = strata[-1] + few
+        strata.sort(key=lambda one: one.size)
+    return strata
+
+
+def estimates(
+    assets: Sequence[Evaluated], answers: Sequence[Mapping[str, str]]
+) -> dict[str, Estimate]:
+    """Method → its Janus rate by a person's answers (`human.read_answers`); of methods of which the person
+    told none, nothing. What has no picture (`UNSHOWN`) does not count."""
+    said = {(one["path"], one["method"]): one["answer"] for one in answers}
+    sizes: dict[str, Counter[str]] = {}
+    heard: dict[str, Counter[tuple[str, str]]] = {}
+    for one in (one for one in assets if one.verdict not in UNSHOWN):
+        verdict = one.verdict if one.verdict in (CONSISTENT, INCONSISTENT) else UNTOLD
+        sizes.setdefault(one.method, Counter())[verdict] += 1
+        answer = said.get((one.path, one.method), "")
+        heard.setdefault(one.method, Counter())[verdict, answer] += 1
+    found = {}
+    for method, own in sizes.items():
+        strata = [
+            Stratum(size, *(heard[method][verdict, answer] for answer in SAID))
+            for verdict, size in own.items()
+        ]
+        if rate := janus_rate(strata):
+            found[method] = rate
+    return found
+
+
+def lines(people: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+    """Each person's estimates in words."""
+    return [
+        f"{method}, with the answers of {name}: Janus rate {one}"
+        for name, found in people.items()
+        for method, one in found.items()
+    ]
+
+
+def as_json(people: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    """Person → method → estimate, as evaluation.json has them."""
+    return {
+        name: {method: one.as_json() for method, one in found.items()}
+        for name, found in people.items()
+    }

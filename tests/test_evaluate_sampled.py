@@ -1,0 +1,127 @@
+"""evaluate: Janus rates from a person's answers on some results and the verdicts on all."""
+
+import json
+
+import numpy as np
+import pytest
+from report_samples import SAID, answers_of, evaluated, report
+
+from sdtool.evaluating import sampled
+from sdtool.evaluating.human import agreement
+from sdtool.evaluating.janus_rates import of_list
+from sdtool.evaluating.people import Person, agreements, janus_rates
+from sdtool.evaluating.protocol import Protocol
+from sdtool.evaluating.results import Rate
+from sdtool.evaluating.sampled import Stratum, estimates, janus_rate
+
+
+def test_each_stratum_counts_by_its_size():
+    found = janus_rate([Stratum(90, yes=9, no=1), Stratum(10, yes=1, no=4)])
+    assert found.share == pytest.approx((90 * 1 / 10 + 10 * 4 / 5) / 100)
+    assert (found.answers, found.of) == (15, 100)
+    # of 100: 45 + 6 yes, 0 + 3 no; what the person cannot tell counts for neither
+    found = janus_rate([Stratum(90, yes=5, unsure=5), Stratum(10, yes=6, no=3, unsure=1)])
+    assert found.share == pytest.approx(3 / (45 + 6 + 3))
+
+
+def test_all_answered_it_is_the_persons_own_rate():
+    found = janus_rate([Stratum(60, yes=57, no=3), Stratum(20, yes=3, no=17)])
+    assert found.share == 20 / 80
+    assert found.interval == pytest.approx(Rate(20, 80).interval, abs=0.015)
+
+
+def test_where_nobody_says_no_the_rate_is_0_and_may_be_more():
+    found = janus_rate([Stratum(100, yes=30), Stratum(3)])
+    assert found.share == 0 and found.interval[0] == 0 and 0.03 < found.interval[1] < 0.12
+    found = janus_rate([Stratum(100, no=30)])
+    assert found.share == 1 and found.interval[1] == 1
+
+
+def test_what_nobody_answered_goes_with_the_rest():
+    whole = janus_rate([Stratum(103, yes=27, no=3)])
+    assert janus_rate([Stratum(100, yes=27, no=3), Stratum(3)]) == whole
+    assert janus_rate([Stratum(100, yes=27, no=2), Stratum(0), Stratum(3, no=1)]) == whole
+    assert janus_rate([Stratum(100), Stratum(3)]) is None
+    assert janus_rate([Stratum(100, unsure=7)]) is None
+    assert janus_rate([]) is None
+
+
+def drawn(rng, caught, blamed, rate=0.15, size=300, answers=40):
+    """An estimate and the interval of the answers alone, of results of a method that makes a Janus this
+    often, judged by one who catches and blames so many."""
+    janus = rng.random(size) < rate
+    says = rng.random(size) < np.where(janus, caught, blamed)
+    seen = np.arange(size) < answers
+    strata = [
+        Stratum(
+            int((says == verdict).sum()),
+            yes=int((seen & ~janus & (says == verdict)).sum()),
+            no=int((seen & janus & (says == verdict)).sum()),
+        )
+        for verdict in (False, True)
+    ]
+    alone = Rate(int(janus[:answers].sum()), answers).interval
+    return janus_rate(strata), alone
+
+
+@pytest.mark.parametrize(("caught", "blamed"), [(0.9, 0.05), (0.85, 0.27), (0.5, 0.5)])
+def test_the_interval_holds_however_often_the_judge_errs(caught, blamed, monkeypatch):
+    monkeypatch.setattr(sampled, "DRAWS", 1000)
+    rng = np.random.default_rng(3)
+    found = [drawn(rng, caught, blamed)[0] for _ in range(400)]
+    held = np.mean([one.interval[0] <= 0.15 <= one.interval[1] for one in found])
+    assert 0.92 <= held <= 0.99
+    assert np.mean([one.share for one in found]) == pytest.approx(0.15, abs=0.01)
+
+
+def test_a_good_judge_makes_it_narrower_and_a_coin_does_not(monkeypatch):
+    monkeypatch.setattr(sampled, "DRAWS", 1000)
+
+    def width(caught, blamed):
+        rng = np.random.default_rng(4)
+        pairs = [drawn(rng, caught, blamed) for _ in range(100)]
+        ours, alone = np.mean(
+            [[np.ptp(one.interval), high - low] for one, (low, high) in pairs], axis=0
+        )
+        return ours / alone
+
+    assert width(0.95, 0.03) < 0.65
+    assert 0.9 < width(0.5, 0.5) < 1.1
+
+
+def test_of_each_method_by_what_the_verdicts_are(tmp_path):
+    assets = evaluated(tmp_path)
+    found = estimates(assets, answers_of(assets, SAID))
+    # zebrafish: consistent 3, of which yes, no, unsure; the single answers of the others go with these
+    assert found["zebrafish"] == janus_rate([Stratum(5, yes=2, no=2, unsure=1)])
+    assert found["quokka"].of == 4 and found["quokka"].answers == 3  # what failed has no picture
+    only = {key: said for key, said in SAID.items() if key[0] == "quokka"}
+    assert list(estimates(assets, answers_of(assets, only))) == ["quokka"]
+
+
+def test_a_protocol_counts_its_own_prompts_only(tmp_path):
+    assets, own = evaluated(tmp_path), Protocol("own", ("A dog!", "a cat", "a boat"))
+    answers = answers_of(assets, SAID)
+    assert {one.name for one in of_list(own, assets)} == {"dog", "cat", "boat"}
+    agreed = agreements(assets, {"ann": Person(tmp_path, answers)}, tmp_path, own)
+    assert agreed["ann"].janus["zebrafish"].of == 3
+    assert agreed["ann"].rates == agreement(assets, answers).rates  # as before: of all
+
+
+def test_the_page_and_the_lines_say_so(tmp_path):
+    assets = evaluated(tmp_path)
+    agreed = agreements(assets, {"ann": Person(tmp_path, answers_of(assets, SAID))}, tmp_path)
+    one = agreed["ann"].janus["zebrafish"]
+    assert f"Janus rate {one}" in sampled.lines(janus_rates(agreed))[0]
+    page = report(tmp_path, assets, people=agreed)
+    assert "as the person would see it" in page and "5 of 5" in page
+    said = json.loads(json.dumps(sampled.as_json(janus_rates(agreed))))
+    assert said["ann"]["zebrafish"] == {
+        "share": 0.5,
+        "interval": [round(end, 4) for end in one.interval],
+        "answers": 5,
+        "of": 5,
+    }
+    silent = agreements(assets, {"bob": Person(tmp_path, [])}, tmp_path)
+    assert "as the person would see it" not in report(tmp_path, assets, people=silent)
+    assert janus_rates(silent) == {}
