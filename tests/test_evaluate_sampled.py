@@ -114,7 +114,7 @@ def test_the_page_and_the_lines_say_so(tmp_path):
     one = agreed["ann"].janus["zebrafish"]
     assert f"Janus rate {one}" in sampled.lines(janus_rates(agreed))[0]
     page = report(tmp_path, assets, people=agreed)
-    assert "as the person would see it" in page and "5 of 5" in page
+    assert "as this person would find it" in page and "5 of 5" in page
     said = json.loads(json.dumps(sampled.as_json(janus_rates(agreed))))
     assert said["ann"]["zebrafish"] == {
         "share": 0.5,
@@ -123,5 +123,5 @@ def test_the_page_and_the_lines_say_so(tmp_path):
         "of": 5,
     }
     silent = agreements(assets, {"bob": Person(tmp_path, [])}, tmp_path)
-    assert "as the person would see it" not in report(tmp_path, assets, people=silent)
+    assert "as this person would find it" not in report(tmp_path, assets, people=silent)
     assert janus_rates(silent) == {}
