@@ -1,17 +1,19 @@
 """evaluate: Janus rates from a person's answers on some results and the verdicts on all."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_samples import SAID, answers_of, evaluated, report
+from report_samples import CALIBRATION, SAID, answers_of, evaluated, report
 
 from sdtool.evaluating import sampled
 from sdtool.evaluating.human import agreement
 from sdtool.evaluating.janus_rates import of_list
 from sdtool.evaluating.people import Person, agreements, janus_rates
 from sdtool.evaluating.protocol import Protocol
-from sdtool.evaluating.results import Rate
+from sdtool.evaluating.report import write_report
+from sdtool.evaluating.results import Rate, SourceRates
 from sdtool.evaluating.sampled import Stratum, estimates, janus_rate
 
 
@@ -125,3 +127,23 @@ def test_the_page_and_the_lines_say_so(tmp_path):
     silent = agreements(assets, {"bob": Person(tmp_path, [])}, tmp_path)
     assert "as this person would find it" not in report(tmp_path, assets, people=silent)
     assert janus_rates(silent) == {}
+
+
+def test_where_most_is_of_kinds_that_the_judge_does_not_know_it_says_how_it_errs_there(tmp_path):
+    none = Rate(0, 0)
+    of_real = {
+        "toys": SourceRates(Rate(9, 10), Rate(1, 20), none, none),
+        "real assets: a": SourceRates(Rate(4, 5), Rate(3, 10), none, none),
+        "real assets: b": SourceRates(Rate(5, 5), Rate(1, 9), none, none),
+    }
+    measured, assets = replace(CALIBRATION, sources=of_real), evaluated(tmp_path)
+    (said,) = sampled.cautions(assets, measured)
+    assert said.startswith("6 of 6 are of kinds") and "blamed 4 of 19" in said
+    known = [replace(one, rank=2) if one.name in ("dog", "cat") else one for one in assets]
+    assert sampled.cautions(known, measured) == []  # 4 of 6 are known
+    assert sampled.cautions(assets, CALIBRATION) == []  # nothing is known of real ones
+    page = write_report(tmp_path, assets, measured, title="T", command="c").read_text()
+    assert said in page
+    agreed = agreements(assets, {"ann": Person(tmp_path, answers_of(assets, SAID))}, tmp_path)
+    page = write_report(tmp_path, assets, measured, title="T", command="c", people=agreed)
+    assert said not in page.read_text()

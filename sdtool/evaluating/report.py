@@ -28,6 +28,7 @@ from sdtool.evaluating.results import (
     rates,
     recognised,
 )
+from sdtool.evaluating.sampled import cautions
 from sdtool.io import files
 
 PAPER = 85
@@ -66,6 +67,7 @@ def write_report(
     cards = [_card(f"a{place}", asset) for place, asset in enumerate(assets, start=1)]
     every: list[Calibration | Calibrated] = [calibration, *calibration.measures]
     counted = Counter(asset.verdict for asset in assets)
+    heard = any(one.janus for one in (people or {}).values())
     signs = {one.measure: "≥" if one.higher_is_better else "≤" for one in calibration.measures}
     page = fill(
         "report",
@@ -80,6 +82,7 @@ def write_report(
         marks=MARKS,
         matrix=_matrix(cards),
         calibration=calibration,
+        cautions=[] if heard else cautions(assets, calibration),
         kinds=list(dict.fromkeys(kind for one in every for kind in one.by_kind)),
         signs=signs,
         verdicts={verdict: counted[verdict] for verdict in LOOKS if counted[verdict]},

@@ -19,6 +19,7 @@ from sdtool.evaluating.results import (
     INCONSISTENT,
     UNSHOWN,
     UNTOLD,
+    Calibration,
     Evaluated,
     percent,
 )
@@ -139,6 +140,24 @@ def lines(people: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
         f"{method}, with the answers of {name}: Janus rate {one}"
         for name, found in people.items()
         for method, one in found.items()
+    ]
+
+
+def cautions(assets: Sequence[Evaluated], calibration: Calibration) -> list[str]:
+    """A sentence on what the judge may err on, and the cure: where most of what it told is of no kind that it
+    has learnt, and the calibration says how often it blames sound real models."""
+    told = [one for one in assets if one.verdict in (CONSISTENT, INCONSISTENT)]
+    strange = [one for one in told if not one.rank]
+    real = [
+        one.blamed for name, one in calibration.sources.items() if name.startswith("real assets")
+    ]
+    count, of = sum(one.count for one in real), sum(one.of for one in real)
+    if not of or 2 * len(strange) <= len(told):
+        return []
+    return [
+        f"{len(strange)} of {len(told)} are of kinds that the judge has not learnt, and of sound real "
+        f"models it blamed {count} of {of}; some 40 answers (--human, --answers) give a rate that holds "
+        "all the same"
     ]
 
 
