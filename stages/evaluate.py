@@ -196,7 +196,7 @@ def evaluate(
     outcome = None
     if asked:
         digest = protocols.judge_id(judge or JUDGE, calibrate, seed)
-        outcome = janus_rates.run(asked, found, digest, judged_by)
+        outcome = janus_rates.run(asked, found, digest, judged_by, by_people)
         files.write_json(out / "protocol.json", outcome.as_json())
         outputs.append("protocol.json")
     report.write_report(

@@ -9,7 +9,7 @@ from report_samples import CALIBRATION, SAID, answers_of, evaluated, report
 
 from sdtool.evaluating import sampled
 from sdtool.evaluating.human import agreement
-from sdtool.evaluating.janus_rates import of_list
+from sdtool.evaluating.janus_rates import of_list, run
 from sdtool.evaluating.people import Person, agreements, janus_rates
 from sdtool.evaluating.protocol import Protocol
 from sdtool.evaluating.report import write_report
@@ -107,6 +107,11 @@ def test_a_protocol_counts_its_own_prompts_only(tmp_path):
     assert {one.name for one in of_list(own, assets)} == {"dog", "cat", "boat"}
     agreed = agreements(assets, {"ann": Person(tmp_path, answers)}, tmp_path, own)
     assert agreed["ann"].janus["zebrafish"].of == 3
+    outcome = run(own, assets, "1f2e3d4c", by_people=janus_rates(agreed))
+    told = outcome.as_json()["methods"]["zebrafish"]["janus by people"]
+    assert told == {"ann": agreed["ann"].janus["zebrafish"].as_json()}
+    sentences = [outcome.sentence(one) for one in outcome.tallies]
+    assert f"with the answers of ann {agreed['ann'].janus['quokka']}; " in sentences[1]
     assert agreed["ann"].rates == agreement(assets, answers).rates  # as before: of all
 
 

@@ -1,8 +1,8 @@
 """Janus rates by the protocol: what became of each prompt, and whether two methods differ."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations, zip_longest
 from typing import Any
 
@@ -21,6 +21,7 @@ from sdtool.evaluating.results import (
     percent,
     rate_as_json,
 )
+from sdtool.evaluating.sampled import Estimate
 from sdtool.evaluating.statistics import mcnemar
 
 SHOWN = 12  # missing prompts that a line names
@@ -72,13 +73,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a protocol found. judge: a digest of the judge and its lines; judged_by: how it is called."""
+    """What a protocol found. judge: a digest of the judge and its lines; judged_by: how it is called;
+    by_people: person → method → Janus rate by that person's answers too (`sampled`)."""
 
     protocol: Protocol
     judge: str
     tallies: tuple[Tally, ...]
     comparisons: tuple[Comparison, ...]
     judged_by: str = BUNDLED
+    by_people: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
 
     @property
     def told_by(self) -> str:
@@ -106,6 +109,11 @@ class Outcome:
                     "not of the list": list(one.foreign),
                     "most results of a prompt": one.most,
                     "fewer results": list(one.fewer),
+                    "janus by people": {
+                        name: found[one.method].as_json()
+                        for name, found in self.by_people.items()
+                        if one.method in found
+                    },
                 }
                 for one in self.tallies
             },
@@ -130,6 +138,9 @@ class Outcome:
         if one.janus.of:
             rate = f"Janus rate {percent(one.janus.share)} ({one.janus.count} of {one.janus.of}; "
             rate += f"95% interval {percent(low)} to {percent(high)})"
+        for name, found in self.by_people.items():
+            if one.method in found:
+                rate += f"; with the answers of {name} {found[one.method]}"
         return (
             f"{one.method}: {rate}; {one.untold} cannot be told, {one.failed} failed, "
             f"{len(one.missing)} of {len(self.protocol.prompts)} prompts missing"
@@ -139,9 +150,14 @@ class Outcome:
 
 
 def run(
-    protocol: Protocol, found: Sequence[Evaluated], judge: str, judged_by: str = BUNDLED
+    protocol: Protocol,
+    found: Sequence[Evaluated],
+    judge: str,
+    judged_by: str = BUNDLED,
+    by_people: Mapping[str, Mapping[str, Estimate]] | None = None,
 ) -> Outcome:
-    """Count the results of each method, and compare every two of them. judge, judged_by: as `Outcome`."""
+    """Count the results of each method, and compare every two of them. judge, judged_by, by_people: as
+    `Outcome`."""
     methods = dict.fromkeys(one.method for one in found)
     sorted_in = {method: _by_prompt(protocol, found, method) for method in methods}
     tallies = [_tally(protocol, name, *parts) for name, parts in sorted_in.items()]
@@ -149,7 +165,7 @@ def run(
         _compare(protocol, (a, sorted_in[a][0]), (b, sorted_in[b][0]))
         for a, b in combinations(methods, 2)
     ]
-    return Outcome(protocol, judge, tuple(tallies), tuple(pairs), judged_by)
+    return Outcome(protocol, judge, tuple(tallies), tuple(pairs), judged_by, by_people or {})
 
 
 Results = dict[str, list[Evaluated]]
