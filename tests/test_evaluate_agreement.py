@@ -9,7 +9,8 @@ from PIL import Image
 from report_samples import SAID, answers_of, evaluated, key
 
 from sdtool.errors import InputError
-from sdtool.evaluating.human import Agreement, agreement, read_answers, write_sheet
+from sdtool.evaluating.answers import Agreement, agreement, read_answers
+from sdtool.evaluating.human import write_sheet
 from sdtool.evaluating.results import Rate, percent
 
 # Rates

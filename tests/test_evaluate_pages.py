@@ -12,7 +12,8 @@ from PIL import Image
 from report_samples import CALIBRATION, HOSTILE, SAID, answers_of, asset, evaluated, key, report
 
 from sdtool.errors import InputError
-from sdtool.evaluating.human import agreement, write_sheet
+from sdtool.evaluating.answers import agreement
+from sdtool.evaluating.human import write_sheet
 from sdtool.evaluating.report import place_point, turned, write_report
 from sdtool.evaluating.results import CONSISTENT, FAILED, INCONSISTENT, Finding, Rate, SourceRates
 

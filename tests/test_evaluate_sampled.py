@@ -8,7 +8,7 @@ import pytest
 from report_samples import CALIBRATION, SAID, answers_of, evaluated, report
 
 from sdtool.evaluating import sampled
-from sdtool.evaluating.human import agreement
+from sdtool.evaluating.answers import agreement
 from sdtool.evaluating.janus_rates import of_list, run
 from sdtool.evaluating.people import Person, agreements, janus_rates
 from sdtool.evaluating.protocol import Protocol

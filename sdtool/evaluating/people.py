@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdtool.errors import InputError, UsageError
-from sdtool.evaluating.human import Agreement, agreement, read_answers
+from sdtool.evaluating.answers import Agreement, agreement, read_answers
 from sdtool.evaluating.janus_rates import of_list
 from sdtool.evaluating.judges import CLIP, ORIENTATION
 from sdtool.evaluating.protocol import Protocol
@@ -16,7 +16,7 @@ from sdtool.evaluating.sampled import Estimate, estimates
 
 @dataclass(frozen=True)
 class Person:
-    """file: as it was given. answers: as `human.read_answers` has them."""
+    """file: as it was given. answers: as `answers.read_answers` has them."""
 
     file: Path
     answers: list[dict[str, str]]
@@ -47,7 +47,7 @@ def agreements(
     out: Path,
     protocol: Protocol | None = None,
 ) -> dict[str, Agreement]:
-    """How each agrees with the verdicts (`human.agreement`); an InputError names the file too. The Janus
+    """How each agrees with the verdicts (`answers.agreement`); an InputError names the file too. The Janus
     rates are of what belongs to a prompt of the protocol, if there is one."""
     about = of_list(protocol, assets) if protocol else assets
     found = {}

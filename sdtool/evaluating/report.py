@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
-from sdtool.evaluating.human import Agreement
+from sdtool.evaluating.answers import Agreement
 from sdtool.evaluating.janus_rates import Outcome
 from sdtool.evaluating.judges import Judges, kappa
 from sdtool.evaluating.pages import fill
@@ -61,7 +61,7 @@ def write_report(
     """Write `out`/index.html and return its path.
 
     The pictures lie in `out` already, where `Evaluated.picture` says. command: what made the report.
-    people: name → what a person said of the same assets (`human.agreement`). judges: how far all agree.
+    people: name → what a person said of the same assets (`answers.agreement`). judges: how far all agree.
     outcome: of a protocol.
     """
     cards = [_card(f"a{place}", asset) for place, asset in enumerate(assets, start=1)]

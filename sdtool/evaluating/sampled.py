@@ -113,7 +113,7 @@ def _merged(strata: list[Stratum]) -> list[Stratum]:
 def estimates(
     assets: Sequence[Evaluated], answers: Sequence[Mapping[str, str]]
 ) -> dict[str, Estimate]:
-    """Method → its Janus rate by a person's answers (`human.read_answers`); of methods of which the person
+    """Method → its Janus rate by a person's answers (`answers.read_answers`); of methods of which the person
     told none, nothing. What has no picture (`UNSHOWN`) does not count."""
     said = {(one["path"], one["method"]): one["answer"] for one in answers}
     sizes: dict[str, Counter[str]] = {}

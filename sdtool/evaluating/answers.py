@@ -1,0 +1,168 @@
+"""A person's answers to a blind sheet (`human`), and how the verdicts agree with them."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdtool.errors import InputError
+from sdtool.evaluating.human import counted_methods, picture_digest, without_text
+from sdtool.evaluating.prompts import one_line
+from sdtool.evaluating.results import (
+    CONSISTENT,
+    FAILED,
+    INCONSISTENT,
+    SYMMETRIC,
+    UNSEEN,
+    UNSHOWN,
+    Evaluated,
+    Rate,
+)
+from sdtool.evaluating.sampled import Estimate
+from sdtool.evaluating.statistics import cohen_kappa
+from sdtool.io import files
+
+ANSWERS = ("yes", "no", "unsure")
+
+
+def read_answers(path: Path) -> list[dict[str, str]]:
+    """The answers that a sheet let download: path, method, prompt, digest, of the picture, and answer, one
+    of `ANSWERS`. Those of older sheets have no digest.
+
+    InputError if the file is something else, or answers for one asset twice.
+    """
+    cure = "give the file that the sheet's “Download the answers” wrote"
+    try:
+        found = files.read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}; {cure}") from None
+    listed = found.get("answers") if isinstance(found, dict) else None
+    if not isinstance(listed, list) or not {"sdtool", "sheet"} <= set(found):
+        raise InputError(f"{path} does not hold a sheet's answers; {cure}")
+    seen = set()
+    for number, one in enumerate(listed, start=1):
+        if not isinstance(one, dict) or not all(
+            isinstance(value, str)
+            for value in (
+                *map(one.get, ("path", "method", "prompt", "answer")),
+                one.get("digest", ""),
+            )
+        ):
+            raise InputError(
+                f"{path}, answer {number} lacks path, method, prompt or answer as a text; {cure}"
+            )
+        if one["answer"] not in ANSWERS:
+            raise InputError(
+                f"{path}, answer {number} is {one['answer']!r}, not yes, no or unsure; {cure}"
+            )
+        if _key(one) in seen:
+            raise InputError(f"{path} answers twice for {one['path']}; {cure}")
+        seen.add(_key(one))
+    return listed
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a person said of the assets, and how the automatic verdicts compare.
+
+    rates: the share of "yes" for each method, as the sheet shows it: failed assets count as "no";
+    what is not applicable, not answered or answered "unsure" does not count. symmetric: the same of
+    those that are not applicable, of all methods. The four counts and `kappa` are of the assets that
+    were judged by both (consistent or inconsistent; yes or no). only_automatic: consistent by the
+    verdict alone; only_person: by the person alone. janus: method → its Janus rate by these answers and
+    all verdicts (`sampled`).
+    """
+
+    rates: dict[str, Rate]
+    symmetric: Rate
+    both_yes: int
+    only_automatic: int
+    only_person: int
+    both_no: int
+    unsure: int = 0
+    unanswered: int = 0
+    janus: dict[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def agreed(self) -> Rate:
+        """How often both say the same."""
+        apart = self.only_automatic + self.only_person
+        return Rate(self.both_yes + self.both_no, self.both_yes + self.both_no + apart)
+
+    @property
+    def kappa(self) -> float:
+        """Cohen's, of the verdict and the person."""
+        return cohen_kappa([[self.both_yes, self.only_automatic], [self.only_person, self.both_no]])
+
+
+def agreement(
+    assets: list[Evaluated], answers: list[dict[str, Any]], out: Path | None = None
+) -> Agreement:
+    """Compare a person's answers (`read_answers`) with the verdicts.
+
+    out: the folder of the report, with the pictures; without it no picture is compared. InputError if an
+    answer is of an asset that is not among `assets`, or of one that failed; or if an asset has another
+    prompt now, or another picture, so that the person saw something else. Of answers of older sheets,
+    which have no digest, the pictures are not compared. Those about what was not looked at are passed over.
+    """
+    unseen = {(one.path, one.method) for one in assets if one.verdict == UNSEEN}
+    answers = [one for one in answers if _key(one) not in unseen]
+    said = {_key(one): one["answer"] for one in answers}
+    shown = {(a.path, a.method): a for a in assets if a.verdict not in UNSHOWN}
+    if foreign := sorted(set(said) - set(shown)):
+        path, method = foreign[0]
+        raise InputError(
+            f"the answers are of other assets: {path} ({method}) has nothing to show here; "
+            "evaluate the folders that the sheet was made from, or make and answer a new sheet"
+        )
+    _refuse_changed(shown, answers, out)
+    heard: dict[str, list[bool]] = {method: [] for method in counted_methods(assets)}
+    for asset in assets:
+        if asset.verdict == FAILED:
+            heard[asset.method].append(False)
+    symmetric: list[bool] = []
+    both: Counter[tuple[bool, bool]] = Counter()
+    for key, asset in shown.items():
+        if said.get(key) not in ("yes", "no"):
+            continue
+        yes = said[key] == "yes"
+        if asset.verdict == SYMMETRIC:
+            symmetric.append(yes)
+        else:
+            heard[asset.method].append(yes)
+            if asset.verdict in (CONSISTENT, INCONSISTENT):
+                both[asset.verdict == CONSISTENT, yes] += 1
+    return Agreement(
+        rates={method: Rate(sum(kept), len(kept)) for method, kept in heard.items()},
+        symmetric=Rate(sum(symmetric), len(symmetric)),
+        both_yes=both[True, True],
+        only_automatic=both[True, False],
+        only_person=both[False, True],
+        both_no=both[False, False],
+        unsure=list(said.values()).count("unsure"),
+        unanswered=len(shown) - len(said),
+    )
+
+
+def _refuse_changed(
+    shown: dict[tuple[str, str], Evaluated], answers: list[dict[str, Any]], out: Path | None
+) -> None:
+    """InputError if an answer is of another prompt or another picture than its asset has now."""
+    changed = []
+    for one in answers:
+        asset = shown[_key(one)]
+        if one_line(one["prompt"]) != one_line(asset.prompt):
+            changed.append((one, "prompt"))
+        elif out and one.get("digest"):
+            if one["digest"] != picture_digest(without_text(out / asset.picture)):
+                changed.append((one, "picture"))
+    if changed:
+        one, what = changed[0]
+        raise InputError(
+            f"{len(changed)} of {len(answers)} answers are of models that have changed since: "
+            f"{one['path']} ({one['method']}) has another {what} now; make and answer a new sheet (--human)"
+        )
+
+
+def _key(answer: dict[str, Any]) -> tuple[str, str]:
+    return answer["path"], answer["method"]
