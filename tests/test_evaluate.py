@@ -226,7 +226,9 @@ def test_answers_of_a_person_come_into_the_report(models, tmp_path, capsys):
     code, _, said = evaluate(capsys, folder, "--out", out, "--answers", tmp_path / "answers.json")
     assert code == 0 and "kappa" in (out / "index.html").read_text().lower()
     assert f"by {len(answers) - 1} answers and the verdicts on {len(answers)}" in said
-    told = json.loads((out / "evaluation.json").read_text())["janus_by_people"]["a person"]
+    told = json.loads((out / "evaluation.json").read_text())["janus_by_people"]["a person"][
+        "methods"
+    ]
     assert told["sound"]["share"] == 0 and told["sound"]["of"] == len(answers) > 1
     stale = [{**one, "digest": "0" * 16} for one in answers]
     (tmp_path / "stale.json").write_text(

@@ -14,7 +14,7 @@ from sdtool.evaluating.people import Person, agreements, janus_rates
 from sdtool.evaluating.protocol import Protocol
 from sdtool.evaluating.report import write_report
 from sdtool.evaluating.results import Rate, SourceRates
-from sdtool.evaluating.sampled import Stratum, estimates, janus_rate
+from sdtool.evaluating.sampled import Difference, Stratum, estimates, janus_rate
 
 
 def test_each_stratum_counts_by_its_size():
@@ -91,6 +91,23 @@ def test_a_good_judge_makes_it_narrower_and_a_coin_does_not(monkeypatch):
     assert 0.9 < width(0.5, 0.5) < 1.1
 
 
+@pytest.mark.parametrize(("one", "two"), [(0.3, 0.05), (0.2, 0.2)])
+def test_the_interval_of_a_difference_holds(one, two, monkeypatch):
+    monkeypatch.setattr(sampled, "DRAWS", 1000)
+    rng, held = np.random.default_rng(6), []
+    for _ in range(300):
+        rates = {str(k): drawn(rng, 0.8, 0.2, rate=rate)[0] for k, rate in enumerate((one, two))}
+        (found,) = sampled.differences(rates)
+        assert found.share == rates["0"].share - rates["1"].share
+        held.append(found.interval[0] <= one - two <= found.interval[1])
+    assert 0.92 <= np.mean(held) <= 0.99
+
+
+def test_a_difference_in_words():
+    found = Difference("ours", "theirs", -0.124, (-0.25, 0.001))
+    assert str(found) == "−12 points of Janus rate (−25 to 0)"
+
+
 def test_of_each_method_by_what_the_verdicts_are(tmp_path):
     assets = evaluated(tmp_path)
     found = estimates(assets, answers_of(assets, SAID))
@@ -123,12 +140,17 @@ def test_the_page_and_the_lines_say_so(tmp_path):
     page = report(tmp_path, assets, people=agreed)
     assert "as this person would find it" in page and "5 of 5" in page
     said = json.loads(json.dumps(sampled.as_json(janus_rates(agreed))))
-    assert said["ann"]["zebrafish"] == {
+    assert said["ann"]["methods"]["zebrafish"] == {
         "share": 0.5,
         "interval": [round(end, 4) for end in one.interval],
         "answers": 5,
         "of": 5,
     }
+    (apart,) = sampled.differences(agreed["ann"].janus)
+    assert (apart.first, apart.second) == ("zebrafish", "quokka")
+    assert f"zebrafish against quokka: {apart}" in page
+    assert f"with the answers of ann: {apart}" in sampled.lines(janus_rates(agreed))[2]
+    assert said["ann"]["differences"] == [apart.as_json()]
     silent = agreements(assets, {"bob": Person(tmp_path, [])}, tmp_path)
     assert "as this person would find it" not in report(tmp_path, assets, people=silent)
     assert janus_rates(silent) == {}

@@ -28,7 +28,7 @@ from sdtool.evaluating.results import (
     rates,
     recognised,
 )
-from sdtool.evaluating.sampled import cautions
+from sdtool.evaluating.sampled import cautions, differences
 from sdtool.io import files
 
 PAPER = 85
@@ -82,6 +82,7 @@ def write_report(
         marks=MARKS,
         matrix=_matrix(cards),
         calibration=calibration,
+        differences=differences,
         cautions=[] if heard else cautions(assets, calibration),
         kinds=list(dict.fromkeys(kind for one in every for kind in one.by_kind)),
         signs=signs,

@@ -9,7 +9,8 @@ alone would; a bad one only widens it.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,13 @@ class Stratum:
 @dataclass(frozen=True)
 class Estimate:
     """A Janus rate, of the results that the person could tell: share in [0, 1], and its interval of 95%.
-    answers, of: results that were answered, of all."""
+    answers, of: results that were answered, of all. draws: (DRAWS,) rates that it may as well be."""
 
     share: float
     interval: tuple[float, float]
     answers: int
     of: int
+    draws: np.ndarray = field(repr=False, compare=False, default_factory=lambda: np.zeros(0))
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -92,11 +94,12 @@ def janus_rate(strata: Sequence[Stratum]) -> Estimate | None:
     rng = np.random.default_rng(0)
     drawn = np.stack([rng.dirichlet(row + 1 / 3, DRAWS) for row in said], axis=1)
     weighted = np.einsum("dh,dhk->dk", rng.dirichlet(sizes, DRAWS), drawn)
-    low, high = np.quantile(weighted[:, 1] / (weighted[:, 0] + weighted[:, 1]), (0.025, 0.975))
+    draws = weighted[:, 1] / (weighted[:, 0] + weighted[:, 1])
+    low, high = np.quantile(draws, (0.025, 0.975))
     share = float(no / (yes + no))
     answers, of = sum(one.answers for one in kept), sum(one.size for one in kept)
     low, high = (0.0 if no == 0 else min(low, share)), (1.0 if yes == 0 else max(high, share))
-    return Estimate(share, (float(low), float(high)), answers, of)
+    return Estimate(share, (float(low), float(high)), answers, of, draws)
 
 
 def _merged(strata: list[Stratum]) -> list[Stratum]:
@@ -134,13 +137,58 @@ def estimates(
     return found
 
 
+@dataclass(frozen=True)
+class Difference:
+    """By how much the first method's Janus rate is higher than the second's, in [−1, 1], with its interval
+    of 95%, as if no result of the one had to do with one of the other."""
+
+    first: str
+    second: str
+    share: float
+    interval: tuple[float, float]
+
+    def __str__(self) -> str:
+        low, high = (f"{_points(end)}" for end in self.interval)
+        return f"{_points(self.share)} points of Janus rate ({low} to {high})"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "methods": [self.first, self.second],
+            "difference": round(self.share, 4),
+            "interval": [round(end, 4) for end in self.interval],
+        }
+
+
+def differences(found: Mapping[str, Estimate]) -> list[Difference]:
+    """Of every two methods by one person's answers."""
+    rng = np.random.default_rng(0)  # equal seeds drew both; shuffled they are independent
+    made = []
+    for (first, one), (second, two) in combinations(found.items(), 2):
+        low, high = np.quantile(one.draws - rng.permutation(two.draws), (0.025, 0.975))
+        share = one.share - two.share
+        made.append(Difference(first, second, share, (float(low), float(high))))
+    return made
+
+
+def _points(share: float) -> str:
+    """A difference of shares in whole points with its sign; 0 has none."""
+    rounded = round(100 * share)
+    return f"{rounded:+d}".replace("-", "−") if rounded else "0"
+
+
 def lines(people: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
     """Each person's estimates in words."""
-    return [
-        f"{method}, with the answers of {name}: Janus rate {one}"
-        for name, found in people.items()
-        for method, one in found.items()
-    ]
+    said = []
+    for name, found in people.items():
+        said += [
+            f"{method}, with the answers of {name}: Janus rate {one}"
+            for method, one in found.items()
+        ]
+        said += [
+            f"{one.first} against {one.second}, with the answers of {name}: {one}"
+            for one in differences(found)
+        ]
+    return said
 
 
 def cautions(assets: Sequence[Evaluated], calibration: Calibration) -> list[str]:
@@ -162,8 +210,11 @@ def cautions(assets: Sequence[Evaluated], calibration: Calibration) -> list[str]
 
 
 def as_json(people: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
-    """Person → method → estimate, as evaluation.json has them."""
+    """Person → "methods" (method → estimate) and "differences", as evaluation.json has them."""
     return {
-        name: {method: one.as_json() for method, one in found.items()}
+        name: {
+            "methods": {method: one.as_json() for method, one in found.items()},
+            "differences": [one.as_json() for one in differences(found)],
+        }
         for name, found in people.items()
     }
