@@ -59,7 +59,6 @@ Examples:
 
 import shlex
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -131,8 +130,7 @@ def evaluate(
     from sdtool.evaluating.inputs import gather
     from sdtool.evaluating.measuring import JUDGE, Eyes, check
     from sdtool.evaluating.results import headline
-    from sdtool.io.folders import say_kinds
-    from sdtool.io.objects import unread_beside
+    from sdtool.io.folders import Unread, say_kinds
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
@@ -144,8 +142,8 @@ def evaluate(
         if asked:
             return stage_record.Report({"prompts": asked.prompts}, lambda: print(asked.text()))
         raise UsageError("name lifts, models or folders of them, or a --table", "PATH", "--table")
-    assets = gather(paths, out, table, listed, by_path=asked is not None)
-    unread = sum((unread_beside(path).kinds for path in paths), Counter())
+    unread = Unread()
+    assets = gather(paths, out, table, listed, by_path=asked is not None, unread=unread)
     judged_by = judges.name_of(judge)
     people = persons.read_people(answers or [], judged_by)
     lines = thresholds.load(judge or JUDGE)
@@ -178,8 +176,8 @@ def evaluate(
             print(f"{said}; the others are not measured again", file=sys.stderr)
         else:
             record.hold()
-    if unread:
-        print(say_kinds(unread), file=sys.stderr)
+    if unread.kinds:
+        print(say_kinds(unread.kinds), file=sys.stderr)
     if not record.is_done:
         check(eyes)
     record.clear()  # only now, sure of who judges
@@ -190,7 +188,7 @@ def evaluate(
     agreed = persons.agreements(found, people, out, asked)
     by_people = persons.janus_rates(agreed)
     compared = judges.agreement(found, {name: one.answers for name, one in people.items()})
-    summary = evaluation.summary(found, lines.calibration, compared, by_people)
+    summary = evaluation.summary(found, lines.calibration, compared, by_people, unread)
     files.write_json(out / "evaluation.json", summary)
     outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
     outcome = None
@@ -208,6 +206,7 @@ def evaluate(
         people=agreed,
         judges=compared,
         outcome=outcome,
+        unread=unread,
     )
     if calibrate:
         outputs.append("calibration.json")
@@ -221,8 +220,7 @@ def evaluate(
     told += [janus_rates.table(outcome)] if outcome else []
     for line in [*told, *evaluation.complaints(found)]:
         print(line, file=sys.stderr)
-    counts = evaluation.counts(found)
-    counts |= {"not read": unread.total()} if unread else {}
+    counts = evaluation.counts(found) | unread.counts()
     result = record.finish(counts=counts, outputs=outputs)
     facts = result.summary | {"methods": summary["methods"]}
     facts |= {"protocol": outcome.as_json()} if outcome else {}

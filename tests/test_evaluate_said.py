@@ -147,10 +147,18 @@ def test_a_folder_that_may_not_be_read_is_named_and_all_else_evaluated(
 ):
     write_glb("ours/deep/shut/owl.glb", box([0, 0, 0], [1, 1, 2]))
     write_glb("shut/owl.glb", box([0, 0, 0], [1, 1, 2]))
+    Path("ours/owl.fbx").touch()
     shut(monkeypatch, *refused)
     code, said = evaluate(models, "--out", "out")
     assert code == 0 and said.count("ours/deep/shut cannot be read (Permission denied)") == 1
-    assert [one["name"] for one in read_json("out/evaluation.json")["assets"]] == ["fox", "taxi"]
+    found = read_json("out/evaluation.json")
+    assert [one["name"] for one in found["assets"]] == ["fox", "taxi"]
+    left_out = {"files": {".fbx": 1}, "folders": {"ours/deep/shut": "Permission denied"}}
+    assert found["not_read"] == left_out
+    counts = read_json("out/stage.json")["counts"]
+    assert (counts["not read"], counts["folders not read"]) == (1, 1)
+    page = Path("out/index.html").read_text(encoding="utf-8").replace("<wbr>", "")
+    assert "ours/deep/shut cannot be read (Permission denied)" in page and ".fbx (1)" in page
     code, said = evaluate(models, "--out", "out")
     assert code == 0 and "already evaluated" in said and "ours/deep/shut cannot be read" in said
     for path in ("shut", "ours/deep"):

@@ -36,23 +36,28 @@ class Asset:
         return absolute(self.path).name if self.path.is_dir() else model_stem(self.path)
 
 
-def find_assets(paths: list[Path], out: Path | None = None, by_path: bool = False) -> list[Asset]:
+def find_assets(
+    paths: list[Path],
+    out: Path | None = None,
+    by_path: bool = False,
+    shut: dict[Path, str] | None = None,
+) -> list[Asset]:
     """Every asset at or below the paths, once, in order of their names.
 
     A directory that a lift wrote is one asset, whatever files lie in it. What lies in `out` is left
     out. by_path: its method is the folder among `paths` that it lies below, not the one that it lies in.
-    Folders that cannot be read are named on stderr, and passed over. InputError if a path does not exist or
-    holds no asset.
+    Folders that cannot be read are named on stderr, and passed over; shut: gets them, and why. InputError if
+    a path does not exist or holds no asset.
     """
     found: dict[Path, tuple[Asset, Path]] = {}
-    shut: dict[Path, str] = {}
+    shut = {} if shut is None else shut
     hidden = out.resolve() if out else None
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist; name lifts, models or folders of them")
         closed: dict[Path, str] = {}
         below = _below(path, set(), closed)
-        shut |= closed
+        shut.update(closed)
         here = [
             one for one in below if not hidden or hidden not in Path(os.path.realpath(one)).parents
         ]

@@ -27,6 +27,7 @@ from sdtool.evaluating.sampled import Estimate
 from sdtool.evaluating.thresholds import Thresholds
 from sdtool.evaluating.verdicts import verdict_on, verdict_on_failed
 from sdtool.io.files import append_jsonl, read_jsonl, trim_jsonl
+from sdtool.io.folders import Unread
 from sdtool.io.stage_record import digest
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.progress import progress
@@ -165,9 +166,10 @@ def summary(
     calibration: Calibration,
     agreed: judges.Judges | None = None,
     people: Mapping[str, Mapping[str, Estimate]] | None = None,
+    unread: Unread | None = None,
 ) -> dict:
     """What `evaluation.json` says: the rates and every asset, how good the verdict itself is, how far the
-    judges agree, and the Janus rates by people's answers (person → method → rate)."""
+    judges agree, the Janus rates by people's answers (person → method → rate), and what was left out."""
     told = {
         "methods": {method: rate_as_json(rate) for method, rate in rates(found).items()},
         "recognised": {method: rate_as_json(rate) for method, rate in recognised(found).items()},
@@ -188,6 +190,7 @@ def summary(
         },
         **({"judges": agreed.as_json()} if agreed else {}),
         **({"janus_by_people": sampled.as_json(people)} if people else {}),
+        **({"not_read": unread.as_json()} if unread else {}),
         "assets": [asdict(one) for one in found],
     }
     return _without_nan(told)

@@ -5,6 +5,8 @@ from pathlib import Path
 from sdtool.evaluating.assets import Asset, find_assets
 from sdtool.evaluating.prompts import with_prompts
 from sdtool.evaluating.table import joined, read_table
+from sdtool.io.folders import Unread
+from sdtool.io.objects import unread_beside
 
 
 def gather(
@@ -13,11 +15,15 @@ def gather(
     table: Path | None = None,
     listed: tuple[str, ...] = (),
     by_path: bool = False,
+    unread: Unread | None = None,
 ) -> list[Asset]:
     """The assets of a table (`read_table`) and of paths (`find_assets`), each once, the table's first.
 
-    listed: prompts that file names may spell.
+    listed: prompts that file names may spell. unread: gets what the paths hold that is left out.
     """
     by_table = read_table(table) if table else []
-    found = find_assets(paths, out, by_path) if paths else []
+    unread = Unread() if unread is None else unread
+    found = find_assets(paths, out, by_path, unread.shut) if paths else []
+    for path in paths:
+        unread.kinds.update(unread_beside(path).kinds)
     return with_prompts(joined(by_table, found), listed)

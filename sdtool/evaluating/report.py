@@ -30,6 +30,7 @@ from sdtool.evaluating.results import (
 )
 from sdtool.evaluating.sampled import cautions, differences
 from sdtool.io import files
+from sdtool.io.folders import Unread, say_unread
 
 PAPER = 85
 """Percent: how often SweetDreamer's own results are consistent, by its authors' human judgement of 80."""
@@ -57,12 +58,13 @@ def write_report(
     people: dict[str, Agreement] | None = None,
     judges: Judges | None = None,
     outcome: Outcome | None = None,
+    unread: Unread | None = None,
 ) -> Path:
     """Write `out`/index.html and return its path.
 
     The pictures lie in `out` already, where `Evaluated.picture` says. command: what made the report.
     people: name → what a person said of the same assets (`answers.agreement`). judges: how far all agree.
-    outcome: of a protocol.
+    outcome: of a protocol. unread: what was left out.
     """
     cards = [_card(f"a{place}", asset) for place, asset in enumerate(assets, start=1)]
     every: list[Calibration | Calibrated] = [calibration, *calibration.measures]
@@ -79,6 +81,7 @@ def write_report(
         judges=judges,
         kappa=kappa,
         outcome=outcome,
+        unread=say_unread(unread).splitlines() if unread else [],
         marks=MARKS,
         matrix=_matrix(cards),
         calibration=calibration,

@@ -7,6 +7,7 @@ files and folders are passed over.
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sdtool.io.files import walk_files
 
@@ -38,6 +39,11 @@ class Unread:
         """How many files and how many folders, of a stage record; those that there are."""
         found = {"not read": self.kinds.total(), "folders not read": len(self.shut)}
         return {name: count for name, count in found.items() if count}
+
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        """The same by name: ending → how many files, folder → why."""
+        shut = {str(path): why for path, why in sorted(self.shut.items())}
+        return {"files": dict(sorted(self.kinds.items())), "folders": shut}
 
 
 @dataclass
