@@ -155,7 +155,7 @@ def caption(
         patient=True,
     )
     if record.is_done:
-        print(f"{record.out} is already captioned; --overwrite redoes it", file=sys.stderr)
+        print(record.already("captioned"), file=sys.stderr)
         return record.result()
     if unread:
         print(say_unread(unread), file=sys.stderr)

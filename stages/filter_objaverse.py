@@ -181,7 +181,7 @@ def filter_objaverse(
     )
     if record.is_done:
         shutil.rmtree(out / PARTS, ignore_errors=True)
-        print(f"{out} is already filtered; --overwrite redoes it", file=sys.stderr)
+        print(record.already("filtered"), file=sys.stderr)
         return record.result()
     files.write_text(out / "rules.toml", _text_of_rules(chosen))
     limits = (timeout, int(max_memory_gb * 2**30)) if inspect else None

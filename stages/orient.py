@@ -165,7 +165,7 @@ def orient(
         patient=True,
     )
     if record.is_done:
-        print(f"{record.out} is already oriented; --overwrite redoes it", file=sys.stderr)
+        print(record.already("oriented"), file=sys.stderr)
         return record.result()
     unread = unread_beside(objects) if rank == 0 else Unread()
     if unread:

@@ -196,7 +196,7 @@ def render_ccm(
     if world_size > 1:
         print(f"rank {rank} of {world_size}: {record.out}", file=sys.stderr)
     if record.is_done:
-        print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
+        print(record.already("rendered"), file=sys.stderr)
         return record.result()
     if backend != "numba":
         collection.checked_backend(backend, device)
@@ -264,7 +264,7 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
         owned=(*OWNED, PREVIEW),
     )
     if record.is_done:
-        print(f"{record.out} is already there; --overwrite redoes it", file=sys.stderr)
+        print(record.already("there"), file=sys.stderr)
         return record.result()
     objects = partial(renders.iter_renders, source, layout)
     job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
@@ -301,7 +301,7 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
         owned=OWNED,
     )
     if record.is_done:
-        print(f"{record.out} is already rendered; --overwrite redoes it", file=sys.stderr)
+        print(record.already("rendered"), file=sys.stderr)
         return record.result()
     items = [item for k, item in enumerate(iter_objects(source)) if ranks.owns(k)]
     failures = []
@@ -370,19 +370,17 @@ def _finish(
 
 def _said_of_lost(lost: Counter[str], called: list[str], index: str) -> str:
     """What objects lack of their looks. lost: uid → how much; called: names, each with a reason."""
-    what = _counted(lost.total(), "image")
+    from sdtool.io.words import counted
+
+    what = counted(lost.total(), "image")
     what += " or materials" * any(name.startswith("material ") for name in called)
     names = list(dict.fromkeys(called))
     named = ", ".join(names[:3]) + ", …" * (len(names) > 3)
-    said = f"{what} of {_counted(len(lost), 'object')} missing or not readable ({named})"
+    said = f"{what} of {counted(len(lost), 'object')} missing or not readable ({named})"
     cure = ""
     if any(name.endswith("(KTX2)") for name in called):
         cure = "; sdtool does not read KTX2: write such images as PNG, for example with ktx extract"
     return f"{said}: their faces have plain colours; {index} counts and names them{cure}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _preview(out: Path, objects: int, seed: int) -> None:

@@ -157,7 +157,9 @@ def test_the_lowest_modules_know_no_others():
             "sdtool.io.failures",
             "sdtool.io.files",
             "sdtool.io.lock",
+            "sdtool.io.words",
         },
+        "sdtool.io.words": set(),
         "sdtool.lifting.schedules": {"sdtool.errors"},
         "sdtool.lifting.sds": {"sdtool.errors", "sdtool.lifting.schedules"},
     }

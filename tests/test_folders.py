@@ -117,6 +117,9 @@ def test_stages_name_the_folders_that_they_may_not_look_into(
         assert capsys.readouterr().err.count(said) == 1, stage
         counts = json.loads((out / "stage.json").read_text())["counts"]
         assert (counts["ok"], counts["failed"], counts["folders not read"]) == (2, 0, 1)
+        assert run([stage, str(tmp_path / "objs"), "--out", str(out), *options]) == 0
+        said_again = capsys.readouterr().err
+        assert "redoes it, and tries again the 1 folder that could not be read then" in said_again
     with pytest.raises(InputError, match=r"other holds no objects.*shut cannot be read \(Perm"):
         uids(tmp_path / "other")
 

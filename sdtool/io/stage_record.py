@@ -31,6 +31,7 @@ from sdtool.io.files import (
     write_json,
 )
 from sdtool.io.lock import LOCK, hold, release
+from sdtool.io.words import counted
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
 LOG = "log.jsonl"
@@ -136,6 +137,14 @@ class StageRecord:
     def recorded(self, name: str) -> Any:
         """What a finished stage noted of itself under `name`; None if nothing, or not finished."""
         return None if self._done is None else self._done.get(name)
+
+    def already(self, done: str) -> str:
+        """Of a finished stage "ccm is already rendered; --overwrite redoes it", and how many folders it could
+        not read."""
+        assert self._done is not None
+        shut = self._done.get("counts", {}).get("folders not read", 0)
+        again = f", and tries again the {counted(shut, 'folder')} that could not be read then"
+        return f"{self.out} is already {done}; --overwrite redoes it{again if shut else ''}"
 
     def result(self, path: Path | None = None) -> Result:
         """The Result of a finished stage, as recorded."""
