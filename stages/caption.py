@@ -244,6 +244,7 @@ def _finish(
     from sdtool.io.captions import captions_file
     from sdtool.io.failures import FAILURES, failures_file
     from sdtool.io.ledger import FAILED
+    from sdtool.io.words import counted
 
     counts: Counter[str] = Counter(ok=0, failed=0)
     with captions_file(record.out) as captions, failures_file(record.out) as failures:
@@ -252,8 +253,8 @@ def _finish(
             counts.update([FAILED] if kind == FAILED else ["ok", f"from {kind}"])
     counts.update(unread)
     outputs = [CAPTIONS, *(pictures or []), *([FAILURES] if counts[FAILED] else [])]
-    sources = ", ".join(f"{n} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
-    print(f"{counts['ok']} captions: {sources or 'none'}", file=sys.stderr)
+    sources = ", ".join(f"{n:,} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
+    print(f"{counted(counts['ok'], 'caption')}: {sources or 'none'}", file=sys.stderr)
     result = record.finish(counts=dict(counts), outputs=outputs)
     ledger.close()
     ledger.path.unlink()

@@ -227,11 +227,12 @@ def _filter(
     problems = {}
     if origin is not None:
         from sdtool.filtering.fetching import Fetcher
+        from sdtool.io.words import counted
 
         assert source.collection is not None  # as --fetch needs one
         fetcher = Fetcher(origin, source.collection.root)
         missing = sum(1 for _ in second_pass.missing(parts, count, fetcher.root))
-        print(f"{missing} files to fetch from {origin.name}", file=sys.stderr)
+        print(f"{counted(missing, 'file')} to fetch from {origin.name}", file=sys.stderr)
         with progress("fetching", missing, "files") as bar:
             problems = second_pass.fetch(fetcher, parts, count, out, workers, bar)
     if inspect is not None:

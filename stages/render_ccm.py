@@ -205,7 +205,7 @@ def render_ccm(
         print(say_unread(unread), file=sys.stderr)
     if unknown and rank == 0:
         said = say_unknown(f"--yaw-fix {yaw_fix}", unknown, len(yaws))
-        print(f"{said}, so they turn nothing", file=sys.stderr)
+        print(f"{said}, which turns nothing", file=sys.stderr)
     objects = partial(iter_objects, source)
     job = collection.RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
     options = _pool(given)
@@ -311,9 +311,7 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
             bar.advance(failed=bool(failed))
     write_failures(record.out, failures)
     if items and len(failures) == len(items):
-        raise InputError(
-            f"none of the {len(items)} objects could be rendered; failures.jsonl says why"
-        )
+        raise InputError(f"{_none_of(len(items))} be rendered; failures.jsonl says why")
     lost = {failed["uid"] for failed in failures}
     made = [item.uid for item in items if item.uid not in lost]
     counts = {"ok": len(made), "failed": len(failures)}
@@ -352,7 +350,7 @@ def _finish(
             path.unlink()
         reasons = Counter(failure["reason"] for failure in failures).most_common()
         raise InputError(
-            f"none of the {total} objects could be rendered "
+            f"{_none_of(total)} be rendered "
             f"({', '.join(f'{count} {reason}' for reason, count in reasons)}); "
             f"{record.out / FAILURES} says why, object by object"
         )
@@ -366,6 +364,11 @@ def _finish(
         counts["images not read"] = lost.total()
         print(_said_of_lost(lost, called, INDEX), file=sys.stderr)
     return record.finish(counts=counts, outputs=outputs)
+
+
+def _none_of(count: int) -> str:
+    """ "none of the 3 objects could", of one "the only object could not"."""
+    return f"none of the {count} objects could" if count > 1 else "the only object could not"
 
 
 def _said_of_lost(lost: Counter[str], called: list[str], index: str) -> str:

@@ -112,7 +112,7 @@ def test_rerun_is_a_no_op_until_something_changes(collection, tmp_path, capsys):
     assert "gone" in [line["uid"] for line in lines(out / "objects.jsonl")]
     write_json_gz(collection / "metadata/000-002.json.gz", {})
     code, stdout, stderr = command(capsys, collection, "--out", out)
-    assert (code, stdout) == (2, "") and "its input metadata has changed" in stderr
+    assert (code, stdout) == (2, "") and "its input has changed: metadata" in stderr
 
 
 def test_the_result_does_not_depend_on_the_number_of_processes(collection, tmp_path, capsys):

@@ -191,7 +191,7 @@ def test_a_table_in_the_layout_of_orientext(capsys):
     assert lines["seat-45"]["source"] == "not-in-table" and lines["seat-45"]["confidence"] == 0
     said = capsys.readouterr().err
     assert "2 of its 6 uids are of no object here (seat-5, seat-6)" in said
-    assert "2 of 5 objects are to be turned, 2 are unsure" in said
+    assert "to be turned: 2 of 5 objects; unsure, and left as they are: 2" in said
 
 
 def test_what_the_table_turns_has_the_maps_of_what_faces_z():

@@ -96,7 +96,7 @@ def test_a_rerun_with_other_options_is_refused_unless_overwritten(capsys):
     write_objects("objs", ["ball"])
     (Path("objs") / "new.glb").write_bytes((Path("objs") / "ball.glb").read_bytes())
     assert render("objs", "--out", "out", "--seed", 5) == 2
-    assert "its input objects has changed" in capsys.readouterr().err
+    assert "its input has changed: objects" in capsys.readouterr().err
 
 
 def test_an_overwritten_unfinished_run_renders_every_shard_anew():

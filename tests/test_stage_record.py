@@ -82,9 +82,9 @@ def test_a_difference_is_named(tmp_path, finished):
             run_stage(out, params=changed, inputs={"text": source})
         assert "--overwrite" in str(error.value) and str(out) in str(error.value)
     source.write_text("y")
-    with pytest.raises(UsageError, match="its input text has changed"):
+    with pytest.raises(UsageError, match="its input has changed: text"):
         run_stage(out, params={"seed": 0, "size": 8}, inputs={"text": source})
-    with pytest.raises(UsageError, match="its input text has changed"):
+    with pytest.raises(UsageError, match="its input has changed: text"):
         run_stage(out, params={"seed": 0, "size": 8})
 
 
@@ -110,7 +110,7 @@ def test_what_changes_together_is_named_together(tmp_path):
     with pytest.raises(UsageError, match=said):
         begin(tmp_path / "a", "lift", params=new, inputs={"text": source})
     source.write_text("y")
-    with pytest.raises(UsageError, match=r"by: .* now; its input text has changed\)"):
+    with pytest.raises(UsageError, match=r"by: .* now; its input has changed: text\)"):
         begin(tmp_path / "a", "lift", params=new, inputs={"text": source})
     many = new | {"size": 8, "seed": 0}
     with pytest.raises(UsageError, match=r"; settings.* pbr now; and 2 more\)"):
@@ -264,7 +264,7 @@ def test_out_may_lie_inside_an_input_folder(tmp_path):
     record.finish(counts={}, outputs=[])
     assert run_stage(out, inputs={"objects": tmp_path}).is_done
     (tmp_path / "b.glb").write_text("x")
-    with pytest.raises(UsageError, match="its input objects has changed"):
+    with pytest.raises(UsageError, match="its input has changed: objects"):
         run_stage(out, inputs={"objects": tmp_path})
 
 

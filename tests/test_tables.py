@@ -228,8 +228,8 @@ def test_of_repeated_rows_the_last_holds_and_they_are_counted(collection, comman
     rules = write_rules(tmp_path / "r.toml", "below = { score = 2 }")
     done = command(collection, "--table", tmp_path / "t.csv", "--rules", rules, "--dry-run")
     assert "6 of 6 objects kept" in done.err
-    assert "1 rows repeat a uid; the last row of each holds" in done.err
-    assert "1 of 4 rows name no object, and are left out" in done.err
+    assert "1 repeated uid; the last row of each holds" in done.err
+    assert "of no object, and left out: 1 of 4 rows" in done.err
     assert "1 values of score are no number, such as x; they count as not known" in done.err
 
 
@@ -286,7 +286,7 @@ def test_a_changed_table_is_another_input(collection, command, tmp_path):
     assert command(*options).code == 0 and "already" in command(*options).err
     (tmp_path / "t.json").write_text(json.dumps(UIDS[:2]))
     done = command(*options)
-    assert done.code == 2 and "its input table t.json has changed" in done.err
+    assert done.code == 2 and "its input has changed: table t.json" in done.err
 
 
 def test_two_tables_need_two_names():

@@ -110,7 +110,7 @@ def test_a_yaw_table_of_other_objects_is_said(tmp_path, capsys):
         str(tmp_path / "y.csv"),
     ]
     assert run(["render-ccm", str(tmp_path / "o"), "--out", str(tmp_path / "c"), *options]) == 0
-    said = "4 of its 5 uids are of no object here (b, c, d, …), so they turn nothing"
+    said = "4 of its 5 uids are of no object here (b, c, d, …), which turns nothing"
     assert capsys.readouterr().err.count(said) == 1
     (tmp_path / "y.csv").write_text("a,90\n")
     assert run(["render-ccm", str(tmp_path / "o"), "--out", str(tmp_path / "d"), *options]) == 0

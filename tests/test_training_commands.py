@@ -105,7 +105,7 @@ def test_training_reads_what_many_ranks_wrote(stage, base, views, captions, tmp_
     record = tmp_path / "captions" / "rank-00001" / "stage.json"
     record.write_text(record.read_text().replace('"ok": 4', '"ok": 5'))
     assert run([*command, *model, "--steps", "2", *SHORT]) == 2
-    assert "its input captions has changed" in capsys.readouterr().err
+    assert "its input has changed: captions" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from sdtool.evaluating.results import (
 )
 from sdtool.evaluating.sampled import Estimate
 from sdtool.evaluating.statistics import mcnemar
+from sdtool.io.words import counted
 
 SHOWN = 12  # missing prompts that a line names
 
@@ -143,7 +144,7 @@ class Outcome:
                 rate += f"; with the answers of {name} {found[one.method]}"
         return (
             f"{one.method}: {rate}; {one.untold} cannot be told, {one.failed} failed, "
-            f"{len(one.missing)} of {len(self.protocol.prompts)} prompts missing"
+            f"{len(one.missing)} of {counted(len(self.protocol.prompts), 'prompt')} missing"
             f"{f', {one.unseen} not looked at' if one.unseen else ''}; sdtool {__version__}, "
             f"protocol {self.protocol.name}, {self.told_by}"
         )

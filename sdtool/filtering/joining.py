@@ -17,6 +17,7 @@ from sdtool.filtering.rules import FLAGS, MEASURED_FLAGS, MEASURES, NUMBERS, Rul
 from sdtool.filtering.table_files import Row, read_table
 from sdtool.filtering.values import WRONG, as_name, as_number, as_truth, shown
 from sdtool.io.uid_table import UidTable
+from sdtool.io.words import counted
 from sdtool.runtime.progress import Bar
 
 LISTED = "listed"  # the column that every table has: true in each row, false of who has none
@@ -177,21 +178,22 @@ class _Joining:
         yield part
 
     def _check(self, values: dict[str, Any]) -> None:
-        for (name, kind), counted in self.asked.items():
+        for (name, kind), tally in self.asked.items():
             value = kind(values.get(name))
             if value is WRONG:
-                counted[1] += 1
-                counted[2] = values[name] if counted[2] is None else counted[2]
+                tally[1] += 1
+                tally[2] = values[name] if tally[2] is None else tally[2]
             elif value is not None:
-                counted[0] += 1
+                tally[0] += 1
 
     def notes(self) -> Iterator[str]:
         """What a user should know of this table."""
         name = self.table.name
         if self.nameless:
-            yield f"{name}: {self.nameless:,} of {self.rows:,} rows name no object, and are left out"
+            rows = counted(self.rows, "row")
+            yield f"{name}: of no object, and left out: {self.nameless:,} of {rows}"
         if self.repeated:
-            yield f"{name}: {self.repeated:,} rows repeat a uid; the last row of each holds"
+            yield f"{name}: {counted(self.repeated, 'repeated uid')}; the last row of each holds"
         if hidden := sorted(self.ours & self.seen.keys()):
             yield (
                 f"{name}: {', '.join(hidden)} in rules means what sdtool knows, not this table's "

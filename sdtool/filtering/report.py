@@ -3,6 +3,7 @@
 from sdtool.filtering.first_pass import Tally
 from sdtool.filtering.matching import RuleMatcher
 from sdtool.filtering.rules import Rule
+from sdtool.io.words import counted
 
 IN_TABLE = "with a row in "  # how the counts of objects that a table knows begin
 
@@ -27,7 +28,7 @@ def print_report(rules: list[Rule], counts: dict[str, int], measured: bool) -> N
     from rich.console import Console
     from rich.table import Table
 
-    kept = f"{counts['ok']:,} of {counts['seen']:,} objects kept"
+    kept = f"{counts['ok']:,} of {counted(counts['seen'], 'object')} kept"
     table = Table("rule", title=kept, title_justify="left")
     for heading in ("removed", "only by it"):
         table.add_column(heading, justify="right")
@@ -45,7 +46,8 @@ def print_report(rules: list[Rule], counts: dict[str, int], measured: bool) -> N
             said = f"{name.removeprefix(IN_TABLE)} has a row of {count:,} of them"
             console.print(said + ": are its uids those of this collection?" * (count == 0))
     if counts["failed"]:
-        console.print(f"{counts['failed']:,} objects could not be judged: see failures.jsonl")
+        failed = counted(counts["failed"], "object")
+        console.print(f"{failed} could not be judged: see failures.jsonl")
     if not counts["ok"]:
         console.print("nothing is left: change the rules (--print-rules) or the collection")
 

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from sdtool.errors import InputError, ObjectError
 from sdtool.io.files import read_jsonl
 from sdtool.io.folders import MESH_SUFFIXES, Unread, model_stem, say_kinds, shut_aside, survey
+from sdtool.io.words import counted
 
 OBJECTS = "objects.jsonl"
 NO_TEXT = Raw(b'""')
@@ -288,4 +289,5 @@ def object_rng(seed: int, uid: str) -> np.random.Generator:
 def say_unknown(option: str, uids: set[str], count: int) -> str:
     """Of how many of the `count` uids in an option's file there is no object, and which, in words."""
     some = ", ".join(sorted(uids)[:3]) + ", …" * (len(uids) > 3)
-    return f"{option}: {len(uids)} of its {count} uids are of no object here ({some})"
+    are = "is" if len(uids) == 1 else "are"
+    return f"{option}: {len(uids)} of its {counted(count, 'uid')} {are} of no object here ({some})"

@@ -365,7 +365,7 @@ def _read_record(out: Path, name: str, stage: str) -> dict[str, Any]:
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     """The first `NAMED` things in which two records of a stage differ, in words; empty if they agree."""
     before, now = (dict(_leaves(head.get("params", {}))) for head in (old, new))
-    found = []
+    found, changed = [], []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             there, here = (head.get(key, "not given") for head in (before, now))
@@ -373,7 +373,10 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     for key in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
         there, here = old.get("inputs", {}).get(key), new["inputs"].get(key)
         if (there or {}).get("digest") != (here or {}).get("digest"):
-            found.append(f"its input {key} has changed")
+            changed.append(key)
+    if changed:
+        said = "its inputs have changed" if len(changed) > 1 else "its input has changed"
+        found.append(f"{said}: {', '.join(changed)}")
     more = len(found) - NAMED
     return "; ".join(found[:NAMED]) + f"; and {more} more" * (more > 0)
 

@@ -2,5 +2,5 @@
 
 
 def counted(count: int, noun: str) -> str:
-    """ "1 object", "2 objects"."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    """ "1 object", "2,000 objects"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"

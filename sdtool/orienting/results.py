@@ -12,6 +12,7 @@ from sdtool.io.failures import FAILURES, failures_file
 from sdtool.io.files import atomic_file
 from sdtool.io.ledger import FAILED, Ledger
 from sdtool.io.objects import ObjectRecord
+from sdtool.io.words import counted
 from sdtool.io.yaw_fix import YAW_FIX, yaw_fix_file, yaw_fix_line
 from sdtool.orienting.answer import turns
 from sdtool.orienting.sheet import write_before_after
@@ -64,10 +65,10 @@ def finish(
         outputs.append(PREVIEW)
     if unknown:
         some = ", ".join(word for word, _ in unknown.most_common(8)) + ", …" * (len(unknown) > 8)
-        said = f"the AGP has never met words of {counts['of unknown words']} captions: {some}"
-        print(said, file=sys.stderr)
-    said = f"{counts['turned']} of {counts['ok']} objects are to be turned"
-    print(f"{said}, {counts['unsure']} are unsure and stay as they are", file=sys.stderr)
+        of = counted(counts["of unknown words"], "caption")
+        print(f"the AGP has never met words of {of}: {some}", file=sys.stderr)
+    said = f"to be turned: {counts['turned']:,} of {counted(counts['ok'], 'object')}"
+    print(f"{said}; unsure, and left as they are: {counts['unsure']:,}", file=sys.stderr)
     result = record.finish(counts=dict(counts), outputs=outputs)
     ledger.close()
     ledger.path.unlink()
