@@ -272,7 +272,7 @@ def _calibrated(out: Path, eyes, count: int, seed: int, workers: int):
     from sdtool.evaluating.calibrating import calibrate
 
     if (out / thresholds.FILE).is_file():
-        return thresholds.load(out)
+        return thresholds.load(out, "remove it, and the same command draws them anew")
     command = f"sdtool evaluate … --calibrate {count} --seed {seed}"
     alone = replace(eyes, orient="")  # it draws no line
     lines = calibrate(alone, count, seed + 1000, workers, command)

@@ -4,6 +4,7 @@ against, and how well it holds."""
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -186,39 +187,52 @@ def save(thresholds: Thresholds, folder: Path) -> None:
     write_json(folder / FILE, asdict(thresholds))
 
 
-def load(folder: Path = JUDGE) -> Thresholds:
-    """Read calibration.json. InputError if the folder has none."""
-    if not (folder / FILE).is_file():
-        made = f"python -m sdtool.evaluating.calibrating --out {folder}"
+def load(folder: Path = JUDGE, cure: str = "") -> Thresholds:
+    """Read calibration.json. InputError if the folder has none, or one without lines; cure: what helps, if
+    not drawing a judge's lines."""
+    path = folder / FILE
+    made = f"python -m sdtool.evaluating.calibrating --out {folder}"
+    if not path.is_file():
         raise InputError(f"{folder} holds no {FILE}, its lines; draw them with: {made}")
-    data = read_json(folder / FILE)
-    made = data["calibration"]
+    cure = cure or f"draw them anew with: {made}"
+    try:
+        return _thresholds_of(read_json(path))
+    except InputError as error:
+        raise InputError(f"{error}, so a judge's lines cannot be read; {cure}") from None
+    except KeyError as error:
+        raise InputError(f"{path} lacks {error.args[0]!r} of a judge's lines; {cure}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} holds no lines of a judge ({error}); {cure}") from None
 
-    rates = _rates_of
-    singles = tuple(
-        Calibrated(
-            **{
-                **one,
-                "caught": Rate(**one["caught"]),
-                "blamed": Rate(**one["blamed"]),
-                "by_kind": rates(one["by_kind"]),
-            }
-        )
-        for one in made["measures"]
-    )
+
+def _thresholds_of(data: Any) -> Thresholds:
+    """What `save` wrote. KeyError, TypeError, ValueError or AttributeError of anything else."""
+    made = data["calibration"]
+    singles = []
+    for one in made["measures"]:
+        if one["measure"] not in MEASURES:
+            raise ValueError(f"it knows a measure {one['measure']!r}")
+        rates = {name: _rate_of(one[name]) for name in ("caught", "blamed")}
+        numbers = {"threshold": float(one["threshold"]), "by_kind": _rates_of(one["by_kind"])}
+        singles.append(Calibrated(**{**one, **rates, **numbers}))
     calibration = Calibration(
-        singles,
-        Rate(**made["caught"]),
-        Rate(**made["blamed"]),
-        rates(made["by_kind"]),
-        made["command"],
+        tuple(singles),
+        _rate_of(made["caught"]),
+        _rate_of(made["blamed"]),
+        _rates_of(made["by_kind"]),
+        str(made["command"]),
         {name: _source_rates(table) for name, table in made["sources"].items()},
     )
-    return Thresholds(calibration, data["told"], data.get("sure", 0.0))  # older ones have none
+    sure = float(data.get("sure", 0.0))  # older ones have none
+    return Thresholds(calibration, float(data["told"]), sure)
+
+
+def _rate_of(value: Any) -> Rate:
+    return Rate(int(value["count"]), int(value["of"]))
 
 
 def _rates_of(table: dict) -> dict[str, Rate]:
-    return {key: Rate(**value) for key, value in table.items()}
+    return {key: _rate_of(value) for key, value in table.items()}
 
 
 def _source_rates(table: dict) -> SourceRates:

@@ -1,0 +1,59 @@
+"""evaluate --judge: folders that hold no whole judge are named, with what is wrong and what helps."""
+
+import json
+import shutil
+
+import pytest
+from shape_samples import box
+
+from sdtool.cli import run
+from sdtool.evaluating.measuring import JUDGE
+from sdtool.meshfiles import write_glb
+
+CURE = "draw them anew with: python -m sdtool.evaluating.calibrating --out mine"
+
+
+@pytest.fixture
+def evaluate(in_a_folder, capsys):
+    """(exit code, stderr) of `sdtool evaluate` of a box by the judge in the folder mine, a copy."""
+    shutil.copytree(JUDGE, "mine")
+    write_glb("box.glb", box([0, 0, 0], [1, 1, 2]))
+
+    def call():
+        code = run(["evaluate", "box.glb", "--judge", "mine", "--out", "out"])
+        return code, capsys.readouterr().err
+
+    return call
+
+
+def without(name):
+    """The bundled judge's lines without one of their tables."""
+    lines = json.loads((JUDGE / "calibration.json").read_text(encoding="utf-8"))
+    lines["calibration"].pop(name)
+    return json.dumps(lines)
+
+
+def with_measure(**changed):
+    lines = json.loads((JUDGE / "calibration.json").read_text(encoding="utf-8"))
+    lines["calibration"]["measures"][0] |= changed
+    return json.dumps(lines)
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("{}", "lacks 'calibration' of a judge's lines"),
+        ('{"calibration": {}}', "lacks 'measures' of a judge's lines"),
+        (without("caught"), "lacks 'caught' of a judge's lines"),
+        ("[]", "holds no lines of a judge"),
+        (with_measure(caught=None), "holds no lines of a judge"),
+        (with_measure(threshold="low"), "holds no lines of a judge"),
+        (with_measure(measure="luck"), "holds no lines of a judge"),
+        ("{", "is not valid JSON"),
+    ],
+)
+def test_lines_that_are_none_are_named_with_the_cure(evaluate, tmp_path, text, told):
+    (tmp_path / "mine/calibration.json").write_text(text, encoding="utf-8")
+    code, said = evaluate()
+    assert code == 1 and f"mine/calibration.json {told}" in said and CURE in said
+    assert "unexpected" not in said and not (tmp_path / "out").exists()
