@@ -8,6 +8,7 @@ from shape_samples import box
 
 from sdtool.cli import run
 from sdtool.evaluating.measuring import JUDGE
+from sdtool.evaluating.viewnet import ViewNet
 from sdtool.meshfiles import write_glb
 
 CURE = "draw them anew with: python -m sdtool.evaluating.calibrating --out mine"
@@ -57,3 +58,20 @@ def test_lines_that_are_none_are_named_with_the_cure(evaluate, tmp_path, text, t
     code, said = evaluate()
     assert code == 1 and f"mine/calibration.json {told}" in said and CURE in said
     assert "unexpected" not in said and not (tmp_path / "out").exists()
+
+
+def test_weights_that_do_not_fit_are_told_with_the_first(evaluate, tmp_path):
+    ViewNet(["corgi", "cat"], 40, 64).save(tmp_path / "other", {})
+    shutil.copy("other/judge.safetensors", "mine")
+    code, said = evaluate()
+    assert code == 1 and "mine holds no judge (judge.safetensors does not fit judge.json: " in said
+    assert "features.0.down.weight is [40, 4, 3, 3] and should be [20, 4, 3, 3], and so on" in said
+    assert "put there the weights and the judge.json of one training" in said
+
+
+def test_a_judge_whose_facts_lack_one_is_told_so(evaluate, tmp_path):
+    facts = json.loads((tmp_path / "mine/judge.json").read_text(encoding="utf-8"))
+    facts.pop("width")
+    (tmp_path / "mine/judge.json").write_text(json.dumps(facts), encoding="utf-8")
+    code, said = evaluate()
+    assert code == 1 and "mine holds no judge (judge.json lacks 'width')" in said

@@ -129,12 +129,28 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
         if weights and not any(name.startswith("patches.") for name in weights):
             raise ValueError("it is of an older sdtool; make it anew")
         net = ViewNet(facts["categories"], facts["width"], facts["looks"])
+        if odd := _unfit(net, weights):
+            raise ValueError(f"{odd}; put there the weights and the judge.json of one training")
         net.load_state_dict({name: value.float() for name, value in weights.items()})
+    except KeyError as error:
+        raise InputError(f"{folder} holds no judge (judge.json lacks {error})") from None
     except (
-        InputError, OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError
+        InputError, OSError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError
     ) as error:  # fmt: skip
         raise InputError(f"{folder} holds no judge ({str(error).splitlines()[0]})") from None
     return net.eval(), facts
+
+
+def _unfit(net: ViewNet, weights: dict[str, torch.Tensor]) -> str:
+    """How weights differ from those of a judge of its judge.json, in words; "" if they fit."""
+    asked = {name: list(value.shape) for name, value in net.state_dict().items()}
+    there = {name: list(value.shape) for name, value in weights.items()}
+    odd = [name for name in asked | there if asked.get(name) != there.get(name)]
+    if not odd:
+        return ""
+    said = f"{odd[0]} is {there.get(odd[0], 'absent')} and should be {asked.get(odd[0], 'absent')}"
+    more = f", and so on, of {len(odd)} tensors" if len(odd) > 1 else ""
+    return f"judge.safetensors does not fit judge.json: {said}{more}"
 
 
 @torch.no_grad()
