@@ -160,6 +160,7 @@ def evaluate(
         overwrite=overwrite,
         owned=OWNED,
         patient=True,
+        called={"judge": judged_by},
     )
     where = str(choose_device(device)) if clip or orient else "cpu"
     eyes = Eyes(judge or JUDGE, clip, where, orient)

@@ -447,6 +447,7 @@ def test_a_judge_of_ones_own_decides_and_one_without_lines_is_refused(models, tm
     assert f"--judge {own}" in (out / "index.html").read_text()
     code, _, said = evaluate(capsys, folder, "--out", out)
     assert code == 2 and "was made differently (judge: " in said
+    assert "judge: judge in judge (" in said and ") there, bundled judge (" in said
     (own / "calibration.json").unlink()
     code, _, said = evaluate(capsys, folder, "--judge", own, "--out", tmp_path / "none")
     assert code == 1 and "holds no calibration.json" in said and "calibrating --out" in said

@@ -194,6 +194,7 @@ def begin(
     overwrite: bool = False,
     owned: Iterable[str] = (),
     patient: bool = False,
+    called: Mapping[str, str] | None = None,
 ) -> StageRecord:
     """Open the stage directory `out`.
 
@@ -208,7 +209,8 @@ def begin(
     outputs; of an unfinished run, what matches the patterns `owned`, relative to `out`; of both the
     record itself, `failures.jsonl`, `log.jsonl` and checkpoints. What others put beside that stays,
     and links are not followed. patient: this waits until the stage, sure of its inputs, calls
-    `clear()` on the record; it must do so before it writes.
+    `clear()` on the record; it must do so before it writes. called: parameter → how people call its value,
+    to be told where it differs; it decides nothing.
     """
     out = Path(out)
     given = {key: Path(path) for key, path in (inputs or {}).items() if path}
@@ -219,6 +221,7 @@ def begin(
         "sdtool": __version__,
         "params": json.loads(json.dumps(params, default=plain)),
         "inputs": found,
+        **({"called": dict(called)} if called else {}),
     }
     try:  # one look: another process may make it meanwhile
         is_file = not stat.S_ISDIR(out.stat().st_mode)
@@ -368,7 +371,7 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     found, changed = [], []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
-            there, here = (head.get(key, "not given") for head in (before, now))
+            there, here = _said(old, key, before), _said(new, key, now)
             found.append(f"{key}: {there} there, {here} now")
     for key in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
         there, here = old.get("inputs", {}).get(key), new["inputs"].get(key)
@@ -379,6 +382,13 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
         found.append(f"{said}: {', '.join(changed)}")
     more = len(found) - NAMED
     return "; ".join(found[:NAMED]) + f"; and {more} more" * (more > 0)
+
+
+def _said(head: dict[str, Any], key: str, values: dict[str, Any]) -> str:
+    """A parameter's value, with what people call it."""
+    value, names = str(values.get(key, "not given")), head.get("called")
+    name = names.get(key) if isinstance(names, dict) else None
+    return f"{name} ({value})" if name else value
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
