@@ -151,6 +151,31 @@ def test_links_into_a_folder_that_is_shut_end_nothing(tmp_path, stage):
         (tmp_path / "vault").chmod(0o755)
 
 
+def test_files_that_may_not_be_read_are_told_with_the_cure(tmp_path):
+    objs = tmp_path / "objs"
+    touch(objs, "glb.glb", "obj.obj", "gltf.gltf", "part.bin")
+    corner().save(objs / "box.glb")
+    tree = {
+        "asset": {"version": "2.0"},
+        "buffers": [{"uri": "part.bin", "byteLength": 36}],
+        "bufferViews": [{"buffer": 0, "byteLength": 36}],
+        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+        "nodes": [{"mesh": 0}],
+    }
+    (objs / "needs.gltf").write_text(json.dumps(tree))
+    for name in ("glb.glb", "obj.obj", "gltf.gltf", "part.bin"):
+        (objs / name).chmod(0)
+    small = "--views", "1", "--size", "8", "--workers", "1"
+    assert run_as_anyone("render-ccm", objs, "--out", tmp_path / "ccm", *small)[0] == 3
+    lines = map(json.loads, (tmp_path / "ccm/failures.jsonl").read_text().splitlines())
+    cure = "cannot be read (Permission denied); change its permissions, or those of its folder"
+    assert {line["uid"]: (line["reason"], line["message"]) for line in lines} == {
+        **{n: ("unreadable-file", f"{objs / n}.{n} {cure}") for n in ("glb", "gltf", "obj")},
+        "needs": ("unreadable-file", f"{objs}/part.bin, which {objs}/needs.gltf needs, {cure}"),
+    }
+
+
 def test_assets_to_evaluate_behind_links(tmp_path):
     touch(tmp_path, "blobs/0123", "rev/mine/box.glb", "disk/a/mug.glb")
     (tmp_path / "rev/mine/toy.glb").symlink_to("../../blobs/0123")

@@ -16,7 +16,7 @@ from sdtool.errors import ObjectError
 from sdtool.io.folders import GLTF_SUFFIXES
 from sdtool.meshfiles.gltf_tree import EMBEDDED, is_text, missing_file, parse_json
 from sdtool.meshfiles.limits import Limits
-from sdtool.meshfiles.other_kinds import better_reason, check_regular
+from sdtool.meshfiles.other_kinds import better_reason, check_regular, unreadable
 
 LIMITS = Limits()
 
@@ -101,7 +101,7 @@ def _tree(path: str | os.PathLike, limits: Limits) -> dict[str, Any]:
     except FileNotFoundError:
         raise missing_file(path) from None
     except OSError as error:
-        raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
+        raise unreadable(path, error) from None
     except (ValueError, RecursionError) as error:
         raise ObjectError("corrupt-file", f"{path} is damaged: its JSON ({error})") from None
     if not isinstance(tree, dict):

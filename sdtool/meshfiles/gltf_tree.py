@@ -18,7 +18,7 @@ from sdtool.io.files import is_pointer
 from sdtool.meshfiles.beside import find_beside, map_file
 from sdtool.meshfiles.extensions import is_understood
 from sdtool.meshfiles.limits import Limits
-from sdtool.meshfiles.other_kinds import pointer
+from sdtool.meshfiles.other_kinds import pointer, unreadable
 
 # What a JSON tree of other types, or of another depth, than glTF's may trip in its readers.
 MISTYPED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
@@ -87,7 +87,8 @@ class GlbTree:
         except FileNotFoundError:
             raise missing_file(path) from None
         except (OSError, ValueError) as error:
-            raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
+            model = "" if Path(path) == self.path else self.path
+            raise unreadable(path, error, model) from None
 
     def beside(self, uri: Any, name: str) -> np.ndarray:
         """(N,) uint8 of a file that this one names, from its own folder tree."""

@@ -20,6 +20,7 @@ from sdtool.meshfiles.limits import Limits
 from sdtool.meshfiles.mtl import ObjMaterials
 from sdtool.meshfiles.obj import read_obj
 from sdtool.meshfiles.off import read_off
+from sdtool.meshfiles.other_kinds import unreadable
 from sdtool.meshfiles.ply import read_ply
 from sdtool.meshfiles.polygon_mesh import Polygons, to_mesh
 from sdtool.meshfiles.stl import declared, is_binary, read_stl
@@ -50,7 +51,7 @@ def read_other(path: Path, limits: Limits, textures: bool = False, normals: bool
     except ObjectError:
         raise
     except OSError as error:
-        raise ObjectError("unreadable-file", f"{path} cannot be read ({error})") from None
+        raise unreadable(path, error) from None
     except MemoryError:
         raise OutOfMemoryError(f"{path} does not fit into memory") from None
     except Exception as error:  # whatever a damaged file trips

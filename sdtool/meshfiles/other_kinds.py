@@ -42,6 +42,17 @@ def pointer(path: str | os.PathLike, model: str | os.PathLike = "") -> ObjectErr
     )
 
 
+def unreadable(
+    path: str | os.PathLike, error: Exception, model: str | os.PathLike = ""
+) -> ObjectError:
+    """The error for a file that the system does not let be read; `model` is the file that needs it."""
+    needed = f", which {model} needs," if model else ""
+    why, cure = str(error), ""
+    if isinstance(error, PermissionError):
+        why, cure = str(error.strerror), "; change its permissions, or those of its folder"
+    return ObjectError("unreadable-file", f"{path}{needed} cannot be read ({why}){cure}")
+
+
 def check_regular(path: str | os.PathLike) -> None:
     """ObjectError ``unreadable-file`` for a pipe or a device, which may never end."""
     try:
