@@ -141,7 +141,8 @@ def test_links_into_a_folder_that_is_shut_end_nothing(tmp_path, stage):
         assert (counts["ok"], counts["folders not read"]) == (1, 1)
         if stage != "filter-objaverse":
             failure = json.loads((tmp_path / "out/failures.jsonl").read_text())
-            assert (code, failure["uid"]) == (3, "cup")
+            assert (code, failure["uid"], failure["reason"]) == (3, "cup", "unreadable-file")
+            assert "cup.glb cannot be read (Permission denied)" in failure["message"]
         (tmp_path / "vault").chmod(0o644)
         code, said = run_as_anyone(
             "caption", tmp_path / "vault", "--out", tmp_path / "no", "--debug"

@@ -1,6 +1,5 @@
 """Captioning a whole listing from words: first from the listing, then from the files of the rest."""
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ from sdtool.captioning.phrases import caption_from_words
 from sdtool.errors import ObjectError
 from sdtool.io.ledger import Ledger
 from sdtool.io.objects import ObjectRecord
-from sdtool.meshfiles.gltf_tree import missing_file
+from sdtool.meshfiles.gltf_tree import check_link
 from sdtool.runtime.engine import map_items
 from sdtool.runtime.progress import progress
 
@@ -58,7 +57,7 @@ def _from_listing(items: Items, total: int, ledger: Ledger, is_final: bool, seed
             if index in ledger:
                 continue
             try:
-                _refuse_dangling(item.path)
+                _check_link(item.path)
                 line, is_sure = caption_from_words(item, seed=seed)
             except ObjectError as error:
                 line, is_sure = error, False
@@ -70,16 +69,16 @@ def _from_listing(items: Items, total: int, ledger: Ledger, is_final: bool, seed
     return waiting
 
 
-def _refuse_dangling(path: str | None) -> None:
+def _check_link(path: str | None) -> None:
     """A link to nowhere is no object, whatever its name says."""
-    if path is not None and os.path.islink(path) and not os.path.exists(path):
-        raise missing_file(path)
+    if path is not None:
+        check_link(path)
 
 
 def _from_file(seed: int, entry: tuple[int, ObjectRecord]) -> dict[str, Any]:
     """The caption of one object from its record and its file (run by a worker)."""
     _, item = entry
-    _refuse_dangling(item.path)
+    _check_link(item.path)
     words, trouble = FileWords(), None
     try:
         words = read_file_words(item.path)

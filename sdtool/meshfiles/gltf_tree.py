@@ -50,6 +50,18 @@ def missing_file(path: str | os.PathLike) -> ObjectError:
     return ObjectError("missing-file", f"{path} {said}")
 
 
+def check_link(path: str | os.PathLike) -> None:
+    """ObjectError if a link leads nowhere (``missing-file``) or where nobody may look
+    (``unreadable-file``)."""
+    try:
+        if os.path.islink(path):
+            os.stat(path)
+    except FileNotFoundError:
+        raise missing_file(path) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
 class GlbTree:
     """One opened GLB or .gltf: `tree` is its JSON object, `chunk` its binary chunk, (N,) uint8, mapped."""
 
