@@ -133,9 +133,11 @@ def caption(
     from sdtool.io.ledger import Ledger
     from sdtool.io.objects import unread_beside
 
-    items = partial(_items, objects, Ranks(rank, world_size))
+    ranks = Ranks(rank, world_size)
+    items = partial(_items, objects, ranks)
     unread = unread_beside(objects) if rank == 0 else Unread()
-    total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
+    listed = sum(1 for _ in _items(objects, Ranks()))  # one that cannot be read leaves no folder
+    total, more = ranks.share(listed), unread.counts() | ranks.counts(listed)
     ask: dict[str, Any] = {"views": views, "size": size, "samples": samples, "length": length}
     ask |= {"top_p": top_p, "temperature": temperature}
     params: dict[str, Any] = {"method": method, "seed": seed}
@@ -146,9 +148,9 @@ def caption(
     else:
         params |= {"files": look_into}
     record = stage_record.begin(
-        Ranks(rank, world_size).folder(out),
+        ranks.folder(out),
         "caption",
-        params=params | Ranks(rank, world_size).params(),
+        params=params | ranks.params(),
         inputs=inputs,
         overwrite=overwrite,
         owned=(LEDGER, CAPTIONS, PREVIEW),
@@ -170,14 +172,14 @@ def caption(
 
         ledger = Ledger(record.out / LEDGER)
         caption_offline(items, total, ledger, look_into, seed, pool)
-        return _finish(record, ledger, unread.counts())
+        return _finish(record, ledger, more)
     from sdtool.captioning.method_model import SamplingSettings, caption_by_models
 
     ledger = Ledger(record.out / LEDGER)
     settings = SamplingSettings(**ask)
     caption_by_models(items, total, ledger, *models, settings, seed, batch, pool)
     drawn = _preview(record.out / PREVIEW, items, ledger, views, previews)
-    return _finish(record, ledger, unread.counts(), drawn)
+    return _finish(record, ledger, more, drawn)
 
 
 def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
@@ -234,12 +236,12 @@ def _preview(path: Path, items, ledger: "Ledger", views: int, count: int) -> lis
 def _finish(
     record: stage_record.StageRecord,
     ledger: "Ledger",
-    unread: dict[str, int],
+    more: dict[str, int],
     pictures: list[str] | None = None,
 ):
     """Write captions and failures in the order of the listing, then the done-marker.
 
-    unread: how much of the folder is not read.
+    more: what is counted besides, as how much of the folder is not read.
     """
     from sdtool.io.captions import captions_file
     from sdtool.io.failures import FAILURES, failures_file
@@ -251,7 +253,7 @@ def _finish(
         for kind, line in ledger.entries():
             (failures if kind == FAILED else captions).write(line + b"\n")
             counts.update([FAILED] if kind == FAILED else ["ok", f"from {kind}"])
-    counts.update(unread)
+    counts.update(more)
     outputs = [CAPTIONS, *(pictures or []), *([FAILURES] if counts[FAILED] else [])]
     sources = ", ".join(f"{n:,} {k}" for k, n in sorted(counts.items()) if k.startswith("from "))
     print(f"{counted(counts['ok'], 'caption')}: {sources or 'none'}", file=sys.stderr)

@@ -142,7 +142,8 @@ def orient(
             raise UsageError(f"{needed} is for --by {method}", needed, "--by")
     ranks = Ranks(rank, world_size)
     items = partial(_items, objects, ranks)
-    total = sum(1 for _ in items())  # a listing that cannot be read leaves no folder behind
+    listed = sum(1 for _ in _items(objects, Ranks()))  # one that cannot be read leaves no folder
+    total = ranks.share(listed)
     params: dict[str, Any] = {"by": by, "min_confidence": min_confidence}
     inputs: dict[str, str | Path | None] = {"objects": objects}
     if by == "agp":
@@ -207,7 +208,8 @@ def orient(
             device,
             pool,
         )
-    return finish(record, ledger, items, min_confidence, previews, unread.counts())
+    more = unread.counts() | ranks.counts(listed)
+    return finish(record, ledger, items, min_confidence, previews, more)
 
 
 def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:

@@ -216,7 +216,8 @@ def render_ccm(
             settled = collection.render_collection_by_cuda(job, backend, device, **options)
         for failed in settled:
             bar.advance(failed=failed)
-    return _finish(record, job.paths(), views, previews, seed, unread.counts())
+    more = unread.counts() | ranks.counts(total)
+    return _finish(record, job.paths(), views, previews, seed, more)
 
 
 def _refuse(given: dict[str, Any], names: Sequence[str], why: str) -> None:
@@ -271,7 +272,8 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
     with progress("reading", job.count(), "objects", done=job.finished()) as bar:
         for failed in render_collection(job, renders.read_object, **_pool(given)):
             bar.advance(failed=failed)
-    return _finish(record, job.paths(), views, given["previews"], given["seed"], {})
+    more = ranks.counts(total)
+    return _finish(record, job.paths(), views, given["previews"], given["seed"], more)
 
 
 def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
@@ -303,7 +305,8 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
     if record.is_done:
         print(record.already("rendered"), file=sys.stderr)
         return record.result()
-    items = [item for k, item in enumerate(iter_objects(source)) if ranks.owns(k)]
+    everything = list(iter_objects(source))
+    items = [item for k, item in enumerate(everything) if ranks.owns(k)]
     failures = []
     with progress("rendering", len(items), "objects") as bar:
         for failed in write_collection(record.out, settings, items, yaws, **_pool(given)):
@@ -314,7 +317,7 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
         raise InputError(f"{_none_of(len(items))} be rendered; failures.jsonl says why")
     lost = {failed["uid"] for failed in failures}
     made = [item.uid for item in items if item.uid not in lost]
-    counts = {"ok": len(made), "failed": len(failures)}
+    counts = {"ok": len(made), "failed": len(failures), **ranks.counts(len(everything))}
     outputs = [f"{uid}/{name}" for uid in made for name in NAMES]  # what others put there stays
     return record.finish(counts=counts, outputs=outputs)
 
@@ -325,11 +328,11 @@ def _finish(
     views: int,
     previews: int,
     seed: int,
-    unread: dict[str, int],
+    more: dict[str, int],
 ) -> stage_record.Result:
     """Gather the failures, write index and preview, and mark the stage done.
 
-    unread: how much of the folder is not read.
+    more: what is counted besides, as how much of the folder is not read.
     """
     from sdtool.io.failures import FAILURES, write_failures
     from sdtool.io.shards import INDEX, PARTS, open_shard, write_index
@@ -359,7 +362,7 @@ def _finish(
     if previews and total:
         _preview(record.out, previews, seed)
         outputs.append(PREVIEW)
-    counts = {"ok": total - len(failures), "failed": len(failures), **unread}
+    counts = {"ok": total - len(failures), "failed": len(failures), **more}
     if lost:
         counts["images not read"] = lost.total()
         print(_said_of_lost(lost, called, INDEX), file=sys.stderr)

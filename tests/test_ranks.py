@@ -1,7 +1,9 @@
 """Many machines, one result: who writes where, and reading all of them as one."""
 
 import pytest
+from glb_samples import corner
 
+from sdtool.cli import run
 from sdtool.errors import InputError, UsageError
 from sdtool.io.rank_folders import stage_folders
 from sdtool.io.stage_record import begin
@@ -53,5 +55,41 @@ def test_an_unfinished_rank_is_named(tmp_path):
 def test_ranks_that_differ_are_named(tmp_path):
     finish(tmp_path, Ranks(0, 2), seed=5)
     finish(tmp_path, Ranks(1, 2), seed=6)
-    with pytest.raises(InputError, match="rank-00001 and .*rank-00000 were made differently"):
+    said = r"rank-00001 and .*rank-00000 were made differently \(seed: 6 and 5\); make them alike"
+    with pytest.raises(InputError, match=said):
         stage_folders(tmp_path)
+
+
+def test_of_many_ranks_those_that_differ_from_most_are_named(tmp_path):
+    for rank in range(4):
+        finish(tmp_path, Ranks(rank, 4), seed=6 if rank else 5)
+    said = r"rank-00000 and .*rank-00001 were .*seed: 5 and 6.* of rank-00000 again with --over"
+    with pytest.raises(InputError, match=said):
+        stage_folders(tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["orient", "caption", "render-ccm"])
+def test_ranks_that_saw_other_trees_are_told_by_how_many_objects(
+    in_a_folder, tmp_path, capsys, stage
+):
+    (tmp_path / "table.json").write_text('{"red-chair": 90}')
+    small = ["--views", "1", "--size", "8", "--shard-size", "1"] if stage == "render-ccm" else []
+    by_table = ["--by", "table", "--table", "table.json"] if stage == "orient" else []
+    options = ["--out", "out", "--workers", "1", "--world-size", "3", *small, *by_table]
+    names = ["red-chair", "blue-mug", "old-lamp"]
+    for rank in range(3):
+        folder = tmp_path / f"machine-{rank}"
+        folder.mkdir()
+        for name in names if rank != 1 else [*names, "green-cup"]:
+            corner().save(folder / f"{name}.glb")
+        assert run([stage, folder.name, *options, "--rank", str(rank)]) == 0
+    with pytest.raises(InputError) as refused:
+        stage_folders("out")
+    assert str(refused.value) == (
+        "out/rank-00001 and out/rank-00000 were made differently (their input differs: objects, of "
+        "which they saw 4 and 3, 1 apart); make them alike: run the commands of rank-00001 again "
+        "with --overwrite"
+    )
+    yaws = ["render-ccm", "machine-0", "--yaw-fix", "out", "--out", "ccm"]
+    if stage == "orient":
+        assert run(yaws) == 1 and str(refused.value) in capsys.readouterr().err

@@ -56,7 +56,7 @@ def test_ranks_write_the_shards_of_a_single_run_and_are_read_as_one(capsys, monk
 def test_more_ranks_than_shards_leave_some_with_nothing():
     write_objects("objs")
     assert render("objs", "--out", "out", "--world-size", 2, "--rank", 1) == 0
-    assert read_json("out/rank-00001/stage.json")["counts"] == {"ok": 0, "failed": 0}
+    assert read_json("out/rank-00001/stage.json")["counts"] == {"ok": 0, "failed": 0, "listed": 3}
     assert render("objs", "--out", "out", "--world-size", 2, "--rank", 0) == 0
     views = Views([Path("out")], ["ccm"], {"ball": ["a ball"]})
     assert len(views) == 3

@@ -2,10 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from sdtool.errors import InputError
 from sdtool.io.files import read_json
-from sdtool.io.stage_record import DONE
+from sdtool.io.stage_record import DONE, NAMED, differing_inputs, differing_params, some_of
+
+LISTED = "listed"
+"""What a rank's record counts: the objects that it shares with the others."""
 
 
 def rank_folder(out: Path, rank: int) -> Path:
@@ -22,20 +26,47 @@ def stage_folders(directory: str | Path) -> list[Path]:
     folders = sorted(p for p in directory.glob("rank-*") if re.fullmatch(r"rank-\d{5,}", p.name))
     if not folders or (directory / DONE).is_file():
         return [directory]
-    heads = {}
+    records: dict[Path, dict[str, Any]] = {}
     for folder in folders:
         head = read_json(folder / DONE) if (folder / DONE).is_file() else None
         if not isinstance(head, dict) or not isinstance(head.get("params"), dict):
             raise InputError(f"{folder} is not finished; run the command of that rank again")
-        digests = {key: entry.get("digest") for key, entry in head.get("inputs", {}).items()}
-        heads[folder] = (head.get("stage"), dict(head["params"]), digests)
-    size = heads[folders[0]][1].get("world_size")
-    present = [params.pop("rank", None) for _, params, _ in heads.values()]
+        records[folder] = head
+    size = records[folders[0]]["params"].get("world_size")
+    present = [record["params"].pop("rank", None) for record in records.values()]
     missing = sorted(set(range(size if isinstance(size, int) else 0)) - set(present))
     if missing:
         named = ", ".join(map(str, missing[:8])) + ", …" * (len(missing) > 8)
         raise InputError(f"{directory} lacks rank {named} of {size}; run them, too")
+    groups: list[list[Path]] = []
     for folder in folders:
-        if heads[folder] != heads[folders[0]]:
-            raise InputError(f"{folder} and {folders[0]} were made differently; make them alike")
+        alike = [one for one in groups if not _difference(records[folder], records[one[0]])]
+        if alike:
+            alike[0].append(folder)
+        else:
+            groups.append([folder])
+    usual = max(groups, key=len)
+    if odd := [folder for folder in folders if folder not in usual]:
+        said = _difference(records[odd[0]], records[usual[0]])
+        names = ", ".join(folder.name for folder in odd[:NAMED]) + ", …" * (len(odd) > NAMED)
+        raise InputError(
+            f"{odd[0]} and {usual[0]} were made differently ({said}); "
+            f"make them alike: run the commands of {names} again with --overwrite"
+        )
     return folders
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """What differs between the records of two ranks, in words; "" if nothing does."""
+    found = []
+    if one.get("stage") != other.get("stage"):
+        found.append(f"stage: {one.get('stage')} and {other.get('stage')}")
+    found += [f"{key}: {here} and {there}" for key, here, there in differing_params(one, other)]
+    for key in differing_inputs(one, other):
+        found.append(f"their input differs: {key}")
+        numbers = [record.get("counts", {}).get(LISTED) for record in (one, other)]
+        if key in ("objects", "renders") and all(isinstance(number, int) for number in numbers):
+            here, there = numbers
+            saw = f"they saw {here:,} and {there:,}, {abs(here - there):,} apart"
+            found[-1] += f", of which {saw if here != there else f'both saw {here:,}'}"
+    return some_of(found)

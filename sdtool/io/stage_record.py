@@ -367,21 +367,35 @@ def _read_record(out: Path, name: str, stage: str) -> dict[str, Any]:
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     """The first `NAMED` things in which two records of a stage differ, in words; empty if they agree."""
-    before, now = (dict(_leaves(head.get("params", {}))) for head in (old, new))
-    found, changed = [], []
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            there, here = _said(old, key, before), _said(new, key, now)
-            found.append(f"{key}: {there} there, {here} now")
-    for key in sorted(old.get("inputs", {}).keys() | new["inputs"].keys()):
-        there, here = old.get("inputs", {}).get(key), new["inputs"].get(key)
-        if (there or {}).get("digest") != (here or {}).get("digest"):
-            changed.append(key)
-    if changed:
+    params = differing_params(old, new)
+    found = [f"{key}: {there} there, {here} now" for key, there, here in params]
+    if changed := differing_inputs(old, new):
         said = "its inputs have changed" if len(changed) > 1 else "its input has changed"
         found.append(f"{said}: {', '.join(changed)}")
+    return some_of(found)
+
+
+def some_of(found: list[str]) -> str:
+    """The first `NAMED` things as a text, and how many more there are."""
     more = len(found) - NAMED
     return "; ".join(found[:NAMED]) + f"; and {more} more" * (more > 0)
+
+
+def differing_params(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, value in the one, value in the other record) of each parameter in which they differ."""
+    before, now = (dict(_leaves(head.get("params", {}))) for head in (old, new))
+    names = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    return [(key, _said(old, key, before), _said(new, key, now)) for key in names]
+
+
+def differing_inputs(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The inputs whose contents differ between two records."""
+    before, now = (head.get("inputs", {}) for head in (old, new))
+    return [
+        key
+        for key in sorted({*before, *now})
+        if (before.get(key) or {}).get("digest") != (now.get(key) or {}).get("digest")
+    ]
 
 
 def _said(head: dict[str, Any], key: str, values: dict[str, Any]) -> str:

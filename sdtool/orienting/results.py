@@ -26,13 +26,13 @@ def finish(
     items: Callable[[], Iterator[tuple[int, ObjectRecord]]],
     min_confidence: float,
     previews: int,
-    unread: dict[str, int],
+    more: dict[str, int],
 ) -> stage_record.Result:
     """Write the tables, the failures and the picture in the listing's order, then the done-marker.
 
-    unread: how much of the folder is not read.
+    more: what is counted besides, as how much of the folder is not read.
     """
-    counts: Counter[str] = Counter(ok=0, failed=0, turned=0, unsure=0, **unread)
+    counts: Counter[str] = Counter(ok=0, failed=0, turned=0, unsure=0, **more)
     unknown: Counter[str] = Counter()  # words that the AGP has never met
     shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}  # turned; left as they are
     with (

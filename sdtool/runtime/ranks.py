@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdtool.errors import UsageError
-from sdtool.io.rank_folders import rank_folder
+from sdtool.io.rank_folders import LISTED, rank_folder
 
 
 @dataclass(frozen=True)
@@ -37,3 +37,12 @@ class Ranks:
     def params(self) -> dict[str, int]:
         """What the stage's record keeps; nothing if there is one rank."""
         return {} if self.world_size == 1 else {"rank": self.rank, "world_size": self.world_size}
+
+    def share(self, count: int) -> int:
+        """How many of `count` pieces are this rank's."""
+        return len(range(self.rank, count, self.world_size))
+
+    def counts(self, count: int) -> dict[str, int]:
+        """What the record counts besides, so that ranks that saw other objects can be told apart: how many
+        all ranks share; nothing if there is one."""
+        return {} if self.world_size == 1 else {LISTED: count}
