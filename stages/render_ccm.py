@@ -279,7 +279,8 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
 def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
     """Pictures as CRM trains on them."""
     from sdtool.io.failures import write_failures
-    from sdtool.io.objects import iter_objects
+    from sdtool.io.folders import Unread, say_unread
+    from sdtool.io.objects import iter_objects, unread_beside
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering.crm_files import NAMES, OWNED, CrmSettings, write_collection
     from sdtool.runtime.progress import progress
@@ -294,6 +295,7 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
     by = "" if given["surface_points"] == "off" else given["surface_points"]
     settings = CrmSettings(size, given["supersample"], limits, by)
     yaws = read_yaw_fix(given["yaw_fix"]) if given["yaw_fix"] else {}
+    unread = unread_beside(source) if ranks.rank == 0 else Unread()
     record = stage_record.begin(
         ranks.folder(given["out"]),
         "render-ccm",
@@ -305,6 +307,8 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
     if record.is_done:
         print(record.already("rendered"), file=sys.stderr)
         return record.result()
+    if unread:
+        print(say_unread(unread), file=sys.stderr)
     everything = list(iter_objects(source))
     items = [item for k, item in enumerate(everything) if ranks.owns(k)]
     failures = []
@@ -317,7 +321,8 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
         raise InputError(f"{_none_of(len(items))} be rendered; failures.jsonl says why")
     lost = {failed["uid"] for failed in failures}
     made = [item.uid for item in items if item.uid not in lost]
-    counts = {"ok": len(made), "failed": len(failures), **ranks.counts(len(everything))}
+    counts = {"ok": len(made), "failed": len(failures)}
+    counts |= unread.counts() | ranks.counts(len(everything))
     outputs = [f"{uid}/{name}" for uid in made for name in NAMES]  # what others put there stays
     return record.finish(counts=counts, outputs=outputs)
 

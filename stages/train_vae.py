@@ -74,6 +74,7 @@ def train_vae(
     import torch
 
     from sdtool.io.images import grid, write_png
+    from sdtool.io.words import counted
     from sdtool.priors.fresh import LATENTS, fresh_vae
     from sdtool.training.checkpoints import clear_checkpoints
     from sdtool.training.data import Views
@@ -111,7 +112,8 @@ def train_vae(
         rows = [(x[:, :3].cpu().float().movedim(1, -1).numpy() + 1) / 2 for x in (shown, found)]
         write_png(out / "samples" / f"step-{step:06d}.png", grid(np.concatenate(rows), len(shown)))
 
-    print(f"{len(data)} maps of {len(data.uids)} objects on {processes.device}", file=sys.stderr)
+    said = f"{counted(len(data), 'map')} of {counted(len(data.uids), 'object')}"
+    print(f"{said} on {processes.device}", file=sys.stderr)
     record.clear()
     with out_of_memory_named(settings):
         loss = fit(

@@ -124,14 +124,16 @@ def test_stages_name_the_folders_that_they_may_not_look_into(
         uids(tmp_path / "other")
 
 
-@pytest.mark.parametrize("stage", ["caption", "render-ccm", "filter-objaverse"])
+@pytest.mark.parametrize("stage", ["caption", "render-ccm", "filter-objaverse", "crm"])
 def test_links_into_a_folder_that_is_shut_end_nothing(tmp_path, stage):
     for name in ("objs/box", "vault/cup", "vault/in/mug"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         corner().save(tmp_path / f"{name}.glb")
     (tmp_path / "objs/more").symlink_to(tmp_path / "vault/in")
     (tmp_path / "objs/cup.glb").symlink_to(tmp_path / "vault/cup.glb")
-    options = ["--views", "1", "--size", "8"] if stage == "render-ccm" else []
+    more = {"render-ccm": "--views 1 --size 8", "crm": "--layout crm --size 256 --supersample 1"}
+    options = more.get(stage, "").split()
+    stage = "render-ccm" if stage == "crm" else stage
     command = [stage, tmp_path / "objs", "--out", tmp_path / "out", "--workers", "1", *options]
     (tmp_path / "vault").chmod(0)
     try:
@@ -165,15 +167,24 @@ def test_files_that_may_not_be_read_are_told_with_the_cure(tmp_path):
         "nodes": [{"mesh": 0}],
     }
     (objs / "needs.gltf").write_text(json.dumps(tree))
+    touch(objs, "shut/part.bin")
+    tree["buffers"][0]["uri"] = "shut/part.bin"
+    (objs / "deep.gltf").write_text(json.dumps(tree))
     for name in ("glb.glb", "obj.obj", "gltf.gltf", "part.bin"):
         (objs / name).chmod(0)
     small = "--views", "1", "--size", "8", "--workers", "1"
+    (objs / "shut").chmod(0)
     assert run_as_anyone("render-ccm", objs, "--out", tmp_path / "ccm", *small)[0] == 3
+    (objs / "shut").chmod(0o755)
     lines = map(json.loads, (tmp_path / "ccm/failures.jsonl").read_text().splitlines())
     cure = "cannot be read (Permission denied); change its permissions, or those of its folder"
     assert {line["uid"]: (line["reason"], line["message"]) for line in lines} == {
         **{n: ("unreadable-file", f"{objs / n}.{n} {cure}") for n in ("glb", "gltf", "obj")},
         "needs": ("unreadable-file", f"{objs}/part.bin, which {objs}/needs.gltf needs, {cure}"),
+        "deep": (
+            "unreadable-file",
+            f"{objs}/shut/part.bin, which {objs}/deep.gltf needs, {cure}",
+        ),
     }
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.meshfiles.other_kinds import unreadable
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # http:, file:, and C: of a foreign disk
 SHOWN = 99  # letters of a name in a message
@@ -35,7 +36,8 @@ def find_beside(path: Path, uri: str, name: str) -> str:
     of `path`, or below that of the file which `path` is a link to: a cache keeps links here and all
     contents there. name: what it is, for messages.
 
-    ObjectError reasons: ``external-buffer`` for what lies elsewhere, ``missing-buffer``.
+    ObjectError reasons: ``external-buffer`` for what lies elsewhere, ``missing-buffer``, and
+    ``unreadable-file`` for what lies in a folder that may not be looked into.
     """
     own, real = os.path.abspath(path.parent), os.path.dirname(os.path.realpath(path))
     roots = tuple(dict.fromkeys((os.path.realpath(own), real)))
@@ -48,7 +50,7 @@ def find_beside(path: Path, uri: str, name: str) -> str:
     if "\0" in uri:
         raise ObjectError("corrupt-file", f"{path} is damaged: the name of {name} holds a zero")
     names = dict.fromkeys((uri, unquote(uri), unquote(uri).replace("\\", "/")))
-    led_out = False
+    led_out, shut = False, None
     for folder in dict.fromkeys((own, real)):
         for spelled in names:
             for found in _candidates(folder, spelled):
@@ -57,8 +59,11 @@ def find_beside(path: Path, uri: str, name: str) -> str:
                     led_out = True
                 elif _is_regular(target):
                     return target
+            shut = shut or _shut(os.path.join(folder, spelled))
     if led_out:
         raise outside
+    if shut:
+        raise unreadable(*shut, path)
     raise ObjectError(
         "missing-buffer", f"{path} needs {uri[:SHOWN]} for {name}, which is not beside it"
     )
@@ -100,6 +105,17 @@ def _listing(folder: str, changed: int) -> dict[str, list[str]]:
     for name in sorted(os.listdir(folder)):
         found.setdefault(name.casefold(), []).append(name)
     return found
+
+
+def _shut(path: str) -> tuple[str, OSError] | None:
+    """The path, and why nobody may look whether it is there; None if one may."""
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        return path, error
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 def _is_regular(path: str) -> bool:
