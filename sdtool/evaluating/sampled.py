@@ -24,6 +24,7 @@ from sdtool.evaluating.results import (
     Evaluated,
     percent,
 )
+from sdtool.io.words import counted
 
 SAID = ("yes", "no", "unsure")
 LEAST = 2  # answers in a stratum; one with fewer is merged with the largest other
@@ -67,7 +68,7 @@ class Estimate:
     def __str__(self) -> str:
         low, high = self.interval
         said = f"{percent(self.share)} ({percent(low)} to {percent(high)})"
-        return f"{said}, by {self.answers} answers and the verdicts on {self.of}"
+        return f"{said}, by {counted(self.answers, 'answer')} and the verdicts on {self.of:,}"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -203,9 +204,9 @@ def cautions(assets: Sequence[Evaluated], calibration: Calibration) -> list[str]
     if not of or 2 * len(strange) <= len(told):
         return []
     return [
-        f"{len(strange)} of {len(told)} are of kinds that the judge has not learnt, and of sound real "
-        f"models it blamed {count} of {of}; some 40 answers (--human, --answers) give a rate that holds "
-        "all the same"
+        f"of kinds that the judge has not learnt: {len(strange)} of {counted(len(told), 'verdict')}; of "
+        f"sound real models it blamed {count} of {of}, and some 40 answers (--human, --answers) give a rate "
+        "that holds all the same"
     ]
 
 
