@@ -21,8 +21,10 @@ def test_each_stratum_counts_by_its_size():
     found = janus_rate([Stratum(90, yes=9, no=1), Stratum(10, yes=1, no=4)])
     assert found.share == pytest.approx((90 * 1 / 10 + 10 * 4 / 5) / 100)
     assert (found.answers, found.of) == (15, 100)
-    assert str(found).endswith(", by 15 answers and the verdicts on 100")
-    assert ", by 1 answer and the verdicts on 2,000" in str(janus_rate([Stratum(2000, no=1)]))
+    few = ", by 15 answers (too few to rely on) and the verdicts on 100"
+    assert str(found).endswith(few)
+    assert ", by 1 answer (too" in str(janus_rate([Stratum(2000, no=1)]))
+    assert "few" not in str(janus_rate([Stratum(2000, yes=18, no=2)]))
     # of 100: 45 + 6 yes, 0 + 3 no; what the person cannot tell counts for neither
     found = janus_rate([Stratum(90, yes=5, unsure=5), Stratum(10, yes=6, no=3, unsure=1)])
     assert found.share == pytest.approx(3 / (45 + 6 + 3))

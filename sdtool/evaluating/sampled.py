@@ -27,6 +27,7 @@ from sdtool.evaluating.results import (
 from sdtool.io.words import counted
 
 SAID = ("yes", "no", "unsure")
+FEW = 20  # answers; the interval of fewer is too sure
 LEAST = 2  # answers in a stratum; one with fewer is merged with the largest other
 DRAWS = 20_000
 
@@ -65,10 +66,16 @@ class Estimate:
     of: int
     draws: np.ndarray = field(repr=False, compare=False, default_factory=lambda: np.zeros(0))
 
+    @property
+    def is_of_few(self) -> bool:
+        """Whether the interval is too sure, of so few answers."""
+        return self.answers < FEW
+
     def __str__(self) -> str:
         low, high = self.interval
         said = f"{percent(self.share)} ({percent(low)} to {percent(high)})"
-        return f"{said}, by {counted(self.answers, 'answer')} and the verdicts on {self.of:,}"
+        few = " (too few to rely on)" * self.is_of_few
+        return f"{said}, by {counted(self.answers, 'answer')}{few} and the verdicts on {self.of:,}"
 
     def as_json(self) -> dict[str, Any]:
         return {
