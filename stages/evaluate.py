@@ -212,7 +212,7 @@ def evaluate(
     if calibrate:
         outputs.append("calibration.json")
     if human or (out / "human.html").exists():
-        blind.write_sheet(out, found, seed=seed)
+        blind.write_sheet(out, janus_rates.of_list(asked, found) or found, seed=seed)
         outputs += ["human.html", "human"]
     for method in dict.fromkeys(one.method for one in found):
         print(headline(found, method), file=sys.stderr)
@@ -223,7 +223,7 @@ def evaluate(
         print(line, file=sys.stderr)
     counts = evaluation.counts(found) | unread.counts()
     result = record.finish(counts=counts, outputs=outputs)
-    facts = result.summary | {"methods": summary["methods"]}
+    facts = result.summary | {k: summary[k] for k in ("methods", "janus_by_people") if k in summary}
     facts |= {"protocol": outcome.as_json()} if outcome else {}
     bad = counts["failed"] + counts.get("not looked at", 0)
     return stage_record.Result(out / "index.html", facts, failed=bad)

@@ -86,14 +86,14 @@ def test_answers_of_what_has_changed_since_are_refused(tmp_path):
     picture.save(tmp_path / cat.picture)  # the same, without the texts that nobody sees
     assert agreement(assets, answers, tmp_path) == found
     Image.new("RGB", (128, 48), "white").save(tmp_path / cat.picture)  # lifted again
-    told = r"1 of 9 answers .* runs/zebrafish/cat \(zebrafish\) has another picture.*new sheet"
+    told = r"changed since: 1 of 9; runs/zebrafish/cat \(zebrafish\) has another picture.*new sheet"
     with pytest.raises(InputError, match=told):
         agreement(assets, answers, tmp_path)
     old = [{name: one[name] for name in one if name != "digest"} for one in answers]
     assert agreement(assets, old, tmp_path) == found  # of an older sheet
     renamed = [replace(one, prompt="a wolf") if one.name == "dog" else one for one in assets]
     for some in (answers, old):
-        with pytest.raises(InputError, match=r"of 9 answers .*/dog .* has another prompt now"):
+        with pytest.raises(InputError, match=r"of 9; .*/dog .* has another prompt now"):
             agreement(renamed, some, tmp_path)
     spaced = [replace(one, prompt=f" {one.prompt}\n") for one in assets]
     assert agreement(spaced, old, tmp_path) == found

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from report_samples import key
 from shape_samples import box
 from shut_folders import LISTING, LOOKING, shut
 
@@ -94,6 +95,20 @@ def test_answers_that_are_refused_are_named_by_their_file(models, evaluate, chan
     heard = [] if alone else ["--answers", answer("ann.json")]
     code, said = evaluate(models, *heard, "--answers", bob, "--out", "out")
     assert code == 1 and told in said and "people/bob.json" in said and "ann.json" not in said
+
+
+# Who is asked what
+
+
+def test_the_page_of_a_protocol_asks_about_its_prompts_only(models, evaluate):
+    write_glb("ours/owl.glb", box([0, 0, 0], [1, 1, 4]))
+    heard = "--answers", answer("ann.json")
+    assert evaluate(models, *PROTOCOL, "--human", *heard, "--out", "out")[0] == 0
+    found = key(Path("out/human.html").read_text(encoding="utf-8"))
+    assert {one["path"] for one in found["shown"]} == {"ours/fox.glb", "ours/taxi.glb"}
+    told = read_json("out/protocol.json")
+    assert told["methods"]["ours"]["janus by people"]["a person"]["of"] == 2
+    assert told["differences by people"] == {"a person": []}
 
 
 # What nobody looked at

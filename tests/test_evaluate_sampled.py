@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from report_samples import CALIBRATION, SAID, answers_of, evaluated, report
 from sdtool.evaluating import sampled
 from sdtool.evaluating.answers import agreement
 from sdtool.evaluating.janus_rates import of_list, run
-from sdtool.evaluating.people import Person, agreements, janus_rates
+from sdtool.evaluating.people import Person, agreements, janus_rates, read_people
 from sdtool.evaluating.protocol import Protocol
 from sdtool.evaluating.report import write_report
 from sdtool.evaluating.results import Rate, SourceRates
@@ -21,10 +22,8 @@ def test_each_stratum_counts_by_its_size():
     found = janus_rate([Stratum(90, yes=9, no=1), Stratum(10, yes=1, no=4)])
     assert found.share == pytest.approx((90 * 1 / 10 + 10 * 4 / 5) / 100)
     assert (found.answers, found.of) == (15, 100)
-    few = ", by 15 answers (too few to rely on) and the verdicts on 100"
-    assert str(found).endswith(few)
-    assert ", by 1 answer (too" in str(janus_rate([Stratum(2000, no=1)]))
-    assert "few" not in str(janus_rate([Stratum(2000, yes=18, no=2)]))
+    assert str(found).endswith(", by 15 answers and the verdicts on 100")
+    assert ", by 1 answer and the verdicts on 2,000" in str(janus_rate([Stratum(2000, no=1)]))
     # of 100: 45 + 6 yes, 0 + 3 no; what the person cannot tell counts for neither
     found = janus_rate([Stratum(90, yes=5, unsure=5), Stratum(10, yes=6, no=3, unsure=1)])
     assert found.share == pytest.approx(3 / (45 + 6 + 3))
@@ -33,7 +32,7 @@ def test_each_stratum_counts_by_its_size():
 def test_all_answered_it_is_the_persons_own_rate():
     found = janus_rate([Stratum(60, yes=57, no=3), Stratum(20, yes=3, no=17)])
     assert found.share == 20 / 80
-    assert found.interval == pytest.approx(Rate(20, 80).interval, abs=0.015)
+    assert found.interval == pytest.approx(Rate(20, 80).interval, abs=0.02)
 
 
 def test_where_nobody_says_no_the_rate_is_0_and_may_be_more():
@@ -41,6 +40,7 @@ def test_where_nobody_says_no_the_rate_is_0_and_may_be_more():
     assert found.share == 0 and found.interval[0] == 0 and 0.03 < found.interval[1] < 0.12
     found = janus_rate([Stratum(100, no=30)])
     assert found.share == 1 and found.interval[1] == 1
+    assert janus_rate([Stratum(300, yes=40)]).interval[1] == pytest.approx(0.07, abs=0.005)
 
 
 def test_what_nobody_answered_goes_with_the_rest():
@@ -70,14 +70,15 @@ def drawn(rng, caught, blamed, rate=0.15, size=300, answers=40):
     return janus_rate(strata), alone
 
 
-@pytest.mark.parametrize(("caught", "blamed"), [(0.9, 0.05), (0.85, 0.27), (0.5, 0.5)])
-def test_the_interval_holds_however_often_the_judge_errs(caught, blamed, monkeypatch):
-    monkeypatch.setattr(sampled, "DRAWS", 1000)
+@pytest.mark.parametrize(("caught", "blamed"), [(0.9, 0.05), (0.85, 0.27), (0.5, 0.5), (0, 0)])
+@pytest.mark.parametrize("rate", [0.05, 0.15])
+def test_the_interval_holds_however_often_the_judge_errs(caught, blamed, rate, monkeypatch):
+    monkeypatch.setattr(sampled, "DRAWS", 500)
     rng = np.random.default_rng(3)
-    found = [drawn(rng, caught, blamed)[0] for _ in range(400)]
-    held = np.mean([one.interval[0] <= 0.15 <= one.interval[1] for one in found])
-    assert 0.92 <= held <= 0.99
-    assert np.mean([one.share for one in found]) == pytest.approx(0.15, abs=0.01)
+    found = [drawn(rng, caught, blamed, rate)[0] for _ in range(300)]
+    held = np.mean([one.interval[0] <= rate <= one.interval[1] for one in found])
+    assert held >= 0.92
+    assert np.mean([one.share for one in found]) == pytest.approx(rate, abs=0.015)
 
 
 def test_a_good_judge_makes_it_narrower_and_a_coin_does_not(monkeypatch):
@@ -91,8 +92,8 @@ def test_a_good_judge_makes_it_narrower_and_a_coin_does_not(monkeypatch):
         )
         return ours / alone
 
-    assert width(0.95, 0.03) < 0.65
-    assert 0.9 < width(0.5, 0.5) < 1.1
+    assert width(0.95, 0.03) < 0.75
+    assert 0.95 < width(0.5, 0.5) < 1.15
 
 
 @pytest.mark.parametrize(("one", "two"), [(0.3, 0.05), (0.2, 0.2)])
@@ -104,12 +105,46 @@ def test_the_interval_of_a_difference_holds(one, two, monkeypatch):
         (found,) = sampled.differences(rates)
         assert found.share == rates["0"].share - rates["1"].share
         held.append(found.interval[0] <= one - two <= found.interval[1])
-    assert 0.92 <= np.mean(held) <= 0.99
+    assert np.mean(held) >= 0.92
 
 
 def test_a_difference_in_words():
     found = Difference("ours", "theirs", -0.124, (-0.25, 0.001))
     assert str(found) == "−12 points of Janus rate (−25 to 0)"
+    found = Difference("ours", "theirs", 0.0145, (0.0145, 0.146))
+    assert str(found) == "+1 point of Janus rate (+1 to +15)"
+
+
+def test_a_difference_lies_in_its_interval_and_many_are_not_made():
+    sure = {"a": janus_rate([Stratum(60, no=60)]), "b": janus_rate([Stratum(60, yes=60)])}
+    (found,) = sampled.differences(sure)
+    assert found.share == 1 == found.interval[1]
+    assert len(sampled.differences(dict.fromkeys("abcde", sure["a"]))) == 10
+    assert sampled.differences(dict.fromkeys("abcdef", sure["a"])) == []
+
+
+def test_what_was_on_no_sheet_is_in_no_rate(tmp_path):
+    assets = evaluated(tmp_path)
+    answers = answers_of(assets, SAID)
+    asked = {(one.path, one.method) for one in assets if one.name != "vase"}
+    found = estimates(assets, answers, asked)["zebrafish"]
+    assert (found.of, found.later) == (4, 1)
+    assert str(found).endswith("; not on the sheet, and not in it: 1")
+    assert found.as_json()["not_on_the_sheet"] == 1
+    file = tmp_path / "answers.json"
+    text = {"sdtool": "0", "sheet": "x", "answers": answers, "asked": sorted(map(list, asked))}
+    file.write_text(json.dumps(text))
+    assert read_people([file], "judge")["a person"].asked == asked
+    file.write_text(json.dumps(text | {"asked": 3}))
+    assert read_people([file], "judge")["a person"].asked is None
+
+
+def test_two_people_whose_files_are_called_alike_are_two(in_a_folder):
+    text = json.dumps({"sdtool": "0", "sheet": "x", "answers": []})
+    for name in ("x/40.json", "40"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(text)
+    assert len(read_people([Path("x/40.json"), Path("40")], "judge")) == 2
 
 
 def test_of_each_method_by_what_the_verdicts_are(tmp_path):
@@ -157,7 +192,9 @@ def test_the_page_and_the_lines_say_so(tmp_path):
     assert said["ann"]["differences"] == [apart.as_json()]
     silent = agreements(assets, {"bob": Person(tmp_path, [])}, tmp_path)
     assert "as this person would find it" not in report(tmp_path, assets, people=silent)
-    assert janus_rates(silent) == {}
+    assert sampled.lines(janus_rates(silent)) == [
+        "no Janus rate with the answers of bob: no yes or no is of what counts"
+    ]
 
 
 def test_where_most_is_of_kinds_that_the_judge_does_not_know_it_says_how_it_errs_there(tmp_path):

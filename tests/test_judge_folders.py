@@ -1,9 +1,11 @@
 """evaluate --judge: folders that hold no whole judge are named, with what is wrong and what helps."""
 
 import json
+import math
 import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 from shape_samples import box
 
 from sdtool.cli import run
@@ -50,6 +52,17 @@ def with_measure(**changed):
         (with_measure(caught=None), "holds no lines of a judge"),
         (with_measure(threshold="low"), "holds no lines of a judge"),
         (with_measure(measure="luck"), "holds no lines of a judge"),
+        (with_measure(measure="soundness"), "holds no lines of a judge (it knows soundness twice)"),
+        (with_measure(threshold=math.nan), "holds no lines of a judge (a line is nan)"),
+        (
+            with_measure(kept="no"),
+            "holds no lines of a judge (whether view agreement is kept is 'no')",
+        ),
+        (
+            with_measure(caught={"count": 9, "of": 3}),
+            "holds no lines of a judge (a rate is 9 of 3)",
+        ),
+        (with_measure(caught={"count": math.inf, "of": 3}), "holds no lines of a judge"),
         ("{", "is not valid JSON"),
     ],
 )
@@ -75,3 +88,18 @@ def test_a_judge_whose_facts_lack_one_is_told_so(evaluate, tmp_path):
     (tmp_path / "mine/judge.json").write_text(json.dumps(facts), encoding="utf-8")
     code, said = evaluate()
     assert code == 1 and "mine holds no judge (judge.json lacks 'width')" in said
+
+
+def test_weights_that_are_no_numbers_are_told(evaluate, tmp_path):
+    weights = load_file(tmp_path / "mine/judge.safetensors")
+    weights["side.bias"][0] = math.nan
+    save_file(weights, tmp_path / "mine/judge.safetensors")
+    code, said = evaluate()
+    assert code == 1 and "side.bias of judge.safetensors holds what is no number" in said
+
+
+def test_a_folder_that_is_none_is_told(evaluate, tmp_path):
+    shutil.rmtree("mine")
+    assert "mine does not exist; name the folder of a judge" in evaluate()[1]
+    (tmp_path / "mine").write_text("")
+    assert "mine is no folder; name the folder of a judge" in evaluate()[1]

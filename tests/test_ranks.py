@@ -1,5 +1,7 @@
 """Many machines, one result: who writes where, and reading all of them as one."""
 
+import json
+
 import pytest
 from glb_samples import corner
 
@@ -93,3 +95,21 @@ def test_ranks_that_saw_other_trees_are_told_by_how_many_objects(
     yaws = ["render-ccm", "machine-0", "--yaw-fix", "out", "--out", "ccm"]
     if stage == "orient":
         assert run(yaws) == 1 and str(refused.value) in capsys.readouterr().err
+
+
+def test_of_two_ranks_that_saw_other_trees_either_may_be_wrong(in_a_folder, tmp_path):
+    for rank in range(2):
+        folder = tmp_path / f"machine-{rank}"
+        folder.mkdir()
+        for name in ["red-chair", "blue-mug", "old-lamp"][rank:]:
+            corner().save(folder / f"{name}.glb")
+        options = ["--out", "out", "--workers", "1", "--world-size", "2", "--rank", str(rank)]
+        assert run(["caption", folder.name, *options]) == 0
+    with pytest.raises(InputError, match=r"of rank-00001 \(or of rank-00000, if that is the wrong"):
+        stage_folders("out")
+    file = tmp_path / "out/rank-00000/stage.json"
+    record = json.loads(file.read_text())
+    record["counts"]["folders not read"] = 1
+    file.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"run the commands of rank-00000 \(or of rank-00001"):
+        stage_folders("out")

@@ -61,6 +61,16 @@ def read_answers(path: Path) -> list[dict[str, str]]:
     return listed
 
 
+def read_asked(path: Path) -> frozenset[tuple[str, str]] | None:
+    """Path and method of all that was on the sheet whose answers a file holds; None if it does not say, as
+    those of older sheets."""
+    found = files.read_json(path).get("asked")
+    try:
+        return frozenset((str(path), str(method)) for path, method in found)
+    except (TypeError, ValueError):
+        return None
+
+
 @dataclass(frozen=True)
 class Agreement:
     """What a person said of the assets, and how the automatic verdicts compare.
@@ -159,7 +169,7 @@ def _refuse_changed(
     if changed:
         one, what = changed[0]
         raise InputError(
-            f"{len(changed)} of {len(answers)} answers are of models that have changed since: "
+            f"answers of models that have changed since: {len(changed)} of {len(answers)}; "
             f"{one['path']} ({one['method']}) has another {what} now; make and answer a new sheet (--human)"
         )
 

@@ -21,7 +21,7 @@ from sdtool.evaluating.results import (
     percent,
     rate_as_json,
 )
-from sdtool.evaluating.sampled import Estimate
+from sdtool.evaluating.sampled import Estimate, differences
 from sdtool.evaluating.statistics import mcnemar
 from sdtool.io.words import counted
 
@@ -130,6 +130,10 @@ class Outcome:
                 }
                 for one in self.comparisons
             ],
+            "differences by people": {
+                name: [one.as_json() for one in differences(found)]
+                for name, found in self.by_people.items()
+            },
         }
 
     def sentence(self, one: Tally) -> str:
@@ -172,8 +176,10 @@ def run(
 Results = dict[str, list[Evaluated]]
 
 
-def of_list(protocol: Protocol, found: Sequence[Evaluated]) -> list[Evaluated]:
-    """Those whose prompt is spelled as one of the protocol's."""
+def of_list(protocol: Protocol | None, found: Sequence[Evaluated]) -> list[Evaluated]:
+    """Those whose prompt is spelled as one of the protocol's; without a protocol all."""
+    if protocol is None:
+        return list(found)
     letters = set(map(spelled, protocol.prompts))
     return [one for one in found if one.prompt and spelled(one.prompt) in letters]
 

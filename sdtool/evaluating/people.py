@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdtool.errors import InputError, UsageError
-from sdtool.evaluating.answers import Agreement, agreement, read_answers
+from sdtool.evaluating.answers import Agreement, agreement, read_answers, read_asked
 from sdtool.evaluating.janus_rates import of_list
 from sdtool.evaluating.judges import CLIP, ORIENTATION
 from sdtool.evaluating.protocol import Protocol
@@ -16,10 +16,11 @@ from sdtool.evaluating.sampled import Estimate, estimates
 
 @dataclass(frozen=True)
 class Person:
-    """file: as it was given. answers: as `answers.read_answers` has them."""
+    """file: as it was given. answers: as `answers.read_answers` has them; asked: as `read_asked` has it."""
 
     file: Path
     answers: list[dict[str, str]]
+    asked: frozenset[tuple[str, str]] | None = None
 
 
 def read_people(given: Sequence[Path], judge: str) -> dict[str, Person]:
@@ -29,15 +30,17 @@ def read_people(given: Sequence[Path], judge: str) -> dict[str, Person]:
     twice, InputError for one that holds no answers.
     """
     if len(given) == 1:
-        return {"a person": Person(given[0], read_answers(given[0]))}
+        return {"a person": Person(given[0], read_answers(given[0]), read_asked(given[0]))}
     found: dict[str, Person] = {}
     seen: set[Path] = set()
     for path in given:
         if path.resolve() in seen:
             raise UsageError(f"--answers {path} is given twice; each file once", "--answers")
         seen.add(path.resolve())
-        taken = path.stem in (*found, judge, CLIP, ORIENTATION)
-        found[str(path) if taken else path.stem] = Person(path, read_answers(path))
+        name, taken = path.stem, (*found, judge, CLIP, ORIENTATION)
+        if name in taken:
+            name = str(path) if str(path) not in taken else str(path.resolve())
+        found[name] = Person(path, read_answers(path), read_asked(path))
     return found
 
 
@@ -49,17 +52,17 @@ def agreements(
 ) -> dict[str, Agreement]:
     """How each agrees with the verdicts (`answers.agreement`); an InputError names the file too. The Janus
     rates are of what belongs to a prompt of the protocol, if there is one."""
-    about = of_list(protocol, assets) if protocol else assets
+    about = of_list(protocol, assets)
     found = {}
     for name, person in people.items():
         try:
             agreed = agreement(assets, person.answers, out)
-            found[name] = replace(agreed, janus=estimates(about, person.answers))
+            found[name] = replace(agreed, janus=estimates(about, person.answers, person.asked))
         except InputError as error:
             raise InputError(f"--answers {person.file}: {error}") from None
     return found
 
 
 def janus_rates(agreed: Mapping[str, Agreement]) -> dict[str, dict[str, Estimate]]:
-    """Person → method → Janus rate; without those whose answers give none."""
-    return {name: one.janus for name, one in agreed.items() if one.janus}
+    """Person → method → Janus rate; none of a person who said yes or no of nothing that counts."""
+    return {name: one.janus for name, one in agreed.items()}

@@ -7,9 +7,10 @@ nothing: post-stratification (Holt and Smith 1979). A good judge makes the inter
 alone would; a bad one only widens it.
 """
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -27,9 +28,9 @@ from sdtool.evaluating.results import (
 from sdtool.io.words import counted
 
 SAID = ("yes", "no", "unsure")
-FEW = 20  # answers; the interval of fewer is too sure
 LEAST = 2  # answers in a stratum; one with fewer is merged with the largest other
 DRAWS = 20_000
+MOST = 5  # methods of which every two are compared
 
 
 @dataclass(frozen=True)
@@ -58,24 +59,23 @@ class Stratum:
 @dataclass(frozen=True)
 class Estimate:
     """A Janus rate, of the results that the person could tell: share in [0, 1], and its interval of 95%.
-    answers, of: results that were answered, of all. draws: (DRAWS,) rates that it may as well be."""
+    answers, of: results that were answered, of all that were on the sheet. later: results that were on no
+    sheet. ends: (2, DRAWS) rates that it may as well be, once where the interval begins and once where it
+    ends."""
 
     share: float
     interval: tuple[float, float]
     answers: int
     of: int
-    draws: np.ndarray = field(repr=False, compare=False, default_factory=lambda: np.zeros(0))
-
-    @property
-    def is_of_few(self) -> bool:
-        """Whether the interval is too sure, of so few answers."""
-        return self.answers < FEW
+    later: int = 0
+    ends: np.ndarray = field(repr=False, compare=False, default_factory=lambda: np.zeros((2, 1)))
 
     def __str__(self) -> str:
         low, high = self.interval
         said = f"{percent(self.share)} ({percent(low)} to {percent(high)})"
-        few = " (too few to rely on)" * self.is_of_few
-        return f"{said}, by {counted(self.answers, 'answer')}{few} and the verdicts on {self.of:,}"
+        later = f"; not on the sheet, and not in it: {self.later:,}" * bool(self.later)
+        by = f"by {counted(self.answers, 'answer')} and the verdicts on {self.of:,}"
+        return f"{said}, {by}{later}"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -83,6 +83,7 @@ class Estimate:
             "interval": [round(end, 4) for end in self.interval],
             "answers": self.answers,
             "of": self.of,
+            **({"not_on_the_sheet": self.later} if self.later else {}),
         }
 
 
@@ -90,8 +91,10 @@ def janus_rate(strata: Sequence[Stratum]) -> Estimate | None:
     """The share of "no" among "yes" and "no", had the person answered for all; None where nobody told any.
 
     With N_h results and a_h answers in stratum h: Σ N_h no_h/a_h / Σ N_h (yes_h + no_h)/a_h. Its interval
-    runs from the 2.5% to the 97.5% quantile of the same ratio where the strata's shares are drawn from
-    Dirichlet(N), and the answers' in each from Dirichlet(yes + ⅓, no + ⅓, unsure + ⅓) (Perks 1947).
+    is that of the method, of which these results are a sample. It begins at the 2.5% quantile of the same
+    ratio where the strata's shares are drawn from Dirichlet(N), and the answers' in each from
+    Dirichlet(yes + ⅔, no + ⅓, unsure + ⅓), and ends at the 97.5% quantile with Dirichlet(yes + ⅓, no + ⅔,
+    unsure + ⅓): between Jeffreys' ½ each, too sure where nobody says no, and Clopper and Pearson's 0 and 1.
     """
     kept = _merged([one for one in strata if one.size])
     if not any(one.yes or one.no for one in kept):
@@ -99,15 +102,20 @@ def janus_rate(strata: Sequence[Stratum]) -> Estimate | None:
     sizes = np.array([one.size for one in kept], np.float64)
     said = np.array([(one.yes, one.no, one.unsure) for one in kept], np.float64)
     yes, no, _ = sizes @ (said / said.sum(axis=1, keepdims=True))
-    rng = np.random.default_rng(0)
-    drawn = np.stack([rng.dirichlet(row + 1 / 3, DRAWS) for row in said], axis=1)
-    weighted = np.einsum("dh,dhk->dk", rng.dirichlet(sizes, DRAWS), drawn)
-    draws = weighted[:, 1] / (weighted[:, 0] + weighted[:, 1])
-    low, high = np.quantile(draws, (0.025, 0.975))
+    ends = np.stack([_drawn(sizes, said + np.array(prior) / 3) for prior in ((2, 1, 1), (1, 2, 1))])
     share = float(no / (yes + no))
+    low = 0.0 if no == 0 else min(float(np.quantile(ends[0], 0.025)), share)
+    high = 1.0 if yes == 0 else max(float(np.quantile(ends[1], 0.975)), share)
     answers, of = sum(one.answers for one in kept), sum(one.size for one in kept)
-    low, high = (0.0 if no == 0 else min(low, share)), (1.0 if yes == 0 else max(high, share))
-    return Estimate(share, (float(low), float(high)), answers, of, draws)
+    return Estimate(share, (low, high), answers, of, ends=ends)
+
+
+def _drawn(sizes: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """(DRAWS,) rates, of strata of `sizes` (H,) whose answers yes, no and unsure weigh `said` (H, 3)."""
+    rng = np.random.default_rng(0)
+    shares = np.stack([rng.dirichlet(row, DRAWS) for row in said], axis=1)
+    weighted = np.einsum("dh,dhk->dk", rng.dirichlet(sizes, DRAWS), shares)
+    return weighted[:, 1] / (weighted[:, 0] + weighted[:, 1])
 
 
 def _merged(strata: list[Stratum]) -> list[Stratum]:
@@ -122,14 +130,23 @@ def _merged(strata: list[Stratum]) -> list[Stratum]:
 
 
 def estimates(
-    assets: Sequence[Evaluated], answers: Sequence[Mapping[str, str]]
+    assets: Sequence[Evaluated],
+    answers: Sequence[Mapping[str, str]],
+    asked: Set[tuple[str, str]] | None = None,
 ) -> dict[str, Estimate]:
     """Method → its Janus rate by a person's answers (`answers.read_answers`); of methods of which the person
-    told none, nothing. What has no picture (`UNSHOWN`) does not count."""
+    told none, nothing. What has no picture (`UNSHOWN`) does not count.
+
+    asked: path and method of all that was on the sheet, chosen for its answers by nothing; None: all of
+    them. What came later could not be answered, so it is not in the rate."""
+    later: Counter[str] = Counter()
     said = {(one["path"], one["method"]): one["answer"] for one in answers}
     sizes: dict[str, Counter[str]] = {}
     heard: dict[str, Counter[tuple[str, str]]] = {}
     for one in (one for one in assets if one.verdict not in UNSHOWN):
+        if asked is not None and (one.path, one.method) not in asked:
+            later[one.method] += 1
+            continue
         verdict = one.verdict if one.verdict in (CONSISTENT, INCONSISTENT) else UNTOLD
         sizes.setdefault(one.method, Counter())[verdict] += 1
         answer = said.get((one.path, one.method), "")
@@ -141,7 +158,7 @@ def estimates(
             for verdict, size in own.items()
         ]
         if rate := janus_rate(strata):
-            found[method] = rate
+            found[method] = replace(rate, later=later[method])
     return found
 
 
@@ -156,8 +173,10 @@ class Difference:
     interval: tuple[float, float]
 
     def __str__(self) -> str:
-        low, high = (f"{_points(end)}" for end in self.interval)
-        return f"{_points(self.share)} points of Janus rate ({low} to {high})"
+        low, high = map(_points, self.interval)
+        share = _points(self.share)
+        point = "point" if share[1:] == "1" else "points"
+        return f"{share} {point} of Janus rate ({low} to {high})"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -168,26 +187,31 @@ class Difference:
 
 
 def differences(found: Mapping[str, Estimate]) -> list[Difference]:
-    """Of every two methods by one person's answers."""
+    """Of every two methods by one person's answers; of more than MOST none: some would differ by chance."""
+    if len(found) > MOST:
+        return []
     rng = np.random.default_rng(0)  # equal seeds drew both; shuffled they are independent
     made = []
     for (first, one), (second, two) in combinations(found.items(), 2):
-        low, high = np.quantile(one.draws - rng.permutation(two.draws), (0.025, 0.975))
         share = one.share - two.share
-        made.append(Difference(first, second, share, (float(low), float(high))))
+        low = float(np.quantile(one.ends[0] - rng.permutation(two.ends[1]), 0.025))
+        high = float(np.quantile(one.ends[1] - rng.permutation(two.ends[0]), 0.975))
+        made.append(Difference(first, second, share, (min(low, share), max(high, share))))
     return made
 
 
 def _points(share: float) -> str:
-    """A difference of shares in whole points with its sign; 0 has none."""
-    rounded = round(100 * share)
-    return f"{rounded:+d}".replace("-", "−") if rounded else "0"
+    """A difference of shares in whole points with its sign, halves up as `percent`; 0 has none."""
+    rounded = math.copysign(math.floor(100 * abs(share) + 0.5), share)
+    return f"{rounded:+.0f}".replace("-", "−") if rounded else "0"
 
 
 def lines(people: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
     """Each person's estimates in words."""
     said = []
     for name, found in people.items():
+        if not found:
+            said.append(f"no Janus rate with the answers of {name}: no yes or no is of what counts")
         said += [
             f"{method}, with the answers of {name}: Janus rate {one}"
             for method, one in found.items()
@@ -200,9 +224,9 @@ def lines(people: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
 
 
 def cautions(assets: Sequence[Evaluated], calibration: Calibration) -> list[str]:
-    """A sentence on what the judge may err on, and the cure: where most of what it told is of no kind that it
-    has learnt, and the calibration says how often it blames sound real models."""
-    told = [one for one in assets if one.verdict in (CONSISTENT, INCONSISTENT)]
+    """A sentence on what the judge may err on, and the cure: where most of what it told (of what has a
+    prompt) is of no kind that it has learnt, and the calibration tells of sound real models."""
+    told = [one for one in assets if one.prompt and one.verdict in (CONSISTENT, INCONSISTENT)]
     strange = [one for one in told if not one.rank]
     real = [
         one.blamed for name, one in calibration.sources.items() if name.startswith("real assets")
@@ -212,8 +236,8 @@ def cautions(assets: Sequence[Evaluated], calibration: Calibration) -> list[str]
         return []
     return [
         f"of kinds that the judge has not learnt: {len(strange)} of {counted(len(told), 'verdict')}; of "
-        f"sound real models it blamed {count} of {of}, and some 40 answers (--human, --answers) give a rate "
-        "that holds all the same"
+        f"sound real models it blamed {count} of {of}; answers of a person to some 40 give a rate that holds "
+        "all the same (--human, --answers)"
     ]
 
 

@@ -1,6 +1,7 @@
 """The measures' thresholds, drawn on objects of which the truth is known: what an asset is held
 against, and how well it holds."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -192,6 +193,9 @@ def load(folder: Path = JUDGE, cure: str = "") -> Thresholds:
     not drawing a judge's lines."""
     path = folder / FILE
     made = f"python -m sdtool.evaluating.calibrating --out {folder}"
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {what}; name the folder of a judge")
     if not path.is_file():
         raise InputError(f"{folder} holds no {FILE}, its lines; draw them with: {made}")
     cure = cure or f"draw them anew with: {made}"
@@ -201,19 +205,23 @@ def load(folder: Path = JUDGE, cure: str = "") -> Thresholds:
         raise InputError(f"{error}, so a judge's lines cannot be read; {cure}") from None
     except KeyError as error:
         raise InputError(f"{path} lacks {error.args[0]!r} of a judge's lines; {cure}") from None
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} holds no lines of a judge ({error}); {cure}") from None
 
 
 def _thresholds_of(data: Any) -> Thresholds:
-    """What `save` wrote. KeyError, TypeError, ValueError or AttributeError of anything else."""
+    """What `save` wrote; of anything else one of the errors that `load` names."""
     made = data["calibration"]
-    singles = []
+    singles: list[Calibrated] = []
     for one in made["measures"]:
         if one["measure"] not in MEASURES:
             raise ValueError(f"it knows a measure {one['measure']!r}")
+        if one["measure"] in [known.measure for known in singles]:
+            raise ValueError(f"it knows {one['measure']} twice")
+        if not isinstance(one["kept"], bool):
+            raise ValueError(f"whether {one['measure']} is kept is {one['kept']!r}")
         rates = {name: _rate_of(one[name]) for name in ("caught", "blamed")}
-        numbers = {"threshold": float(one["threshold"]), "by_kind": _rates_of(one["by_kind"])}
+        numbers = {"threshold": _finite(one["threshold"]), "by_kind": _rates_of(one["by_kind"])}
         singles.append(Calibrated(**{**one, **rates, **numbers}))
     calibration = Calibration(
         tuple(singles),
@@ -223,12 +231,21 @@ def _thresholds_of(data: Any) -> Thresholds:
         str(made["command"]),
         {name: _source_rates(table) for name, table in made["sources"].items()},
     )
-    sure = float(data.get("sure", 0.0))  # older ones have none
-    return Thresholds(calibration, float(data["told"]), sure)
+    sure = _finite(data.get("sure", 0.0))  # older ones have none
+    return Thresholds(calibration, _finite(data["told"]), sure)
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"a line is {value}")
+    return float(value)
 
 
 def _rate_of(value: Any) -> Rate:
-    return Rate(int(value["count"]), int(value["of"]))
+    count, of = int(value["count"]), int(value["of"])
+    if not 0 <= count <= of:
+        raise ValueError(f"a rate is {count} of {of}")
+    return Rate(count, of)
 
 
 def _rates_of(table: dict) -> dict[str, Rate]:

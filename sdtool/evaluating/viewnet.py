@@ -131,6 +131,10 @@ def load_judge(folder: Path) -> tuple[ViewNet, dict]:
         net = ViewNet(facts["categories"], facts["width"], facts["looks"])
         if odd := _unfit(net, weights):
             raise ValueError(f"{odd}; put there the weights and the judge.json of one training")
+        if wild := [name for name, value in weights.items() if not value.isfinite().all()]:
+            raise ValueError(
+                f"{wild[0]} of judge.safetensors holds what is no number; train it anew"
+            )
         net.load_state_dict({name: value.float() for name, value in weights.items()})
     except KeyError as error:
         raise InputError(f"{folder} holds no judge (judge.json lacks {error})") from None

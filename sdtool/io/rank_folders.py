@@ -45,15 +45,23 @@ def stage_folders(directory: str | Path) -> list[Path]:
             alike[0].append(folder)
         else:
             groups.append([folder])
-    usual = max(groups, key=len)
+    usual = max(groups, key=lambda group: (len(group), -_shut(records[group[0]])))
     if odd := [folder for folder in folders if folder not in usual]:
         said = _difference(records[odd[0]], records[usual[0]])
         names = ", ".join(folder.name for folder in odd[:NAMED]) + ", …" * (len(odd) > NAMED)
+        if len(odd) == len(usual):
+            names += f" (or of {usual[0].name}, if that is the wrong one)"
         raise InputError(
             f"{odd[0]} and {usual[0]} were made differently ({said}); "
             f"make them alike: run the commands of {names} again with --overwrite"
         )
     return folders
+
+
+def _shut(record: dict[str, Any]) -> int:
+    """How many folders it could not read."""
+    number = record.get("counts", {}).get("folders not read", 0)
+    return number if isinstance(number, int) else 0
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
