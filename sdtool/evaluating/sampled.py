@@ -4,7 +4,7 @@ often the judge errs.
 The person answers a random part (the blind sheet is shuffled, so whoever stops early has answered one). How
 often the judge errs is read off that part, separately for what it calls consistent, inconsistent, and
 nothing: post-stratification (Holt and Smith 1979). A good judge makes the interval narrower than the answers
-alone would; a bad one only widens it.
+alone would; a bad one makes it a little wider.
 """
 
 import math
@@ -137,8 +137,8 @@ def estimates(
     """Method → its Janus rate by a person's answers (`answers.read_answers`); of methods of which the person
     told none, nothing. What has no picture (`UNSHOWN`) does not count.
 
-    asked: path and method of all that was on the sheet, chosen for its answers by nothing; None: all of
-    them. What came later could not be answered, so it is not in the rate."""
+    asked: path and method of all that was on the sheet; None: all of them. What came later could not be
+    answered, so it is not in the rate."""
     later: Counter[str] = Counter()
     said = {(one["path"], one["method"]): one["answer"] for one in answers}
     sizes: dict[str, Counter[str]] = {}
