@@ -9,7 +9,7 @@ from chromium_samples import in_chromium, open_page
 from PIL import Image
 from report_samples import HOSTILE, SAID, answers_of, asset, evaluated, key, report
 
-from sdtool.evaluating.answers import agreement, read_answers, read_asked
+from sdtool.evaluating.answers import agreement, read_answers
 from sdtool.evaluating.human import write_sheet
 from sdtool.evaluating.report import write_report
 from sdtool.evaluating.results import CONSISTENT, INCONSISTENT, Rate, percent
@@ -156,10 +156,11 @@ def test_a_visitor_answers_by_keys_comes_back_and_gets_pythons_rates(tmp_path):
     for secret in ("zebrafish", "quokka", "runs/", CONSISTENT + " ("):
         assert secret not in text, secret
     (tmp_path / "answers.json").write_text(json.dumps(found["file"]), encoding="utf-8")
-    answers = read_answers(tmp_path / "answers.json")
+    saved = read_answers(tmp_path / "answers.json")
+    answers = saved.given
     assert {one["path"]: one["answer"] for one in answers} == plan
     human = agreement(assets, answers, tmp_path)
-    assert read_asked(tmp_path / "answers.json") == {(one["path"], one["method"]) for one in order}
+    assert saved.asked == {(one["path"], one["method"]) for one in order}
     assert {one["digest"] for one in answers} == {one["digest"] for one in order}
     wanted = {**human.rates, "not applicable (all methods)": human.symmetric}
     assert wanted["quokka"] == Rate(2, 4) and human.symmetric == Rate(1, 2)

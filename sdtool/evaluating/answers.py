@@ -25,9 +25,18 @@ from sdtool.io import files
 ANSWERS = ("yes", "no", "unsure")
 
 
-def read_answers(path: Path) -> list[dict[str, str]]:
-    """The answers that a sheet let download: path, method, prompt, digest, of the picture, and answer, one
-    of `ANSWERS`. Those of older sheets have no digest.
+@dataclass(frozen=True)
+class Answers:
+    """What a sheet let download. given: of each answer path, method, prompt, digest, of the picture, and
+    answer, one of `ANSWERS`; those of older sheets have no digest. asked: path and method of all that was on
+    the sheet; None if it does not say, as those of older sheets."""
+
+    given: list[dict[str, str]]
+    asked: frozenset[tuple[str, str]] | None = None
+
+
+def read_answers(path: Path) -> Answers:
+    """The answers in a file that a sheet let download.
 
     InputError if the file is something else, or answers for one asset twice.
     """
@@ -58,15 +67,12 @@ def read_answers(path: Path) -> list[dict[str, str]]:
         if _key(one) in seen:
             raise InputError(f"{path} answers twice for {one['path']}; {cure}")
         seen.add(_key(one))
-    return listed
+    return Answers(listed, _asked(found.get("asked")))
 
 
-def read_asked(path: Path) -> frozenset[tuple[str, str]] | None:
-    """Path and method of all that was on the sheet whose answers a file holds; None if it does not say, as
-    those of older sheets."""
-    found = files.read_json(path).get("asked")
+def _asked(listed: Any) -> frozenset[tuple[str, str]] | None:
     try:
-        return frozenset((str(path), str(method)) for path, method in found)
+        return frozenset((str(path), str(method)) for path, method in listed)
     except (TypeError, ValueError):
         return None
 
@@ -108,7 +114,7 @@ class Agreement:
 def agreement(
     assets: list[Evaluated], answers: list[dict[str, Any]], out: Path | None = None
 ) -> Agreement:
-    """Compare a person's answers (`read_answers`) with the verdicts.
+    """Compare the answers that a person has given (`Answers`) with the verdicts.
 
     out: the folder of the report, with the pictures; without it no picture is compared. InputError if an
     answer is of an asset that is not among `assets`, or of one that failed; or if an asset has another

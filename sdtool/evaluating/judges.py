@@ -194,7 +194,7 @@ def agreement(
 ) -> Judges | None:
     """How far the judges agree on the assets; None where there are no two judges.
 
-    people: name → answers (`answers.read_answers`). What has no picture (`UNSHOWN`) has nothing to be judged.
+    people: name → answers (`answers.Answers`). What has no picture (`UNSHOWN`) has nothing to be judged.
     """
     said = {
         name: {(one["path"], one["method"]): IN_ANSWERS[one["answer"]] for one in answers}

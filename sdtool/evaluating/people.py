@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdtool.errors import InputError, UsageError
-from sdtool.evaluating.answers import Agreement, agreement, read_answers, read_asked
+from sdtool.evaluating.answers import Agreement, agreement, read_answers
 from sdtool.evaluating.janus_rates import of_list
 from sdtool.evaluating.judges import CLIP, ORIENTATION
 from sdtool.evaluating.protocol import Protocol
@@ -16,7 +16,7 @@ from sdtool.evaluating.sampled import Estimate, estimates
 
 @dataclass(frozen=True)
 class Person:
-    """file: as it was given. answers: as `answers.read_answers` has them; asked: as `read_asked` has it."""
+    """file: as it was given. answers, asked: `given` and `asked` of `answers.Answers`."""
 
     file: Path
     answers: list[dict[str, str]]
@@ -30,7 +30,7 @@ def read_people(given: Sequence[Path], judge: str) -> dict[str, Person]:
     twice, InputError for one that holds no answers.
     """
     if len(given) == 1:
-        return {"a person": Person(given[0], read_answers(given[0]), read_asked(given[0]))}
+        return {"a person": _person(given[0])}
     found: dict[str, Person] = {}
     seen: set[Path] = set()
     for path in given:
@@ -40,8 +40,13 @@ def read_people(given: Sequence[Path], judge: str) -> dict[str, Person]:
         name, taken = path.stem, (*found, judge, CLIP, ORIENTATION)
         if name in taken:
             name = str(path) if str(path) not in taken else str(path.resolve())
-        found[name] = Person(path, read_answers(path), read_asked(path))
+        found[name] = _person(path)
     return found
+
+
+def _person(path: Path) -> Person:
+    found = read_answers(path)
+    return Person(path, found.given, found.asked)
 
 
 def agreements(

@@ -134,7 +134,7 @@ def estimates(
     answers: Sequence[Mapping[str, str]],
     asked: Set[tuple[str, str]] | None = None,
 ) -> dict[str, Estimate]:
-    """Method → its Janus rate by a person's answers (`answers.read_answers`); of methods of which the person
+    """Method → its Janus rate by a person's answers (`answers.Answers`); of methods of which the person
     told none, nothing. What has no picture (`UNSHOWN`) does not count.
 
     asked: path and method of all that was on the sheet; None: all of them. What came later could not be

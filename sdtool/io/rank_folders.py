@@ -6,7 +6,8 @@ from typing import Any
 
 from sdtool.errors import InputError
 from sdtool.io.files import read_json
-from sdtool.io.stage_record import DONE, NAMED, differing_inputs, differing_params, some_of
+from sdtool.io.record_differences import NAMED, differing_inputs, differing_params, some_of
+from sdtool.io.stage_record import DONE
 
 LISTED = "listed"
 """What a rank's record counts: the objects that it shares with the others."""
