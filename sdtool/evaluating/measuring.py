@@ -12,6 +12,7 @@ from sdtool.evaluating import measures
 from sdtool.evaluating.assets import Asset, category_of, read_asset
 from sdtool.evaluating.repeated import repeated_parts
 from sdtool.evaluating.roughening import skin
+from sdtool.evaluating.specks import without_specks
 from sdtool.evaluating.viewnet import AROUND, ViewNet, judge_views, load_judge
 from sdtool.evaluating.views import cameras, normal_views, within_views
 from sdtool.geometry.ccm import to_canonical
@@ -22,6 +23,7 @@ from sdtool.toyverse.toys import make
 JUDGE = Path(__file__).parents[1] / "tiny" / "judge"
 ELEVATIONS = (5.0, 25.0)
 """The views: AROUND at each elevation in degrees; those of the second stand between."""
+FLAT = 0.01  # of the longest side: of what is thinner the judge says nothing
 TOYS, POINTS, WITHIN = 24, 2048, 0.05
 """Generated shapes that an asset is compared with, points on each, and F-score's distance."""
 
@@ -32,7 +34,7 @@ class Measured:
 
     agreement, repetition, repeated: see `measures` and `repeated`. sound: how sure the judge is, in
     [0, 1], that the views do not contradict each other. told: how sure that there is something to tell
-    them apart by. turn: by which its front is off +Z.
+    them apart by, 0 of what is flat. turn: by which its front is off +Z.
     kind: what the judge takes it for, of the Toyverse's kinds; kind_share: how sure, in [0, 1]; rank:
     the place of its own category among all kinds, 1 for the first; 0 if it names none that the judge has
     learnt. chamfer,
@@ -120,7 +122,8 @@ def measure(
     """
     net = _judge(eyes.judge)
     facts = measures.sanity(mesh)
-    whole = clean(mesh)
+    bare, facts["specks"] = without_specks(mesh)
+    whole = clean(bare)
     if len(whole.t_pos_idx) == 0:
         raise ObjectError("no-triangles", "it holds no triangle that has an area")
     whole = to_canonical(whole)
@@ -135,7 +138,7 @@ def measure(
         category=category,
         agreement=measures.view_agreement(truth, sides),
         sound=float(1 - contradicts),
-        told=float(1 - alike),
+        told=0.0 if _is_flat(whole) else float(1 - alike),
         repetition=float(np.mean([measures.repetition(some) for some in views])),
         repeated=float(repeated_parts(views[0])),
         turn=float(np.degrees(measures.turn(truth, sides))),
@@ -175,15 +178,21 @@ def _looks(whole: Mesh, net: ViewNet) -> tuple:
 def consistency(mesh: Mesh) -> dict[str, float]:
     """ "soundness" and "agreement" of a mesh as `Measured` has them, and nothing else; empty if there is
     nothing to tell its sides apart by, or nothing to be seen."""
-    whole = clean(mesh)
+    whole = clean(without_specks(mesh)[0])
     if len(whole.t_pos_idx) == 0:
         return {}
     _, truth, sides, _, logits = _looks(to_canonical(whole), _judge(JUDGE))
     contradicts, _, alike = _softmax(np.mean(logits, axis=0))
-    if alike > 0.5:
+    if alike > 0.5 or _is_flat(whole):
         return {}
     agreement = measures.view_agreement(truth, sides)
     return {"soundness": float(1 - contradicts), "agreement": agreement}
+
+
+def _is_flat(mesh: Mesh) -> bool:
+    """Whether it has no third dimension to speak of, as a card or a single triangle."""
+    size = np.ptp(mesh.bounds(), axis=0)
+    return bool(size.min() < FLAT * size.max())
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -228,5 +237,6 @@ def measure_asset(job: tuple[str, Asset], eyes: Eyes, out: Path, prompts: tuple[
         raise ObjectError("unreadable", str(error)) from None
     found = measure(mesh, category_of(prompt), eyes, prompt, prompts)
     picture = f"pictures/{key}.png"
-    contact_sheet(mesh, ViewRange(distance=1.8), out / picture, prompt or asset.name)
+    shown = without_specks(mesh)[0] if found.sanity["specks"] else mesh
+    contact_sheet(shown, ViewRange(distance=1.8), out / picture, prompt or asset.name)
     return {**asdict(found), "prompt": prompt, "picture": picture}

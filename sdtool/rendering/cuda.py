@@ -56,7 +56,8 @@ def render_batch(
         seen = rast[rows[k] : rows[k + 1]].cpu().numpy()
         start = np.array([first for first, _ in ranges[rows[k] : rows[k + 1]]], np.float32)
         seen[..., 3] -= np.where(seen[..., 3] > 0, start[:, None, None], 0)  # the mesh's own faces
-        results[k] |= visible_maps(mesh, seen, c2w, others, settings.supersample)
+        matrices = world_to_clip(c2w, np.radians(settings.camera.fov))
+        results[k] |= visible_maps(mesh, seen, c2w, matrices, others, settings.supersample)
     return results
 
 

@@ -11,6 +11,9 @@ from sdtool.rendering.texturing import base_color
 from sdtool.rendering.visible import Visible
 
 MAPS = ("ccm", "rgb", "normal")
+GRAZING = (
+    0.2  # cosine with the axis of view, below which a normal says not which side of a face is seen
+)
 
 
 def render_maps(
@@ -43,16 +46,21 @@ def render_through(
     if others:
         side = size * supersample
         rast = kernels.rasterize_views(mesh.v_pos, mesh.t_pos_idx, matrices, side, side)
-        images |= visible_maps(mesh, rast, c2w, others, supersample)
+        images |= visible_maps(mesh, rast, c2w, matrices, others, supersample)
     return images
 
 
 def visible_maps(
-    mesh: Mesh, rast: np.ndarray, c2w: np.ndarray, maps: tuple[str, ...], supersample: int
+    mesh: Mesh,
+    rast: np.ndarray,
+    c2w: np.ndarray,
+    matrices: np.ndarray,
+    maps: tuple[str, ...],
+    supersample: int,
 ) -> dict[str, np.ndarray]:
-    """The maps ``rgb`` and ``normal`` of what `rast` (N, S, S, 4) shows: as `render_maps`."""
+    """The maps ``rgb`` and ``normal`` of what `rast` (N, S, S, 4) shows: as `render_through`."""
     seen = Visible(mesh, rast)
-    normal = _facing_normals(seen, c2w)
+    normal = _facing_normals(seen, c2w, matrices)
     values = {}
     if "normal" in maps:
         values["normal"] = (normal + 1) / 2
@@ -79,9 +87,28 @@ def _normals(seen: Visible) -> np.ndarray:
     return total
 
 
-def _facing_normals(seen: Visible, c2w: np.ndarray) -> np.ndarray:
-    """(P, 3) unit normals of the visible surface; what faces away is turned to the eye."""
+def _facing_normals(seen: Visible, c2w: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """(P, 3) unit normals of the visible surface; what faces away is turned to the eye.
+
+    So it does not matter which way round a file's triangles turn, nor whether its normals point inward.
+    """
     normal = _normals(seen)
     normal /= np.maximum(np.sqrt(np.einsum("pc,pc->p", normal, normal)), 1e-12)[:, None]
     cosine = np.einsum("pc,pc->p", normal, c2w[seen.view, :3, 2])
-    return np.where(cosine[:, None] < -0.2, -normal, normal)
+    away = cosine < -GRAZING
+    grazing = np.nonzero(np.abs(cosine) <= GRAZING)[0]  # here a smooth normal may lean from the eye
+    away[grazing] = _behind(seen, grazing, normal[grazing], matrices)
+    return np.where(away[:, None], -normal, normal)
+
+
+def _behind(
+    seen: Visible, chosen: np.ndarray, normal: np.ndarray, matrices: np.ndarray
+) -> np.ndarray:
+    """(Q,) whether normals (Q, 3) of the chosen visible points are on the far side of their faces."""
+    corners = seen.mesh.v_pos[seen.mesh.t_pos_idx[seen.face[chosen]]]  # (Q, 3, 3)
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    # |x y w| of the corners in clip space is negative where their order is counter-clockwise to the eye
+    screen = matrices[seen.view[chosen]][:, [0, 1, 3]]
+    clip = corners @ screen[:, :, :3].transpose(0, 2, 1) + screen[:, None, :, 3]
+    turns = np.einsum("pc,pc->p", clip[:, 0], np.cross(clip[:, 1], clip[:, 2]))
+    return np.einsum("pc,pc->p", normal, across) * turns > 0

@@ -1,0 +1,47 @@
+"""Specks: too small to be seen, they lie beside a model, and would move it off the middle of every view."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from sdtool.geometry.meshes import Mesh
+from sdtool.geometry.parts import connected_parts
+
+SPECK = 0.02
+"""Of the largest part's longest side: what is smaller is no wider than a pixel of a view."""
+
+
+def without_specks(mesh: Mesh) -> tuple[Mesh, int]:
+    """The mesh without its specks, and how many there were: connected parts smaller than `SPECK` that reach
+    out of the box of the larger ones. What is small inside of it, as an eye, stays.
+
+    Vertices at one place are one. The mesh itself where there is none, or where a position is not finite.
+    """
+    faces = mesh.t_pos_idx
+    if len(faces) < 2 or not np.isfinite(mesh.v_pos).all():
+        return mesh, 0
+    part = connected_parts(faces, len(mesh.v_pos))[1][faces[:, 0]]
+    if (part == part[0]).all():
+        return mesh, 0
+    place = np.unique(mesh.v_pos, axis=0, return_inverse=True)[1].reshape(-1)
+    part = connected_parts(place[faces], len(place))[1][place[faces[:, 0]]]
+    part = np.unique(part, return_inverse=True)[1].reshape(-1)
+    low, high = _boxes(mesh.v_pos[faces], part)
+    size = (high - low).max(axis=1)
+    large = size >= SPECK * size.max()
+    beside = (low < low[large].min(axis=0)) | (high > high[large].max(axis=0))
+    specks = ~large & beside.any(axis=1)
+    if not specks.any():
+        return mesh, 0
+    kept = ~specks[part]
+    texture = None if mesh.t_texture is None else mesh.t_texture[kept]
+    return replace(mesh, t_pos_idx=faces[kept], t_texture=texture), int(specks.sum())
+
+
+def _boxes(corners: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest corners (P, 3) float64 of parts, from those of their faces (F, 3, 3)."""
+    order = np.argsort(part, kind="stable")
+    starts = np.searchsorted(part[order], np.arange(part.max() + 1))
+    corners = corners[order].astype(np.float64)
+    low = np.minimum.reduceat(corners.min(axis=1), starts)
+    return low, np.maximum.reduceat(corners.max(axis=1), starts)
