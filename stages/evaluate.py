@@ -216,7 +216,7 @@ def evaluate(
         outputs += ["human.html", "human"]
     for method in dict.fromkeys(one.method for one in found):
         print(headline(found, method), file=sys.stderr)
-    told = judges.lines(compared)
+    told = [*persons.left_out(agreed), *judges.lines(compared)]
     told += sampled.lines(by_people) or sampled.cautions(found, lines.calibration)
     told += [janus_rates.table(outcome)] if outcome else []
     for line in [*told, *evaluation.complaints(found)]:

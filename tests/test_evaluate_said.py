@@ -97,6 +97,31 @@ def test_answers_that_are_refused_are_named_by_their_file(models, evaluate, chan
     assert code == 1 and told in said and "people/bob.json" in said and "ann.json" not in said
 
 
+def test_answers_of_models_that_are_gone_are_left_out_and_all_others_count(models, evaluate):
+    for name in ("owl", "cow"):
+        write_glb(f"ours/{name}.glb", box([0, 0, 0], [1, 1, 4]))
+    answer("ann.json")
+    text = read_json("ann.json")
+    first = text["answers"][0]
+    for name in ("taxi", "owl", "cow"):
+        one = {"path": f"ours/{name}.glb", "prompt": f"a {name}", "answer": "no"}
+        text["answers"].append(first | one)
+    text["asked"] = [[one["path"], one["method"]] for one in text["answers"]]
+    Path("ann.json").write_text(json.dumps(text), encoding="utf-8")
+    Path("ours/owl.glb").unlink()
+    Path("ours/cow.glb").write_text("no model any more")
+    code, said = evaluate(models, "--answers", "ann.json", "--out", "out")
+    left = (
+        "left out of what a person said, as there is nothing to be seen of it now: 2 of 4 answers"
+    )
+    assert code == 3 and said.count(f"{left} (ours/cow.glb, ours/owl.glb)\n") == 1
+    (found,) = read_json("out/evaluation.json")["janus_by_people"]["a person"]["methods"].values()
+    assert (found["answers"], found["of"], found["share"]) == (2, 2, 0.5)
+    page = Path("out/index.html").read_text(encoding="utf-8").replace("<wbr>", "")
+    assert "in no rate: 2 of 4 answered\n(ours/cow.glb, ours/owl.glb)." in page
+    assert "1 of 2" in page  # the person's own rate, without the cow
+
+
 # Who is asked what
 
 
