@@ -123,6 +123,7 @@ def evaluate(
     workers: Workers = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | stage_record.Report:
+    given = dict(locals())
     from sdtool.evaluating import evaluation, janus_rates, judges, report, sampled, thresholds
     from sdtool.evaluating import human as blind
     from sdtool.evaluating import people as persons
@@ -131,6 +132,7 @@ def evaluate(
     from sdtool.evaluating.measuring import JUDGE, Eyes, check
     from sdtool.evaluating.results import headline
     from sdtool.io.folders import Unread, say_kinds
+    from sdtool.io.names import escaped
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
@@ -147,15 +149,11 @@ def evaluate(
     judged_by = judges.name_of(judge)
     people = persons.read_people(answers or [], judged_by)
     lines = thresholds.load(judge or JUDGE)
-    params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
-    params |= {"orient": orient} if orient else {}
-    params |= {"protocol": protocol} if protocol else {}
-    params |= {"judge": protocols.judge_id(judge or JUDGE)}
     stage_record.refuse_inside(out, {str(path): path for path in paths})
     record = stage_record.begin(
         out,
         "evaluate",
-        params=params,
+        params=_params(given),
         inputs={"--table": table, "--prompts": prompts},
         overwrite=overwrite,
         owned=OWNED,
@@ -214,13 +212,12 @@ def evaluate(
     if human or (out / "human.html").exists():
         blind.write_sheet(out, janus_rates.of_list(asked, found) or found, seed=seed)
         outputs += ["human.html", "human"]
-    for method in dict.fromkeys(one.method for one in found):
-        print(headline(found, method), file=sys.stderr)
-    told = [*persons.left_out(agreed), *judges.lines(compared)]
+    told = [headline(found, method) for method in dict.fromkeys(one.method for one in found)]
+    told += [*persons.left_out(agreed), *judges.lines(compared)]
     told += sampled.lines(by_people) or sampled.cautions(found, lines.calibration)
-    told += [janus_rates.table(outcome)] if outcome else []
+    told += janus_rates.lines(outcome) if outcome else []
     for line in [*told, *evaluation.complaints(found)]:
-        print(line, file=sys.stderr)
+        print(escaped(line), file=sys.stderr)
     counts = evaluation.counts(found) | unread.counts()
     result = record.finish(counts=counts, outputs=outputs)
     facts = result.summary | {k: summary[k] for k in ("methods", "janus_by_people") if k in summary}
@@ -242,6 +239,17 @@ def _listed(prompts: Path | None, protocol: "Name | None"):
     listed = tuple(read_prompts(prompts)) if prompts else ()
     asked = protocols.load(protocol, listed) if protocol else None
     return (asked.prompts if asked else listed), asked
+
+
+def _params(given: dict[str, Any]) -> dict[str, Any]:
+    """What the record keeps of the options. given: all of them."""
+    from sdtool.evaluating.measuring import JUDGE
+    from sdtool.evaluating.protocol import judge_id
+
+    params = {name: given[name] for name in ("clip", "calibrate", "seed")}
+    params |= {name: given[name] for name in ("orient", "protocol") if given[name]}
+    judge = judge_id(given["judge"] or JUDGE)
+    return {"paths": list(map(str, given["paths"] or [])), **params, "judge": judge}
 
 
 def _command(

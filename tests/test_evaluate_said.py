@@ -122,6 +122,33 @@ def test_answers_of_models_that_are_gone_are_left_out_and_all_others_count(model
     assert "1 of 2" in page  # the person's own rate, without the cow
 
 
+# What is said on the terminal
+
+
+def test_names_and_prompts_move_nothing_on_the_terminal(models, evaluate):
+    bad, red = "ours\x1b[2J", "\x1b[31mred\ttheirs\nours: consistent 2 of 2"
+    models.rename(bad)
+    Path("list.txt").write_text("a fox\x07\na taxi\x1b[2J\na yak\x9b\n", encoding="utf-8")
+    Path("table.csv").write_text(
+        f'file,prompt,method\n"{bad}/fox.glb",a fox\x07,{bad}\n"{bad}/taxi.glb","a taxi\x1b[2J","{red}"\n',
+        encoding="utf-8",
+    )
+    seen = {"path": f"{bad}/fox.glb", "method": bad, "prompt": "a fox\x07"}
+    heard = "--answers", answer("an\x1bn.json", **seen), "--answers", answer("bob.json", **seen)
+    code, said = evaluate("--table", "table.csv", *PROTOCOL, *heard, "--out", "out")
+    assert code == 0 and r"ours\x1b[2J against \x1b[31mred theirs ours: consi" in said, said
+    assert r"\x1b[2J, with the answers of an\x1bn: Janus rate" in said
+    assert r"no result of 2 prompts: a taxi\x1b[2J; a yak\x9b" in said
+    assert all(line.isprintable() for line in said.split("\n")), said
+    row = next(line for line in said.split("\n") if line.startswith(r"ours\x1b[2J  "))
+    head = next(line for line in said.split("\n") if line.startswith("method "))
+    column = head.index("Janus rate")
+    assert row[column - 2 : column] == "  " and row[column] != " "
+    Path(bad, "fox.glb").unlink()
+    code, said = evaluate(Path(bad, "fox.glb"), "--out", "other")
+    assert code == 1 and r"ours\x1b[2J/fox.glb" in said and "\x1b" not in said
+
+
 # Who is asked what
 
 
