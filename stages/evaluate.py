@@ -201,7 +201,7 @@ def evaluate(
         found,
         lines.calibration,
         title="Consistency",
-        command=_command(paths, table, prompts, protocol, clip, orient, judge, calibrate, seed),
+        command=_command(given),
         people=agreed,
         judges=compared,
         outcome=outcome,
@@ -252,24 +252,15 @@ def _params(given: dict[str, Any]) -> dict[str, Any]:
     return {"paths": list(map(str, given["paths"] or [])), **params, "judge": judge}
 
 
-def _command(
-    paths: list[Path],
-    table: Path | None,
-    prompts: Path | None,
-    protocol: str | None,
-    clip: str,
-    orient: str,
-    judge: Path | None,
-    calibrate: int,
-    seed: int,
-) -> str:
-    """The command that makes the report again."""
-    told: dict[str, Any] = {"--table": table, "--prompts": prompts, "--protocol": protocol}
-    told |= {"--clip": clip, "--orient": orient, "--judge": judge, "--calibrate": calibrate or None}
-    told |= {"--seed": seed} if calibrate else {}
-    words = ["sdtool", "evaluate", *map(str, paths)]
-    for option, value in told.items():
-        words += [option, str(value)] if value not in (None, "") else []
+def _command(given: dict[str, Any]) -> str:
+    """The command that makes the page again. given: all options."""
+    named = ["table", "prompts", "protocol", "clip", "orient", "judge", "calibrate"]
+    told = [(name, given[name]) for name in named if given[name]]
+    told += [("answers", file) for file in given["answers"] or []]
+    told += [("seed", given["seed"])] if given["calibrate"] else []
+    words = ["sdtool", "evaluate", *map(str, given["paths"] or [])]
+    for name, value in told:
+        words += [f"--{name}", str(value)]
     return shlex.join(words)
 
 

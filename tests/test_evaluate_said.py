@@ -149,6 +149,14 @@ def test_names_and_prompts_move_nothing_on_the_terminal(models, evaluate):
     assert code == 1 and r"ours\x1b[2J/fox.glb" in said and "\x1b" not in said
 
 
+def test_the_page_says_by_which_command_it_was_written(models, evaluate):
+    heard = "--answers", answer("ann.json"), "--answers", answer("bob b.json")
+    assert evaluate(models, *PROTOCOL, *heard, "--out", "out")[0] == 0
+    page = Path("out/index.html").read_text(encoding="utf-8")
+    command = "evaluate ours --prompts list.txt --protocol own --answers ann.json --answers "
+    assert f"sdtool {command}&#39;bob b.json&#39;</code>" in page
+
+
 # Who is asked what
 
 
