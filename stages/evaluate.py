@@ -64,6 +64,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sdtool import __version__
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
 from sdtool.runtime.options import Device, Overwrite, Seed, Workers
@@ -170,9 +171,7 @@ def evaluate(
             print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
             return record.result(out / "index.html")
         if new or gone:
-            record.reopen()
-            said = f"models that are new or have changed: {len(new)}; gone: {len(gone)}"
-            print(f"{said}; the others are not measured again", file=sys.stderr)
+            _reopen(record, len(new), len(gone))
         else:
             record.hold()
     if unread.kinds:
@@ -239,6 +238,21 @@ def _listed(prompts: Path | None, protocol: "Name | None"):
     listed = tuple(read_prompts(prompts)) if prompts else ()
     asked = protocols.load(protocol, listed) if protocol else None
     return (asked.prompts if asked else listed), asked
+
+
+def _reopen(record: stage_record.StageRecord, new: int, gone: int) -> None:
+    """Go on in a finished directory, and say why; lines that another version has drawn there go."""
+    from sdtool.evaluating import thresholds
+
+    by = record.recorded("sdtool")
+    record.reopen()
+    if by == __version__:
+        said = f"models that are new or have changed: {new}; gone: {gone}"
+        print(f"{said}; the others are not measured again", file=sys.stderr)
+        return
+    (record.out / thresholds.FILE).unlink(missing_ok=True)
+    said = f"{record.out} was measured by sdtool {by}, and this is {__version__}"
+    print(f"{said}: everything is measured again", file=sys.stderr)
 
 
 def _params(given: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from report_samples import key
+from sdtool.stages import evaluate as evaluate_stage
 from shape_samples import box
 from shut_folders import LISTING, LOOKING, shut
 
+from sdtool import __version__
 from sdtool.cli import run as sdtool
 from sdtool.evaluating import evaluation
 from sdtool.evaluating.measuring import JUDGE
+from sdtool.io import stage_record
 from sdtool.io.files import read_json
 from sdtool.meshfiles import reading, write_glb
 
@@ -155,6 +158,30 @@ def test_the_page_says_by_which_command_it_was_written(models, evaluate):
     page = Path("out/index.html").read_text(encoding="utf-8")
     command = "evaluate ours --prompts list.txt --protocol own --answers ann.json --answers "
     assert f"sdtool {command}&#39;bob b.json&#39;</code>" in page
+
+
+# Who has measured
+
+
+def test_what_another_sdtool_has_measured_is_measured_again(models, evaluate, monkeypatch):
+    with monkeypatch.context() as patch:
+        for module in (evaluation, stage_record, evaluate_stage):
+            patch.setattr(module, "__version__", "0.0.9")
+        assert evaluate(models, "--out", "out")[0] == 0
+        assert "already evaluated" in evaluate(models, "--out", "out")[1]
+        before = Path("out/measured.jsonl").read_text()
+    Path("out/calibration.json").write_text("lines of another sdtool")
+    code, said = evaluate(models, "--out", "out")
+    told = (
+        f"out was measured by sdtool 0.0.9, and this is {__version__}: everything is measured again"
+    )
+    assert code == 0 and told in said
+    after = Path("out/measured.jsonl").read_text()
+    keys = [{json.loads(line)["asset"] for line in text.splitlines()} for text in (before, after)]
+    assert len(keys[0]) == len(keys[1]) == 2 and not keys[0] & keys[1]
+    assert read_json("out/stage.json")["sdtool"] == __version__
+    assert not Path("out/calibration.json").exists()
+    assert "already evaluated" in evaluate(models, "--out", "out")[1]
 
 
 # Who is asked what
