@@ -18,6 +18,7 @@ from sdtool import __version__
 from sdtool.errors import SdtoolError, UsageError
 from sdtool.io import lock
 from sdtool.io.failures import FAILURES
+from sdtool.io.names import escaped
 from sdtool.io.stage_record import Report, Result
 from sdtool.runtime import collector
 from sdtool.runtime.config import Config
@@ -273,7 +274,7 @@ def _answer(report: Report, as_json: bool) -> int:
 
 
 def _report(code: int, message: str, as_json: bool) -> int:
-    print(f"sdtool: {message}", file=sys.stderr)
+    print("sdtool:", escaped(message, keep="\n"), file=sys.stderr)
     if as_json:
         print(json.dumps({"error": message, "exit_code": code}))
     return code

@@ -51,6 +51,18 @@ class ObjectError(SdtoolError):
         return type(self), (self.reason, str(self))
 
 
+class UnopenedError(ObjectError):
+    """A `file` of one object could not be opened, which says nothing of what it holds: once it can be, the
+    same command tries the object again."""
+
+    def __init__(self, reason: str, message: str, file: str):
+        super().__init__(reason, message)
+        self.file = file
+
+    def __reduce__(self):
+        return type(self), (self.reason, str(self), self.file)
+
+
 class OutOfMemoryError(ObjectError):
     """Memory ran out at one object of many, which may have been small: its reason is ``too-large``."""
 

@@ -129,6 +129,7 @@ def caption(
     world_size: WorldSize = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    from sdtool.io.again import tried_again_by_ledger
     from sdtool.io.folders import Unread, say_unread
     from sdtool.io.ledger import Ledger
     from sdtool.io.objects import unread_beside
@@ -156,7 +157,7 @@ def caption(
         owned=(LEDGER, CAPTIONS, PREVIEW),
         patient=True,
     )
-    if record.is_done:
+    if record.is_done and not tried_again_by_ledger(record, LEDGER, CAPTIONS, items):
         print(record.already("captioned"), file=sys.stderr)
         return record.result()
     if unread:

@@ -64,6 +64,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sdtool import __version__
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
 from sdtool.runtime.options import Device, Overwrite, Seed, Workers
@@ -123,6 +124,7 @@ def evaluate(
     workers: Workers = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result | stage_record.Report:
+    given = dict(locals())
     from sdtool.evaluating import evaluation, janus_rates, judges, report, sampled, thresholds
     from sdtool.evaluating import human as blind
     from sdtool.evaluating import people as persons
@@ -131,6 +133,7 @@ def evaluate(
     from sdtool.evaluating.measuring import JUDGE, Eyes, check
     from sdtool.evaluating.results import headline
     from sdtool.io.folders import Unread, say_kinds
+    from sdtool.io.names import escaped
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
@@ -147,15 +150,11 @@ def evaluate(
     judged_by = judges.name_of(judge)
     people = persons.read_people(answers or [], judged_by)
     lines = thresholds.load(judge or JUDGE)
-    params = {"paths": list(map(str, paths)), "clip": clip, "calibrate": calibrate, "seed": seed}
-    params |= {"orient": orient} if orient else {}
-    params |= {"protocol": protocol} if protocol else {}
-    params |= {"judge": protocols.judge_id(judge or JUDGE)}
     stage_record.refuse_inside(out, {str(path): path for path in paths})
     record = stage_record.begin(
         out,
         "evaluate",
-        params=params,
+        params=_params(given),
         inputs={"--table": table, "--prompts": prompts},
         overwrite=overwrite,
         owned=OWNED,
@@ -172,9 +171,7 @@ def evaluate(
             print(f"{out} is already evaluated; --overwrite redoes it", file=sys.stderr)
             return record.result(out / "index.html")
         if new or gone:
-            record.reopen()
-            said = f"models that are new or have changed: {len(new)}; gone: {len(gone)}"
-            print(f"{said}; the others are not measured again", file=sys.stderr)
+            _reopen(record, len(new), len(gone))
         else:
             record.hold()
     if unread.kinds:
@@ -203,7 +200,7 @@ def evaluate(
         found,
         lines.calibration,
         title="Consistency",
-        command=_command(paths, table, prompts, protocol, clip, orient, judge, calibrate, seed),
+        command=_command(given),
         people=agreed,
         judges=compared,
         outcome=outcome,
@@ -214,13 +211,12 @@ def evaluate(
     if human or (out / "human.html").exists():
         blind.write_sheet(out, janus_rates.of_list(asked, found) or found, seed=seed)
         outputs += ["human.html", "human"]
-    for method in dict.fromkeys(one.method for one in found):
-        print(headline(found, method), file=sys.stderr)
-    told = judges.lines(compared)
+    told = [headline(found, method) for method in dict.fromkeys(one.method for one in found)]
+    told += [*persons.left_out(agreed), *judges.lines(compared)]
     told += sampled.lines(by_people) or sampled.cautions(found, lines.calibration)
-    told += [janus_rates.table(outcome)] if outcome else []
+    told += janus_rates.lines(outcome) if outcome else []
     for line in [*told, *evaluation.complaints(found)]:
-        print(line, file=sys.stderr)
+        print(escaped(line), file=sys.stderr)
     counts = evaluation.counts(found) | unread.counts()
     result = record.finish(counts=counts, outputs=outputs)
     facts = result.summary | {k: summary[k] for k in ("methods", "janus_by_people") if k in summary}
@@ -244,24 +240,41 @@ def _listed(prompts: Path | None, protocol: "Name | None"):
     return (asked.prompts if asked else listed), asked
 
 
-def _command(
-    paths: list[Path],
-    table: Path | None,
-    prompts: Path | None,
-    protocol: str | None,
-    clip: str,
-    orient: str,
-    judge: Path | None,
-    calibrate: int,
-    seed: int,
-) -> str:
-    """The command that makes the report again."""
-    told: dict[str, Any] = {"--table": table, "--prompts": prompts, "--protocol": protocol}
-    told |= {"--clip": clip, "--orient": orient, "--judge": judge, "--calibrate": calibrate or None}
-    told |= {"--seed": seed} if calibrate else {}
-    words = ["sdtool", "evaluate", *map(str, paths)]
-    for option, value in told.items():
-        words += [option, str(value)] if value not in (None, "") else []
+def _reopen(record: stage_record.StageRecord, new: int, gone: int) -> None:
+    """Go on in a finished directory, and say why; lines that another version has drawn there go."""
+    from sdtool.evaluating import thresholds
+
+    by = record.recorded("sdtool")
+    record.reopen()
+    if by == __version__:
+        said = f"models that are new or have changed: {new}; gone: {gone}"
+        print(f"{said}; the others are not measured again", file=sys.stderr)
+        return
+    (record.out / thresholds.FILE).unlink(missing_ok=True)
+    said = f"{record.out} was measured by sdtool {by}, and this is {__version__}"
+    print(f"{said}: everything is measured again", file=sys.stderr)
+
+
+def _params(given: dict[str, Any]) -> dict[str, Any]:
+    """What the record keeps of the options. given: all of them."""
+    from sdtool.evaluating.measuring import JUDGE
+    from sdtool.evaluating.protocol import judge_id
+
+    params = {name: given[name] for name in ("clip", "calibrate", "seed")}
+    params |= {name: given[name] for name in ("orient", "protocol") if given[name]}
+    judge = judge_id(given["judge"] or JUDGE)
+    return {"paths": list(map(str, given["paths"] or [])), **params, "judge": judge}
+
+
+def _command(given: dict[str, Any]) -> str:
+    """The command that makes the page again. given: all options."""
+    named = ["table", "prompts", "protocol", "clip", "orient", "judge", "calibrate"]
+    told = [(name, given[name]) for name in named if given[name]]
+    told += [("answers", file) for file in given["answers"] or []]
+    told += [("seed", given["seed"])] if given["calibrate"] else []
+    words = ["sdtool", "evaluate", *map(str, given["paths"] or [])]
+    for name, value in told:
+        words += [f"--{name}", str(value)]
     return shlex.join(words)
 
 

@@ -130,6 +130,7 @@ def orient(
     world_size: WorldSize = 1,
     overwrite: Overwrite = False,
 ) -> stage_record.Result:
+    from sdtool.io.again import tried_again_by_ledger
     from sdtool.io.folders import Unread, say_unread
     from sdtool.io.objects import unread_beside
     from sdtool.io.yaw_fix import YAW_FIX
@@ -165,7 +166,7 @@ def orient(
         owned=(LEDGER, ORIENTATIONS, PREVIEW, YAW_FIX),
         patient=True,
     )
-    if record.is_done:
+    if record.is_done and not tried_again_by_ledger(record, LEDGER, ORIENTATIONS, items):
         print(record.already("oriented"), file=sys.stderr)
         return record.result()
     unread = unread_beside(objects) if rank == 0 else Unread()

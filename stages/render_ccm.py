@@ -137,6 +137,7 @@ def render_ccm(
     given = dict(locals())
     from sdtool.geometry import open3d_tools
     from sdtool.geometry.cameras import ViewRange
+    from sdtool.io.again import tried_again
     from sdtool.io.folders import Unread, say_unread
     from sdtool.io.objects import iter_objects, say_unknown, unread_beside
     from sdtool.io.shards import OWNED
@@ -195,7 +196,7 @@ def render_ccm(
     )
     if world_size > 1:
         print(f"rank {rank} of {world_size}: {record.out}", file=sys.stderr)
-    if record.is_done:
+    if record.is_done and not tried_again(record):
         print(record.already("rendered"), file=sys.stderr)
         return record.result()
     if backend != "numba":
@@ -208,6 +209,7 @@ def render_ccm(
         print(f"{said}, which turns nothing", file=sys.stderr)
     objects = partial(iter_objects, source)
     job = collection.RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
+    job.try_again()
     options = _pool(given)
     with progress("rendering", job.count(), "objects", done=job.finished()) as bar:
         if backend == "numba":
@@ -241,6 +243,7 @@ def _pool(given: dict[str, Any]) -> dict[str, Any]:
 
 def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage_record.Result:
     """Shards of what others have rendered."""
+    from sdtool.io.again import tried_again
     from sdtool.io.shards import OWNED
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering import renders
@@ -264,11 +267,12 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
         overwrite=given["overwrite"],
         owned=(*OWNED, PREVIEW),
     )
-    if record.is_done:
+    if record.is_done and not tried_again(record):
         print(record.already("there"), file=sys.stderr)
         return record.result()
     objects = partial(renders.iter_renders, source, layout)
     job = RenderJob(record.out, settings, objects, total, shard_size, ranks, yaws)
+    job.try_again()
     with progress("reading", job.count(), "objects", done=job.finished()) as bar:
         for failed in render_collection(job, renders.read_object, **_pool(given)):
             bar.advance(failed=failed)
@@ -278,6 +282,7 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
 
 def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
     """Pictures as CRM trains on them."""
+    from sdtool.io.again import tried_again
     from sdtool.io.failures import write_failures
     from sdtool.io.folders import Unread, say_unread
     from sdtool.io.objects import iter_objects, unread_beside
@@ -304,7 +309,7 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
         overwrite=given["overwrite"],
         owned=OWNED,
     )
-    if record.is_done:
+    if record.is_done and not tried_again(record):
         print(record.already("rendered"), file=sys.stderr)
         return record.result()
     if unread:

@@ -114,6 +114,7 @@ def train_base(
         print(f"{out} is already done; --overwrite trains it again", file=sys.stderr)
         return record.result()
 
+    from sdtool.io.words import counted
     from sdtool.priors.fresh import NORMAL_SUFFIX, fresh_base, save_base
     from sdtool.priors.loading import load_vae
     from sdtool.training.checkpoints import clear_checkpoints
@@ -143,7 +144,8 @@ def train_base(
     prompts = PromptTable(data, prompts_of, ("", NORMAL_SUFFIX), joined)
     shown = sample_prompts(prompts_of, data.uids)
     prior = prior.to(processes.device)
-    said = f"{len(data)} maps of {len(data.uids)} objects, {len(prompts.table)} prompts"
+    said = f"{counted(len(data), 'map')} of {counted(len(data.uids), 'object')}"
+    said += f", {counted(len(prompts.table), 'prompt')}"
     processes.say(f"{said}, {data.size}×{data.size}, on {prior.device}")
     texts = [text + NORMAL_SUFFIX for text in texts]
     say_cut_captions(prior.text_encoder, texts, processes, NORMAL_SUFFIX)

@@ -1,9 +1,8 @@
 """What tests of odd model files share: a corner as text, and how a file is refused."""
 
-import pytest
+from functools import partial
 
-from sdtool.errors import ObjectError
-from sdtool.meshfiles import load_mesh
+from refused import refused as refused_by
 
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 2 0\nv 0 0 3\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
 RED = (255, 0, 0)
@@ -19,7 +18,4 @@ def written(path, data):
     return path
 
 
-def refused(path):
-    with pytest.raises(ObjectError) as caught:
-        load_mesh(path, textures=True)
-    return caught.value.reason, str(caught.value)
+refused = partial(refused_by, textures=True)

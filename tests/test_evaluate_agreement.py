@@ -71,6 +71,26 @@ def test_answers_of_other_assets_are_refused(tmp_path):
         agreement(assets, answers_of(assets, {("quokka", "house"): "no"}))
 
 
+def test_answers_of_what_has_nothing_to_show_are_left_out(tmp_path):
+    assets = evaluated(tmp_path)
+    answers = answers_of(assets, SAID | {("quokka", "house"): "yes"})  # it failed since
+    answers += [{"path": "gone/dog", "method": "quokka", "prompt": "", "answer": "unsure"}]
+    found = agreement(assets, answers)
+    without = agreement(assets, answers_of(assets, SAID))
+    assert found.left_out == ("gone/dog", "runs/quokka/house") and found.given == 10
+    assert found.rates == {"zebrafish": Rate(1, 3), "quokka": Rate(2, 3)}  # whose house is in none
+    kept = {"rates": without.rates, "left_out": (), "given": 8}
+    assert replace(found, **kept) == without
+    assert found.said_left_out("ann") == (
+        "left out of what ann said, as there is nothing to be seen of it now: 2 of 10 answers "
+        "(gone/dog, runs/quokka/house)"
+    )
+    assert without.said_left_out("ann") == ""
+    changed = [replace(one, prompt="a wolf") if one.name == "dog" else one for one in assets]
+    with pytest.raises(InputError, match="has another prompt now"):
+        agreement(changed, answers)
+
+
 def test_answers_of_what_has_changed_since_are_refused(tmp_path):
     assets = evaluated(tmp_path)
     sheet = key(write_sheet(tmp_path, assets, seed=3).read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from shape_samples import box
 from sdtool.cli import run as sdtool
 from sdtool.errors import InputError
 from sdtool.evaluating.assets import category_of
-from sdtool.evaluating.janus_rates import run, table
+from sdtool.evaluating.janus_rates import lines, run
 from sdtool.evaluating.protocol import Protocol, judge_id, load
 from sdtool.evaluating.results import (
     CONSISTENT,
@@ -32,6 +32,10 @@ from sdtool.meshfiles import write_glb
 ROOT = Path(__file__).parent.parent
 OF = {"y": CONSISTENT, "n": INCONSISTENT, "f": FAILED, "s": SYMMETRIC, "u": UNJUDGED}
 LIST = Protocol("own", ("a cat", "a dog", "a fox", "an owl", "a car"))
+
+
+def table(outcome):
+    return "\n".join(lines(outcome))
 
 
 def results(method, **said):

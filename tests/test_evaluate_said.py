@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from report_samples import key
+from sdtool.stages import evaluate as evaluate_stage
 from shape_samples import box
 from shut_folders import LISTING, LOOKING, shut
 
+from sdtool import __version__
 from sdtool.cli import run as sdtool
 from sdtool.evaluating import evaluation
 from sdtool.evaluating.measuring import JUDGE
+from sdtool.io import stage_record
 from sdtool.io.files import read_json
 from sdtool.meshfiles import reading, write_glb
 
@@ -95,6 +98,90 @@ def test_answers_that_are_refused_are_named_by_their_file(models, evaluate, chan
     heard = [] if alone else ["--answers", answer("ann.json")]
     code, said = evaluate(models, *heard, "--answers", bob, "--out", "out")
     assert code == 1 and told in said and "people/bob.json" in said and "ann.json" not in said
+
+
+def test_answers_of_models_that_are_gone_are_left_out_and_all_others_count(models, evaluate):
+    for name in ("owl", "cow"):
+        write_glb(f"ours/{name}.glb", box([0, 0, 0], [1, 1, 4]))
+    answer("ann.json")
+    text = read_json("ann.json")
+    first = text["answers"][0]
+    for name in ("taxi", "owl", "cow"):
+        one = {"path": f"ours/{name}.glb", "prompt": f"a {name}", "answer": "no"}
+        text["answers"].append(first | one)
+    text["asked"] = [[one["path"], one["method"]] for one in text["answers"]]
+    Path("ann.json").write_text(json.dumps(text), encoding="utf-8")
+    Path("ours/owl.glb").unlink()
+    Path("ours/cow.glb").write_text("no model any more")
+    code, said = evaluate(models, "--answers", "ann.json", "--out", "out")
+    left = (
+        "left out of what a person said, as there is nothing to be seen of it now: 2 of 4 answers"
+    )
+    assert code == 3 and said.count(f"{left} (ours/cow.glb, ours/owl.glb)\n") == 1
+    (found,) = read_json("out/evaluation.json")["janus_by_people"]["a person"]["methods"].values()
+    assert (found["answers"], found["of"], found["share"]) == (2, 2, 0.5)
+    page = Path("out/index.html").read_text(encoding="utf-8").replace("<wbr>", "")
+    assert "in no rate: 2 of 4 answered\n(ours/cow.glb, ours/owl.glb)." in page
+    assert "1 of 2" in page  # the person's own rate, without the cow
+
+
+# What is said on the terminal
+
+
+def test_names_and_prompts_move_nothing_on_the_terminal(models, evaluate):
+    bad, red = "ours\x1b[2J", "\x1b[31mred\ttheirs\nours: consistent 2 of 2"
+    models.rename(bad)
+    Path("list.txt").write_text("a fox\x07\na taxi\x1b[2J\na yak\x9b\n", encoding="utf-8")
+    Path("table.csv").write_text(
+        f'file,prompt,method\n"{bad}/fox.glb",a fox\x07,{bad}\n"{bad}/taxi.glb","a taxi\x1b[2J","{red}"\n',
+        encoding="utf-8",
+    )
+    seen = {"path": f"{bad}/fox.glb", "method": bad, "prompt": "a fox\x07"}
+    heard = "--answers", answer("an\x1bn.json", **seen), "--answers", answer("bob.json", **seen)
+    code, said = evaluate("--table", "table.csv", *PROTOCOL, *heard, "--out", "out")
+    assert code == 0 and r"ours\x1b[2J against \x1b[31mred theirs ours: consi" in said, said
+    assert r"\x1b[2J, with the answers of an\x1bn: Janus rate" in said
+    assert r"no result of 2 prompts: a taxi\x1b[2J; a yak\x9b" in said
+    assert all(line.isprintable() for line in said.split("\n")), said
+    row = next(line for line in said.split("\n") if line.startswith(r"ours\x1b[2J  "))
+    head = next(line for line in said.split("\n") if line.startswith("method "))
+    column = head.index("Janus rate")
+    assert row[column - 2 : column] == "  " and row[column] != " "
+    Path(bad, "fox.glb").unlink()
+    code, said = evaluate(Path(bad, "fox.glb"), "--out", "other")
+    assert code == 1 and r"ours\x1b[2J/fox.glb" in said and "\x1b" not in said
+
+
+def test_the_page_says_by_which_command_it_was_written(models, evaluate):
+    heard = "--answers", answer("ann.json"), "--answers", answer("bob b.json")
+    assert evaluate(models, *PROTOCOL, *heard, "--out", "out")[0] == 0
+    page = Path("out/index.html").read_text(encoding="utf-8")
+    command = "evaluate ours --prompts list.txt --protocol own --answers ann.json --answers "
+    assert f"sdtool {command}&#39;bob b.json&#39;</code>" in page
+
+
+# Who has measured
+
+
+def test_what_another_sdtool_has_measured_is_measured_again(models, evaluate, monkeypatch):
+    with monkeypatch.context() as patch:
+        for module in (evaluation, stage_record, evaluate_stage):
+            patch.setattr(module, "__version__", "0.0.9")
+        assert evaluate(models, "--out", "out")[0] == 0
+        assert "already evaluated" in evaluate(models, "--out", "out")[1]
+        before = Path("out/measured.jsonl").read_text()
+    Path("out/calibration.json").write_text("lines of another sdtool")
+    code, said = evaluate(models, "--out", "out")
+    told = (
+        f"out was measured by sdtool 0.0.9, and this is {__version__}: everything is measured again"
+    )
+    assert code == 0 and told in said
+    after = Path("out/measured.jsonl").read_text()
+    keys = [{json.loads(line)["asset"] for line in text.splitlines()} for text in (before, after)]
+    assert len(keys[0]) == len(keys[1]) == 2 and not keys[0] & keys[1]
+    assert read_json("out/stage.json")["sdtool"] == __version__
+    assert not Path("out/calibration.json").exists()
+    assert "already evaluated" in evaluate(models, "--out", "out")[1]
 
 
 # Who is asked what

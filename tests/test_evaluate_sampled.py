@@ -139,6 +139,25 @@ def test_what_was_on_no_sheet_is_in_no_rate(tmp_path):
     assert read_people([file], "judge")["a person"].asked is None
 
 
+def test_several_results_of_a_prompt_make_the_interval_too_sure(tmp_path):
+    assets = evaluated(tmp_path)
+    told = (
+        "; of up to 2 results of a prompt, which are not independent: the interval, and that of a"
+    )
+    assert told not in str(estimates(assets, answers_of(assets, SAID))["zebrafish"])
+    same = [replace(one, prompt="A dog!") if one.name == "cat" else one for one in assets]
+    found = estimates(same, answers_of(assets, SAID))["zebrafish"]
+    assert found.most == 2 and str(found).endswith(f"{told} difference, is too sure")
+    assert found.as_json()["most_results_of_a_prompt"] == 2
+    (agreed,) = agreements(
+        same, {"a person": Person(tmp_path, answers_of(same, SAID))}, tmp_path
+    ).values()
+    page = report(tmp_path, same, people={"a person": agreed})
+    assert page.count(f"<small>{told[2:]} difference, is too sure</small>") == 2
+    nameless = [replace(one, prompt="") for one in assets]
+    assert estimates(nameless, answers_of(nameless, SAID))["zebrafish"].most == 1
+
+
 def test_two_people_whose_files_are_called_alike_are_two(in_a_folder):
     text = json.dumps({"sdtool": "0", "sheet": "x", "answers": []})
     for name in ("x/40.json", "40"):

@@ -5,6 +5,7 @@ import json
 import pytest
 from glb_samples import corner
 from shut_folders import LISTING, LOOKING, run_as_anyone, shut
+from touched import touch
 
 from sdtool.cli import run
 from sdtool.errors import InputError
@@ -12,12 +13,6 @@ from sdtool.evaluating.assets import find_assets
 from sdtool.filtering.first_pass import Listings
 from sdtool.io.folders import say_unread, survey, unread_kind
 from sdtool.io.objects import iter_objects
-
-
-def touch(folder, *paths):
-    for path in paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text("x")
 
 
 def uids(folder):

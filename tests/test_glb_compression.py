@@ -8,22 +8,14 @@ import sys
 import numpy as np
 import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample, corner, draco_sample, meshopt_sample
+from refused import refused
 
-from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import linear_to_srgb
 from sdtool.meshfiles import read_glb
 from sdtool.meshfiles.limits import Limits
 
 DRACO, MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"
 COLORS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [51, 102, 204]], np.uint8)
-
-
-def refused(path, **options):
-    """(reason, message) of the ObjectError that reading `path` raises."""
-    with pytest.raises(ObjectError) as caught:
-        read_glb(path, **options)
-    assert str(path) in str(caught.value)
-    return caught.value.reason, str(caught.value)
 
 
 def triangles(mesh):

@@ -4,18 +4,10 @@ import struct
 
 import numpy as np
 import pytest
+from refused import reason_of
 
-from sdtool.errors import ObjectError
 from sdtool.meshfiles import load_mesh
 from sdtool.meshfiles.limits import Limits
-
-
-def refused(path, **options):
-    """The reason of the ObjectError that reading `path` raises."""
-    with pytest.raises(ObjectError) as caught:
-        load_mesh(path, **options)
-    assert str(path) in str(caught.value)
-    return caught.value.reason
 
 
 @pytest.fixture
@@ -62,8 +54,8 @@ def test_limits(boxes):
         name = "text_bytes" if text else "file_bytes"
         exact = Limits(triangles=12, **{name: size})
         assert len(load_mesh(path, exact).t_pos_idx) == 12
-        assert refused(path, limits=Limits(**{name: size - 1})) == "too-large"
-        assert refused(path, limits=Limits(triangles=11)) == "too-large"
+        assert reason_of(path, limits=Limits(**{name: size - 1})) == "too-large"
+        assert reason_of(path, limits=Limits(triangles=11)) == "too-large"
 
 
 PLY = b"""ply
@@ -89,7 +81,7 @@ end_header
 )
 def test_absurd_headers_are_refused_before_memory_is_taken(tmp_path, name, data):
     (tmp_path / name).write_bytes(data + b"\0" * 100)
-    assert refused(tmp_path / name) in ("too-large", "no-triangles")
+    assert reason_of(tmp_path / name) in ("too-large", "no-triangles")
 
 
 @pytest.mark.parametrize(
@@ -106,13 +98,13 @@ def test_absurd_headers_are_refused_before_memory_is_taken(tmp_path, name, data)
 )
 def test_damaged_files(tmp_path, name, data, reasons):
     (tmp_path / name).write_bytes(data)
-    assert refused(tmp_path / name) in reasons
+    assert reason_of(tmp_path / name) in reasons
 
 
 def test_files_that_are_none(tmp_path):
-    assert refused(tmp_path / "absent.obj") == "missing-file"
+    assert reason_of(tmp_path / "absent.obj") == "missing-file"
     (tmp_path / "folder.obj").mkdir()
-    assert refused(tmp_path / "folder.obj") == "unreadable-file"
+    assert reason_of(tmp_path / "folder.obj") == "unreadable-file"
 
 
 def test_no_other_file_is_opened(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from stage_samples import names
+from touched import touch
 
 from sdtool.errors import InputError, ObjectError
 from sdtool.io import files
@@ -14,12 +15,6 @@ from sdtool.io.files import read_jsonl
 from sdtool.io.objects import ObjectRecord, iter_objects, object_rng
 
 # Collections of objects
-
-
-def touch(folder, *paths):
-    for path in paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text("x")
 
 
 def test_a_folder_is_searched_for_meshes(tmp_path):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from stage_samples import names, run_stage
+from touched import touch
 
 from sdtool import __version__
 from sdtool.errors import UsageError
@@ -156,30 +157,24 @@ def test_overwrite_begins_afresh(tmp_path):
     assert not run_stage(tmp_path / "new", overwrite=True).is_done  # nothing there is no error
 
 
-def make(folder, *paths):
-    for path in paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text("x")
-
-
 @pytest.mark.parametrize("linked", [False, True])
 def test_overwrite_removes_what_the_record_lists_and_leaves_the_rest(tmp_path, linked):
-    make(tmp_path, "thesis.txt", "elsewhere/precious.txt")
+    touch(tmp_path, "thesis.txt", "elsewhere/precious.txt")
     out = folder = tmp_path / "out"
     if linked:
         folder = tmp_path / "disk"
         folder.mkdir()
         out.symlink_to(folder)
     record = run_stage(out)
-    make(out, "glbs/0/a.glb", "ccm-00000.safetensors", "deep/b.png", "absolute.png")
+    touch(out, "glbs/0/a.glb", "ccm-00000.safetensors", "deep/b.png", "absolute.png")
     (out / "linked").symlink_to(tmp_path / "elsewhere")
     (out / "folder").symlink_to(tmp_path / "elsewhere")
     listed = ["glbs", "ccm-00000.safetensors", "deep/b.png", out / "absolute.png", "gone.png"]
     listed += ["../thesis.txt", "glbs/../../thesis.txt", tmp_path / "thesis.txt", ".", ""]
     record.finish(counts={}, outputs=[*listed, "linked/precious.txt", "folder"])
-    make(out, "failures.jsonl", "log.jsonl", "checkpoint-000005.safetensors")
+    touch(out, "failures.jsonl", "log.jsonl", "checkpoint-000005.safetensors")
     others = ["filtered/stage.json", "model.glb", "ccm-00001.safetensors", "deep/mine.png"]
-    make(out, *others)
+    touch(out, *others)
     record = run_stage(out, params={"seed": 1}, overwrite=True, owned=["ccm-*.safetensors"])
     assert not record.is_done and not record.resumed
     assert names(folder) == sorted([*others, "stage.partial.json"])
@@ -192,7 +187,7 @@ def test_overwrite_of_an_unfinished_run_removes_what_the_stage_would_continue(tm
     out = tmp_path / "out"
     run_stage(out)
     mine = ["ccm-00000.safetensors", "samples/step-000001.png", "checkpoint.safetensors"]
-    make(out, *mine, "log.jsonl", "failures.jsonl", "model.glb", "samples/holiday.png")
+    touch(out, *mine, "log.jsonl", "failures.jsonl", "model.glb", "samples/holiday.png")
     owned = ("ccm-?????.safetensors", "samples/step-*.png")
     assert not run_stage(out, overwrite=True, owned=owned).resumed
     assert names(out) == ["model.glb", "samples/holiday.png", "stage.partial.json"]
@@ -201,13 +196,13 @@ def test_overwrite_of_an_unfinished_run_removes_what_the_stage_would_continue(tm
 def test_a_patient_overwrite_waits_for_the_inputs(tmp_path):
     out = tmp_path / "out"
     run_stage(out).finish(counts={}, outputs=["old.png"])
-    make(out, "old.png")
+    touch(out, "old.png")
     run_stage(out, params={"seed": 1}, overwrite=True, patient=True)  # and its inputs are bad
     assert names(out) == ["old.png", "stage.json"] and run_stage(out).is_done
     record = run_stage(out, params={"seed": 1}, overwrite=True, patient=True)
     record.clear()
     assert names(out) == ["stage.partial.json"]
-    make(out, "new.png")
+    touch(out, "new.png")
     record.clear()
     assert names(out) == ["new.png", "stage.partial.json"]
     assert run_stage(out, params={"seed": 1}).resumed

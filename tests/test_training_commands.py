@@ -109,6 +109,20 @@ def test_training_reads_what_many_ranks_wrote(stage, base, views, captions, tmp_
 
 
 @pytest.mark.slow
+def test_the_first_line_of_a_training_counts_one_as_one(base, tmp_path, capsys):
+    size, few = ["--width", "8"], ["--base", str(base), "--sample-every", "0"]
+    for objects, stage, more, said in (
+        (1, "train-base", size, "2 maps of 1 object, 7 prompts, 16×16"),
+        (2, "finetune-agp", few, "1 map of 1 object, 4 prompts; 1 object held out; on cpu"),
+        (2, "finetune-color", few, "1 view of 1 object, 4 prompts; 1 object held out; on cpu"),
+    ):
+        folder = str(write_views(tmp_path / stage, objects=objects, views=1))
+        command = [stage, folder, "--captions", folder, "--out", f"{folder}/out", *SHORT, *more]
+        assert run([*command, "--steps", "1"]) == 0
+        assert said in (told := capsys.readouterr().err), told
+
+
+@pytest.mark.slow
 def test_finetune_agp_then_sample_prior(base, views, tmp_path, capsys):
     out, look = tmp_path / "agp", tmp_path / "look"
     command = ["finetune-agp", str(views), "--captions", str(views / "captions.jsonl")]

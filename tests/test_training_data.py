@@ -26,6 +26,9 @@ def test_objects_without_a_caption_are_counted_and_named(views, captions):
         "6 of 8 rendered objects have no caption and are left out: object-0, object-2, object-3, …"
     )
     assert data.say_uncaptioned() == said
+    all_but_one = {uid: captions[uid] for uid in captions if uid != "object-5"}
+    said = "1 of 8 rendered objects has no caption and is left out: object-5"
+    assert Views([views], ("ccm",), all_but_one).say_uncaptioned() == said
     for everything in (captions, None):
         assert Views([views], ("ccm",), everything).say_uncaptioned() == ""
 

@@ -21,7 +21,9 @@ from sdtool.evaluating.results import (
 from sdtool.evaluating.sampled import Estimate
 from sdtool.evaluating.statistics import cohen_kappa
 from sdtool.io import files
+from sdtool.io.words import counted
 
+NAMED = 3  # paths that a sentence names
 ANSWERS = ("yes", "no", "unsure")
 
 
@@ -86,7 +88,8 @@ class Agreement:
     those that are not applicable, of all methods. The four counts and `kappa` are of the assets that
     were judged by both (consistent or inconsistent; yes or no). only_automatic: consistent by the
     verdict alone; only_person: by the person alone. janus: method → its Janus rate by these answers and
-    all verdicts (`sampled`).
+    all verdicts (`sampled`). left_out: the paths of answers that count nowhere, as there is nothing to be
+    seen of their assets now; given: how many answers there are with these.
     """
 
     rates: dict[str, Rate]
@@ -98,6 +101,18 @@ class Agreement:
     unsure: int = 0
     unanswered: int = 0
     janus: dict[str, Estimate] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    given: int = 0
+
+    def said_left_out(self, name: str) -> str:
+        """A sentence on the answers of a person of this name that are left out; "" if none are."""
+        if not self.left_out:
+            return ""
+        some = ", ".join(self.left_out[:NAMED]) + ", …" * (len(self.left_out) > NAMED)
+        of = f"{len(self.left_out):,} of {counted(self.given, 'answer')}"
+        return (
+            f"left out of what {name} said, as there is nothing to be seen of it now: {of} ({some})"
+        )
 
     @property
     def agreed(self) -> Rate:
@@ -116,25 +131,28 @@ def agreement(
 ) -> Agreement:
     """Compare the answers that a person has given (`Answers`) with the verdicts.
 
-    out: the folder of the report, with the pictures; without it no picture is compared. InputError if an
-    answer is of an asset that is not among `assets`, or of one that failed; or if an asset has another
-    prompt now, or another picture, so that the person saw something else. Of answers of older sheets,
-    which have no digest, the pictures are not compared. Those about what was not looked at are passed over.
+    out: the folder of the report, with the pictures; without it no picture is compared. Answers of what is
+    not among `assets`, or has failed, are left out: it counts nowhere. InputError if all are; or if an asset
+    has another prompt now, or another picture, so that the person saw something else. Of answers of older
+    sheets, which have no digest, the pictures are not compared. Those about what was not looked at are
+    passed over.
     """
+    given = len(answers)
     unseen = {(one.path, one.method) for one in assets if one.verdict == UNSEEN}
-    answers = [one for one in answers if _key(one) not in unseen]
-    said = {_key(one): one["answer"] for one in answers}
     shown = {(a.path, a.method): a for a in assets if a.verdict not in UNSHOWN}
-    if foreign := sorted(set(said) - set(shown)):
-        path, method = foreign[0]
+    gone = sorted(_key(one) for one in answers if _key(one) not in {*shown, *unseen})
+    if gone and len(gone) == given:
+        path, method = gone[0]
         raise InputError(
             f"the answers are of other assets: {path} ({method}) has nothing to show here; "
             "evaluate the folders that the sheet was made from, or make and answer a new sheet"
         )
+    answers = [one for one in answers if _key(one) in shown]
+    said = {_key(one): one["answer"] for one in answers}
     _refuse_changed(shown, answers, out)
     heard: dict[str, list[bool]] = {method: [] for method in counted_methods(assets)}
     for asset in assets:
-        if asset.verdict == FAILED:
+        if asset.verdict == FAILED and (asset.path, asset.method) not in gone:
             heard[asset.method].append(False)
     symmetric: list[bool] = []
     both: Counter[tuple[bool, bool]] = Counter()
@@ -157,6 +175,8 @@ def agreement(
         both_no=both[False, False],
         unsure=list(said.values()).count("unsure"),
         unanswered=len(shown) - len(said),
+        left_out=tuple(path for path, _ in gone),
+        given=given,
     )
 
 

@@ -12,6 +12,7 @@ from sdtool.errors import InputError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
 from sdtool.io.folders import MESH_SUFFIXES, model_stem, say_shut
+from sdtool.io.names import escaped
 from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.toyverse.catalogue import CATEGORIES
 
@@ -74,7 +75,7 @@ def find_assets(
             folder = absolute(path) if whole else _method(one, paths)
             found.setdefault(Path(os.path.realpath(one)), (Asset(one, "", unfinished), folder))
     for line in say_shut(shut):
-        print(line, file=sys.stderr)
+        print(escaped(line), file=sys.stderr)
     names = told_apart(folder for _, folder in found.values())
     return [replace(asset, method=names[folder]) for asset, folder in found.values()]
 

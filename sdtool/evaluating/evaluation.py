@@ -5,11 +5,12 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sdtool import __version__
 from sdtool.errors import InputError, ObjectError, OutOfMemoryError
 from sdtool.evaluating import judges, sampled
 from sdtool.evaluating.assets import Asset, category_of
@@ -41,11 +42,13 @@ where memory ran out."""
 
 def keys_of(assets: list[Asset], eyes: Eyes) -> list[str]:
     """By what the measures of each asset are known again: what it holds, its path and its prompt, and, where
-    CLIP looks, the prompts of all, among which it ranks."""
+    CLIP looks, the prompts of all, among which it ranks; and the sdtool and the measures themselves, which
+    another version may take in another way."""
     prompts, found = str(_prompts(assets, eyes)), []
+    measures = " ".join((__version__, *(field.name for field in fields(Measured))))
     with progress("reading", len(assets), "models") as bar:
         for asset in assets:
-            known_by = (str(asset.path), asset.prompt, prompts, _content(asset.path))
+            known_by = (measures, str(asset.path), asset.prompt, prompts, _content(asset.path))
             found.append(
                 hashlib.sha256("\0".join(known_by).encode(errors="surrogatepass")).hexdigest()[:16]
             )
@@ -96,17 +99,17 @@ def measure_all(
     work = partial(measure_asset, eyes=eyes, out=out, prompts=_prompts(assets, eyes))
     with progress("evaluating", len(assets), "models", done=len(done)) as bar:
         for (key, _), outcome in map_items(work, todo, workers=workers):
-            fields: dict[str, Any]
+            line: dict[str, Any]
             if isinstance(outcome, ObjectError):
-                fields = {"reason": str(outcome)}
+                line = {"reason": str(outcome)}
             else:
-                fields = _without_nan(outcome)
+                line = _without_nan(outcome)
             if _was_not_looked_at(outcome):
-                fields["again"] = True
+                line["again"] = True
             else:
-                append_jsonl(out / MEASURED, {"asset": key, **fields})
-            done[key] = fields
-            bar.advance(failed="reason" in fields)
+                append_jsonl(out / MEASURED, {"asset": key, **line})
+            done[key] = line
+            bar.advance(failed="reason" in line)
     return [done[key] for key in keys]
 
 
@@ -121,14 +124,14 @@ def verdicts(
 ) -> list[Evaluated]:
     """The verdict on each asset. judge: how the one is called whose it is (`judges.name_of`)."""
     found = []
-    for asset, fields in zip(assets, map(dict, measured), strict=True):
-        if "reason" in fields:
+    for asset, line in zip(assets, map(dict, measured), strict=True):
+        if "reason" in line:
             kind = category_of(asset.prompt)
-            one = verdict_on_failed(asset, kind, fields["reason"], fields.get("again", False))
+            one = verdict_on_failed(asset, kind, line["reason"], line.get("again", False))
             found.append(replace(one, prompt_from=asset.prompt_from, seed=asset.seed))
             continue
-        prompt, picture = fields.pop("prompt"), fields.pop("picture")
-        numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in fields.items()}
+        prompt, picture = line.pop("prompt"), line.pop("picture")
+        numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in line.items()}
         measures = Measured(**numbers)
         one = verdict_on(asset, measures, prompt, picture, thresholds)
         found.append(

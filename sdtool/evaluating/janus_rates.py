@@ -23,6 +23,7 @@ from sdtool.evaluating.results import (
 )
 from sdtool.evaluating.sampled import Estimate, differences
 from sdtool.evaluating.statistics import mcnemar
+from sdtool.io.names import escaped
 from sdtool.io.words import counted
 
 SHOWN = 12  # missing prompts that a line names
@@ -262,8 +263,8 @@ def _paired(ours: list[Evaluated], theirs: list[Evaluated]) -> list[tuple[str, s
 # Saying
 
 
-def table(outcome: Outcome) -> str:
-    """The outcome as lines of text: a row for each method, then what is missing, then the comparisons."""
+def lines(outcome: Outcome) -> list[str]:
+    """The outcome in words: a row of a table for each method, then what is missing, then the comparisons."""
     head = ("method", "Janus rate", "95% interval", "consistent", "untold", "failed", "missing")
     rows: list[tuple[str, ...]] = [head]
     for one in outcome.tallies:
@@ -271,7 +272,7 @@ def table(outcome: Outcome) -> str:
         share = f"{percent(one.janus.share)} ({one.janus.count} of {one.janus.of})"
         rows.append(
             (
-                one.method,
+                escaped(one.method),  # as it will stand there
                 share if one.janus.of else "nothing told",
                 f"{percent(low)} to {percent(high)}" if one.janus.of else "–",
                 f"{one.consistent.count} of {one.consistent.of}",
@@ -279,39 +280,39 @@ def table(outcome: Outcome) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"protocol {outcome.protocol.name}, {outcome.told_by}"]
-    lines += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    said = [f"protocol {outcome.protocol.name}, {outcome.told_by}"]
+    said += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     for one in outcome.tallies:
         if one.unseen:
             of = "1 result was" if one.unseen == 1 else f"{one.unseen} results were"
-            lines.append(f"{one.method}: {of} not looked at, and count nowhere")
+            said.append(f"{one.method}: {of} not looked at, and count nowhere")
         if one.missing:
             some = "; ".join(one.missing[:SHOWN]) + "; …" * (len(one.missing) > SHOWN)
             of = "1 prompt" if len(one.missing) == 1 else f"{len(one.missing)} prompts"
-            lines.append(f"{one.method} has no result of {of}: {some}")
+            said.append(f"{one.method} has no result of {of}: {some}")
         if one.fewer:
             some = "; ".join(one.fewer[:SHOWN]) + "; …" * (len(one.fewer) > SHOWN)
-            lines.append(
+            said.append(
                 f"{one.method} has fewer than {one.most} results of some prompts, and counts those that "
                 f"are missing: {some}"
             )
         if one.foreign:
             some = ", ".join(one.foreign[:3]) + ", …" * (len(one.foreign) > 3)
-            lines.append(f"{one.method}: {len(one.foreign)} of no prompt of the list: {some}")
+            said.append(f"{one.method}: {len(one.foreign)} of no prompt of the list: {some}")
         if one.most > 1:
-            lines.append(
+            said.append(
                 f"{one.method} has up to {one.most} results of a prompt, which are not independent: "
                 "the interval and the tests are too sure"
             )
     for pair in outcome.comparisons:
         if pair.p is None:
-            lines.append(
+            said.append(
                 f"{pair.first} against {pair.second}: no prompt of which both could be told"
             )
             continue
-        lines.append(
+        said.append(
             f"{pair.first} against {pair.second}: Janus alone {pair.only_first} and "
             f"{pair.only_second}, both {pair.both}, neither {pair.neither} ({pair.left_out} pairs left "
             f"out); McNemar's exact p = {pair.p:.3g}"
         )
-    return "\n".join(lines)
+    return said

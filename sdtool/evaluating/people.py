@@ -68,6 +68,11 @@ def agreements(
     return found
 
 
+def left_out(agreed: Mapping[str, Agreement]) -> list[str]:
+    """Whose answers are left out, and which, in sentences."""
+    return list(filter(None, (one.said_left_out(name) for name, one in agreed.items())))
+
+
 def janus_rates(agreed: Mapping[str, Agreement]) -> dict[str, dict[str, Estimate]]:
     """Person → method → Janus rate; none of a person who said yes or no of nothing that counts."""
     return {name: one.janus for name, one in agreed.items()}

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sdtool.evaluating.prompts import spelled
 from sdtool.evaluating.results import (
     CONSISTENT,
     INCONSISTENT,
@@ -60,7 +61,8 @@ class Stratum:
 class Estimate:
     """A Janus rate, of the results that the person could tell: share in [0, 1], and its interval of 95%.
     answers, of: results that were answered, of all that were on the sheet. later: results that were on no
-    sheet. ends: (2, DRAWS) rates that it may as well be, once where the interval begins and once where it
+    sheet. most: results of one prompt, at most: several are not independent, which the interval does not
+    know. ends: (2, DRAWS) rates that it may as well be, once where the interval begins and once where it
     ends."""
 
     share: float
@@ -68,6 +70,7 @@ class Estimate:
     answers: int
     of: int
     later: int = 0
+    most: int = 1
     ends: np.ndarray = field(repr=False, compare=False, default_factory=lambda: np.zeros((2, 1)))
 
     def __str__(self) -> str:
@@ -75,7 +78,15 @@ class Estimate:
         said = f"{percent(self.share)} ({percent(low)} to {percent(high)})"
         later = f"; not on the sheet, and not in it: {self.later:,}" * bool(self.later)
         by = f"by {counted(self.answers, 'answer')} and the verdicts on {self.of:,}"
-        return f"{said}, {by}{later}"
+        return f"{said}, {by}{later}{self.caution}"
+
+    @property
+    def caution(self) -> str:
+        """What is to be said where the interval is too sure; else ""."""
+        if self.most < 2:
+            return ""
+        of = f"up to {self.most} results of a prompt, which are not independent"
+        return f"; of {of}: the interval, and that of a difference, is too sure"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -84,6 +95,7 @@ class Estimate:
             "answers": self.answers,
             "of": self.of,
             **({"not_on_the_sheet": self.later} if self.later else {}),
+            **({"most_results_of_a_prompt": self.most} if self.most > 1 else {}),
         }
 
 
@@ -140,6 +152,7 @@ def estimates(
     asked: path and method of all that was on the sheet; None: all of them. What came later could not be
     answered, so it is not in the rate."""
     later: Counter[str] = Counter()
+    prompts: dict[str, Counter[str]] = {}
     said = {(one["path"], one["method"]): one["answer"] for one in answers}
     sizes: dict[str, Counter[str]] = {}
     heard: dict[str, Counter[tuple[str, str]]] = {}
@@ -149,6 +162,8 @@ def estimates(
             continue
         verdict = one.verdict if one.verdict in (CONSISTENT, INCONSISTENT) else UNTOLD
         sizes.setdefault(one.method, Counter())[verdict] += 1
+        if one.prompt:
+            prompts.setdefault(one.method, Counter())[spelled(one.prompt)] += 1
         answer = said.get((one.path, one.method), "")
         heard.setdefault(one.method, Counter())[verdict, answer] += 1
     found = {}
@@ -158,7 +173,8 @@ def estimates(
             for verdict, size in own.items()
         ]
         if rate := janus_rate(strata):
-            found[method] = replace(rate, later=later[method])
+            most = max(prompts.get(method, Counter()).values(), default=1)
+            found[method] = replace(rate, later=later[method], most=most)
     return found
 
 

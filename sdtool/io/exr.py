@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, UnopenedError
 
 MAGIC = b"\x76\x2f\x31\x01"
 LARGEST = 16384  # pixels a side
@@ -24,14 +24,15 @@ CUT, TILED, DEEP, PARTS = "is cut off", 0x200, 0x800, 0x1000
 def read_channel(path: Path, names: tuple[str, ...]) -> np.ndarray:
     """The first channel of a file that is called one of `names`, or `layer.name`: (H, W) float32.
 
-    ObjectError (``missing-file``, ``bad-depth``) if there is none, or it cannot be read.
+    ObjectError (``missing-file``, ``unreadable-file``, ``bad-depth``) if there is none, or it cannot be read.
     """
     try:
         return _channel(path.read_bytes(), names)
     except FileNotFoundError:
-        raise ObjectError("missing-file", f"{path} is missing") from None
+        raise UnopenedError("missing-file", f"{path} is missing", str(path)) from None
     except OSError as error:
-        raise ObjectError("bad-depth", f"{path} cannot be read ({error.strerror})") from None
+        said = f"{path} cannot be read ({error.strerror})"
+        raise UnopenedError("unreadable-file", said, str(path)) from None
     except (ValueError, IndexError, struct.error, zlib.error, UnicodeDecodeError) as error:
         said = str(error) if type(error) is ValueError else CUT
         raise ObjectError("bad-depth", f"{path} {said}, so it gives no depth") from None

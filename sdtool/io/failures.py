@@ -2,15 +2,18 @@
 
     {"uid": "a", "reason": "no-triangles", "message": "a.glb holds no triangles"}
 
-The reason is a slug, the message a sentence. A stage without failures leaves no such file.
+The reason is a slug, the message a sentence. Of what could not be opened, `file` is its path: once it can
+be, the same command tries the object again. A stage without failures leaves no such file.
 """
 
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, UnopenedError
 from sdtool.io.files import atomic_file, json_line
 
 FAILURES = "failures.jsonl"
@@ -18,12 +21,31 @@ FAILURES = "failures.jsonl"
 
 def failure(uid: str, error: ObjectError) -> dict[str, str]:
     """The record of one object that could not be used."""
-    return {"uid": uid, "reason": error.reason, "message": str(error)}
+    unopened = {"file": error.file} if isinstance(error, UnopenedError) else {}
+    return {"uid": uid, "reason": error.reason, "message": str(error), **unopened}
+
+
+def can_be_opened(record: dict[str, Any]) -> bool:
+    """Whether what failed since a file of it could not be opened is to be tried again, as now it can be."""
+    name = record.get("file")
+    if not isinstance(name, str):
+        return False
+    try:
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            return False
+        with open(name, "rb"):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def error_of(record: dict[str, Any]) -> ObjectError | None:
     """What went wrong, of a failure's record; None of another record."""
-    return ObjectError(record["reason"], record["message"]) if "reason" in record else None
+    if "reason" not in record:
+        return None
+    if "file" in record:
+        return UnopenedError(record["reason"], record["message"], record["file"])
+    return ObjectError(record["reason"], record["message"])
 
 
 def failure_line(uid: str, error: ObjectError) -> bytes:

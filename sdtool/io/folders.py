@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.io.files import walk_files
+from sdtool.io.words import counted
 
 GLTF_SUFFIXES = (".glb", ".gltf", ".vrm")  # a .vrm is a GLB with a person in it
 MESH_SUFFIXES = (*GLTF_SUFFIXES, ".obj", ".ply", ".stl", ".off")
@@ -125,7 +126,7 @@ def say_kinds(unread: Counter[str]) -> str:
     kinds = sorted(unread.items(), key=lambda entry: (-entry[1], entry[0]))
     named = ", ".join(f"{ending} ({count})" for ending, count in kinds[:NAMED])
     if len(kinds) > NAMED:
-        named += f" and {len(kinds) - NAMED} kinds more"
+        named += f" and {counted(len(kinds) - NAMED, 'kind')} more"
     total = unread.total()
     return f"{total} file{'s' * (total > 1)} of kinds that sdtool does not read: {named}"
 

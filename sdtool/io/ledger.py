@@ -1,5 +1,6 @@
 """Lines of results that come in any order, one for each item, in a file that survives a kill."""
 
+import json
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import ObjectError
-from sdtool.io.failures import failure_line
+from sdtool.io.failures import can_be_opened, failure_line
 from sdtool.io.files import json_line
 
 FAILED = "failed"
@@ -18,7 +19,9 @@ class Ledger:
     """A growing file of one line for each finished item, found again by the item's index.
 
     A line of the file is the index, a kind (one word: the source of a caption, or `FAILED`) and the
-    JSON. Opening the file again cuts off what a kill left unfinished. Memory: 8 bytes for each item.
+    JSON. Opening the file again cuts off what a kill left unfinished, and passes over items that failed
+    since a file could not be opened which now can be: they are to be tried again. Memory: 8 bytes for each
+    item.
     """
 
     def __init__(self, path: str | Path):
@@ -32,7 +35,11 @@ class Ledger:
         for line in self._file:
             if not line.endswith(b"\n"):
                 break
-            self._note(int(line.split(b" ", 1)[0]), end)
+            index, kind, text = line.split(b" ", 2)
+            self._note(int(index), end)
+            if kind == FAILED.encode() and can_be_opened(json.loads(text)):
+                self._starts[int(index)] = -1
+                self.count -= 1
             end += len(line)
         self._file.truncate(end)
         self._end = end

@@ -1,4 +1,4 @@
-"""Names of files that are no UTF-8, as people should see them.
+"""Names of files that are no UTF-8, or no letters, as people should see them.
 
 Python reads the bytes of such a name as half characters (surrogates), which no program can write. As
 an identity they stay what they are; what is shown, said or learned from is made readable.
@@ -19,6 +19,14 @@ def readable(text: str) -> str:
     except UnicodeDecodeError:
         pass
     return "".join(_letter(c) if "\udc80" <= c <= "\udcff" else c for c in whole)
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """The text as a terminal may have it: what is no letter and would move or colour what stands there, like
+    a line break or an escape, in the way of `repr`. keep: characters that stay as they are."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
 def _letter(kept: str) -> str:

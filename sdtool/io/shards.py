@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import InputError, ObjectError
-from sdtool.io.failures import failure
+from sdtool.io.failures import can_be_opened, failure
 from sdtool.io.files import (
     map_tensors,
     read_json,
@@ -51,12 +51,13 @@ def part_path(out: Path, shard: int, index: int) -> Path:
 
 
 def finished_parts(out: Path, shard: int) -> set[int]:
-    """The objects of a shard that need no work any more, of this run or of one that was killed."""
+    """The objects of a shard that need no work any more, of this run or of one that was killed; not those
+    that failed since a file could not be opened, if now it can be."""
     folder = part_path(out, shard, 0).parent
-    found = folder.iterdir() if folder.is_dir() else ()
-    return {
-        int(p.stem) for p in found if p.suffix in (".safetensors", ".json") and p.stem.isdigit()
-    }
+    found = [p for p in folder.iterdir() if p.stem.isdigit()] if folder.is_dir() else []
+    made = {int(p.stem) for p in found if p.suffix == ".safetensors"}
+    failed = (p for p in found if p.suffix == ".json" and int(p.stem) not in made)
+    return made | {int(p.stem) for p in failed if not can_be_opened(read_json(p))}
 
 
 def write_part(
@@ -67,8 +68,11 @@ def write_part(
     lost: the images and materials that could not be read.
     """
     tensors = {name: image.transpose(0, 3, 1, 2).astype(np.float16) for name, image in maps.items()}
-    more = {LOST: str(len(lost)), NAMES: json.dumps(sorted(set(lost))[:NAMED])} if lost else {}
-    write_tensors(path, {**tensors, "c2w": c2w}, more)
+    _write_part(path, {**tensors, "c2w": c2w}, len(lost), sorted(set(lost))[:NAMED])
+
+
+def _write_part(path: Path, tensors: dict[str, np.ndarray], lost: int, names: list[str]) -> None:
+    write_tensors(path, tensors, {LOST: str(lost), NAMES: json.dumps(names)} if lost else {})
 
 
 def write_failure(path: Path, uid: str, error: ObjectError) -> None:
@@ -154,6 +158,24 @@ def open_shard(path: Path) -> Shard:
         raise InputError(f"{path} names an object outside its list of {len(uids)} uids")
     index = index.astype(np.int64)
     return Shard(path, uids, index, c2w, tensors, camera, failures, lost, called)
+
+
+def take_apart(path: Path, number: int) -> None:
+    """If objects of a shard failed since a file could not be opened which now can be: leave its parts in its
+    place, as they were, without those objects, which are to be tried again."""
+    shard = open_shard(path)
+    failures = {one["uid"]: one for one in shard.failures}
+    if not any(map(can_be_opened, failures.values())):
+        return
+    for index, uid in enumerate(shard.uids):
+        part, rows = part_path(path.parent, number, index), shard.object == index
+        if uid in failures:
+            write_json(part.with_suffix(".json"), failures[uid])
+        else:
+            tensors = {name: values[rows] for name, values in shard.maps.items()}
+            lost, names = shard.lost_images.get(uid, 0), shard.lost_names.get(uid, [])
+            _write_part(part, {**tensors, "c2w": shard.c2w[rows]}, lost, names)
+    path.unlink()
 
 
 # Many shards

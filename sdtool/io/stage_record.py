@@ -162,7 +162,7 @@ class StageRecord:
         self.hold()
         os.replace(self.out / DONE, self.out / PARTIAL)
         write_json(self.out / PARTIAL, self.head)
-        self._done = None
+        self._done, self.resumed = None, True
 
     def clear(self) -> None:
         """Remove what the overwritten run made; nothing if none waits to be removed."""

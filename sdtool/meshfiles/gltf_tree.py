@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, UnopenedError
 from sdtool.io.files import is_pointer
 from sdtool.meshfiles.beside import find_beside, map_file
 from sdtool.meshfiles.extensions import is_understood
@@ -47,7 +47,7 @@ def missing_file(path: str | os.PathLike) -> ObjectError:
     said = (
         "is a link to a file that does not exist" if Path(path).is_symlink() else "does not exist"
     )
-    return ObjectError("missing-file", f"{path} {said}")
+    return UnopenedError("missing-file", f"{path} {said}", os.path.abspath(os.fsdecode(path)))
 
 
 def check_link(path: str | os.PathLike) -> None:

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, UnopenedError
 from sdtool.io.files import encoding_of, is_pointer
 
 HEAD = 512  # bytes that are looked at
@@ -50,7 +50,8 @@ def unreadable(
     why, cure = str(error), ""
     if isinstance(error, PermissionError):
         why, cure = str(error.strerror), "; change its permissions, or those of its folder"
-    return ObjectError("unreadable-file", f"{path}{needed} cannot be read ({why}){cure}")
+    said = f"{path}{needed} cannot be read ({why}){cure}"
+    return UnopenedError("unreadable-file", said, os.path.abspath(os.fsdecode(path)))
 
 
 def check_regular(path: str | os.PathLike) -> None:

@@ -18,6 +18,7 @@ from sdtool.io.shards import (
     finished_parts,
     part_path,
     shard_path,
+    take_apart,
     write_failure,
     write_part,
 )
@@ -82,6 +83,12 @@ class RenderJob:
     def _size(self, number: int) -> int:
         """The objects of a shard; the last one may have fewer."""
         return min(self.shard_size, self.total - number * self.shard_size)
+
+    def try_again(self) -> None:
+        """Take the shards apart of which objects are to be tried again (`sdtool.io.again`)."""
+        for number in self._numbers():
+            if self._path(number).exists():
+                take_apart(self._path(number), number)
 
     def count(self) -> int:
         """The objects of this rank."""

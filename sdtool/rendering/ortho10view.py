@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, UnopenedError
 from sdtool.geometry.cameras import AnyRange, OrthographicRange, ViewRange, points_of_depth
 from sdtool.geometry.ccm import turned_y_up
 from sdtool.io.exr import read_channel
+from sdtool.meshfiles.other_kinds import unreadable
 from sdtool.rendering.seen import Cameras, Seen, colors_of, read_picture
 
 META = "meta.json"
@@ -83,7 +84,9 @@ def _meta(folder: Path) -> dict[str, Any]:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         said = f"{path} is missing, so nobody knows where the cameras stood"
-        raise ObjectError("missing-file", said) from None
+        raise UnopenedError("missing-file", said, str(path)) from None
+    except PermissionError as error:
+        raise unreadable(path, error) from None
     except (OSError, ValueError, RecursionError) as error:
         raise ObjectError("bad-camera", f"{path} cannot be read ({type(error).__name__})") from None
     places = meta.get("locations") if isinstance(meta, dict) else None

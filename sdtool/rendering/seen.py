@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, UnopenedError
+from sdtool.meshfiles.other_kinds import unreadable
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Seen:
 def read_picture(path: Path) -> np.ndarray:
     """A picture of 8 bits a channel: (H, W, 4) uint8, alpha 255 where the file has none.
 
-    ObjectError (``missing-file``, ``bad-picture``) if there is none.
+    ObjectError (``missing-file``, ``unreadable-file``, ``bad-picture``) if there is none.
     """
     from PIL import Image
 
@@ -50,7 +51,9 @@ def read_picture(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGBA"))
     except FileNotFoundError:
-        raise ObjectError("missing-file", f"{path} is missing") from None
+        raise UnopenedError("missing-file", f"{path} is missing", str(path)) from None
+    except PermissionError as error:
+        raise unreadable(path, error) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ObjectError(
             "bad-picture", f"{path} is no picture that can be read ({error})"

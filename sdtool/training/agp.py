@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from sdtool.io.words import counted
 from sdtool.priors.agp import fresh_agp, plain_agp
 from sdtool.priors.lora import fresh_adapter, hold_base_in
 from sdtool.priors.prior import Prior
@@ -162,8 +163,10 @@ def train_agp(
         limit=int(text_cache * 1e9),
         dtype=torch.bfloat16 if settings.mixed_precision != "no" else None,
     )
-    said = "{maps} maps of {objects} objects, {prompts} prompts; {held_out} objects held out"
-    said = said.format(**data.facts, prompts=len(prompts.table)) + f"; on {processes.device.type}"
+    facts = data.facts
+    said = f"{counted(facts['maps'], 'map')} of {counted(facts['objects'], 'object')}"
+    said += f", {counted(len(prompts.table), 'prompt')}; {counted(facts['held_out'], 'object')} held out"
+    said += f"; on {processes.device.type}"
     processes.say(said + (f" × {processes.size}" if processes.size > 1 else ""))
     processes.say(_cost(len(shown), list(data.exams.values())))
 

@@ -10,6 +10,7 @@ import torch
 
 from sdtool.errors import InputError, UsageError
 from sdtool.io.shards import shard_paths
+from sdtool.io.words import counted
 from sdtool.priors.color import fresh_color
 from sdtool.priors.prior import Prior
 from sdtool.priors.sampling import ddim
@@ -124,9 +125,10 @@ def train_color(
         prior, [*prompts.table, *asked], out, processes=processes, limit=32 << 30
     )
     said = (
-        f"{len(views.maps)} views of {len(views.maps.uids)} objects, {len(prompts.table)} prompts"
+        f"{counted(len(views.maps), 'view')} of {counted(len(views.maps.uids), 'object')}, "
+        f"{counted(len(prompts.table), 'prompt')}; {counted(len(unseen), 'object')} held out"
     )
-    processes.say(f"{said}; {len(unseen)} objects held out; on {processes.device}")
+    processes.say(f"{said}; on {processes.device}")
     conditions = Conditions(views.maps, prior.sample_size, roughness)
     latents = None
     if prior.vae is not None:

@@ -9,6 +9,7 @@ import torch
 
 from sdtool.errors import InputError
 from sdtool.io.shards import open_shard, shard_paths
+from sdtool.io.words import counted
 
 
 class Views:
@@ -122,7 +123,9 @@ class Views:
         if not (missing := self.uncaptioned):
             return ""
         some = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
-        return f"{len(missing)} of {self.rendered} rendered objects have no caption and are left out: {some}"
+        has = "has no caption and is" if len(missing) == 1 else "have no caption and are"
+        of = counted(self.rendered, "rendered object")
+        return f"{len(missing):,} of {of} {has} left out: {some}"
 
 
 def _full(rows: np.ndarray, value: int) -> np.ndarray:

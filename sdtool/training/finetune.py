@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sdtool.io.words import counted
 from sdtool.priors.adapters import adapter_parts, has_adapter
 from sdtool.priors.agp import jittered
 from sdtool.priors.prior import Prior
@@ -108,8 +109,8 @@ def say_cut_captions(
     if count := encoder.count_cut(texts):
         kept = f' ("{suffix.strip(" ,")}" at the end is kept)' if suffix else ""
         processes.say(
-            f"{count} of {len(texts)} captions are longer than the {encoder.length} tokens that the "
-            f"text encoder reads: their last words are left out{kept}"
+            f"{count:,} of {counted(len(texts), 'caption')} {'is' if count == 1 else 'are'} longer than the "
+            f"{encoder.length} tokens that the text encoder reads: last words are left out{kept}"
         )
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sdtool.errors import UsageError
+from sdtool.io.words import counted
 from sdtool.priors.guided import fresh_guided
 from sdtool.priors.prior import Prior
 from sdtool.training.data import PromptTable, Views
@@ -109,8 +110,8 @@ def distill(
     teacher = teacher.to(processes.device)
     student = fresh_guided(teacher)
     processes.say(
-        f"{len(views)} maps of {len(views.uids)} objects, {len(prompts.table)} prompts; on "
-        f"{processes.device.type}"
+        f"{counted(len(views), 'map')} of {counted(len(views.uids), 'object')}, "
+        f"{counted(len(prompts.table), 'prompt')}; on {processes.device.type}"
     )
     text = teacher.text_encoder
     limit = 32 << 30

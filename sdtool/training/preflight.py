@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import InputError, UsageError
+from sdtool.io.words import counted
 from sdtool.runtime.progress import progress
 from sdtool.training.data import Views
 from sdtool.training.distributed import Processes
@@ -24,7 +25,7 @@ def check_size(views: Views, wanted: int, name: str, option: str, *more: str) ->
     if views.size == wanted:
         return
     raise UsageError(
-        f"the {_many(len(views), 'map')} of {_many(len(views.drawn), 'object')} are "
+        f"the {counted(len(views), 'map')} of {counted(len(views.drawn), 'object')} are "
         f"{views.size}×{views.size}, but {name} {wanted}×{wanted}; render with --size {wanted}",
         option,
         *more,
@@ -35,12 +36,12 @@ def say_odd(views: Views, batch: int, processes: Processes) -> None:
     """Say what is odd and can go on: a batch of more maps than there are to train on, one object alone."""
     if batch > len(views):
         processes.say(
-            f"--batch {batch} is more than the {_many(len(views), 'map')} of "
-            f"{_many(len(views.drawn), 'object')}: a step takes some of them several times"
+            f"--batch {batch} is more than the {counted(len(views), 'map')} of "
+            f"{counted(len(views.drawn), 'object')}: a step takes some of them several times"
         )
     if len(views.drawn) == 1:
         processes.say(
-            f"there is one object only to train on, {views.drawn[0]}, with {_many(len(views), 'map')}: "
+            f"there is one object only to train on, {views.drawn[0]}, with {counted(len(views), 'map')}: "
             "nothing else will be learned"
         )
 
@@ -62,11 +63,12 @@ def _refuse_damaged(views: Views) -> None:
     kinds = Counter(what for _, _, what in found)
     some = ", ".join(f"{uid} in {name}" for name, uid in list(rows)[:NAMED])
     more = ", …" if len(rows) > NAMED else ""
-    counts = " and ".join(f"{_many(n, kind)} of {len(views)}" for kind, n in kinds.items())
+    counts = " and ".join(f"{counted(n, kind)} of {len(views)}" for kind, n in kinds.items())
+    of = counted(len(rows), "object")
     raise InputError(
-        f"{counts} hold what is no number (NaN or infinity), of {_many(len(rows), 'object')}: {some}{more}; "
-        f"remove {_many(len(shards), 'shard')} of {len(views.shards)}, first {min(shards)}, and render "
-        "again with: sdtool render-ccm"
+        f"{counts} hold what is no number (NaN or infinity), of {of}: {some}{more}; remove "
+        f"{counted(len(shards), 'shard')} of {len(views.shards)}, first {min(shards)}, and render again "
+        "with: sdtool render-ccm"
     )
 
 
@@ -104,7 +106,3 @@ def not_finite(table: np.ndarray) -> list[int]:
             rows = np.flatnonzero(wrong.reshape(len(part), -1).any(axis=1))
             found += (rows + start).tolist()
     return found
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"

@@ -14,6 +14,7 @@ from sdtool.geometry.meshes import FAR, Mesh
 from sdtool.geometry.normals import explicit_normals
 from sdtool.io.folders import GLTF_SUFFIXES, model_stem
 from sdtool.io.stage_record import DONE
+from sdtool.io.words import counted
 from sdtool.meshfiles import load_mesh, write_glb
 from sdtool.meshfiles.accessors import GlbFile
 from sdtool.meshfiles.extensions import DRACO, INSTANCING, MESHOPT, VISIBILITY
@@ -193,7 +194,7 @@ def _plain_glb(mesh: Mesh, title: str) -> bytes:
 def _subject(mesh: Mesh, data: bytes, extras: dict[str, Any], stem: str, name: str) -> Subject:
     """`extras`: the parameters of the lift, as an export or the lift's record tells them."""
     title = next((extras[key] for key in ("prompt", "title") if extras.get(key)), stem)
-    facts = [f"{len(mesh.t_pos_idx):,} triangles"]
+    facts = [counted(len(mesh.t_pos_idx), "triangle")]
     for key in ("rep", "preset", "seed", "lambda_align"):
         if isinstance(extras.get(key), str | int | float):
             facts.append(f"{key} {json.dumps(extras[key], ensure_ascii=False)}".replace('"', ""))
