@@ -125,15 +125,13 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> stage_record.Result | stage_record.Report:
     given = dict(locals())
-    from sdtool.evaluating import evaluation, janus_rates, judges, report, sampled, thresholds
+    from sdtool.evaluating import evaluation, janus_rates, judges, report, saying, thresholds
     from sdtool.evaluating import human as blind
     from sdtool.evaluating import people as persons
     from sdtool.evaluating import protocol as protocols
     from sdtool.evaluating.inputs import gather
     from sdtool.evaluating.measuring import JUDGE, Eyes, check
-    from sdtool.evaluating.results import headline
     from sdtool.io.folders import Unread, say_kinds
-    from sdtool.io.names import escaped
     from sdtool.runtime.devices import choose_device
 
     if calibrate == 1:
@@ -211,12 +209,8 @@ def evaluate(
     if human or (out / "human.html").exists():
         blind.write_sheet(out, janus_rates.of_list(asked, found) or found, seed=seed)
         outputs += ["human.html", "human"]
-    told = [headline(found, method) for method in dict.fromkeys(one.method for one in found)]
-    told += [*persons.left_out(agreed), *judges.lines(compared)]
-    told += sampled.lines(by_people) or sampled.cautions(found, lines.calibration)
-    told += janus_rates.lines(outcome) if outcome else []
-    for line in [*told, *evaluation.complaints(found)]:
-        print(escaped(line), file=sys.stderr)
+    for line in saying.lines(found, lines.calibration, agreed, compared, outcome):
+        print(line, file=sys.stderr)
     counts = evaluation.counts(found) | unread.counts()
     result = record.finish(counts=counts, outputs=outputs)
     facts = result.summary | {k: summary[k] for k in ("methods", "janus_by_people") if k in summary}

@@ -78,6 +78,38 @@ def test_who_says_what_it_is_in_order(tmp_path):
     assert (asset.prompt, asset.prompt_from, asset.seed) == ("a stool", "table", 4)
 
 
+@pytest.mark.parametrize(
+    "name, seed",
+    [
+        ("corgi_seed3", 3),
+        ("a-corgi-seed-10", 10),
+        ("A Corgi Seed 07", 7),
+        ("seed3", 3),
+        ("corgi_seed3--0a1b2c3d", 3),
+        ("corgi_3", None),
+        ("corgi_seed", None),
+        ("corgi_seed3b", None),
+        ("corgi_seed3_v2", None),
+        ("corgi_linseed3", None),
+        (f"corgi_seed{'1' * 19}", None),
+    ],
+)
+def test_a_name_may_end_with_its_seed(tmp_path, name, seed):
+    path = save(tmp_path / "ours" / f"{name}.glb")
+    for given in (Asset(path, "ours"), Asset(path, "ours", prompt="a cat", prompt_from="table")):
+        assert with_prompts([given])[0].seed == seed
+    (asset,) = with_prompts([Asset(path, "ours", seed=5)])
+    assert asset.seed == 5  # the table's
+    told = save(tmp_path / "theirs" / f"{name}.glb", seed=6)
+    assert with_prompts([Asset(told, "theirs")])[0].seed == 6  # its extras'
+
+
+def test_a_folder_names_the_seed_of_a_file_whose_name_says_nothing(tmp_path):
+    path = save(tmp_path / "ours" / "a-corgi_seed4" / "mesh.glb")
+    (asset,) = with_prompts([Asset(path, "ours")], ["a corgi"])
+    assert (asset.prompt, asset.seed) == ("a corgi", 4)
+
+
 def test_a_folder_speaks_for_a_file_whose_name_says_nothing(tmp_path):
     vague = save(tmp_path / "ours" / "a-red-chair" / "model_0.glb")
     assert known(vague) == ("a red chair", "file name")

@@ -12,7 +12,8 @@ from shape_samples import box
 from sdtool.cli import run as sdtool
 from sdtool.errors import InputError
 from sdtool.evaluating.assets import category_of
-from sdtool.evaluating.janus_rates import lines, run
+from sdtool.evaluating.janus_lines import lines
+from sdtool.evaluating.janus_rates import run
 from sdtool.evaluating.protocol import Protocol, judge_id, load
 from sdtool.evaluating.results import (
     CONSISTENT,
@@ -159,6 +160,29 @@ def test_equal_seeds_are_pairs_and_the_others_in_their_order():
     assert run(one, apart, "j").comparisons[0].only_second == 1
 
 
+def test_pairs_that_only_their_order_makes_are_counted_and_named():
+    one = Protocol("own", ("a cat",))
+    ours = [replace(one, seed=None) for one in results("ours", cat="y" * 9 + "nn")]
+    theirs = [replace(one, path=f"theirs/{one.path}") for one in ours]
+    theirs = [replace(one, method="theirs") for one in theirs]
+    outcome = run(one, ours[::-1] + theirs, "j")
+    (pair,) = outcome.comparisons
+    assert (pair.both, pair.neither, pair.only_first, pair.only_second) == (
+        2,
+        9,
+        0,
+        0,
+    )  # cat10 last
+    assert outcome.as_json()["comparisons"][0]["by order only"] == 11
+    told = "ours against theirs: 11 pairs of several results of a prompt made by their order only"
+    assert f"{told}, as their seeds are unknown or differ; name the seeds in a table" in table(
+        outcome
+    )
+    seeded = run(one, results("ours", cat="yn") + results("theirs", cat="yn"), "j")
+    single = run(one, ours[:1] + theirs[:1], "j")
+    assert "by their order" not in table(seeded) + table(single)
+
+
 def test_where_nothing_can_be_compared_there_is_no_p():
     outcome = run(LIST, results("ours", cat="y") + results("theirs", dog="y"), "j")
     assert outcome.comparisons[0].p is None
@@ -216,6 +240,7 @@ def test_three_judges_judge_two_methods_by_a_protocol(tmp_path, monkeypatch, cap
     found = read_json("out/evaluation.json")
     assert [one["of"] for one in found["judges"]["pairs"]] == [0, 0, 0]  # they know nothing
     ours, theirs = found["assets"]
+    assert (ours["seed"], theirs["seed"]) == (4, None)
     assert ours["opinions"].keys() == {"bundled judge", "CLIP", "orientation model"}
     assert theirs["opinions"].keys() == {"bundled judge", "orientation model"}  # CLIP has no words
     assert (ours["prompt"], ours["prompt_from"], theirs["prompt"]) == ("a fox", "list", "")

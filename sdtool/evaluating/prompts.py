@@ -27,10 +27,12 @@ SAYS_NOTHING = frozenset(
     cube unnamed tmp test""".split()
 )
 """Words of file names that programs give to whatever they write; Blender's first cube is one."""
+DIGEST = re.compile(r"--[0-9a-f]{8}$")  # of a lift
+SEED = re.compile(r"(?i)(?:^|[-_. ])seed[-_. ]?([0-9]{1,18})$")
 
 
 def with_prompts(assets: Sequence[Asset], listed: Sequence[str] = ()) -> list[Asset]:
-    """The assets with their prompts, and the seeds that their lifts or extras name.
+    """The assets with their prompts, and the seeds that their lifts, their extras or their names name.
 
     listed: prompts that file names may spell (`spelled`): `a-corgi`, `corgi_seed3` and `007_A Corgi` all
     spell "a corgi". An asset that has a prompt keeps it. All prompts are of one line (`one_line`).
@@ -54,8 +56,8 @@ def spelled(prompt: str) -> str:
 def _with_prompt(asset: Asset, listed: dict[str, str]) -> Asset:
     told, teller = _own_words(asset)
     prompt, seed = told.get("prompt"), told.get("seed")
-    if asset.seed is None and type(seed) is int:
-        asset = replace(asset, seed=seed)
+    if asset.seed is None:
+        asset = replace(asset, seed=seed if type(seed) is int else _seed_in_name(asset))
     if asset.prompt:
         return asset
     if isinstance(prompt, str) and prompt.strip():
@@ -111,10 +113,16 @@ def _is_vague(name: str) -> bool:
     return all(word in SAYS_NOTHING or len(word) < 3 or word == "seed" for word in words)
 
 
+def _seed_in_name(asset: Asset) -> int | None:
+    """The seed at the end of a name, as in corgi_seed3 and corgi-seed-3; None if there is none."""
+    bare = (DIGEST.sub("", name) for name in _names(asset))
+    return next((int(found[1]) for one in bare if (found := SEED.search(one))), None)
+
+
 def _shorter(name: str) -> list[str]:
     """A name, and the same without what numbers it: a lift's digest, a seed or a number behind it or
     before it."""
-    bare = re.sub(r"--[0-9a-f]{8}$", "", name)
+    bare = DIGEST.sub("", name)
     behind = re.sub(r"(?i)([-_. ]+(seed|sample|v|s|n|no|nr))?[-_. ]*\d+$", "", bare)
     found = [name, bare, behind, *(re.sub(r"^\d+[-_. ]+", "", one) for one in (bare, behind))]
     return [one for one in dict.fromkeys(found) if one]

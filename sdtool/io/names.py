@@ -4,6 +4,8 @@ Python reads the bytes of such a name as half characters (surrogates), which no 
 an identity they stay what they are; what is shown, said or learned from is made readable.
 """
 
+import re
+
 
 def readable(text: str) -> str:
     """The text without half characters: Latin letters of Windows where bytes were kept, else nothing.
@@ -27,6 +29,14 @@ def escaped(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
+
+
+def natural(text: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
+    """By what names are sorted as people do: seed2 before seed10."""
+    words = re.split(r"([0-9]+)", text)  # every second one is a number
+    parts: list[str | tuple[int, str]] = [*words]
+    parts[1::2] = [(len(digits), digits) for digits in (one.lstrip("0") for one in words[1::2])]
+    return tuple(parts), text
 
 
 def _letter(kept: str) -> str:
