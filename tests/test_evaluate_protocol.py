@@ -183,6 +183,27 @@ def test_pairs_that_only_their_order_makes_are_counted_and_named():
     assert "by their order" not in table(seeded) + table(single)
 
 
+def test_what_is_to_be_reported_names_the_list_and_several_results_of_a_prompt():
+    ours = run(LIST, results("ours", cat="yn"), "j")
+    said = ours.sentence(ours.tallies[0])
+    assert "of 2 results, up to 2 of a prompt, which are not independent, 0 cannot be told" in said
+    lists = [Protocol("own", LIST.prompts[:-1]), Protocol("own", LIST.prompts[::-1])]
+    called = {one.called for one in (LIST, *lists)}
+    assert len(called) == 3 and all(f"protocol {LIST.called}, judge" in one for one in [said])
+    assert load("open-80").called == "open-80"
+
+
+def test_a_result_of_two_methods_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("ours/a").mkdir(parents=True)
+    write_glb("ours/a/cat.glb", box([0, 0, 0], [1, 1, 4]))
+    asked = ["ours", "ours/a", "--protocol", "toyverse-80", "--out", "out"]
+    assert sdtool(["evaluate", *asked]) == 1
+    said = capsys.readouterr().err
+    assert "ours/a/cat.glb belongs to two methods" in said and "none holds what another" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_where_nothing_can_be_compared_there_is_no_p():
     outcome = run(LIST, results("ours", cat="y") + results("theirs", dog="y"), "j")
     assert outcome.comparisons[0].p is None
@@ -193,13 +214,14 @@ def test_where_nothing_can_be_compared_there_is_no_p():
 def test_the_printed_table_names_what_is_missing():
     outcome = run(LIST, OURS + THEIRS, "ab12")
     said = table(outcome).splitlines()
-    assert said[0] == "protocol own, judge ab12"
+    assert re.fullmatch(r"protocol own \(list [0-9a-f]{8} of 5 prompts\), judge ab12", said[0])
     assert said[2].split() == "ours 25% (1 of 4) 5% to 70% 3 of 5 0 1 0".split()
     assert "theirs has no result of 1 prompt: an owl" in said
     assert "theirs: 1 of no prompt of the list: theirs/bus0" in said
     assert said[-1].endswith("(2 pairs left out); McNemar's exact p = 0.5")
     assert outcome.sentence(outcome.tallies[0]).startswith(
-        "ours: Janus rate 25% (1 of 4; 95% interval 5% to 70%); 0 cannot be told, 1 failed, 0 of 5"
+        "ours: Janus rate 25% (1 of 4; 95% interval 5% to 70%); of 5 results, 0 cannot be told, 1 failed; "
+        "0 of 5 prompts missing; sdtool "
     )
     nothing = run(LIST, results("none", car="u"), "j")
     assert "nothing told" in table(nothing) and "nan" not in table(nothing)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from shape_samples import box
 
 from sdtool.cli import run
+from sdtool.evaluating import calibrating
 from sdtool.evaluating.measuring import JUDGE
 from sdtool.evaluating.viewnet import ViewNet
 from sdtool.meshfiles import write_glb
@@ -103,3 +104,11 @@ def test_a_folder_that_is_none_is_told(evaluate, tmp_path):
     assert "mine does not exist; name the folder of a judge" in evaluate()[1]
     (tmp_path / "mine").write_text("")
     assert "mine is no folder; name the folder of a judge" in evaluate()[1]
+
+
+def test_lines_are_drawn_for_a_judge_that_is_there(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        calibrating.main(["--out", str(tmp_path / "mine")])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "mine holds no judge; copy one there first" in said

@@ -69,14 +69,26 @@ def read_answers(path: Path) -> Answers:
         if _key(one) in seen:
             raise InputError(f"{path} answers twice for {one['path']}; {cure}")
         seen.add(_key(one))
-    return Answers(listed, _asked(found.get("asked")))
+    return Answers(listed, _asked(path, found, seen))
 
 
-def _asked(listed: Any) -> frozenset[tuple[str, str]] | None:
-    try:
-        return frozenset((str(path), str(method)) for path, method in listed)
-    except (TypeError, ValueError):
+def _asked(
+    path: Path, found: dict[str, Any], given: set[tuple[str, str]]
+) -> frozenset[tuple[str, str]] | None:
+    """Path and method of all that was on the sheet. InputError if that cannot be, by what was `given`."""
+    if "asked" not in found:
         return None
+    cure = "give the file as the sheet's “Download the answers” wrote it"
+    listed = found["asked"]
+    if not isinstance(listed, list) or not all(
+        isinstance(one, list) and len(one) == 2 and all(isinstance(part, str) for part in one)
+        for one in listed
+    ):
+        raise InputError(f"{path}: “asked” is no list of paths with their methods; {cure}")
+    asked = frozenset((where, method) for where, method in listed)
+    if beside := sorted(given - asked):
+        raise InputError(f"{path} answers for {beside[0][0]}, which was not asked about; {cure}")
+    return asked
 
 
 @dataclass(frozen=True)

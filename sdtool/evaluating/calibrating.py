@@ -7,13 +7,14 @@ show how well the lines hold.
 """
 
 import argparse
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import InputError, ObjectError, SdtoolError
 from sdtool.evaluating import thresholds
 from sdtool.evaluating.compositions import compose
 from sdtool.evaluating.measuring import JUDGE, Eyes, Measured, measure
@@ -129,7 +130,16 @@ def asset_sources(folders: list[Path], learnt: list[str]) -> dict[str, list[Mesh
     }
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
+    try:
+        run(given)
+    except SdtoolError as error:
+        print(f"calibrating: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+def run(given: list[str] | None) -> None:
+    """Draw the lines of the judge in --out anew."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=JUDGE)
     parser.add_argument("--count", type=int, default=16)
@@ -138,7 +148,11 @@ def main() -> None:
     parser.add_argument(
         "--assets", type=Path, nargs="*", default=[], help="Folders of real, sound assets."
     )
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
+    if not (asked.out / "judge.json").is_file():
+        raise InputError(
+            f"--out {asked.out} holds no judge; copy one there first, such as that in {JUDGE}"
+        )
     command = f"python -m sdtool.evaluating.calibrating --count {asked.count} --seed {asked.seed}"
     command += f" --assets {' '.join(folder.name for folder in asked.assets)}" * bool(asked.assets)
     sources = asset_sources(asked.assets, load_judge(asked.out)[1].get("assets", []))

@@ -25,7 +25,7 @@ def lines(outcome: Outcome) -> list[str]:
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    said = [f"protocol {outcome.protocol.name}, {outcome.told_by}"]
+    said = [f"protocol {outcome.protocol.called}, {outcome.told_by}"]
     said += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     for one in outcome.tallies:
         if one.unseen:

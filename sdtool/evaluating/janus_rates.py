@@ -110,11 +110,13 @@ class Outcome:
         for name, found in self.by_people.items():
             if one.method in found:
                 rate += f"; with the answers of {name} {found[one.method]}"
+        results = one.janus.of + one.untold + one.failed + one.unseen
+        several = f", up to {one.most} of a prompt, which are not independent" * (one.most > 1)
         return (
-            f"{one.method}: {rate}; {one.untold} cannot be told, {one.failed} failed, "
-            f"{len(one.missing)} of {counted(len(self.protocol.prompts), 'prompt')} missing"
-            f"{f', {one.unseen} not looked at' if one.unseen else ''}; sdtool {__version__}, "
-            f"protocol {self.protocol.name}, {self.told_by}"
+            f"{one.method}: {rate}; of {counted(results, 'result')}{several}, {one.untold} cannot be told, "
+            f"{one.failed} failed{f', {one.unseen} not looked at' if one.unseen else ''}; "
+            f"{len(one.missing)} of {counted(len(self.protocol.prompts), 'prompt')} missing; "
+            f"sdtool {__version__}, protocol {self.protocol.called}, {self.told_by}"
         )
 
 

@@ -12,6 +12,7 @@ from sdtool.errors import InputError
 from sdtool.evaluating.prompts import spelled
 from sdtool.io.pages import shipped
 from sdtool.io.prompts import prompts_in
+from sdtool.io.words import counted
 
 Name = Literal["toyverse-80", "open-80", "own"]
 OWN = "own"
@@ -23,6 +24,14 @@ class Protocol:
 
     name: str
     prompts: tuple[str, ...]
+
+    @property
+    def called(self) -> str:
+        """Its name; of a list of one's own with how many prompts, and a digest of them in their order."""
+        if self.name != OWN:
+            return self.name
+        digest = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()[:8]
+        return f"{self.name} (list {digest} of {counted(len(self.prompts), 'prompt')})"
 
     def text(self) -> str:
         """The list as a file for `lift --prompts`, under what the protocol asks for."""
