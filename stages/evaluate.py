@@ -1,7 +1,8 @@
 """Say of every model whether it is one consistent object from all sides, and how often a method's are.
 
 PATH is a lift's directory, a model (.glb, .gltf, .vrm, .obj, .ply, .stl, .off), or a folder of them at any
-depth.
+depth. Models stand upright, +Y up, as in glTF (`--up z` for those of Blender and CAD); which way around
+their fronts face does not matter.
 The folder that an asset lies in is its method: each gets a rate, with the Wilson interval of 95%.
 `--table` is a CSV file whose first row names its columns: file and prompt, and maybe method and seed.
 `--out` gets `index.html`, the report with pictures, and `evaluation.json` with the same in numbers.
@@ -101,6 +102,10 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Answers saved from human.html, to be shown beside; one a person."),
     ] = None,
+    up: Annotated[
+        Literal["y", "z"],
+        typer.Option(help="Axis up of models; z: they face −Y, as Blender's. Lifts know theirs."),
+    ] = "y",
     clip: Annotated[
         str, typer.Option(help="CLIP checkpoint that also looks: a folder, or a hub id.")
     ] = "",
@@ -160,7 +165,7 @@ def evaluate(
         called={"judge": judged_by},
     )
     where = str(choose_device(device)) if clip or orient else "cpu"
-    eyes = Eyes(judge or JUDGE, clip, where, orient)
+    eyes = Eyes(judge or JUDGE, clip, where, orient, up)
     keys = evaluation.keys_of(assets, eyes)
     if record.is_done:
         new = set(keys) - evaluation.known(out).keys()
@@ -256,6 +261,7 @@ def _params(given: dict[str, Any]) -> dict[str, Any]:
 
     params = {name: given[name] for name in ("clip", "calibrate", "seed")}
     params |= {name: given[name] for name in ("orient", "protocol") if given[name]}
+    params |= {"up": given["up"]} if given["up"] != "y" else {}
     judge = judge_id(given["judge"] or JUDGE)
     return {"paths": list(map(str, given["paths"] or [])), **params, "judge": judge}
 
@@ -264,6 +270,7 @@ def _command(given: dict[str, Any]) -> str:
     """The command that makes the page again. given: all options."""
     named = ["table", "prompts", "protocol", "clip", "orient", "judge", "calibrate"]
     told = [(name, given[name]) for name in named if given[name]]
+    told += [("up", given["up"])] if given["up"] != "y" else []
     told += [("answers", file) for file in given["answers"] or []]
     told += [("seed", given["seed"])] if given["calibrate"] else []
     words = ["sdtool", "evaluate", *map(str, given["paths"] or [])]

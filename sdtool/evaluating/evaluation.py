@@ -48,7 +48,8 @@ def keys_of(assets: list[Asset], eyes: Eyes) -> list[str]:
     measures = " ".join((__version__, *(field.name for field in fields(Measured))))
     with progress("reading", len(assets), "models") as bar:
         for asset in assets:
-            known_by = (measures, str(asset.path), asset.prompt, prompts, _content(asset.path))
+            up = eyes.up.removesuffix("y")  # that of most is in no key
+            known_by = (measures, str(asset.path), asset.prompt, prompts, _content(asset.path) + up)
             found.append(
                 hashlib.sha256("\0".join(known_by).encode(errors="surrogatepass")).hexdigest()[:16]
             )

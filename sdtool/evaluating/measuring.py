@@ -15,7 +15,7 @@ from sdtool.evaluating.roughening import skin
 from sdtool.evaluating.specks import without_specks
 from sdtool.evaluating.viewnet import AROUND, ViewNet, judge_views, load_judge
 from sdtool.evaluating.views import cameras, normal_views, within_views
-from sdtool.geometry.ccm import to_canonical
+from sdtool.geometry.ccm import to_canonical, turned_y_up
 from sdtool.geometry.cleaning import clean
 from sdtool.geometry.meshes import Mesh
 from sdtool.toyverse.toys import make
@@ -73,12 +73,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Eyes:
-    """Who looks: the folder of a judge, a CLIP and an orientation model ("" for none) with their device."""
+    """Who looks: the folder of a judge, a CLIP and an orientation model ("" for none) with their device. up:
+    the axis that points up in files of models: y; or z, and what is in front faces −Y."""
 
     judge: Path = JUDGE
     clip: str = ""
     device: str = "cpu"
     orient: str = ""
+    up: str = "y"
 
 
 @lru_cache(1)
@@ -235,6 +237,9 @@ def measure_asset(job: tuple[str, Asset], eyes: Eyes, out: Path, prompts: tuple[
         mesh = read_asset(asset)
     except InputError as error:
         raise ObjectError("unreadable", str(error)) from None
+    if eyes.up == "z" and asset.path.is_file():
+        normal = None if mesh.v_normal is None else turned_y_up(mesh.v_normal)
+        mesh = mesh.with_positions(turned_y_up(mesh.v_pos), normal)
     found = measure(mesh, category_of(prompt), eyes, prompt, prompts)
     picture = f"pictures/{key}.png"
     shown = without_specks(mesh)[0] if found.sanity["specks"] else mesh
