@@ -157,6 +157,22 @@ def test_with_the_protocol_each_path_is_a_method(tmp_path):
     ] * 3
 
 
+@pytest.mark.parametrize("given", ["fg fg/a", "fg/a fg", "fg fg/a/corgi.glb", "fg h"])
+def test_a_file_of_two_methods_is_refused(given, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(Path("fg/a/corgi.glb"))
+    Path("h").mkdir()
+    Path("h/corgi.glb").symlink_to("../fg/a/corgi.glb")
+    Path("p.txt").write_text("a corgi\n", encoding="utf-8")
+    paths = given.split()
+    assert sdtool(["evaluate", *paths, "--protocol", "own", "--prompts", "p.txt"]) == 2
+    said = capsys.readouterr().err
+    assert "fg/a/corgi.glb" in said and "would be a result of two methods" in said
+    assert not Path("report").exists()
+    assert len(find_assets([Path(path) for path in paths])) == 1  # without it methods are folders
+    assert len(find_assets([Path("fg/a"), Path("fg/a/")], by_path=True)) == 1
+
+
 def test_methods_of_one_name_are_told_apart(tmp_path):
     for name in ("a/x/out/corgi.glb", "b/x/out/corgi.glb", "c/y/cat.glb"):
         save(tmp_path / name)

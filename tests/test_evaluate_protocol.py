@@ -193,17 +193,6 @@ def test_what_is_to_be_reported_names_the_list_and_several_results_of_a_prompt()
     assert load("open-80").called == "open-80"
 
 
-def test_a_result_of_two_methods_is_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    Path("ours/a").mkdir(parents=True)
-    write_glb("ours/a/cat.glb", box([0, 0, 0], [1, 1, 4]))
-    asked = ["ours", "ours/a", "--protocol", "toyverse-80", "--out", "out"]
-    assert sdtool(["evaluate", *asked]) == 1
-    said = capsys.readouterr().err
-    assert "ours/a/cat.glb belongs to two methods" in said and "none holds what another" in said
-    assert not (tmp_path / "out").exists()
-
-
 def test_where_nothing_can_be_compared_there_is_no_p():
     outcome = run(LIST, results("ours", cat="y") + results("theirs", dog="y"), "j")
     assert outcome.comparisons[0].p is None

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from shape_samples import box
 
 from sdtool.cli import run
-from sdtool.evaluating import calibrating
+from sdtool.evaluating.calibrating import main as calibrate
 from sdtool.evaluating.measuring import JUDGE
 from sdtool.evaluating.viewnet import ViewNet
 from sdtool.meshfiles import write_glb
@@ -106,9 +107,14 @@ def test_a_folder_that_is_none_is_told(evaluate, tmp_path):
     assert "mine is no folder; name the folder of a judge" in evaluate()[1]
 
 
-def test_lines_are_drawn_for_a_judge_that_is_there(tmp_path, capsys):
+@pytest.mark.parametrize("missing", ["folder", "assets"])
+def test_lines_that_cannot_be_drawn_are_one_sentence_with_the_cure(in_a_folder, capsys, missing):
+    if missing == "assets":
+        shutil.copytree(JUDGE, "mine")
     with pytest.raises(SystemExit) as ended:
-        calibrating.main(["--out", str(tmp_path / "mine")])
-    assert ended.value.code == 1
+        calibrate(["--out", "mine", "--assets", "gone"])
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "mine holds no judge; copy one there first" in said
+    assert ended.value.code == 1 and said.count("\n") == 1 and said.startswith("calibrating: ")
+    told = f"copy the bundled one, {JUDGE}" if missing == "folder" else "gone does not exist"
+    assert told in said
+    assert missing == "assets" or not os.path.exists("mine")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sdtool.errors import InputError
+from sdtool.errors import InputError, UsageError
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json
 from sdtool.io.folders import MESH_SUFFIXES, model_stem, say_shut
@@ -48,7 +48,7 @@ def find_assets(
     A directory that a lift wrote is one asset, whatever files lie in it. What lies in `out` is left
     out. by_path: its method is the folder among `paths` that it lies below, not the one that it lies in.
     Folders that cannot be read are named on stderr, and passed over; shut: gets them, and why. InputError if
-    a path does not exist or holds no asset, or if one would be of two methods.
+    a path does not exist or holds no asset.
     """
     found: dict[Path, tuple[Asset, Path]] = {}
     shut = {} if shut is None else shut
@@ -73,11 +73,16 @@ def find_assets(
             unfinished = one.is_dir() and not (one / DONE).is_file()
             whole = by_path and path.is_dir() and one != path
             folder = absolute(path) if whole else _method(one, paths)
-            real = Path(os.path.realpath(one))
-            _, other = found.setdefault(real, (Asset(one, "", unfinished), folder))
-            if by_path and other != folder:
-                said = f"{one} belongs to two methods, {other} and {folder}"
-                raise InputError(f"{said}; name folders of which none holds what another does")
+            same, its = found.setdefault(
+                Path(os.path.realpath(one)), (Asset(one, "", unfinished), folder)
+            )
+            if by_path and its != folder:
+                both = f"{same.path} and {one}" if same.path != one else f"{one}"
+                raise UsageError(
+                    f"{both} would be a result of two methods, {its} and {folder}; with --protocol each "
+                    "PATH is a method, so name folders of which none holds what another one holds",
+                    "PATH",
+                )
     for line in say_shut(shut):
         print(escaped(line), file=sys.stderr)
     names = told_apart(folder for _, folder in found.values())

@@ -7,17 +7,17 @@ show how well the lines hold.
 """
 
 import argparse
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sdtool.errors import InputError, ObjectError, SdtoolError
+from sdtool.errors import InputError, ObjectError
 from sdtool.evaluating import thresholds
 from sdtool.evaluating.compositions import compose
 from sdtool.evaluating.measuring import JUDGE, Eyes, Measured, measure
+from sdtool.evaluating.modules import one_sentence
 from sdtool.evaluating.samples import HELD_OUT, read_assets, sample, spoiled_somehow
 from sdtool.evaluating.variation import varied
 from sdtool.evaluating.viewnet import load_judge
@@ -130,36 +130,39 @@ def asset_sources(folders: list[Path], learnt: list[str]) -> dict[str, list[Mesh
     }
 
 
-def main(given: list[str] | None = None) -> None:
-    try:
-        run(given)
-    except SdtoolError as error:
-        print(f"calibrating: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
-
-
-def run(given: list[str] | None) -> None:
-    """Draw the lines of the judge in --out anew."""
+def options(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=JUDGE)
+    parser.add_argument(
+        "--out", type=Path, default=JUDGE, help="Folder of a judge, which gets the lines."
+    )
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument(
         "--assets", type=Path, nargs="*", default=[], help="Folders of real, sound assets."
     )
-    asked = parser.parse_args(given)
-    if not (asked.out / "judge.json").is_file():
-        raise InputError(
-            f"--out {asked.out} holds no judge; copy one there first, such as that in {JUDGE}"
-        )
+    return parser.parse_args(given)
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Draw the lines of the judge in `--out`."""
     command = f"python -m sdtool.evaluating.calibrating --count {asked.count} --seed {asked.seed}"
     command += f" --assets {' '.join(folder.name for folder in asked.assets)}" * bool(asked.assets)
-    sources = asset_sources(asked.assets, load_judge(asked.out)[1].get("assets", []))
-    eyes = Eyes(asked.out)
-    made = calibrate(eyes, asked.count, asked.seed, asked.workers, command, sources)
+    try:
+        learnt = load_judge(asked.out)[1].get("assets", [])
+    except InputError as error:
+        said = f"{error}; --out must be the folder of a judge: copy the bundled one, {JUDGE}"
+        raise InputError(f"{said}, or train one with judge_training") from None
+    sources = asset_sources(asked.assets, learnt)
+    made = calibrate(Eyes(asked.out), asked.count, asked.seed, asked.workers, command, sources)
     thresholds.save(made, asked.out)
     say(made)
+
+
+def main(given: list[str] | None = None) -> None:
+    asked = options(given)
+    with one_sentence("calibrating"):
+        run(asked)
 
 
 def say(made: thresholds.Thresholds) -> None:

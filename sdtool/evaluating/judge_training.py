@@ -11,9 +11,7 @@ beside the same without their flaw. Some two hours of one CPU core.
 import argparse
 import copy
 import multiprocessing
-import os
 import signal
-import sys
 import tempfile
 import time
 from collections import deque
@@ -29,6 +27,7 @@ from sdtool.errors import SdtoolError, UsageError
 from sdtool.evaluating.judge_batches import Views
 from sdtool.evaluating.judge_options import options
 from sdtool.evaluating.judge_views import write_views
+from sdtool.evaluating.modules import one_sentence
 from sdtool.evaluating.patches import COVERED, PATCHES
 from sdtool.evaluating.samples import HELD_OUT, read_assets, samples
 from sdtool.evaluating.viewnet import BINS, LOOKS, ViewNet, load_judge
@@ -232,18 +231,8 @@ def run(asked: argparse.Namespace) -> None:
 
 
 def main(given: list[str] | None = None) -> None:
-    try:
+    with one_sentence("judge_training"):
         run(options(__doc__.splitlines()[0], given))
-    except SdtoolError as error:
-        print(f"judge_training: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("judge_training: stopped", file=sys.stderr)
-        raise SystemExit(130) from None
-    except OSError as error:  # a full disk, a folder not ours, …
-        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        print(f"judge_training: {where}{error.strerror or error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":
