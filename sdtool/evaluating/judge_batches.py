@@ -11,10 +11,12 @@ from torch.nn import functional
 from sdtool.errors import InputError
 from sdtool.evaluating.judge_views import UNIT, azimuths
 from sdtool.evaluating.patches import PATCHES
-from sdtool.evaluating.proportions import proportions, reshaped
+from sdtool.evaluating.proportions import off_middle, proportions, reshaped
 from sdtool.evaluating.viewnet import BINS
 
 KNOWN = ("kind", "sound", "front", "faces")
+BESIDE, AWAY = 0.3, (1.0, 11.0)
+"""Chance that a model stands off the middle, as beside a piece that floats, and by how many pixels."""
 HELD = 40  # of each folder the last sample in so many is looked at, not learnt from
 
 
@@ -124,8 +126,13 @@ class Views:
         changed[mirrored] = changed[mirrored].flip(1)
         azimuth[mirrored] = -azimuth[mirrored].flip(1)
 
-        other = self._some(rng, size, 0.75)  # in other proportions
-        seen[other] = reshaped(seen[other], proportions(rng, len(other), seen.shape[2]))
+        away = np.where(rng.random(size) < BESIDE, rng.uniform(*AWAY, size), 0)
+        other = np.nonzero((rng.random(size) < 0.75) | (away > 0))[0]  # in other proportions
+        drawn, room = (
+            proportions(rng, len(other), seen.shape[2]),
+            1 - 2 * away[other] / seen.shape[2],
+        )
+        seen[torch.from_numpy(other)] = reshaped(seen[torch.from_numpy(other)], drawn, room)
 
         coarse = self._some(rng, size, 0.25)
         small = functional.avg_pool2d(seen[coarse].flatten(0, 1).permute(0, 3, 1, 2), 2)
@@ -140,6 +147,8 @@ class Views:
 
         for one, shift in zip(seen, rng.integers(-2, 3, (size, 2)).tolist(), strict=True):
             one.copy_(one.roll(shift, (1, 2)))
+        for k in np.nonzero(away)[0]:
+            seen[k] = off_middle(rng, seen[k], azimuth[k] * (2 * np.pi / BINS), away[k])
         each = functional.avg_pool2d(seen[..., 4].flatten(0, 1), seen.shape[2] // PATCHES)
         data["patches"][: len(pairs)] = 0.0
         data["patches"] += each.unflatten(0, seen.shape[:2])
