@@ -57,7 +57,7 @@ def reshaped(
 def off_middle(
     rng: np.random.Generator, views: torch.Tensor, azimuths: torch.Tensor, pixels: float
 ) -> torch.Tensor:
-    """Views (N, H, W, C) of one model as if it stood so many pixels from the axis that the camera goes round, to
+    """Views (N, H, W, C) of one model as if it stood so many pixels off the axis of the camera's round, to
     a side drawn at random, and up to half as many higher or lower; it moves to and fro, once a turn.
 
     azimuths: (N,) radians. What leaves a picture comes in again on its other side: see `room`.
