@@ -214,7 +214,7 @@ def evaluate(
     if human or (out / "human.html").exists():
         blind.write_sheet(out, janus_rates.of_list(asked, found) or found, seed=seed)
         outputs += ["human.html", "human"]
-    for line in saying.lines(found, lines.calibration, agreed, compared, outcome):
+    for line in saying.lines(found, lines.calibration, people, agreed, compared, outcome):
         print(line, file=sys.stderr)
     counts = evaluation.counts(found) | unread.counts()
     result = record.finish(counts=counts, outputs=outputs)

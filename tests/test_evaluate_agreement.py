@@ -9,7 +9,8 @@ from PIL import Image
 from report_samples import SAID, answers_of, evaluated, key
 
 from sdtool.errors import InputError
-from sdtool.evaluating.answers import Agreement, agreement, read_answers
+from sdtool.evaluating.answer_files import read_answers
+from sdtool.evaluating.answers import Agreement, agreement
 from sdtool.evaluating.human import write_sheet
 from sdtool.evaluating.results import Rate, percent
 
@@ -133,13 +134,39 @@ ONE = {"path": "runs/a", "method": "A", "prompt": "a dog", "answer": "yes"}
         ([{**ONE, "digest": 7}], "answer 1 lacks"),
         ([{**ONE, "answer": "maybe"}], "answer 1 is 'maybe'"),
         ([ONE, {**ONE, "answer": "no"}], "answers twice for runs/a"),
+        ([{**ONE, "digest": ""}], "answer 1 has '' for the digest of its picture"),
+        ([{**ONE, "digest": "A" * 16}], "for the digest of its picture"),
+        ({"asked": "abc"}, "what was asked is no list of paths and methods"),
+        ({"asked": None}, "what was asked is no list"),
+        ({"asked": [[1, 2, 3]]}, "what was asked is no list"),
+        ({"asked": [["runs/a"]]}, "what was asked is no list"),
+        ({"asked": ["runs/a"]}, "what was asked is no list"),
+        ({"asked": [["runs/a", "A", ""]]}, "what was asked is no list"),
+        ({"asked": []}, "answers for runs/a (A), which is not in its list of what was asked"),
+        ({"asked": [["runs/a", "B"]]}, "answers for runs/a (A), which is not in its list"),
+        ("[" * 100_000, "nested too deeply"),
+        (f'{{"answers": {"9" * 5000}}}', "not valid JSON"),
     ],
 )
 def test_a_file_that_holds_no_answers_is_one_sentence(text, told, tmp_path):
     path = tmp_path / "answers.json"
     if not isinstance(text, str):
-        text = json.dumps({"sdtool": "0.1.0", "sheet": "ab", "answers": text})
+        more = text if isinstance(text, dict) else {"answers": text}
+        text = json.dumps({"sdtool": "0.1.0", "sheet": "ab", "answers": [ONE]} | more)
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as error:
         read_answers(path)
     assert str(error.value).startswith(str(path)) and told in str(error.value)
+
+
+def test_what_was_asked_may_name_the_pictures(tmp_path):
+    path = tmp_path / "answers.json"
+    asked = [["runs/a", "A", "0" * 16], ["runs/b", "A", "1" * 16]]
+    whole = {"sdtool": "0.1.0", "sheet": "ab", "answers": [ONE], "asked": asked}
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    found = read_answers(path)
+    assert found.asked == {("runs/a", "A"), ("runs/b", "A")}
+    assert found.seen == {("runs/a", "A"): "0" * 16, ("runs/b", "A"): "1" * 16}
+    whole["asked"] = [one[:2] for one in asked]
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    assert (read_answers(path).asked, read_answers(path).seen) == (found.asked, {})

@@ -9,7 +9,8 @@ from chromium_samples import in_chromium, open_page
 from PIL import Image
 from report_samples import HOSTILE, SAID, answers_of, asset, evaluated, key, report
 
-from sdtool.evaluating.answers import agreement, read_answers
+from sdtool.evaluating.answer_files import read_answers
+from sdtool.evaluating.answers import agreement
 from sdtool.evaluating.human import write_sheet
 from sdtool.evaluating.report import write_report
 from sdtool.evaluating.results import CONSISTENT, INCONSISTENT, Rate, percent

@@ -125,6 +125,14 @@ def test_answers_of_models_that_are_gone_are_left_out_and_all_others_count(model
     assert "1 of 2" in page  # the person's own rate, without the cow
 
 
+def test_a_copy_of_answers_is_named(models, evaluate):
+    heard = "--answers", answer("ann.json"), "--answers", answer("copy.json")
+    third = "--answers", answer("bob.json", answer="no")
+    code, said = evaluate(models, *heard, *third, "--out", "out")
+    assert code == 0 and said.count("copy and ann hold the same answers; if they are one") == 1
+    assert "bob and" not in said.replace("judge and bob", "").replace("ann and bob", "")
+
+
 # What is said on the terminal
 
 

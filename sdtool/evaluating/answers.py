@@ -1,4 +1,4 @@
-"""A person's answers to a blind sheet (`human`), and how the verdicts agree with them."""
+"""How the verdicts agree with a person's answers to a blind sheet (`answer_files`)."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
+from sdtool.evaluating.answer_files import key_of
 from sdtool.evaluating.human import counted_methods, picture_digest, without_text
 from sdtool.evaluating.prompts import one_line
 from sdtool.evaluating.results import (
@@ -20,75 +21,9 @@ from sdtool.evaluating.results import (
 )
 from sdtool.evaluating.sampled import Estimate
 from sdtool.evaluating.statistics import cohen_kappa
-from sdtool.io import files
 from sdtool.io.words import counted
 
 NAMED = 3  # paths that a sentence names
-ANSWERS = ("yes", "no", "unsure")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a sheet let download. given: of each answer path, method, prompt, digest, of the picture, and
-    answer, one of `ANSWERS`; those of older sheets have no digest. asked: path and method of all that was on
-    the sheet; None if it does not say, as those of older sheets."""
-
-    given: list[dict[str, str]]
-    asked: frozenset[tuple[str, str]] | None = None
-
-
-def read_answers(path: Path) -> Answers:
-    """The answers in a file that a sheet let download.
-
-    InputError if the file is something else, or answers for one asset twice.
-    """
-    cure = "give the file that the sheet's “Download the answers” wrote"
-    try:
-        found = files.read_json(path)
-    except InputError as error:
-        raise InputError(f"{error}; {cure}") from None
-    listed = found.get("answers") if isinstance(found, dict) else None
-    if not isinstance(listed, list) or not {"sdtool", "sheet"} <= set(found):
-        raise InputError(f"{path} does not hold a sheet's answers; {cure}")
-    seen = set()
-    for number, one in enumerate(listed, start=1):
-        if not isinstance(one, dict) or not all(
-            isinstance(value, str)
-            for value in (
-                *map(one.get, ("path", "method", "prompt", "answer")),
-                one.get("digest", ""),
-            )
-        ):
-            raise InputError(
-                f"{path}, answer {number} lacks path, method, prompt or answer as a text; {cure}"
-            )
-        if one["answer"] not in ANSWERS:
-            raise InputError(
-                f"{path}, answer {number} is {one['answer']!r}, not yes, no or unsure; {cure}"
-            )
-        if _key(one) in seen:
-            raise InputError(f"{path} answers twice for {one['path']}; {cure}")
-        seen.add(_key(one))
-    return Answers(listed, _asked(path, found, seen))
-
-
-def _asked(
-    path: Path, found: dict[str, Any], given: set[tuple[str, str]]
-) -> frozenset[tuple[str, str]] | None:
-    """Path and method of all that was on the sheet. InputError if that cannot be, by what was `given`."""
-    if "asked" not in found:
-        return None
-    cure = "give the file as the sheet's “Download the answers” wrote it"
-    listed = found["asked"]
-    if not isinstance(listed, list) or not all(
-        isinstance(one, list) and len(one) == 2 and all(isinstance(part, str) for part in one)
-        for one in listed
-    ):
-        raise InputError(f"{path}: “asked” is no list of paths with their methods; {cure}")
-    asked = frozenset((where, method) for where, method in listed)
-    if beside := sorted(given - asked):
-        raise InputError(f"{path} answers for {beside[0][0]}, which was not asked about; {cure}")
-    return asked
 
 
 @dataclass(frozen=True)
@@ -152,15 +87,15 @@ def agreement(
     given = len(answers)
     unseen = {(one.path, one.method) for one in assets if one.verdict == UNSEEN}
     shown = {(a.path, a.method): a for a in assets if a.verdict not in UNSHOWN}
-    gone = sorted(_key(one) for one in answers if _key(one) not in {*shown, *unseen})
+    gone = sorted(key_of(one) for one in answers if key_of(one) not in {*shown, *unseen})
     if gone and len(gone) == given:
         path, method = gone[0]
         raise InputError(
             f"the answers are of other assets: {path} ({method}) has nothing to show here; "
             "evaluate the folders that the sheet was made from, or make and answer a new sheet"
         )
-    answers = [one for one in answers if _key(one) in shown]
-    said = {_key(one): one["answer"] for one in answers}
+    answers = [one for one in answers if key_of(one) in shown]
+    said = {key_of(one): one["answer"] for one in answers}
     _refuse_changed(shown, answers, out)
     heard: dict[str, list[bool]] = {method: [] for method in counted_methods(assets)}
     for asset in assets:
@@ -198,7 +133,7 @@ def _refuse_changed(
     """InputError if an answer is of another prompt or another picture than its asset has now."""
     changed = []
     for one in answers:
-        asset = shown[_key(one)]
+        asset = shown[key_of(one)]
         if one_line(one["prompt"]) != one_line(asset.prompt):
             changed.append((one, "prompt"))
         elif out and one.get("digest"):
@@ -210,7 +145,3 @@ def _refuse_changed(
             f"answers of models that have changed since: {len(changed)} of {len(answers)}; "
             f"{one['path']} ({one['method']}) has another {what} now; make and answer a new sheet (--human)"
         )
-
-
-def _key(answer: dict[str, Any]) -> tuple[str, str]:
-    return answer["path"], answer["method"]

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdtool.errors import InputError, UsageError
-from sdtool.evaluating.answers import Agreement, agreement, read_answers
+from sdtool.evaluating.answer_files import read_answers
+from sdtool.evaluating.answers import Agreement, agreement
 from sdtool.evaluating.janus_rates import of_list
 from sdtool.evaluating.judges import CLIP, ORIENTATION
 from sdtool.evaluating.protocol import Protocol
@@ -66,6 +67,20 @@ def agreements(
         except InputError as error:
             raise InputError(f"--answers {person.file}: {error}") from None
     return found
+
+
+def copies(people: Mapping[str, Person]) -> list[str]:
+    """Who said exactly what another one said, in sentences: it may be one person's file, given twice."""
+    said, first = [], dict[tuple, str]()
+    for name, one in people.items():
+        what = tuple(sorted(tuple(sorted(answer.items())) for answer in one.answers))
+        other = first.setdefault(what, name)
+        if what and other != name:
+            said.append(
+                f"{name} and {other} hold the same answers; if they are one person's, give one of them, as "
+                "each file counts as a judge of its own"
+            )
+    return said
 
 
 def left_out(agreed: Mapping[str, Agreement]) -> list[str]:

@@ -12,6 +12,7 @@ from sdtool.io.names import escaped
 def lines(
     found: Sequence[Evaluated],
     calibration: Calibration,
+    heard: Mapping[str, people.Person],
     agreed: Mapping[str, Agreement],
     compared: judges.Judges | None,
     outcome: Outcome | None,
@@ -21,7 +22,7 @@ def lines(
     found = list(found)
     by_people = people.janus_rates(agreed)
     told = [headline(found, method) for method in dict.fromkeys(one.method for one in found)]
-    told += [*people.left_out(agreed), *judges.lines(compared)]
+    told += [*people.copies(heard), *people.left_out(agreed), *judges.lines(compared)]
     told += sampled.lines(by_people) or sampled.cautions(found, calibration)
     told += janus_lines.lines(outcome) if outcome else []
     return [escaped(line) for line in [*told, *evaluation.complaints(found)]]

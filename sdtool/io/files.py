@@ -200,7 +200,9 @@ def read_json(path: str | Path) -> Any:
         return json.loads(text_of(path))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is not valid JSON (it is nested too deeply)") from None
+    except ValueError as error:  # also of a number of too many digits
         raise InputError(f"{path} is not valid JSON ({error})") from None
 
 
@@ -224,12 +226,18 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 record = json.loads(line.decode("utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                reason = getattr(error, "msg", "not UTF-8")
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", _why_no_json(error))
                 raise InputError(f"{path}, line {number} is not valid JSON ({reason})") from None
             if not isinstance(record, dict):
                 raise InputError(f"{path}, line {number} is not a JSON object")
             yield record
+
+
+def _why_no_json(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
 
 
 def walk_files(
