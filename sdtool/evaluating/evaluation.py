@@ -17,6 +17,7 @@ from sdtool.evaluating.assets import Asset, category_of
 from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import (
     FAILED,
+    UNJUDGED,
     UNSEEN,
     Calibration,
     Evaluated,
@@ -79,6 +80,20 @@ def known(out: Path) -> dict[str, dict]:
     """What `out` holds of measures: key → fields, or the `reason` that an asset failed."""
     lines = read_jsonl(out / MEASURED) if (out / MEASURED).is_file() else []
     return {line.pop("asset"): line for line in lines}
+
+
+def expected(assets: list[Asset], keys: list[str], out: Path) -> list[Evaluated]:
+    """Of each asset what is known before it is measured: its picture, if `out` has one of it; else it was not
+    looked at, unless it failed then."""
+    done, found = dict[str, dict](), []
+    with suppress(InputError):  # a line that was cut off is no answer's fault
+        done = known(out)
+    for key, asset in zip(keys, assets, strict=True):
+        line = done.get(key, {})
+        verdict = FAILED if "reason" in line else UNJUDGED if line else UNSEEN
+        one = Evaluated(asset.name, asset.method, str(asset.path), asset.prompt, "", verdict)
+        found.append(replace(one, picture=line.get("picture", "")))
+    return found
 
 
 def measure_all(
