@@ -244,7 +244,7 @@ def _reopen(record: stage_record.StageRecord, new: int, gone: int) -> None:
     by = record.recorded("sdtool")
     record.reopen()
     if by == __version__:
-        said = f"models that are new or have changed: {new}; gone: {gone}"
+        said = f"models that are new, have changed or lack their picture: {new}; gone: {gone}"
         print(f"{said}; the others are not measured again", file=sys.stderr)
         return
     (record.out / thresholds.FILE).unlink(missing_ok=True)

@@ -260,6 +260,40 @@ def test_what_another_sdtool_has_measured_is_measured_again(models, evaluate, mo
     assert "already evaluated" in evaluate(models, "--out", "out")[1]
 
 
+# What is gone from a finished folder
+
+
+def test_pictures_that_are_gone_are_written_again(models, evaluate):
+    assert evaluate(models, "--out", "out")[0] == 0
+    pictures = sorted(Path("out/pictures").iterdir())
+    wanted = [one.read_bytes() for one in pictures]
+    pictures[0].unlink()
+    code, said = evaluate(models, "--human", "--out", "out")
+    assert code == 0 and "new, have changed or lack their picture: 1; gone: 0" in said
+    assert [one.read_bytes() for one in pictures] == wanted
+    assert len(list(Path("out/human").iterdir())) == 2
+    assert len(Path("out/measured.jsonl").read_text().splitlines()) == 2
+    assert "already evaluated" in evaluate(models, "--out", "out")[1]
+    pictures[0].write_bytes(wanted[0][:-20])
+    code, said = evaluate(models, "--human", "--out", "out")
+    assert code == 1 and "is not a whole PNG; remove it and evaluate again" in said
+    pictures[0].unlink()
+    assert evaluate(models, "--human", "--out", "out")[0] == 0
+    assert [one.read_bytes() for one in pictures] == wanted
+
+
+@pytest.mark.parametrize("line", ["{", '{"path": "x"}', "[" * 100_000])
+def test_a_broken_line_of_measures_is_named_with_the_cure(models, evaluate, line):
+    assert evaluate(models, "--out", "out")[0] == 0
+    kept = Path("out/measured.jsonl").read_text()
+    Path("out/measured.jsonl").write_text(f"{line}\n{kept}")
+    code, said = evaluate(models, "--out", "out")
+    assert code == 1 and "out/measured.jsonl" in said and "remove that line, and the same" in said
+    assert "unexpected" not in said and Path("out/stage.json").exists()
+    assert evaluate(models, "--out", "out", "--overwrite")[0] == 0
+    assert sorted(Path("out/measured.jsonl").read_text().split("\n")) == sorted(kept.split("\n"))
+
+
 # Who is asked what
 
 

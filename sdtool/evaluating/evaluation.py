@@ -3,8 +3,8 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -77,9 +77,30 @@ def _prompts(assets: list[Asset], eyes: Eyes) -> tuple[str, ...]:
 
 
 def known(out: Path) -> dict[str, dict]:
-    """What `out` holds of measures: key → fields, or the `reason` that an asset failed."""
-    lines = read_jsonl(out / MEASURED) if (out / MEASURED).is_file() else []
-    return {line.pop("asset"): line for line in lines}
+    """What `out` holds of measures: key → fields, or the `reason` that an asset failed; without those whose
+    picture is gone. InputError, with the cure, for a line that cannot be read."""
+    if not (out / MEASURED).is_file():
+        return {}
+    with _curable():
+        lines = list(read_jsonl(out / MEASURED))
+        if any(not isinstance(line.get("asset"), str) for line in lines):
+            raise InputError(f"{out / MEASURED} has a line without its asset")
+    return {line.pop("asset"): line for line in lines if _is_whole(line, out)}
+
+
+@contextmanager
+def _curable() -> Iterator[None]:
+    """An InputError about the file of measures names the cure, too."""
+    try:
+        yield
+    except InputError as error:
+        cure = "remove that line, and the same command measures its model again"
+        raise InputError(f"{error}; {cure}, or add --overwrite to measure all") from None
+
+
+def _is_whole(line: dict, out: Path) -> bool:
+    """Whether what a line says of an asset is all there: a model that could be measured has a picture."""
+    return "reason" in line or (out / str(line.get("picture"))).is_file()
 
 
 def expected(assets: list[Asset], keys: list[str], out: Path) -> list[Evaluated]:
@@ -101,11 +122,14 @@ def measure_all(
 ) -> list[dict]:
     """Measure each asset that `out` has no line of; of each its fields, or the `reason` it failed.
 
-    Lines of what is no longer there are dropped. What was not looked at (`OURS`) gets none, and is marked
-    by `again`.
+    Lines of what is no longer there, or lacks its picture, are dropped. What was not looked at (`OURS`)
+    gets none, and is marked by `again`.
     """
     wanted = set(keys)
-    trim_jsonl(out / MEASURED, lambda line: line.get("asset") in wanted)
+    with _curable():
+        trim_jsonl(
+            out / MEASURED, lambda line: line.get("asset") in wanted and _is_whole(line, out)
+        )
     for picture in (out / PICTURES).glob("*.png"):
         if KEY.fullmatch(picture.stem) and picture.stem not in wanted:
             picture.unlink()
