@@ -233,7 +233,8 @@ def _listed(prompts: Path | None, protocol: "Name | None"):
         said = f"--protocol {protocol} has its own list; with --prompts it is --protocol own"
         raise UsageError(said, "--protocol", "--prompts")
     listed = tuple(read_prompts(prompts)) if prompts else ()
-    asked = protocols.load(protocol, listed) if protocol else None
+    file = prompts.name if prompts else ""
+    asked = protocols.load(protocol, listed, file) if protocol else None
     return (asked.prompts if asked else listed), asked
 
 

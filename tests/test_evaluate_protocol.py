@@ -199,11 +199,32 @@ def test_the_printed_table_names_what_is_missing():
     assert "theirs: 1 of no prompt of the list: theirs/bus0" in said
     assert said[-1].endswith("(2 pairs left out); McNemar's exact p = 0.5")
     assert outcome.sentence(outcome.tallies[0]).startswith(
-        "ours: Janus rate 25% (1 of 4; 95% interval 5% to 70%); 0 cannot be told, 1 failed, 0 of 5"
+        "ours: Janus rate 25% (1 of 4; 95% interval 5% to 70%); of 5 results 0 cannot be told, 1 failed; "
+        "0 of 5 prompts missing; sdtool "
     )
     nothing = run(LIST, results("none", car="u"), "j")
     assert "nothing told" in table(nothing) and "nan" not in table(nothing)
     assert nothing.as_json()["methods"]["none"]["janus"]["share"] is None
+
+
+def test_the_sentence_says_which_list_it_was_and_what_is_not_independent():
+    ours = results("ours", cat="yyn", dog="yf", fox="u")
+    own = Protocol("own", ("a cat", "a dog", "a fox"), "my list.txt")
+    outcome = run(own, ours, "ab12")
+    said = outcome.sentence(outcome.tallies[0])
+    assert (
+        "; of 6 results 1 cannot be told, 1 failed; 0 of 3 prompts missing, 2 prompts with" in said
+    )
+    assert "2 prompts with several results, which are not independent; sdtool" in said
+    told = f"protocol own (my list.txt, 3 prompts, digest {own.digest}), judge ab12"
+    assert said.endswith(told) and re.fullmatch("[0-9a-f]{8}", own.digest)
+    assert Protocol("own", ("a cat", "a dog", "an elk")).digest != own.digest
+    found = outcome.as_json()
+    assert found["list"] == {"file": "my list.txt", "digest": own.digest}
+    assert found["methods"]["ours"]["results"] == 6
+    assert found["methods"]["ours"]["prompts with several results"] == 2
+    bundled = run(load("open-80"), ours, "ab12")
+    assert bundled.sentence(bundled.tallies[0]).endswith("protocol open-80, judge ab12")
 
 
 def test_the_judge_is_named_by_its_bytes(tmp_path):
@@ -236,7 +257,7 @@ def test_three_judges_judge_two_methods_by_a_protocol(tmp_path, monkeypatch, cap
     assert "ours against theirs: no prompt of which both could be told" in said
     counted = read_json("out/protocol.json")
     assert counted["methods"]["theirs"]["not of the list"] == ["theirs/suzanne.glb"]
-    assert counted["prompts"] == ["a fox", "a taxi"]
+    assert counted["prompts"] == ["a fox", "a taxi"] and counted["list"]["file"] == "list.txt"
     found = read_json("out/evaluation.json")
     assert [one["of"] for one in found["judges"]["pairs"]] == [0, 0, 0]  # they know nothing
     ours, theirs = found["assets"]
