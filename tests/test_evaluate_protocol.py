@@ -186,6 +186,9 @@ def test_pairs_that_only_their_order_makes_are_counted_and_named():
 def test_where_nothing_can_be_compared_there_is_no_p():
     outcome = run(LIST, results("ours", cat="y") + results("theirs", dog="y"), "j")
     assert outcome.comparisons[0].p is None
+    one = run(LIST, results("ours", cat="y", dog="y") + results("theirs", cat="y"), "j")
+    one = replace(one, comparisons=(replace(one.comparisons[0], left_out=1),))
+    assert "(1 pair left out)" in table(one)
     assert outcome.as_json()["comparisons"][0]["mcnemar_p"] is None
     assert "ours against theirs: no prompt of which both could be told" in table(outcome)
 

@@ -228,6 +228,22 @@ def test_names_and_prompts_move_nothing_on_the_terminal(models, evaluate):
     assert code == 1 and r"ours\x1b[2J/fox.glb" in said and "\x1b" not in said
 
 
+def test_a_page_holds_no_control_characters(models, evaluate):
+    Path("table.csv").write_text("file,prompt\nours/fox.glb,a\x01 fox\x7f\x9b\n", encoding="utf-8")
+    assert evaluate("--table", "table.csv", "--human", "--out", "out")[0] == 0
+    page = Path("out/index.html").read_text(encoding="utf-8")
+    assert r"a\x01 fox\x7f\x9b" in page
+    assert not any(ord(c) < 32 and c not in "\n\t" or 127 <= ord(c) < 160 for c in page)
+
+
+def test_many_failures_are_counted(models, evaluate):
+    for number in range(25):
+        Path(f"ours/x{number}.glb").write_text("no model")
+    code, said = evaluate(models, "--out", "out")
+    assert code == 3 and sum(line.startswith("ours/x") for line in said.splitlines()) == 20
+    assert "\nand 5 more, all of them listed in evaluation.json and index.html\n" in said
+
+
 def test_the_page_says_by_which_command_it_was_written(models, evaluate):
     heard = "--answers", answer("ann.json"), "--answers", answer("bob b.json")
     assert evaluate(models, *PROTOCOL, *heard, "--out", "out")[0] == 0

@@ -192,17 +192,6 @@ def counts(found: list[Evaluated]) -> dict[str, int]:
     return {"ok": len(found) - failed - unseen, "failed": failed, **rest}
 
 
-def complaints(found: list[Evaluated]) -> list[str]:
-    """What failed, what was not looked at, and why, in lines."""
-    marks = {FAILED: "", UNSEEN: "not looked at: "}
-    bad = [one for one in found if one.verdict in marks]
-    lines = [f"{one.path}: {marks[one.verdict]}{one.reasons[0]}" for one in bad]
-    if again := [one for one in bad if one.verdict == UNSEEN]:
-        said = f"not looked at, for want of memory or by a fault of sdtool: {len(again)} of these"
-        lines.append(f"{said}; the same command tries them again")
-    return lines
-
-
 def summary(
     found: list[Evaluated],
     calibration: Calibration,
