@@ -167,6 +167,7 @@ def evaluate(
     where = str(choose_device(device)) if clip or orient else "cpu"
     eyes = Eyes(judge or JUDGE, clip, where, orient, up)
     keys = evaluation.keys_of(assets, eyes)
+    persons.check(evaluation.expected(assets, keys, out) if people else [], people, out)
     if record.is_done:
         new = set(keys) - evaluation.known(out).keys()
         gone = evaluation.known(out).keys() - set(keys)
@@ -186,9 +187,9 @@ def evaluate(
         lines = _calibrated(out, eyes, calibrate, seed, workers)
     measured = evaluation.measure_all(assets, keys, out, eyes, workers)
     found = evaluation.verdicts(assets, measured, lines, judged_by)
-    agreed = persons.agreements(found, people, out, asked)
-    by_people = persons.janus_rates(agreed)
-    compared = judges.agreement(found, {name: one.answers for name, one in people.items()})
+    heard = persons.hear(found, people, out, asked)
+    by_people = persons.janus_rates(heard.agreed)
+    compared = judges.agreement(found, {name: one.answers for name, one in heard.people.items()})
     summary = evaluation.summary(found, lines.calibration, compared, by_people, unread)
     files.write_json(out / "evaluation.json", summary)
     outputs = ["index.html", "evaluation.json", "measured.jsonl", "pictures"]
@@ -204,7 +205,7 @@ def evaluate(
         lines.calibration,
         title="Consistency",
         command=_command(given),
-        people=agreed,
+        people=heard.agreed,
         judges=compared,
         outcome=outcome,
         unread=unread,
@@ -214,10 +215,12 @@ def evaluate(
     if human or (out / "human.html").exists():
         blind.write_sheet(out, janus_rates.of_list(asked, found) or found, seed=seed)
         outputs += ["human.html", "human"]
-    for line in saying.lines(found, lines.calibration, people, agreed, compared, outcome):
+    for line in saying.lines(found, lines.calibration, heard, compared, outcome):
         print(line, file=sys.stderr)
     counts = evaluation.counts(found) | unread.counts()
     result = record.finish(counts=counts, outputs=outputs)
+    if heard.refused:
+        raise heard.refused
     facts = result.summary | {k: summary[k] for k in ("methods", "janus_by_people") if k in summary}
     facts |= {"protocol": outcome.as_json()} if outcome else {}
     bad = counts["failed"] + counts.get("not looked at", 0)
@@ -235,7 +238,8 @@ def _listed(prompts: Path | None, protocol: "Name | None"):
         said = f"--protocol {protocol} has its own list; with --prompts it is --protocol own"
         raise UsageError(said, "--protocol", "--prompts")
     listed = tuple(read_prompts(prompts)) if prompts else ()
-    asked = protocols.load(protocol, listed) if protocol else None
+    file = prompts.name if prompts else ""
+    asked = protocols.load(protocol, listed, file) if protocol else None
     return (asked.prompts if asked else listed), asked
 
 
@@ -246,7 +250,7 @@ def _reopen(record: stage_record.StageRecord, new: int, gone: int) -> None:
     by = record.recorded("sdtool")
     record.reopen()
     if by == __version__:
-        said = f"models that are new or have changed: {new}; gone: {gone}"
+        said = f"models that are new, have changed or lack their picture: {new}; gone: {gone}"
         print(f"{said}; the others are not measured again", file=sys.stderr)
         return
     (record.out / thresholds.FILE).unlink(missing_ok=True)

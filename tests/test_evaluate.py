@@ -148,7 +148,9 @@ def test_an_interrupted_evaluation_goes_on(models, tmp_path, capsys, monkeypatch
     calls.clear()
     code, _, said = evaluate(capsys, folder, "--out", out)
     assert code == 0 and len(calls) == 1
-    assert "models that are new or have changed: 1; gone: 2; the others are not measured" in said
+    assert (
+        "new, have changed or lack their picture: 1; gone: 2; the others are not measured" in said
+    )
     now = {one.name for one in (out / "pictures").iterdir()}
     assert len(now) == 5 and len(now & pictures) == 4
     assert "already evaluated" in evaluate(capsys, folder, "--out", out)[2] and len(calls) == 1

@@ -250,7 +250,16 @@ def test_a_table_names_files_prompts_methods_and_seeds(tmp_path):
         ("file,prompt\ntexture,a cat\n", "row 2 names texture, which is neither a model"),
         ("file,prompt\ntorn,a cat\n", "row 2 names torn, a folder whose stage record cannot be"),
         ("file,prompt\n" + "1.glb,\n" * 5, "row 4 has no prompt, and 2 more; mend these rows"),
-        ('file,prompt\n1.glb,"a corgi\n', "cannot be read as CSV"),
+        (
+            'file,prompt\n1.glb,"a corgi\n',
+            "cannot be read as CSV (row 2: unexpected end of data); close",
+        ),
+        ('sep=;\nfile;prompt\n1.glb;x\n1.glb;"a "cat"\n', "cannot be read as CSV (row 4: "),
+        ("sep=;\nfile;prompt\n1.glb;\n", "row 3 has no prompt"),
+        (
+            "file,prompt\n1.glb,a corgi\n2.glb,a\udce9\n",
+            "(row 3 is not UTF-8); save it as “CSV UTF-8”",
+        ),
         (None, "cannot be read as CSV (No such file"),
     ],
 )
@@ -261,11 +270,30 @@ def test_a_bad_table_is_one_sentence(text, told, tmp_path):
         save(tmp_path / name / "model.glb")
         (tmp_path / name / "stage.json").write_text(record, encoding="utf-8")
     if text is not None:
-        (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+        (tmp_path / "t.csv").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(InputError) as error:
         read_table(tmp_path / "t.csv")
     assert told in str(error.value) and str(error.value).startswith("--table")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("head, divide", [("sep=;\r\n", ";"), ("\ufeffsep=,\n", ","), ("", ";")])
+def test_excel_may_say_how_it_divides(tmp_path, head, divide):
+    save(tmp_path / "1.glb")
+    rows = f"file{divide}prompt\n1.glb{divide}a corgi\n"
+    (tmp_path / "t.csv").write_text(head + rows, encoding="utf-8", newline="")
+    assert [one.prompt for one in read_table(tmp_path / "t.csv")] == ["a corgi"]
+
+
+def test_seeds_that_are_none_are_ignored_and_named(tmp_path, capsys):
+    for number, seed in enumerate((-1, 1 << 63, 1.5, "3", True, (1 << 63) - 1)):
+        save(tmp_path / "ours" / f"{number}.glb", seed=seed)
+    save(tmp_path / "ours" / "corgi_seed4.glb", seed=-1)
+    found = gather([tmp_path / "ours"], tmp_path / "report")
+    assert [one.seed for one in found] == [None] * 5 + [(1 << 63) - 1, 4]
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "from 0 to 2^63 − 1 are ignored, of 6 models (" in said and "0.glb: -1, " in said
+    assert said.endswith(", …)")
 
 
 def test_a_prompt_is_one_line_whoever_says_it(tmp_path):

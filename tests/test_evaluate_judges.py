@@ -235,6 +235,18 @@ def test_cannot_be_told_is_a_third_answer_of_the_other_kappas():
     assert told[-1].endswith('; 0.20 of 5 with "cannot be told" as an answer')
 
 
+def test_who_said_nothing_is_left_out_of_the_kappa_of_all():
+    with_nobody, without = compared(VOTES, ["d"]), compared(VOTES)
+    assert with_nobody.silent == ("d",) and with_nobody.as_json()["said nothing"] == ["d"]
+    for name in ("fleiss", "told_by_all", "fleiss_of_three", "asked_of_all"):
+        assert getattr(with_nobody, name) == getattr(without, name)
+    told = "all of them but d, who said nothing: Fleiss' kappa 0.55 of 3 that all told; "
+    assert lines(with_nobody)[-1].startswith(told)
+    assert without.silent == () and "said nothing" not in without.as_json()
+    alone = compared([{"a": YES}], ["b", "c"])
+    assert alone.told_by_all == alone.asked_of_all == 0
+
+
 def test_one_judge_agrees_with_nobody():
     assert compared([{"a": YES}]) is None and compared([]) is None and lines(None) == []
 

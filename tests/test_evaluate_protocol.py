@@ -183,19 +183,12 @@ def test_pairs_that_only_their_order_makes_are_counted_and_named():
     assert "by their order" not in table(seeded) + table(single)
 
 
-def test_what_is_to_be_reported_names_the_list_and_several_results_of_a_prompt():
-    ours = run(LIST, results("ours", cat="yn"), "j")
-    said = ours.sentence(ours.tallies[0])
-    assert "of 2 results, up to 2 of a prompt, which are not independent, 0 cannot be told" in said
-    lists = [Protocol("own", LIST.prompts[:-1]), Protocol("own", LIST.prompts[::-1])]
-    called = {one.called for one in (LIST, *lists)}
-    assert len(called) == 3 and all(f"protocol {LIST.called}, judge" in one for one in [said])
-    assert load("open-80").called == "open-80"
-
-
 def test_where_nothing_can_be_compared_there_is_no_p():
     outcome = run(LIST, results("ours", cat="y") + results("theirs", dog="y"), "j")
     assert outcome.comparisons[0].p is None
+    one = run(LIST, results("ours", cat="y", dog="y") + results("theirs", cat="y"), "j")
+    one = replace(one, comparisons=(replace(one.comparisons[0], left_out=1),))
+    assert "(1 pair left out)" in table(one)
     assert outcome.as_json()["comparisons"][0]["mcnemar_p"] is None
     assert "ours against theirs: no prompt of which both could be told" in table(outcome)
 
@@ -203,18 +196,38 @@ def test_where_nothing_can_be_compared_there_is_no_p():
 def test_the_printed_table_names_what_is_missing():
     outcome = run(LIST, OURS + THEIRS, "ab12")
     said = table(outcome).splitlines()
-    assert re.fullmatch(r"protocol own \(list [0-9a-f]{8} of 5 prompts\), judge ab12", said[0])
+    assert re.fullmatch(r"protocol own \(5 prompts, digest [0-9a-f]+\), judge ab12", said[0])
     assert said[2].split() == "ours 25% (1 of 4) 5% to 70% 3 of 5 0 1 0".split()
     assert "theirs has no result of 1 prompt: an owl" in said
     assert "theirs: 1 of no prompt of the list: theirs/bus0" in said
     assert said[-1].endswith("(2 pairs left out); McNemar's exact p = 0.5")
     assert outcome.sentence(outcome.tallies[0]).startswith(
-        "ours: Janus rate 25% (1 of 4; 95% interval 5% to 70%); of 5 results, 0 cannot be told, 1 failed; "
+        "ours: Janus rate 25% (1 of 4; 95% interval 5% to 70%); of 5 results 0 cannot be told, 1 failed; "
         "0 of 5 prompts missing; sdtool "
     )
     nothing = run(LIST, results("none", car="u"), "j")
     assert "nothing told" in table(nothing) and "nan" not in table(nothing)
     assert nothing.as_json()["methods"]["none"]["janus"]["share"] is None
+
+
+def test_the_sentence_says_which_list_it_was_and_what_is_not_independent():
+    ours = results("ours", cat="yyn", dog="yf", fox="u")
+    own = Protocol("own", ("a cat", "a dog", "a fox"), "my list.txt")
+    outcome = run(own, ours, "ab12")
+    said = outcome.sentence(outcome.tallies[0])
+    assert (
+        "; of 6 results 1 cannot be told, 1 failed; 0 of 3 prompts missing, 2 prompts with" in said
+    )
+    assert "2 prompts with several results, which are not independent; sdtool" in said
+    told = f"protocol own (my list.txt, 3 prompts, digest {own.digest}), judge ab12"
+    assert said.endswith(told) and re.fullmatch("[0-9a-f]{8}", own.digest)
+    assert Protocol("own", ("a cat", "a dog", "an elk")).digest != own.digest
+    found = outcome.as_json()
+    assert found["list"] == {"file": "my list.txt", "digest": own.digest}
+    assert found["methods"]["ours"]["results"] == 6
+    assert found["methods"]["ours"]["prompts with several results"] == 2
+    bundled = run(load("open-80"), ours, "ab12")
+    assert bundled.sentence(bundled.tallies[0]).endswith("protocol open-80, judge ab12")
 
 
 def test_the_judge_is_named_by_its_bytes(tmp_path):
@@ -247,7 +260,7 @@ def test_three_judges_judge_two_methods_by_a_protocol(tmp_path, monkeypatch, cap
     assert "ours against theirs: no prompt of which both could be told" in said
     counted = read_json("out/protocol.json")
     assert counted["methods"]["theirs"]["not of the list"] == ["theirs/suzanne.glb"]
-    assert counted["prompts"] == ["a fox", "a taxi"]
+    assert counted["prompts"] == ["a fox", "a taxi"] and counted["list"]["file"] == "list.txt"
     found = read_json("out/evaluation.json")
     assert [one["of"] for one in found["judges"]["pairs"]] == [0, 0, 0]  # they know nothing
     ours, theirs = found["assets"]

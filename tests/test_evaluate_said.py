@@ -125,10 +125,78 @@ def test_answers_of_models_that_are_gone_are_left_out_and_all_others_count(model
     assert "1 of 2" in page  # the person's own rate, without the cow
 
 
+def seen(out, file):
+    """A file with the answer yes to all that the page of `out` asks."""
+    shown = key((out / "human.html").read_text(encoding="utf-8"))["shown"]
+    names = "path", "method", "prompt", "digest"
+    given = [{name: one[name] for name in names} | {"answer": "yes"} for one in shown]
+    asked = [[one["path"], one["method"], one["digest"]] for one in shown]
+    text = {"sdtool": "0", "sheet": "x", "answers": given, "asked": asked}
+    Path(file).write_text(json.dumps(text), encoding="utf-8")
+    return text
+
+
+def heard(out):
+    """Method → what it says of the Janus rate by the answers of a person."""
+    return read_json(out / "evaluation.json")["janus_by_people"]["a person"]["methods"]
+
+
+def test_answers_are_of_the_same_models_however_their_folder_is_called(models, evaluate):
+    assert evaluate(models, *PROTOCOL, "--human", "--out", "out")[0] == 0
+    text = seen(Path("out"), "ann.json")
+    for name, out in ((models.absolute(), "by-path"), ("moved/deep", "by-picture")):
+        if out == "by-picture":
+            Path("moved").mkdir()
+            models.rename("moved/deep")
+            Path("moved/deep/late").mkdir()
+            write_glb("moved/deep/late/fox.glb", box([0, 0, 0], [1, 2, 9]))
+        code, said = evaluate(name, *PROTOCOL, "--answers", "ann.json", "--out", out)
+        assert code == 0 and "left out" not in said, said
+        (found,) = heard(Path(out)).values()
+        later = {"not_on_the_sheet": 1} if out == "by-picture" else {}
+        assert (found["answers"], found["of"]) == (2, 2) and later.items() <= found.items()
+    shutil.copytree("moved/deep", "again/deep")  # of each picture two: nobody knows which was seen
+    command = "moved/deep", "again/deep", *PROTOCOL, "--answers", "ann.json", "--out", "both"
+    code, said = evaluate(*command)
+    assert code == 1 and "the answers are of other assets" in said
+    for one in text["answers"]:
+        one["prompt"] = "a wolf"
+    Path("ann.json").write_text(json.dumps(text), encoding="utf-8")
+    code, said = evaluate("moved/deep", "--answers", "ann.json", "--out", "other")
+    assert code == 1 and "has another prompt now" in said
+
+
+WRONG = {"other": {"path": "ours/owl.glb"}, "prompt": {"prompt": "a wolf"}}
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_answers_are_refused_before_anything_is_measured(models, evaluate, monkeypatch, change):
+    assert evaluate(models, "--out", "out")[0] == 0
+    kept = {name: Path("out", name).read_bytes() for name in ("stage.json", "measured.jsonl")}
+    write_glb("ours/cow.glb", box([0, 0, 0], [1, 1, 4]))
+    monkeypatch.setattr(evaluation, "measure_asset", lambda *_, **__: 1 / 0)
+    answer("ann.json", **WRONG[change])
+    for out in ("out", "fresh"):
+        assert evaluate(models, "--answers", "ann.json", "--out", out)[0] == 1
+    assert {name: Path("out", name).read_bytes() for name in kept} == kept
+    assert not Path("fresh").exists() and not Path("out/stage.partial.json").exists()
+
+
+def test_a_report_is_whole_though_answers_are_refused_when_all_is_measured(models, evaluate):
+    assert evaluate(models, "--out", "out")[0] == 0
+    write_glb("ours/cow.glb", box([0, 0, 0], [1, 1, 4]))
+    answer("ann.json", path="ours/owl.glb", digest="0" * 16)  # it may look like the cow
+    code, said = evaluate(models, "--answers", "ann.json", "--out", "out")
+    assert code == 1 and "ann.json: the answers are of other assets" in said
+    assert said.rstrip().endswith("; the report is written without answers")
+    assert len(read_json("out/evaluation.json")["assets"]) == 3
+    assert Path("out/stage.json").exists() and not Path("out/stage.partial.json").exists()
+
+
 def test_a_copy_of_answers_is_named(models, evaluate):
-    heard = "--answers", answer("ann.json"), "--answers", answer("copy.json")
+    twice = "--answers", answer("ann.json"), "--answers", answer("copy.json")
     third = "--answers", answer("bob.json", answer="no")
-    code, said = evaluate(models, *heard, *third, "--out", "out")
+    code, said = evaluate(models, *twice, *third, "--out", "out")
     assert code == 0 and said.count("copy and ann hold the same answers; if they are one") == 1
     assert "bob and" not in said.replace("judge and bob", "").replace("ann and bob", "")
 
@@ -158,6 +226,22 @@ def test_names_and_prompts_move_nothing_on_the_terminal(models, evaluate):
     Path(bad, "fox.glb").unlink()
     code, said = evaluate(Path(bad, "fox.glb"), "--out", "other")
     assert code == 1 and r"ours\x1b[2J/fox.glb" in said and "\x1b" not in said
+
+
+def test_a_page_holds_no_control_characters(models, evaluate):
+    Path("table.csv").write_text("file,prompt\nours/fox.glb,a\x01 fox\x7f\x9b\n", encoding="utf-8")
+    assert evaluate("--table", "table.csv", "--human", "--out", "out")[0] == 0
+    page = Path("out/index.html").read_text(encoding="utf-8")
+    assert r"a\x01 fox\x7f\x9b" in page
+    assert not any(ord(c) < 32 and c not in "\n\t" or 127 <= ord(c) < 160 for c in page)
+
+
+def test_many_failures_are_counted(models, evaluate):
+    for number in range(25):
+        Path(f"ours/x{number}.glb").write_text("no model")
+    code, said = evaluate(models, "--out", "out")
+    assert code == 3 and sum(line.startswith("ours/x") for line in said.splitlines()) == 20
+    assert "\nand 5 more, all of them listed in evaluation.json and index.html\n" in said
 
 
 def test_the_page_says_by_which_command_it_was_written(models, evaluate):
@@ -190,6 +274,40 @@ def test_what_another_sdtool_has_measured_is_measured_again(models, evaluate, mo
     assert read_json("out/stage.json")["sdtool"] == __version__
     assert not Path("out/calibration.json").exists()
     assert "already evaluated" in evaluate(models, "--out", "out")[1]
+
+
+# What is gone from a finished folder
+
+
+def test_pictures_that_are_gone_are_written_again(models, evaluate):
+    assert evaluate(models, "--out", "out")[0] == 0
+    pictures = sorted(Path("out/pictures").iterdir())
+    wanted = [one.read_bytes() for one in pictures]
+    pictures[0].unlink()
+    code, said = evaluate(models, "--human", "--out", "out")
+    assert code == 0 and "new, have changed or lack their picture: 1; gone: 0" in said
+    assert [one.read_bytes() for one in pictures] == wanted
+    assert len(list(Path("out/human").iterdir())) == 2
+    assert len(Path("out/measured.jsonl").read_text().splitlines()) == 2
+    assert "already evaluated" in evaluate(models, "--out", "out")[1]
+    pictures[0].write_bytes(wanted[0][:-20])
+    code, said = evaluate(models, "--human", "--out", "out")
+    assert code == 1 and "is not a whole PNG; remove it and evaluate again" in said
+    pictures[0].unlink()
+    assert evaluate(models, "--human", "--out", "out")[0] == 0
+    assert [one.read_bytes() for one in pictures] == wanted
+
+
+@pytest.mark.parametrize("line", ["{", '{"path": "x"}', "[" * 100_000])
+def test_a_broken_line_of_measures_is_named_with_the_cure(models, evaluate, line):
+    assert evaluate(models, "--out", "out")[0] == 0
+    kept = Path("out/measured.jsonl").read_text()
+    Path("out/measured.jsonl").write_text(f"{line}\n{kept}")
+    code, said = evaluate(models, "--out", "out")
+    assert code == 1 and "out/measured.jsonl" in said and "remove that line, and the same" in said
+    assert "unexpected" not in said and Path("out/stage.json").exists()
+    assert evaluate(models, "--out", "out", "--overwrite")[0] == 0
+    assert sorted(Path("out/measured.jsonl").read_text().split("\n")) == sorted(kept.split("\n"))
 
 
 # Who is asked what
@@ -238,7 +356,7 @@ def test_what_memory_ran_out_for_is_no_failure_and_tried_again(
     found = read_json("out/evaluation.json")
     assert [one["verdict"] for one in found["assets"]][1] == "not looked at"
     page = Path("out/index.html").read_text(encoding="utf-8")
-    assert "1 more not looked at" in page and "1 not looked at; 0 of" in page
+    assert "1 more not looked at" in page and "0 failed, 1 not looked at; 0 of 2" in page
     assert len(list(Path("out/human").glob("*.png"))) == 1
     assert read_json("out/stage.json")["counts"]["failed"] == 0
     code, said = evaluate(*command)

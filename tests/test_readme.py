@@ -79,3 +79,10 @@ def test_the_changelog_names_every_stage_and_the_version():
     assert f"## [{__version__}]" in text
     for name in cli.STAGES:
         assert f"`{name}`" in text, name
+
+
+def test_the_citation_names_this_version_and_the_paper():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in text and text.startswith("cff-version: 1.2.0\n")
+    assert "SweetDreamer: Aligning Geometric Priors in 2D Diffusion for Consistent" in text
+    assert "https://arxiv.org/abs/2310.02596" in text

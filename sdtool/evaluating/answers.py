@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
-from sdtool.evaluating.answer_files import key_of
+from sdtool.evaluating.answer_files import Key, key_of
 from sdtool.evaluating.human import counted_methods, picture_digest, without_text
 from sdtool.evaluating.prompts import one_line
 from sdtool.evaluating.results import (
@@ -84,19 +84,9 @@ def agreement(
     sheets, which have no digest, the pictures are not compared. Those about what was not looked at are
     passed over.
     """
-    given = len(answers)
-    unseen = {(one.path, one.method) for one in assets if one.verdict == UNSEEN}
+    given, gone = len(answers), refuse(assets, answers, out)
     shown = {(a.path, a.method): a for a in assets if a.verdict not in UNSHOWN}
-    gone = sorted(key_of(one) for one in answers if key_of(one) not in {*shown, *unseen})
-    if gone and len(gone) == given:
-        path, method = gone[0]
-        raise InputError(
-            f"the answers are of other assets: {path} ({method}) has nothing to show here; "
-            "evaluate the folders that the sheet was made from, or make and answer a new sheet"
-        )
-    answers = [one for one in answers if key_of(one) in shown]
-    said = {key_of(one): one["answer"] for one in answers}
-    _refuse_changed(shown, answers, out)
+    said = {key_of(one): one["answer"] for one in answers if key_of(one) in shown}
     heard: dict[str, list[bool]] = {method: [] for method in counted_methods(assets)}
     for asset in assets:
         if asset.verdict == FAILED and (asset.path, asset.method) not in gone:
@@ -127,21 +117,39 @@ def agreement(
     )
 
 
-def _refuse_changed(
-    shown: dict[tuple[str, str], Evaluated], answers: list[dict[str, Any]], out: Path | None
-) -> None:
-    """InputError if an answer is of another prompt or another picture than its asset has now."""
+def refuse(
+    assets: list[Evaluated],
+    answers: list[dict[str, Any]],
+    out: Path | None = None,
+    early: bool = False,
+) -> list[Key]:
+    """InputError if answers are all of other assets, or one is of another prompt or another picture than its
+    asset has now; else what has nothing to show among these, sorted.
+
+    early: before all is measured, so that what was not looked at may yet turn out to be what was seen.
+    """
+    there = {(one.path, one.method): one for one in assets if one.verdict != FAILED}
+    gone = sorted(key_of(one) for one in answers if key_of(one) not in there)
+    unseen = any(one.verdict == UNSEEN for one in assets)
+    unsure = early and unseen and any(one.get("digest") for one in answers)
+    if gone and len(gone) == len(answers) and not unsure:
+        path, method = gone[0]
+        raise InputError(
+            f"the answers are of other assets: {path} ({method}) has nothing to show here; "
+            "evaluate the folders that the sheet was made from, or make and answer a new sheet"
+        )
     changed = []
-    for one in answers:
-        asset = shown[key_of(one)]
+    for one in (one for one in answers if key_of(one) in there):
+        asset = there[key_of(one)]
         if one_line(one["prompt"]) != one_line(asset.prompt):
             changed.append((one, "prompt"))
-        elif out and one.get("digest"):
+        elif out and asset.picture and one.get("digest"):
             if one["digest"] != picture_digest(without_text(out / asset.picture)):
                 changed.append((one, "picture"))
     if changed:
         one, what = changed[0]
         raise InputError(
-            f"answers of models that have changed since: {len(changed)} of {len(answers)}; "
+            f"answers of models that have changed since: {len(changed)} of {len(answers) - len(gone)}; "
             f"{one['path']} ({one['method']}) has another {what} now; make and answer a new sheet (--human)"
         )
+    return gone

@@ -3,8 +3,8 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from sdtool.evaluating.assets import Asset, category_of
 from sdtool.evaluating.measuring import Eyes, Measured, measure_asset
 from sdtool.evaluating.results import (
     FAILED,
+    UNJUDGED,
     UNSEEN,
     Calibration,
     Evaluated,
@@ -77,9 +78,44 @@ def _prompts(assets: list[Asset], eyes: Eyes) -> tuple[str, ...]:
 
 
 def known(out: Path) -> dict[str, dict]:
-    """What `out` holds of measures: key → fields, or the `reason` that an asset failed."""
-    lines = read_jsonl(out / MEASURED) if (out / MEASURED).is_file() else []
-    return {line.pop("asset"): line for line in lines}
+    """What `out` holds of measures: key → fields, or the `reason` that an asset failed; without those whose
+    picture is gone. InputError, with the cure, for a line that cannot be read."""
+    if not (out / MEASURED).is_file():
+        return {}
+    with _curable():
+        lines = list(read_jsonl(out / MEASURED))
+        if any(not isinstance(line.get("asset"), str) for line in lines):
+            raise InputError(f"{out / MEASURED} has a line without its asset")
+    return {line.pop("asset"): line for line in lines if _is_whole(line, out)}
+
+
+@contextmanager
+def _curable() -> Iterator[None]:
+    """An InputError about the file of measures names the cure, too."""
+    try:
+        yield
+    except InputError as error:
+        cure = "remove that line, and the same command measures its model again"
+        raise InputError(f"{error}; {cure}, or add --overwrite to measure all") from None
+
+
+def _is_whole(line: dict, out: Path) -> bool:
+    """Whether what a line says of an asset is all there: a model that could be measured has a picture."""
+    return "reason" in line or (out / str(line.get("picture"))).is_file()
+
+
+def expected(assets: list[Asset], keys: list[str], out: Path) -> list[Evaluated]:
+    """Of each asset what is known before it is measured: its picture, if `out` has one of it; else it was not
+    looked at, unless it failed then."""
+    done, found = dict[str, dict](), []
+    with suppress(InputError):  # a line that was cut off is no answer's fault
+        done = known(out)
+    for key, asset in zip(keys, assets, strict=True):
+        line = done.get(key, {})
+        verdict = FAILED if "reason" in line else UNJUDGED if line else UNSEEN
+        one = Evaluated(asset.name, asset.method, str(asset.path), asset.prompt, "", verdict)
+        found.append(replace(one, picture=line.get("picture", "")))
+    return found
 
 
 def measure_all(
@@ -87,11 +123,14 @@ def measure_all(
 ) -> list[dict]:
     """Measure each asset that `out` has no line of; of each its fields, or the `reason` it failed.
 
-    Lines of what is no longer there are dropped. What was not looked at (`OURS`) gets none, and is marked
-    by `again`.
+    Lines of what is no longer there, or lacks its picture, are dropped. What was not looked at (`OURS`)
+    gets none, and is marked by `again`.
     """
     wanted = set(keys)
-    trim_jsonl(out / MEASURED, lambda line: line.get("asset") in wanted)
+    with _curable():
+        trim_jsonl(
+            out / MEASURED, lambda line: line.get("asset") in wanted and _is_whole(line, out)
+        )
     for picture in (out / PICTURES).glob("*.png"):
         if KEY.fullmatch(picture.stem) and picture.stem not in wanted:
             picture.unlink()
@@ -152,17 +191,6 @@ def counts(found: list[Evaluated]) -> dict[str, int]:
     failed, unseen = (sum(one.verdict == what for one in found) for what in (FAILED, UNSEEN))
     rest = {UNSEEN: unseen} if unseen else {}
     return {"ok": len(found) - failed - unseen, "failed": failed, **rest}
-
-
-def complaints(found: list[Evaluated]) -> list[str]:
-    """What failed, what was not looked at, and why, in lines."""
-    marks = {FAILED: "", UNSEEN: "not looked at: "}
-    bad = [one for one in found if one.verdict in marks]
-    lines = [f"{one.path}: {marks[one.verdict]}{one.reasons[0]}" for one in bad]
-    if again := [one for one in bad if one.verdict == UNSEEN]:
-        said = f"not looked at, for want of memory or by a fault of sdtool: {len(again)} of these"
-        lines.append(f"{said}; the same command tries them again")
-    return lines
 
 
 def summary(

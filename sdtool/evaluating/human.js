@@ -136,7 +136,7 @@ function finish() {
 function save() {
   const given = shown.flatMap(({ path, method, prompt, digest }, i) =>
     (answers[i] ? [{ path, method, prompt, digest, answer: answers[i] }] : []));
-  const asked = shown.map(({ path, method }) => [path, method]); // so that what came later is not counted
+  const asked = shown.map(({ path, method, digest }) => [path, method, digest]); // what came later is not counted
   const text = JSON.stringify({ sdtool: sheet.sdtool, sheet: sheet.digest, answers: given, asked }, null, 2);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));

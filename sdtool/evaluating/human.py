@@ -96,4 +96,6 @@ def without_text(path: Path) -> bytes:
         if data[start + 4 : start + 8] == b"IEND" and end <= len(data):
             return b"".join(kept)
         start = end
-    raise InputError(f"{path} is not a whole PNG; evaluate again to write its picture")
+    raise InputError(
+        f"{path} is not a whole PNG; remove it and evaluate again, which writes it anew"
+    )

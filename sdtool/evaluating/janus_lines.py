@@ -4,6 +4,7 @@ from sdtool.evaluating.janus_rates import Outcome
 from sdtool.evaluating.pairs import Comparison
 from sdtool.evaluating.results import percent
 from sdtool.io.names import escaped
+from sdtool.io.words import counted
 
 SHOWN = 12  # missing prompts that a line names
 
@@ -25,7 +26,7 @@ def lines(outcome: Outcome) -> list[str]:
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    said = [f"protocol {outcome.protocol.called}, {outcome.told_by}"]
+    said = [f"protocol {outcome.protocol.told}, {outcome.told_by}"]
     said += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     for one in outcome.tallies:
         if one.unseen:
@@ -61,6 +62,6 @@ def _compared(pair: Comparison) -> list[str]:
         return [f"{both}: no prompt of which both could be told"]
     said = (
         f"{both}: Janus alone {pair.only_first} and {pair.only_second}, both {pair.both}, neither "
-        f"{pair.neither} ({pair.left_out} pairs left out); McNemar's exact p = {pair.p:.3g}"
+        f"{pair.neither} ({counted(pair.left_out, 'pair')} left out); McNemar's exact p = {pair.p:.3g}"
     )
     return [said, *filter(None, [pair.said_by_order])]

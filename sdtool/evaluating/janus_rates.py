@@ -33,7 +33,8 @@ class Tally:
     consistent: consistent ones, of these, of failed ones and of missing ones. untold: results that
     cannot be told. missing: prompts without a result. foreign: paths of results of other prompts, or of
     none. most: results of one prompt, at most: so many are asked of each. fewer: prompts that have some
-    results, but fewer than that. unseen: results that were not looked at, and count nowhere."""
+    results, but fewer than that. unseen: results that were not looked at, and count nowhere. results: all of
+    them, of the list's prompts; several: prompts that have more than one."""
 
     method: str
     janus: Rate
@@ -45,6 +46,8 @@ class Tally:
     most: int
     fewer: tuple[str, ...] = ()
     unseen: int = 0
+    results: int = 0
+    several: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,15 @@ class Outcome:
             "judge": self.judge,
             "judged_by": self.judged_by,
             "views": views(),
+            "list": {"file": self.protocol.file, "digest": self.protocol.digest},
             "prompts": list(self.protocol.prompts),
             "methods": {
                 one.method: {
                     "janus": rate_as_json(one.janus),
                     "consistent": rate_as_json(one.consistent),
                     "cannot be told": one.untold,
+                    "results": one.results,
+                    "prompts with several results": one.several,
                     "failed": one.failed,
                     "not looked at": one.unseen,
                     "missing": list(one.missing),
@@ -110,14 +116,18 @@ class Outcome:
         for name, found in self.by_people.items():
             if one.method in found:
                 rate += f"; with the answers of {name} {found[one.method]}"
-        results = one.janus.of + one.untold + one.failed + one.unseen
-        several = f", up to {one.most} of a prompt, which are not independent" * (one.most > 1)
-        return (
-            f"{one.method}: {rate}; of {counted(results, 'result')}{several}, {one.untold} cannot be told, "
-            f"{one.failed} failed{f', {one.unseen} not looked at' if one.unseen else ''}; "
-            f"{len(one.missing)} of {counted(len(self.protocol.prompts), 'prompt')} missing; "
-            f"sdtool {__version__}, protocol {self.protocol.called}, {self.told_by}"
+        several = (
+            f"{counted(one.several, 'prompt')} with several results, which are not independent"
         )
+        told = [
+            f"{one.method}: {rate}",
+            f"of {counted(one.results, 'result')} {one.untold} cannot be told, {one.failed} failed"
+            + f", {one.unseen} not looked at" * bool(one.unseen),
+            f"{len(one.missing)} of {counted(len(self.protocol.prompts), 'prompt')} missing"
+            + f", {several}" * bool(one.several),
+            f"sdtool {__version__}, protocol {self.protocol.told}, {self.told_by}",
+        ]
+        return "; ".join(told)
 
 
 def run(
@@ -183,4 +193,6 @@ def _tally(protocol: Protocol, method: str, results: Results, foreign: list[str]
         most,
         tuple(prompt for prompt in protocol.prompts if 0 < len(results[prompt]) < most),
         unseen,
+        results=len(verdicts),
+        several=sum(len(some) > 1 for some in results.values()),
     )

@@ -135,6 +135,7 @@ class Pair:
 @dataclass(frozen=True)
 class Judges:
     """answers: judge → how often it said each of `ANSWERS`, and "not asked". pairs: of every two judges.
+    silent: judges who said nothing, and are none of those that "every judge" and "all" mean.
     told_by_all: the assets that every judge told; fleiss: their kappa, NaN of none; asked_of_all,
     fleiss_of_three: the same where "cannot be told" is an answer as well."""
 
@@ -144,6 +145,7 @@ class Judges:
     fleiss: float
     asked_of_all: int
     fleiss_of_three: float
+    silent: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -153,6 +155,7 @@ class Judges:
             "fleiss_kappa": _or_none(self.fleiss),
             "asked_of_all": self.asked_of_all,
             "fleiss_kappa_of_three": _or_none(self.fleiss_of_three),
+            **({"said nothing": list(self.silent)} if self.silent else {}),
         }
 
 
@@ -163,7 +166,11 @@ def lines(judges: Judges | None) -> list[str]:
     said = [f"{one.first} and {one.second}: {_told(one)}" for one in judges.pairs]
     if len(judges.answers) > 2:
         told = f"Fleiss' kappa {kappa(judges.fleiss)} of {judges.told_by_all} that all told"
-        said.append(f"all of them: {told}; {_third(judges.fleiss_of_three, judges.asked_of_all)}")
+        whose = f"all of them but {', '.join(judges.silent)}, who said nothing"
+        said.append(
+            f"{whose if judges.silent else 'all of them'}: {told}; "
+            f"{_third(judges.fleiss_of_three, judges.asked_of_all)}"
+        )
     return said
 
 
@@ -226,7 +233,9 @@ def compared(votes: Sequence[Mapping[str, str]], always: Sequence[str] = ()) -> 
         both = Counter((one[first], one[second]) for one in votes if first in one and second in one)
         table = tuple(tuple(both[row, column] for column in ANSWERS) for row in ANSWERS)
         pairs.append(Pair(first, second, table))
-    whole = [Counter(one.values()) for one in votes if len(one) == len(names)]
+    silent = tuple(name for name in names if answers[name]["not asked"] == len(votes))
+    speakers = len(names) - len(silent)
+    whole = [Counter(one.values()) for one in votes if len(one) == speakers > 1]
     told = [one for one in whole if not one[UNTOLD]]
     return Judges(
         answers,
@@ -235,4 +244,5 @@ def compared(votes: Sequence[Mapping[str, str]], always: Sequence[str] = ()) -> 
         fleiss=fleiss_kappa([[one[CONSISTENT], one[INCONSISTENT]] for one in told]),
         asked_of_all=len(whole),
         fleiss_of_three=fleiss_kappa([[one[answer] for answer in ANSWERS] for one in whole]),
+        silent=silent,
     )

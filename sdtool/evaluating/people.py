@@ -1,13 +1,15 @@
 """The people whose answers are given: how each is called, how far the verdicts agree with each, and the
 Janus rates that come of both."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdtool.errors import InputError, UsageError
-from sdtool.evaluating.answer_files import read_answers
-from sdtool.evaluating.answers import Agreement, agreement
+from sdtool.evaluating.answer_files import Answers, Key, read_answers
+from sdtool.evaluating.answer_matching import matched
+from sdtool.evaluating.answers import Agreement, agreement, refuse
 from sdtool.evaluating.janus_rates import of_list
 from sdtool.evaluating.judges import CLIP, ORIENTATION
 from sdtool.evaluating.protocol import Protocol
@@ -17,11 +19,27 @@ from sdtool.evaluating.sampled import Estimate, estimates
 
 @dataclass(frozen=True)
 class Person:
-    """file: as it was given. answers, asked: `given` and `asked` of `answers.Answers`."""
+    """file: as it was given. answers, asked, seen: `given`, `asked` and `seen` of `answer_files.Answers`."""
 
     file: Path
     answers: list[dict[str, str]]
-    asked: frozenset[tuple[str, str]] | None = None
+    asked: frozenset[Key] | None = None
+    seen: dict[Key, str] = field(default_factory=dict)
+
+    def matched(self, assets: Sequence[Evaluated], out: Path) -> "Person":
+        """The same with the names that the assets have now (`answer_matching`)."""
+        now = matched(Answers(self.answers, self.asked, self.seen), assets, out)
+        return Person(self.file, now.given, now.asked, now.seen)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """people: whose answers count, with the names that the assets have now. agreed: how each agrees with the
+    verdicts. refused: why nobody's count, after all; None if they do."""
+
+    people: dict[str, Person]
+    agreed: dict[str, Agreement]
+    refused: InputError | None = None
 
 
 def read_people(given: Sequence[Path], judge: str) -> dict[str, Person]:
@@ -47,7 +65,39 @@ def read_people(given: Sequence[Path], judge: str) -> dict[str, Person]:
 
 def _person(path: Path) -> Person:
     found = read_answers(path)
-    return Person(path, found.given, found.asked)
+    return Person(path, found.given, found.asked, found.seen)
+
+
+def check(expected: list[Evaluated], people: Mapping[str, Person], out: Path) -> None:
+    """InputError if answers are of something else, as far as that shows before all is measured
+    (`evaluation.expected`)."""
+    for person in people.values():
+        with _named(person):
+            refuse(expected, person.matched(expected, out).answers, out, early=True)
+
+
+def hear(
+    assets: list[Evaluated],
+    people: Mapping[str, Person],
+    out: Path,
+    protocol: Protocol | None = None,
+) -> Heard:
+    """Whose answers count, and how they agree with the verdicts. Where those of one are refused, nobody's do:
+    the report is then written without them."""
+    try:
+        now = {name: person.matched(assets, out) for name, person in people.items()}
+        return Heard(now, agreements(assets, now, out, protocol))
+    except InputError as error:
+        return Heard({}, {}, InputError(f"{error}; the report is written without answers"))
+
+
+@contextmanager
+def _named(person: Person) -> Iterator[None]:
+    """An InputError names the person's file too."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--answers {person.file}: {error}") from None
 
 
 def agreements(
@@ -61,11 +111,9 @@ def agreements(
     about = of_list(protocol, assets)
     found = {}
     for name, person in people.items():
-        try:
+        with _named(person):
             agreed = agreement(assets, person.answers, out)
             found[name] = replace(agreed, janus=estimates(about, person.answers, person.asked))
-        except InputError as error:
-            raise InputError(f"--answers {person.file}: {error}") from None
     return found
 
 

@@ -8,6 +8,7 @@ captioner reads them. The name of the folder stands in for a file's name that sa
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sdtool.captioning.english import with_article
@@ -27,20 +28,24 @@ SAYS_NOTHING = frozenset(
     cube unnamed tmp test""".split()
 )
 """Words of file names that programs give to whatever they write; Blender's first cube is one."""
+SEEDS = 1 << 63  # from 0 up to, but not, this
 DIGEST = re.compile(r"--[0-9a-f]{8}$")  # of a lift
 SEED = re.compile(r"(?i)(?:^|[-_. ])seed[-_. ]?([0-9]{1,18})$")
 
 
-def with_prompts(assets: Sequence[Asset], listed: Sequence[str] = ()) -> list[Asset]:
+def with_prompts(
+    assets: Sequence[Asset], listed: Sequence[str] = (), odd: dict[Path, Any] | None = None
+) -> list[Asset]:
     """The assets with their prompts, and the seeds that their lifts, their extras or their names name.
 
     listed: prompts that file names may spell (`spelled`): `a-corgi`, `corgi_seed3` and `007_A Corgi` all
     spell "a corgi". An asset that has a prompt keeps it. All prompts are of one line (`one_line`).
+    odd: gets the paths whose lift or extras name a seed that is none, and what they name.
     """
     by_letters = {
         spelled(prompt): one_line(prompt) for prompt in reversed(listed) if spelled(prompt)
     }
-    return [_with_prompt(asset, by_letters) for asset in assets]
+    return [_with_prompt(asset, by_letters, {} if odd is None else odd) for asset in assets]
 
 
 def one_line(prompt: str) -> str:
@@ -53,11 +58,13 @@ def spelled(prompt: str) -> str:
     return re.sub(r"^(a|an|the)-", "", slug(prompt))
 
 
-def _with_prompt(asset: Asset, listed: dict[str, str]) -> Asset:
+def _with_prompt(asset: Asset, listed: dict[str, str], odd: dict[Path, Any]) -> Asset:
     told, teller = _own_words(asset)
     prompt, seed = told.get("prompt"), told.get("seed")
+    if seed is not None and not (type(seed) is int and 0 <= seed < SEEDS):
+        odd[asset.path], seed = seed, None
     if asset.seed is None:
-        asset = replace(asset, seed=seed if type(seed) is int else _seed_in_name(asset))
+        asset = replace(asset, seed=_seed_in_name(asset) if seed is None else seed)
     if asset.prompt:
         return asset
     if isinstance(prompt, str) and prompt.strip():

@@ -20,18 +20,25 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class Protocol:
-    """name: of `Name`. prompts: each of them asks a method for one result of every seed."""
+    """name: of `Name`. prompts: each of them asks a method for one result of every seed. file: the name of
+    the file that a list of one's own came from."""
 
     name: str
     prompts: tuple[str, ...]
+    file: str = ""
 
     @property
-    def called(self) -> str:
-        """Its name; of a list of one's own with how many prompts, and a digest of them in their order."""
+    def digest(self) -> str:
+        """By what the list is known again: of its prompts, in their order."""
+        return hashlib.sha256("\n".join(self.prompts).encode(errors="replace")).hexdigest()[:8]
+
+    @property
+    def told(self) -> str:
+        """Its name, of a list of one's own with its file and its digest."""
         if self.name != OWN:
             return self.name
-        digest = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()[:8]
-        return f"{self.name} (list {digest} of {counted(len(self.prompts), 'prompt')})"
+        whose = f"{self.file}, " if self.file else ""
+        return f"{self.name} ({whose}{counted(len(self.prompts), 'prompt')}, digest {self.digest})"
 
     def text(self) -> str:
         """The list as a file for `lift --prompts`, under what the protocol asks for."""
@@ -57,9 +64,9 @@ def views() -> dict[str, Any]:
     return {"around": AROUND, "elevations": list(ELEVATIONS)}
 
 
-def load(name: Name, own: Sequence[str] = ()) -> Protocol:
-    """A bundled protocol, or that of a list of one's own; InputError if file names could not tell two of
-    its prompts apart."""
+def load(name: Name, own: Sequence[str] = (), file: str = "") -> Protocol:
+    """A bundled protocol, or that of a list of one's own, from a file of this name; InputError if file names
+    could not tell two of its prompts apart."""
     assert name in get_args(Name)
     if name == OWN:
         found: dict[str, str] = {"": ""}
@@ -67,7 +74,7 @@ def load(name: Name, own: Sequence[str] = ()) -> Protocol:
             if (other := found.setdefault(spelled(prompt), prompt)) != prompt:
                 like = f"differs from {other!r}" if other else "has letters or digits"
                 raise InputError(f"--prompts: {prompt!r} hardly {like}; change it, or leave it out")
-        return Protocol(name, tuple(own))
+        return Protocol(name, tuple(own), file)
     return Protocol(name, tuple(prompts_in(shipped("sdtool.evaluating", f"{name}.txt"))))
 
 

@@ -18,6 +18,7 @@ from sdtool.io.stage_record import DONE
 COLUMNS = ("file", "prompt", "method", "seed")
 NAMED = 3  # bad rows that a message names
 LONGEST = 60  # letters of a cell that a message shows
+DIVIDED = re.compile(r"(?i)sep=([,;\t])[ ,;\t]*\n")
 SEED = re.compile(r"\d{1,18}")
 
 
@@ -75,9 +76,13 @@ def _refuse(path: Path, bad: list[str]) -> None:
 
 
 def _rows(path: Path) -> Iterator[Row]:
+    start = before = 0
     try:
         text = text_of(path)
-        divide = max(",;\t", key=text.partition("\n")[0].count)
+        if told := DIVIDED.match(text):  # Excel's
+            text, before = text[told.end() :], 1
+        start = before + 1
+        divide = told[1] if told else max(",;\t", key=text.partition("\n")[0].count)
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=divide, strict=True)
         head = [name.strip().lower() for name in next(lines, [])]
         if missing := [name for name in COLUMNS[:2] if name not in head]:
@@ -87,16 +92,25 @@ def _rows(path: Path) -> Iterator[Row]:
             )
         if twice := [name for name in COLUMNS if head.count(name) > 1]:
             raise InputError(f"--table {path} has two columns named {twice[0]}; rename one of them")
-        start = lines.line_num + 1
+        start = before + lines.line_num + 1
         for cells in lines:
             if any(cell.strip() for cell in cells):
                 known = {k: v for k, v in zip(head, cells, strict=False) if k in COLUMNS}
                 plain = {k: v.strip() if k == "file" else one_line(v) for k, v in known.items()}
                 yield Row(start, plain | ({"": "x"} if len(cells) > len(head) else {}))
-            start = lines.line_num + 1
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"--table {path} cannot be read as CSV ({said})") from None
+            start = before + lines.line_num + 1
+    except OSError as error:
+        raise InputError(f"--table {path} cannot be read as CSV ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        row = error.object[: error.start].count(b"\n") + 1
+        where = "it" if error.encoding.startswith("utf-16") else f"row {row}"
+        said = f"{where} is not UTF-8); save it as “CSV UTF-8”"
+        raise InputError(f"--table {path} cannot be read as CSV ({said}") from None
+    except csv.Error as error:
+        said = (
+            f"row {start}: {error}); close every quote, and write one that belongs to a text twice"
+        )
+        raise InputError(f"--table {path} cannot be read as CSV ({said}") from None
 
 
 def _asset(row: Row, folder: Path) -> Asset | str:
