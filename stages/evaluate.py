@@ -26,7 +26,8 @@ any PATH it prints the list, for `lift --prompts`. `protocol.json` holds what it
 
 A prompt is what the table says; else what the lift's record or the glTF file's extras say; else that of
 `--prompts` which the file's name spells; else the words of the file's name, as far as they name a thing.
-What none of these names has no prompt.
+What none of these names has no prompt. Seeds, by which `--protocol` pairs results, are told likewise, or by
+the end of the name, as in corgi_seed3.glb.
 
 `--human` adds `human.html`: the pictures shuffled, blind to their method, with yes and no; it computes
 a person's own rate. Saved answers come back with `--answers`, once for each person, beside the verdicts
@@ -34,8 +35,9 @@ of the machine; answers to some of the pictures are enough for a Janus rate of a
 often the machine errs. `--seed` shuffles, and draws the toys of `--calibrate`.
 
 The same command continues an interrupted evaluation, and measures what was added or changed since a
-finished one, nothing else. Exit code 3: some lifts are unfinished or unreadable, and count as not
-consistent; or memory ran out before they were looked at: they count nowhere, and are tried again.
+finished one, or lacks its picture, nothing else. Exit code 3: some lifts are unfinished or unreadable,
+and count as not consistent; or memory ran out before they were looked at: they count nowhere, and are
+tried again.
 
 Examples:
 
