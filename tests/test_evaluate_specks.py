@@ -9,7 +9,8 @@ from shape_samples import box, icosphere
 
 from sdtool.cli import run as sdtool
 from sdtool.evaluating.measuring import consistency
-from sdtool.evaluating.specks import SPECK, without_specks
+from sdtool.evaluating.roughening import skin
+from sdtool.evaluating.specks import CRUMB, GAP, without_specks
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, Texture, merge
 from sdtool.toyverse.toys import make
@@ -38,15 +39,32 @@ def test_a_speck_far_off_changes_nothing(at):
     assert consistency(merge([mesh, speck((0.8, 0, 0))])) == consistency(mesh) != {}
 
 
+def ball(at, size):
+    mesh = icosphere(1, size / 2)
+    return mesh.with_positions(mesh.v_pos + np.float32(at))
+
+
 def test_what_is_small_stays_inside_and_what_is_larger_everywhere():
     mesh = bare(toy())
     inside = merge([mesh, speck((0, 0, 0))])
     assert without_specks(inside) == (inside, 0)
-    ball = icosphere(1, 2 * SPECK)
-    balloon = merge([mesh, ball.with_positions(ball.v_pos + np.float32([0, 0.9, 0]))])
+    balloon = merge([mesh, ball((0, 0.9, 0), 1.5 * CRUMB)])
     assert without_specks(balloon) == (balloon, 0)
     dust = merge([speck((k * 0.01, 0, 0)) for k in range(40)])  # nothing but specks: all are meant
     assert without_specks(dust) == (dust, 0)
+
+
+def test_what_floats_beside_it_goes_and_what_touches_it_stays():
+    mesh = to_canonical(skin(toy()))  # of one part
+    _, high = mesh.bounds()
+    floating, touching = (
+        merge([mesh, ball((high[0] + away, 0, 0), 0.8 * CRUMB)])
+        for away in (GAP + CRUMB / 2, CRUMB / 4)
+    )
+    found, count = without_specks(floating)
+    assert count == 1 and np.array_equal(found.t_pos_idx, mesh.t_pos_idx)
+    assert without_specks(touching) == (touching, 0)
+    assert consistency(floating) == consistency(mesh) != consistency(touching)
 
 
 def test_faces_with_corners_of_their_own_hang_together():

@@ -1,4 +1,4 @@
-"""Specks: too small to be seen, they lie beside a model, and would move it off the middle of every view."""
+"""Specks and crumbs beside a model: no part of it, they would move it off the middle of every view."""
 
 from dataclasses import replace
 
@@ -9,11 +9,14 @@ from sdtool.geometry.parts import connected_parts
 
 SPECK = 0.02
 """Of the largest part's longest side: what is smaller is no wider than a pixel of a view."""
+CRUMB, GAP = 0.08, 0.03
+"""The same of what floats: smaller than `CRUMB`, and outside the box of what is not by `GAP` or more."""
 
 
 def without_specks(mesh: Mesh) -> tuple[Mesh, int]:
     """The mesh without its specks, and how many there were: connected parts smaller than `SPECK` that reach
-    out of the box of the larger ones. What is small inside of it, as an eye, stays.
+    out of the box of the larger ones, and those smaller than `CRUMB` that float outside of it. What is small
+    inside of it, as an eye, or touches it, as an ear, stays.
 
     Vertices at one place are one. The mesh itself where there is none, or where a position is not finite.
     """
@@ -28,14 +31,24 @@ def without_specks(mesh: Mesh) -> tuple[Mesh, int]:
     part = np.unique(part, return_inverse=True)[1].reshape(-1)
     low, high = _boxes(mesh.v_pos[faces], part)
     size = (high - low).max(axis=1)
-    large = size >= SPECK * size.max()
-    beside = (low < low[large].min(axis=0)) | (high > high[large].max(axis=0))
-    specks = ~large & beside.any(axis=1)
+    specks = (size < SPECK * size.max()) & (
+        _beyond(low, high, size >= SPECK * size.max(), True) > 0
+    )
+    apart = _beyond(low, high, size >= CRUMB * size.max(), False)
+    specks |= (size < CRUMB * size.max()) & (apart >= GAP * size.max())
     if not specks.any():
         return mesh, 0
     kept = ~specks[part]
     texture = None if mesh.t_texture is None else mesh.t_texture[kept]
     return replace(mesh, t_pos_idx=faces[kept], t_texture=texture), int(specks.sum())
+
+
+def _beyond(low: np.ndarray, high: np.ndarray, large: np.ndarray, far: bool) -> np.ndarray:
+    """(P,) how far parts are out of the box of the large ones, by their far ends (far) or by their near
+    ends, as wholes; 0 or less of what is not."""
+    least, most = low[large].min(axis=0), high[large].max(axis=0)
+    ends = (low, high) if far else (high, low)
+    return np.maximum(least - ends[0], ends[1] - most).max(axis=1)
 
 
 def _boxes(corners: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

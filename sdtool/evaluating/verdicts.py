@@ -122,7 +122,7 @@ def evidence(found: Measured, calibrated: bool) -> list[Finding]:
         Finding("mesh: watertight", float(mesh["watertight"]), note="1: closed everywhere"),
         Finding("mesh: faces without area", mesh["degenerate"], note=f"of {mesh['faces']}"),
         Finding("mesh: non-finite vertices", mesh["non_finite"]),
-        Finding("mesh: specks beside it", mesh["specks"], note="too small to be seen; left out"),
+        Finding("mesh: specks beside it", mesh["specks"], note="too small to be meant; left out"),
     ]
     if not math.isnan(found.clip_score):
         score, rank = "100 × mean cosine with the prompt", "R-precision counts 1"
