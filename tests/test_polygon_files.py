@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
-from test_mesh_formats import refused
+from refused import reason_of
 
 from sdtool.geometry.meshes import triangle_areas
 from sdtool.meshfiles import load_mesh
@@ -88,7 +88,7 @@ def test_binary_ply_of_all_line_ends_and_what_stands_behind_the_end(tmp_path, en
     data = head + packed(order) + faces_packed(order)
     assert same(written(tmp_path / "a.ply", data))
     assert same(written(tmp_path / "a.ply", data + b"\0" * 7))
-    assert refused(written(tmp_path / "a.ply", data[:-1])) == "truncated-file"
+    assert reason_of(written(tmp_path / "a.ply", data[:-1])) == "truncated-file"
 
 
 def test_a_first_byte_of_ten_after_a_lone_carriage_return_is_data(tmp_path):
@@ -103,9 +103,9 @@ def test_text_ply(tmp_path, end):
     data = ply("ascii", 4, ["comment by hand", "element face 4", CORNERS], end)
     assert same(written(tmp_path / "a.ply", data + end.join([*rows, "", "end of it"]).encode()))
     cut = written(tmp_path / "a.ply", data + end.join(rows[:-1]).encode())
-    assert refused(cut) == "truncated-file"
+    assert reason_of(cut) == "truncated-file"
     rows[3] = "1 two 3"
-    assert refused(written(tmp_path / "a.ply", data + end.join(rows).encode())) == "corrupt-file"
+    assert reason_of(written(tmp_path / "a.ply", data + end.join(rows).encode())) == "corrupt-file"
 
 
 def test_triangle_strips(tmp_path):
@@ -186,7 +186,7 @@ def test_the_image_of_a_ply_by_corners_and_by_vertices(tmp_path):
     ],
 )  # fmt: skip
 def test_broken_ply(tmp_path, head):
-    assert refused(written(tmp_path / "a.ply", head)) == "corrupt-file"
+    assert reason_of(written(tmp_path / "a.ply", head)) == "corrupt-file"
 
 
 # OFF
@@ -205,9 +205,9 @@ def test_off_with_colours_comments_and_counts_in_the_first_line(tmp_path):
     assert face_colors(mesh) == [[0.5, 0.5, 0.5]] + [list(GREEN)] * 3
     assert same(written(tmp_path / "a.off", f"OFF4 4 6\n{rows}{faces}"))  # as in ModelNet40
     for text in ("OFF BINARY\n", "4 4 6\n", f"OFF\n4 4 6\n{rows}{faces.replace('3 ', '5 ')}"):
-        assert refused(written(tmp_path / "b.off", text)) == "corrupt-file"
+        assert reason_of(written(tmp_path / "b.off", text)) == "corrupt-file"
     for text in ("OFF\n4 4 6\n0 0\n", f"OFF\n4 4 6\n{rows}3 0 1\n"):
-        assert refused(written(tmp_path / "b.off", text)) == "truncated-file"
+        assert reason_of(written(tmp_path / "b.off", text)) == "truncated-file"
 
 
 # OBJ
@@ -242,7 +242,7 @@ def test_faces_of_many_lengths_and_ways_in_one_file(tmp_path):
 @pytest.mark.parametrize("text", ["v 0 0\nf 1 1 1\n", VERTICES + "f 1 2 -9\n", VERTICES + "f 0 1 2\n",
                                   VERTICES + "f 1 x 2\n", VERTICES + "f /1 /2 /3\n"])  # fmt: skip
 def test_broken_obj(tmp_path, text):
-    assert refused(written(tmp_path / "a.obj", text)) == "corrupt-file"
+    assert reason_of(written(tmp_path / "a.obj", text)) == "corrupt-file"
 
 
 def test_colours_of_vertices_and_of_materials(tmp_path):

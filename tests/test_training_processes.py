@@ -90,7 +90,7 @@ def test_two_processes_train_what_one_does(inputs, sdtool, tmp_path):
     both = sdtool(inputs, "two", "--steps", "10", "--accumulate", "2", launched=True)
     assert both.returncode == 0, both.stderr
     assert (plain.stdout, both.stdout) == ("one\n", "two\n")  # one process speaks
-    assert both.stderr.count("objects held out; on cpu × 2") == 1
+    assert both.stderr.count("1 object held out; on cpu × 2") == 1
     assert files(tmp_path / "two") == files(tmp_path / "one")
     one, two = guess(tmp_path / "one"), guess(tmp_path / "two")
     assert torch.allclose(one, two, atol=2e-3)
