@@ -30,11 +30,11 @@ def lines(outcome: Outcome) -> list[str]:
     said += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     for one in outcome.tallies:
         if one.unseen:
-            of = "1 result was" if one.unseen == 1 else f"{one.unseen} results were"
+            of = f"{counted(one.unseen, 'result')} {'was' if one.unseen == 1 else 'were'}"
             said.append(f"{one.method}: {of} not looked at, and count nowhere")
         if one.missing:
             some = "; ".join(one.missing[:SHOWN]) + "; …" * (len(one.missing) > SHOWN)
-            of = "1 prompt" if len(one.missing) == 1 else f"{len(one.missing)} prompts"
+            of = counted(len(one.missing), "prompt")
             said.append(f"{one.method} has no result of {of}: {some}")
         if one.fewer:
             some = "; ".join(one.fewer[:SHOWN]) + "; …" * (len(one.fewer) > SHOWN)
