@@ -6,7 +6,8 @@ from shape_samples import box, icosphere
 
 from sdtool.evaluating import measures
 from sdtool.evaluating.roughening import filled, roughened, skin
-from sdtool.evaluating.views import FOV, WITHIN, cameras, normal_views, within_views
+from sdtool.evaluating.views import FOV, cameras, normal_views, within_views
+from sdtool.geometry.cameras import WITHIN
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh, merge
 

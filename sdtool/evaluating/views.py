@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from sdtool.geometry.cameras import orbit
+from sdtool.geometry.cameras import orbit, scale_within
 from sdtool.geometry.meshes import Mesh
 from sdtool.rendering.maps import render_maps
 
 FOV, DISTANCE, SIZE = 40.0, 1.75, 64
 """Degrees, world units of a canonical model, pixels: the same in training and in use."""
-WITHIN = 0.97  # of half a picture: how far from its middle a model may reach
 
 
 def cameras(azimuths: np.ndarray, elevation: float | np.ndarray) -> np.ndarray:
@@ -33,13 +32,5 @@ def within_views(mesh: Mesh, c2w: np.ndarray) -> Mesh:
 
     c2w: (N, 4, 4) of `cameras`, that look at the origin.
     """
-    half = np.radians(FOV / 2)
-    far = mesh.v_pos[np.linalg.norm(mesh.v_pos, axis=1) > WITHIN * DISTANCE * np.sin(half)]
-    if not len(far):  # no other vertex can be cut
-        return mesh
-    turned = far @ c2w[:, :3, :3]  # (N, F, 3) in the cameras' frames
-    slope = WITHIN * np.tan(half)
-    # a vertex (x, y, z), scaled by s, is within where s|x| and s|y| ≤ slope · (DISTANCE − s z)
-    room = np.abs(turned[..., :2]).max(axis=-1) + slope * turned[..., 2]
-    scale = min(1.0, slope * DISTANCE / max(room.max(), 1e-6))
+    scale = scale_within(mesh.v_pos, c2w, np.radians(FOV))
     return mesh if scale == 1 else mesh.with_positions(scale * mesh.v_pos, mesh.v_normal)

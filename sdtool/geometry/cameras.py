@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 REFERENCE_DISTANCE = 1.5
 """Where a sphere of diameter 1 nearly fills a 45° view; the paper's factors 0.9–1.1 multiply it."""
 
+WITHIN = 0.97
+"""Of half a picture: how far from its middle a model may reach."""
+
 
 @dataclass(frozen=True)
 class ViewRange:
@@ -201,6 +204,23 @@ def turntable(count: int, views: AnyRange, elevation: float = 15.0) -> np.ndarra
     """(count, 4, 4) float32 cameras evenly around the object, the first in front; degrees."""
     azimuth = np.arange(count) * (2 * np.pi / count)
     return orbit(azimuth, np.radians(elevation), np.asarray(views.distance))
+
+
+def scale_within(points: np.ndarray, c2w: np.ndarray, fov: float) -> float:
+    """The largest factor in (0, 1] by which points (V, 3), scaled about the origin, lie within every view.
+
+    c2w: (N, 4, 4) of cameras that look at the origin from one distance; fov: radians. Cameras moved away
+    from 1 to 1 / factor times their distance see the same of the points as they are.
+    """
+    distance, half = np.linalg.norm(c2w[0, :3, 3]), fov / 2
+    far = points[np.linalg.norm(points, axis=1) > WITHIN * distance * np.sin(half)]
+    if not len(far):  # no other point can be cut
+        return 1.0
+    turned = far @ c2w[:, :3, :3]  # (N, F, 3) in the cameras' frames
+    slope = WITHIN * np.tan(half)
+    # a point (x, y, z), scaled by s, is within where s|x| and s|y| ≤ slope · (distance − s z)
+    room = np.abs(turned[..., :2]).max(axis=-1) + slope * turned[..., 2]
+    return float(min(1.0, slope * distance / max(room.max(), 1e-6)))
 
 
 def rotate_y(v_pos: np.ndarray, angle: float) -> np.ndarray:

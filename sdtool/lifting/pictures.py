@@ -1,11 +1,12 @@
 """What people look at: previews while a lift runs, the eight-view contact sheet, the turntable."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from sdtool.geometry.cameras import ViewRange, turntable
+from sdtool.geometry.cameras import ViewRange, scale_within, turntable
 from sdtool.geometry.ccm import to_canonical
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.images import grid, map_to_rgb, repeat_pixels, write_animation, write_png
@@ -36,9 +37,12 @@ def preview(scene, view_range: ViewRange, path: Path, title: str) -> None:
 def contact_sheet(
     mesh: Mesh, view_range: ViewRange, path: Path, title: str, size: int = 160
 ) -> None:
-    """A PNG of a mesh from azimuth 0°, 45° … 315°: shaded colour, normals, canonical coordinates."""
+    """A PNG of a mesh from azimuth 0°, 45° … 315°: shaded colour, normals, canonical coordinates.
+
+    The cameras stand at the distance of `view_range`, or farther where a picture would cut the mesh.
+    """
     canonical = to_canonical(mesh)
-    c2w = turntable(8, view_range, ELEVATION)
+    c2w = _around(canonical, 8, view_range)
     maps = render_maps(
         canonical, c2w, np.radians(view_range.fov), size, ("rgb", "normal", "ccm"), 2
     )
@@ -47,7 +51,15 @@ def contact_sheet(
 
 
 def spin(mesh: Mesh, view_range: ViewRange, path: Path, size: int = 192) -> None:
-    """An animated WebP of one turn in three seconds."""
-    c2w = turntable(FRAMES, view_range, ELEVATION)
-    maps = render_maps(to_canonical(mesh), c2w, np.radians(view_range.fov), size, ("rgb",), 2)
+    """An animated WebP of one turn in three seconds, from as far away as `contact_sheet`."""
+    canonical = to_canonical(mesh)
+    c2w = _around(canonical, FRAMES, view_range)
+    maps = render_maps(canonical, c2w, np.radians(view_range.fov), size, ("rgb",), 2)
     write_animation(path, map_to_rgb(maps["rgb"]), 3.0)
+
+
+def _around(canonical: Mesh, count: int, view_range: ViewRange) -> np.ndarray:
+    """(count, 4, 4) cameras around a canonical mesh, each of which sees all of it."""
+    c2w = turntable(count, view_range, ELEVATION)
+    scale = scale_within(canonical.v_pos, c2w, np.radians(view_range.fov))
+    return turntable(count, replace(view_range, distance=view_range.distance / scale), ELEVATION)
