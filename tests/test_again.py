@@ -8,6 +8,7 @@ from killed import kill_at
 from render_samples import sides, toy, write_ortho10view
 from shape_samples import box
 from shut_folders import run_as_anyone
+from test_gltf_text import text_gltf
 
 from sdtool.cli import run
 from sdtool.io.files import read_json, read_jsonl, write_jsonl
@@ -89,6 +90,25 @@ def test_what_else_failed_stays_as_it_is(capsys):
     assert [line["uid"] for line in read_jsonl("out/failures.jsonl")] == ["a3"]
     assert read_json("out/stage.json")["counts"] == {"ok": 2, "failed": 1}
     assert render("objects.jsonl", "--out", "whole") == 3
+    assert made("out") == made("whole")
+
+
+@pytest.mark.parametrize("uri", ["a 2.bin", "parts/a%202.bin", "parts\\a%202.bin"])
+def test_a_buffer_that_was_put_beside_its_model_later(uri, capsys):
+    write_objects()
+    Path("objs/a2.glb").unlink()
+    data = text_gltf(Path("objs/a2.gltf"), uri=uri)
+    paths = {"a1": "objs/a1.glb", "a2": "objs/a2.gltf"}
+    write_jsonl("objects.jsonl", [{"uid": uid, "path": path} for uid, path in paths.items()])
+    assert render("objects.jsonl", "--out", "out") == 3
+    assert [line["reason"] for line in read_jsonl("out/failures.jsonl")] == ["missing-buffer"]
+    place = Path("objs", "parts" if "parts" in uri else "", "a 2.bin")
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(data)
+    capsys.readouterr()
+    assert render("objects.jsonl", "--out", "out") == 0
+    assert TRIED in capsys.readouterr().err
+    assert render("objects.jsonl", "--out", "whole") == 0
     assert made("out") == made("whole")
 
 

@@ -6,13 +6,14 @@ import torch
 from sdtool.captioning.vision_models import Scorer
 from sdtool.evaluating.measures import first_harmonic
 from sdtool.evaluating.results import CONSISTENT, INCONSISTENT, UNTOLD
+from sdtool.evaluating.views import DISTANCE, FOV, within_views
 from sdtool.geometry.cameras import ViewRange, turntable
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.images import map_to_rgb, to_bytes
 from sdtool.rendering.maps import render_maps
 
 AROUND, SIZE, ELEVATION = 8, 224, 15.0
-LOOK = ViewRange(fov=40.0, distance=1.75)
+LOOK = ViewRange(fov=FOV, distance=DISTANCE)
 SIDES = (", front view", ", side view", ", back view")
 SHARPNESS = 100.0  # CLIP's own scale of cosines before a softmax
 MOST = 0.5  # of the variance over the sides
@@ -70,5 +71,5 @@ def opinion(sides: float, twice: float, spread: float) -> str:
 def pictures(mesh: Mesh, around: int = AROUND) -> np.ndarray:
     """(around, SIZE, SIZE, 3) uint8 shaded pictures of a canonical mesh on white, the first in front."""
     c2w = turntable(around, LOOK, ELEVATION)
-    maps = render_maps(mesh, c2w, np.radians(LOOK.fov), SIZE, ("rgb",), 2)["rgb"]
+    maps = render_maps(within_views(mesh, c2w), c2w, np.radians(FOV), SIZE, ("rgb",), 2)["rgb"]
     return to_bytes(map_to_rgb(maps))

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from sdtool.errors import ObjectError
+from sdtool.errors import ObjectError, UnopenedError
 from sdtool.meshfiles.other_kinds import unreadable
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # http:, file:, and C: of a foreign disk
@@ -36,7 +36,7 @@ def find_beside(path: Path, uri: str, name: str) -> str:
     of `path`, or below that of the file which `path` is a link to: a cache keeps links here and all
     contents there. name: what it is, for messages.
 
-    ObjectError reasons: ``external-buffer`` for what lies elsewhere, ``missing-buffer``, and
+    ObjectError reasons: ``external-buffer`` for what lies elsewhere; UnopenedError's: ``missing-buffer``, and
     ``unreadable-file`` for what lies in a folder that may not be looked into.
     """
     own, real = os.path.abspath(path.parent), os.path.dirname(os.path.realpath(path))
@@ -64,9 +64,8 @@ def find_beside(path: Path, uri: str, name: str) -> str:
         raise outside
     if shut:
         raise unreadable(*shut, path)
-    raise ObjectError(
-        "missing-buffer", f"{path} needs {uri[:SHOWN]} for {name}, which is not beside it"
-    )
+    said = f"{path} needs {uri[:SHOWN]} for {name}, which is not beside it"
+    raise UnopenedError("missing-buffer", said, os.path.join(own, list(names)[-1]))
 
 
 def tails(name: str) -> list[str]:
