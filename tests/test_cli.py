@@ -215,3 +215,15 @@ def test_a_result_that_nobody_takes_is_no_traceback(taker, code, said, unbuffere
     os.close(writer)
     assert re.fullmatch(said, finished.stderr.decode())
     assert finished.returncode == code
+
+
+@pytest.mark.slow
+def test_libraries_say_nothing_of_their_own(tmp_path):
+    arguments = ["sample-prior", "a corgi", "--steps", "1", "--device", "cpu", "--out", "look"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "sdtool.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "look\n", "")

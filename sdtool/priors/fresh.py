@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.utils import logging
 
 from sdtool.io.files import write_json, write_text
 from sdtool.priors.cards import CARD
@@ -15,8 +14,6 @@ from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.prior import Prior, words
 from sdtool.priors.text import fresh_text_encoder, save_text_encoder
-
-logging.set_verbosity_error()  # its warnings about casting weights do not concern the user
 
 NORMAL_SUFFIX = ", normal map"
 """What the captions of normal maps end with in the training of a tiny base."""

@@ -52,6 +52,9 @@ with collector.paused(), _peft_out_of_sight():
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+    from diffusers.utils import logging
+
+logging.set_verbosity_error()  # its warnings about configurations and casting do not concern the user
 
 __all__ = [
     "AutoencoderKL",
