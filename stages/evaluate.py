@@ -106,7 +106,9 @@ def evaluate(
     ] = None,
     up: Annotated[
         Literal["y", "z"],
-        typer.Option(help="Axis up of models; z: they face −Y, as Blender's. Lifts know theirs."),
+        typer.Option(
+            help="Axis up of OBJ, PLY, STL and OFF; z: they face −Y, as Blender's. glTF and lifts: y."
+        ),
     ] = "y",
     clip: Annotated[
         str, typer.Option(help="CLIP checkpoint that also looks: a folder, or a hub id.")

@@ -182,7 +182,7 @@ def test_a_visitor_answers_by_keys_comes_back_and_gets_pythons_rates(tmp_path):
 SECOND = """
 const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
 const button = (act) => [...document.querySelectorAll(`[data-do=${act}]`)].find((one) => one.offsetParent);
-const kept = () => JSON.parse(localStorage.getItem(STORE));
+const kept = () => STORES.map((store) => Object.values(JSON.parse(localStorage.getItem(store))));
 if (!sessionStorage.getItem("been")) {
   sessionStorage.setItem("been", "1");
   const untouched = button("anew").disabled;
@@ -226,10 +226,37 @@ def test_the_next_person_begins_anew_and_sees_no_result(tmp_path):
         assert secret not in found["opened"], secret
     assert "all 9 answers" in found["asked"] and "Download" in found["asked"]
     assert found["first"] == "save"
-    assert found["stayed"] == [["no"] * 9, False, False]
+    assert found["stayed"] == [[["no"] * 9] * 2, False, False]
     assert found["looked"] == "Object 1 of 9; 9 of 9 answered"
-    assert found["cleared"] == [[None] * 9, False, "Object 1 of 9; 0 of 9 answered", True]
-    assert found["answered"] == ["yes", *[None] * 8]
+    assert found["cleared"] == [[[], []], False, "Object 1 of 9; 0 of 9 answered", True]
+    assert found["answered"] == [["yes"], ["yes"]]
+
+
+# Who answers three, and finds another sheet there later: with the same pictures but the first answered.
+LATER = """
+if (!sessionStorage.getItem("been")) {
+  sessionStorage.setItem("been", "1");
+  for (const answer of ["yes", "no", "unsure"]) say(answer);
+  const given = JSON.parse(localStorage.getItem(STORES[1]));
+  delete given[seen(shown[0])];
+  localStorage.setItem(STORES[1], JSON.stringify({ ...given, "[\\"of another picture\\"]": "yes" }));
+  localStorage.removeItem(STORES[0]);
+  location.reload();
+} else {
+  const told = document.createElement("pre");
+  told.id = "told";
+  told.textContent = JSON.stringify([answers, byId("progress").textContent]);
+  document.body.append(told);
+}
+"""
+
+
+@in_chromium
+def test_answers_stay_when_a_sheet_of_more_pictures_takes_a_sheets_place(tmp_path):
+    page = write_sheet(tmp_path, evaluated(tmp_path), seed=4)
+    dom = chromium(visited(page, LATER), tmp_path, "--dump-dom")
+    found = json.loads(html.unescape(re.search(r'<pre id="told">([^<]*)</pre>', dom)[1]))
+    assert found == [[None, "no", "unsure", *[None] * 6], "Object 1 of 9; 2 of 9 answered"]
 
 
 PERCENTS = """

@@ -226,7 +226,14 @@ def test_a_table_names_files_prompts_methods_and_seeds(tmp_path):
     "text, told",
     [
         ("path,prompt\n1.glb,a corgi\n", "has no column named file"),
-        ("", "has no column named file"),
+        ("", "is empty; its first row must name the columns"),
+        ("\nfile,prompt\n1.glb,a corgi\n", "begins with an empty row"),
+        ("file,prompt,method\n1.glb,a,x\n2.glb,b\n", "row 3 has no method, as others have"),
+        ("file,prompt,method\n1.glb,a,x\n2.glb,b,\n", "row 3 has no method, as others have"),
+        (
+            "file,prompt,method\n1.glb,a,ours\n2.glb,b,Ours\n",
+            "row 3 has the method 'Ours', which before was 'ours'",
+        ),
         ("file,prompt\n", "has no row below its head"),
         ("file,file,prompt\n1.glb,1.glb,x\n", "two columns named file"),
         ("file,prompt\n1.glb,\n", "row 2 has no prompt"),
@@ -264,7 +271,8 @@ def test_a_table_names_files_prompts_methods_and_seeds(tmp_path):
     ],
 )
 def test_a_bad_table_is_one_sentence(text, told, tmp_path):
-    save(tmp_path / "1.glb")
+    for name in ("1.glb", "2.glb"):
+        save(tmp_path / name)
     (tmp_path / "d.glb").mkdir()
     for name, record in (("texture", '{"stage": "texture"}'), ("torn", "{")):
         save(tmp_path / name / "model.glb")

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from caption_models import write_clip
 from orient_models import write_orient_anything
+from report_samples import CALIBRATION, report
 from shape_samples import box
 
 from sdtool.cli import run as sdtool
 from sdtool.errors import InputError
+from sdtool.evaluating import saying
 from sdtool.evaluating.assets import category_of
 from sdtool.evaluating.janus_lines import lines
 from sdtool.evaluating.janus_rates import run
+from sdtool.evaluating.people import Heard
 from sdtool.evaluating.protocol import Protocol, judge_id, load
 from sdtool.evaluating.results import (
     CONSISTENT,
@@ -208,6 +211,30 @@ def test_the_printed_table_names_what_is_missing():
     nothing = run(LIST, results("none", car="u"), "j")
     assert "nothing told" in table(nothing) and "nan" not in table(nothing)
     assert nothing.as_json()["methods"]["none"]["janus"]["share"] is None
+
+
+def test_the_headline_counts_as_the_protocols_table_does(tmp_path):
+    found = [replace(one, reasons=("it said so",)) for one in OURS + THEIRS]
+    found += results("else", bus="yy")
+    outcome = run(LIST, found, "ab12")
+    told = saying.lines(found, CALIBRATION, Heard({}, {}), None, outcome)
+    assert told[0].startswith("ours: consistent 3 of 5: 60%")
+    assert told[1].startswith("theirs: consistent 0 of 4: 0%") and "1 not judged" in told[1]
+    assert told[2].startswith("else: consistent 0 of 5: 0%")  # all its prompts are missing
+    counts = [re.search(r"\d of \d", line)[0] for line in told[:3]]
+    table = [
+        row.split("  ") for row in told if re.match(r"(ours|theirs|else) +(\d+%|nothing)", row)
+    ]
+    assert counts == [
+        next(c for c in row if re.fullmatch(r"\s*\d of \d", c)).strip() for row in table
+    ]
+    page = report(tmp_path, found, outcome=outcome)
+    chart = re.search(r'<table class="rates".*?</table>', page, re.DOTALL)[0]
+    rows = re.findall(r">(\d+) / (\d+)<", chart)
+    assert [" of ".join(row) for row in rows] == counts
+    assert "1 of them missing" in chart and "5 of them missing" in chart
+    plain = saying.lines(found, CALIBRATION, Heard({}, {}), None, None)
+    assert plain[1].startswith("theirs: consistent 1 of 4: 25%")
 
 
 def test_the_sentence_says_which_list_it_was_and_what_is_not_independent():

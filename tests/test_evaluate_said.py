@@ -413,11 +413,12 @@ def test_a_file_and_a_link_to_it_count_once(models, evaluate):
     for first, second in (
         (("ours", 0), ("a fox", "ours", 0)),
         (("", ""), ("A fox!", "", "")),
-        (("", 1), ("a fox", "ours", 1)),
     ):
         code, said = told(first, second)
         assert code == 1 and "row 3 names the same file as row 2, through a link" in said
         assert not Path("out").exists()
+    code, said = told(("", 1), ("a fox", "ours", 1))
+    assert code == 1 and "row 2 has no method, as others have" in said
     for second in (("a fox", "ours", 1), ("a fox", "theirs", 0), ("a wolf", "ours", 0)):
         assert told(("ours", 0), second)[0] == 0
         assert len(read_json("out/evaluation.json")["assets"]) == 2

@@ -67,6 +67,21 @@ def test_what_floats_beside_it_goes_and_what_touches_it_stays():
     assert consistency(floating) == consistency(mesh) != consistency(touching)
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 8, 40])
+def test_of_how_many_pieces_a_body_is_does_not_matter(pieces):
+    edges = np.linspace(-0.5, 0.5, pieces + 1)
+    body = [
+        box((-0.1, low, -0.1), (0.1, high, 0.1))
+        for low, high in zip(edges[:-1], edges[1:] - 0.002, strict=True)
+    ]
+    crumb, piece = (ball((0.1 + GAP + size, 0, 0), size) for size in (0.9 * CRUMB, 1.2 * CRUMB))
+    assert without_specks(merge(body))[1] == 0
+    assert without_specks(merge([*body, crumb]))[1] == 1
+    assert without_specks(merge([*body, piece]))[1] == 0
+    far = speck((0.6, 0, 0), 0.01)  # beside which the body is no larger
+    assert without_specks(merge([far, *body, crumb]))[1] == 2
+
+
 def test_faces_with_corners_of_their_own_hang_together():
     mesh = bare(toy())
     apart = Mesh(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from sdtool.cli import run as sdtool
 from sdtool.geometry.ccm import to_canonical, turned_z_up
-from sdtool.meshfiles import write_glb
+from sdtool.meshfiles import load_mesh, write_glb
 from sdtool.toyverse.toys import make
 
 
@@ -18,7 +19,7 @@ def corgi(in_a_folder):
     mesh = to_canonical(make(np.random.default_rng(3), "corgi")[0])
     for up, turned in (("y", mesh), ("z", mesh.with_positions(turned_z_up(mesh.v_pos)))):
         Path(up).mkdir()
-        write_glb(f"{up}/a-corgi.glb", turned)
+        trimesh.Trimesh(turned.v_pos, turned.t_pos_idx, process=False).export(f"{up}/a-corgi.obj")
 
 
 def soundness(folder, *options):
@@ -40,6 +41,12 @@ def test_another_axis_is_another_evaluation(corgi, capsys):
     capsys.readouterr()
     assert sdtool(["evaluate", "z", "--out", "out"]) == 2
     assert "(up: z there, not given now)" in capsys.readouterr().err
+
+
+def test_gltf_has_its_own_axis_whatever_is_named(corgi):
+    Path("gltf").mkdir()
+    write_glb("gltf/a-corgi.glb", load_mesh("y/a-corgi.obj"))
+    assert soundness("gltf", "--up", "z") == pytest.approx(soundness("y"), abs=1e-4)
 
 
 def test_there_is_no_third(corgi, capsys):

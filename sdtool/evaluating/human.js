@@ -5,22 +5,33 @@
 const byId = (id) => document.getElementById(id);
 const sheet = JSON.parse(atob(byId("key").textContent));
 const shown = sheet.shown; // [{path, method, prompt, picture, digest, counts}]
-const STORE = `sdtool-human-${sheet.digest}`;
+// By the sheet, wherever it lies, and by the place, for the pictures that another sheet there shows again.
+const STORES = [`sdtool-human-${sheet.digest}`, `sdtool-human-at-${location.pathname}`];
 const Z = 1.959964;
 const ANSWERS = ["yes", "no", "unsure"];
 const answers = shown.map(() => null);
 let at = 0;
 
+/** By what an answer knows what was asked: what was seen, and of what prompt and method. */
+function seen(one) {
+  return JSON.stringify([one.digest, one.prompt, one.method, one.path]);
+}
+
 function recall() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(STORE));
-    if (Array.isArray(kept)) shown.forEach((_, i) => { if (ANSWERS.includes(kept[i])) answers[i] = kept[i]; });
-  } catch { /* nothing usable was kept */ }
+  for (const store of STORES) {
+    try {
+      const kept = JSON.parse(localStorage.getItem(store));
+      if (kept === null) continue;
+      shown.forEach((one, i) => { if (ANSWERS.includes(kept[seen(one)])) answers[i] = kept[seen(one)]; });
+      return;
+    } catch { /* nothing usable was kept */ }
+  }
 }
 
 function keep() {
   try {
-    localStorage.setItem(STORE, JSON.stringify(answers));
+    const given = Object.fromEntries(shown.map((one, i) => [seen(one), answers[i]]).filter((pair) => pair[1]));
+    for (const store of STORES) localStorage.setItem(store, JSON.stringify(given));
   } catch {
     byId("warning").hidden = false;
   }
@@ -80,7 +91,7 @@ function say(answer) {
 
 /** A share in whole percent, as in sdtool/evaluating/results.py: 0% and 100% only of none and all. */
 function percent(share) {
-  const rounded = Math.floor(100 * share + 0.5);
+  const rounded = Math.floor(Number((100 * share).toFixed(6)) + 0.5);
   if (rounded === 0 && share > 0) return "<1%";
   return rounded === 100 && share < 1 ? ">99%" : `${rounded}%`;
 }

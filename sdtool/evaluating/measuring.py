@@ -18,6 +18,7 @@ from sdtool.evaluating.views import cameras, normal_views, within_views
 from sdtool.geometry.ccm import to_canonical, turned_y_up
 from sdtool.geometry.cleaning import clean
 from sdtool.geometry.meshes import Mesh
+from sdtool.io.folders import GLTF_SUFFIXES
 from sdtool.toyverse.toys import make
 
 JUDGE = Path(__file__).parents[1] / "tiny" / "judge"
@@ -221,6 +222,11 @@ def _toys(category: str) -> list[np.ndarray]:
     return found
 
 
+def _may_be_z_up(path: Path) -> bool:
+    """Whether a file's format leaves open which axis is up. glTF does not, and lifts know theirs."""
+    return path.is_file() and path.suffix.lower() not in GLTF_SUFFIXES
+
+
 def measure_asset(job: tuple[str, Asset], eyes: Eyes, out: Path, prompts: tuple[str, ...]) -> dict:
     """Measure one asset and draw its contact sheet below `out`; `job`: its key, and what it is.
 
@@ -237,7 +243,7 @@ def measure_asset(job: tuple[str, Asset], eyes: Eyes, out: Path, prompts: tuple[
         mesh = read_asset(asset)
     except InputError as error:
         raise ObjectError("unreadable", str(error)) from None
-    if eyes.up == "z" and asset.path.is_file():
+    if eyes.up == "z" and _may_be_z_up(asset.path):
         normal = None if mesh.v_normal is None else turned_y_up(mesh.v_normal)
         mesh = mesh.with_positions(turned_y_up(mesh.v_pos), normal)
     found = measure(mesh, category_of(prompt), eyes, prompt, prompts)

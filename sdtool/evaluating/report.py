@@ -10,7 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from sdtool.evaluating.answers import Agreement
-from sdtool.evaluating.janus_rates import Outcome
+from sdtool.evaluating.janus_rates import Outcome, of_list
 from sdtool.evaluating.judges import Judges, kappa
 from sdtool.evaluating.pages import fill
 from sdtool.evaluating.results import (
@@ -24,6 +24,7 @@ from sdtool.evaluating.results import (
     Calibrated,
     Calibration,
     Evaluated,
+    Rate,
     percent,
     rates,
     recognised,
@@ -76,7 +77,7 @@ def write_report(
         title=title,
         command=command,
         paper=PAPER,
-        methods=_methods(assets),
+        methods=_methods(assets, outcome),
         people=people or {},
         judges=judges,
         kappa=kappa,
@@ -99,18 +100,26 @@ def write_report(
     return out / "index.html"
 
 
-def _methods(assets: list[Evaluated]) -> list[dict[str, Any]]:
-    """A row of the headline for each method: name, rate, and what does not show in the rate."""
+def _methods(assets: list[Evaluated], outcome: Outcome | None) -> list[dict[str, Any]]:
+    """A row of the headline for each method: name, rate, and what does not show in the rate. By a protocol
+    they are of its prompts, and the rate is that of its table."""
     rows = []
-    for method, rate in rates(assets).items():
+    found = rates(assets)
+    missing: dict[str, int] = {}
+    if outcome:
+        assets = of_list(outcome.protocol, assets)
+        found = {one.method: one.consistent for one in outcome.tallies}
+        missing = {one.method: len(one.missing) for one in outcome.tallies}
+    for method, rate in found.items():
         counted = Counter(asset.verdict for asset in assets if asset.method == method)
         notes = {
             f"{counted[FAILED]} of them failed": counted[FAILED],
+            f"{missing.get(method, 0)} of them missing": missing.get(method, 0),
             f"{counted[SYMMETRIC]} more not applicable": counted[SYMMETRIC],
             f"{counted[UNJUDGED]} more not judged": counted[UNJUDGED],
             f"{counted[UNSEEN]} more not looked at": counted[UNSEEN],
         }
-        known = recognised(assets)[method]
+        known = recognised(assets).get(method, Rate(0, 0))
         notes[f"recognised as what was asked for: {known.count} of {known.of}"] = known.of
         told = "; ".join(note for note, count in notes.items() if count)
         rows.append({"name": method, "rate": rate, "notes": told})

@@ -112,7 +112,7 @@ def percent(share: float) -> str:
     for NaN."""
     if math.isnan(share):
         return "–"
-    rounded = math.floor(100 * share + 0.5)
+    rounded = math.floor(round(100 * share, 6) + 0.5)  # 100 · 0.285 is less than 28.5
     if rounded == 0 and share > 0:
         return "<1%"
     return ">99%" if rounded == 100 and share < 1 else f"{rounded}%"
@@ -198,13 +198,15 @@ class Calibration:
     sources: dict[str, SourceRates] = field(default_factory=dict)
 
 
-def headline(assets: Iterable[Evaluated], method: str) -> str:
-    """A method's rates in words, and how many of its assets do not count, and why."""
+def headline(assets: Iterable[Evaluated], method: str, rate: Rate | None = None) -> str:
+    """A method's rates in words, and how many of its assets do not count, and why. rate: of the consistent,
+    if it is not that of the assets."""
     own = [asset for asset in assets if asset.method == method]
     left = Counter(asset.verdict for asset in own if asset.verdict in UNCOUNTED)
     why = ", ".join(f"{count} {verdict}" for verdict, count in sorted(left.items()))
-    known = recognised(own)[method]
+    known = recognised(own).get(method, Rate(0, 0))
     seen = f"; recognised as what was asked for: {known}" if known.of else ""
-    if (rate := rates(own)[method]).of:
+    rate = rate or rates(own)[method]
+    if rate.of:
         return f"{method}: consistent {rate}" + (f"; not counted: {why}" if why else "") + seen
-    return f"{method}: nothing to count ({why}){seen}"
+    return f"{method}: nothing to count" + (f" ({why})" if why else "") + seen

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sdtool.evaluating import janus_lines, judges, people, sampled
-from sdtool.evaluating.janus_rates import Outcome
+from sdtool.evaluating.janus_rates import Outcome, of_list
 from sdtool.evaluating.results import FAILED, UNSEEN, Calibration, Evaluated, headline
 from sdtool.io.names import escaped
 
@@ -21,11 +21,19 @@ def lines(
     terminal may have it."""
     found = list(found)
     by_people = people.janus_rates(heard.agreed)
-    told = [headline(found, method) for method in dict.fromkeys(one.method for one in found)]
+    told = _headlines(found, outcome)
     told += [*people.copies(heard.people), *people.left_out(heard.agreed), *judges.lines(compared)]
     told += sampled.lines(by_people) or sampled.cautions(found, calibration)
     told += janus_lines.lines(outcome) if outcome else []
     return [escaped(line) for line in [*told, *complaints(found)]]
+
+
+def _headlines(found: list[Evaluated], outcome: Outcome | None) -> list[str]:
+    """A line for each method; by a protocol, of its prompts, of which missing ones count as in its table."""
+    if outcome:
+        listed = of_list(outcome.protocol, found)
+        return [headline(listed, one.method, one.consistent) for one in outcome.tallies]
+    return [headline(found, method) for method in dict.fromkeys(one.method for one in found)]
 
 
 def complaints(found: Sequence[Evaluated]) -> list[str]:

@@ -8,15 +8,15 @@ from sdtool.geometry.meshes import Mesh
 from sdtool.geometry.parts import connected_parts
 
 SPECK = 0.02
-"""Of the largest part's longest side: what is smaller is no wider than a pixel of a view."""
+"""Of the body's longest side: what is smaller is no wider than a pixel of a view."""
 CRUMB, GAP = 0.08, 0.03
-"""The same of what floats: smaller than `CRUMB`, and outside the box of what is not by `GAP` or more."""
+"""The same of what floats: smaller than `CRUMB`, and outside the box of the body by `GAP` or more."""
 
 
 def without_specks(mesh: Mesh) -> tuple[Mesh, int]:
     """The mesh without its specks, and how many there were: connected parts smaller than `SPECK` that reach
-    out of the box of the larger ones, and those smaller than `CRUMB` that float outside of it. What is small
-    inside of it, as an eye, or touches it, as an ear, stays.
+    out of the box of the body, and those smaller than `CRUMB` that float outside of it. What is small
+    inside of it, as an eye, or touches it, as an ear, stays. The body is all that stays.
 
     Vertices at one place are one. The mesh itself where there is none, or where a position is not finite.
     """
@@ -30,12 +30,7 @@ def without_specks(mesh: Mesh) -> tuple[Mesh, int]:
     part = connected_parts(place[faces], len(place))[1][place[faces[:, 0]]]
     part = np.unique(part, return_inverse=True)[1].reshape(-1)
     low, high = _boxes(mesh.v_pos[faces], part)
-    size = (high - low).max(axis=1)
-    specks = (size < SPECK * size.max()) & (
-        _beyond(low, high, size >= SPECK * size.max(), True) > 0
-    )
-    apart = _beyond(low, high, size >= CRUMB * size.max(), False)
-    specks |= (size < CRUMB * size.max()) & (apart >= GAP * size.max())
+    specks = ~_body(low, high)
     if not specks.any():
         return mesh, 0
     kept = ~specks[part]
@@ -43,10 +38,29 @@ def without_specks(mesh: Mesh) -> tuple[Mesh, int]:
     return replace(mesh, t_pos_idx=faces[kept], t_texture=texture), int(specks.sum())
 
 
-def _beyond(low: np.ndarray, high: np.ndarray, large: np.ndarray, far: bool) -> np.ndarray:
-    """(P,) how far parts are out of the box of the large ones, by their far ends (far) or by their near
+def _body(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(P,) bool: the largest part, and again and again what is near what is found, or large beside it."""
+    size = (high - low).max(axis=1)
+    body = np.arange(len(size)) == size.argmax()
+    while True:
+        whole = (high[body].max(axis=0) - low[body].min(axis=0)).max()
+        large, wide = size >= CRUMB * whole, size >= SPECK * whole
+        near = wide & (_beyond(low, high, body, False) < GAP * whole)
+        inside = _beyond(low, high, body, True) <= 0
+        grown = body | near | inside
+        if (
+            grown == body
+        ).all():  # of what floats only then, that its size is told beside all that is near
+            grown = body | large
+        if (grown == body).all():
+            return body
+        body = grown
+
+
+def _beyond(low: np.ndarray, high: np.ndarray, body: np.ndarray, far: bool) -> np.ndarray:
+    """(P,) how far parts are out of the box of the body, by their far ends (far) or by their near
     ends, as wholes; 0 or less of what is not."""
-    least, most = low[large].min(axis=0), high[large].max(axis=0)
+    least, most = low[body].min(axis=0), high[body].max(axis=0)
     ends = (low, high) if far else (high, low)
     return np.maximum(least - ends[0], ends[1] - most).max(axis=1)
 

@@ -35,9 +35,10 @@ def read_table(path: Path) -> list[Asset]:
     """The assets of a CSV file (divided by commas, semicolons or tabs) whose first row names its columns:
     file and prompt, and maybe method and seed; others are passed over.
 
-    Files are relative to the table's folder. Without a method it is the file's folder. A lift that is not
-    finished is an asset, too. A file and links to it are results of their own only where method, prompt or
-    seed tell them apart. InputError, one sentence that names the first bad rows, if any row cannot be used.
+    Files are relative to the table's folder. Where no row has a method it is the file's folder. A lift
+    that is not finished is an asset, too. A file and links to it are results of their own only where method,
+    prompt or seed tell them apart. InputError, one sentence that names the first bad rows, if any row cannot
+    be used.
     """
     found: dict[Path, tuple[int, Asset]] = {}
     bad: list[str] = []
@@ -49,6 +50,7 @@ def read_table(path: Path) -> list[Asset]:
         first, _ = found.setdefault(absolute(asset.path), (row.number, asset))
         if first != row.number:
             bad.append(f"row {row.number} names the same file as row {first}")
+    bad += _methods_that_differ(list(found.values()))
     _refuse(path, bad)
     if not found:
         raise InputError(f"--table {path} has no row below its head; write a file and its prompt")
@@ -65,6 +67,23 @@ def read_table(path: Path) -> list[Asset]:
             bad.append(f"row {number} names the same file as row {first}, {said}")
     _refuse(path, bad)
     return assets
+
+
+def _methods_that_differ(rows: list[tuple[int, Asset]]) -> list[str]:
+    """What is wrong with methods: rows that have none where others have, and names equal but for case."""
+    some = any(one.method for _, one in rows)
+    bad = [
+        f"row {number} has no method, as others have"
+        for number, one in rows
+        if some and not one.method
+    ]
+    names: dict[str, str] = {}
+    for number, one in rows:
+        if one.method != (first := names.setdefault(one.method.casefold(), one.method)):
+            bad.append(
+                f"row {number} has the method {_short(one.method)!r}, which before was {_short(first)!r}"
+            )
+    return bad
 
 
 def _refuse(path: Path, bad: list[str]) -> None:
@@ -86,9 +105,11 @@ def _rows(path: Path) -> Iterator[Row]:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=divide, strict=True)
         head = [name.strip().lower() for name in next(lines, [])]
         if missing := [name for name in COLUMNS[:2] if name not in head]:
+            what = f"has no column named {missing[0]}" if any(head) else "begins with an empty row"
+            what = what if text.strip() else "is empty"
             raise InputError(
-                f"--table {path} has no column named {missing[0]}; its first row must name the "
-                "columns: file and prompt, and maybe method and seed"
+                f"--table {path} {what}; its first row must name the columns: file and prompt, and maybe "
+                "method and seed"
             )
         if twice := [name for name in COLUMNS if head.count(name) > 1]:
             raise InputError(f"--table {path} has two columns named {twice[0]}; rename one of them")
