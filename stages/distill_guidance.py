@@ -40,6 +40,7 @@ from sdtool.training.options import (
     TextDropout,
 )
 from sdtool.training.settings import TrainingSettings
+from sdtool.training.work_files import LATENTS, TEXTS
 
 
 def distill_guidance(
@@ -94,7 +95,7 @@ def distill_guidance(
         params=params,
         inputs=inputs | {"prior": prior, "captions": captions},
         overwrite=overwrite,
-        owned=("latents.npy", "text-*.cache"),
+        owned=(LATENTS, TEXTS),
         patient=True,
     )
     if record.is_done:
@@ -106,7 +107,7 @@ def distill_guidance(
     from sdtool.priors.guided_folder import save_guided
     from sdtool.priors.loading import load_agp, load_base
     from sdtool.training.checkpoints import clear_checkpoints
-    from sdtool.training.guidance_distillation import LATENTS, distill
+    from sdtool.training.guidance_distillation import distill
     from sdtool.training.text_cache import clear_embeddings
 
     load = load_agp if (prior / AGP_CARD).is_file() else load_base

@@ -57,9 +57,9 @@ from sdtool.training.options import (
     TextDropout,
 )
 from sdtool.training.settings import TrainingSettings
+from sdtool.training.work_files import LATENTS, SAMPLES, TEXTS
 
-LATENTS = "latents.npy"  # of all pictures, while it trains
-OWNED = ("samples/step-??????.png", LATENTS, "text-*.cache")  # of a run that was stopped
+OWNED = (SAMPLES, LATENTS, TEXTS)  # of a run that was stopped
 
 
 def finetune_color(
@@ -164,7 +164,6 @@ def finetune_color(
         settings,
         out,
         roughness=roughness,
-        latents_file=LATENTS,
         seed=seed,
         processes=Processes(device, mixed_precision),
         ready=record.clear,

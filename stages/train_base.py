@@ -42,12 +42,12 @@ from sdtool.training.options import (
     TextDropout,
 )
 from sdtool.training.settings import TrainingSettings
+from sdtool.training.work_files import LATENTS, SAMPLES
 
 if TYPE_CHECKING:
     from sdtool.priors.prior import Prior
 
 MAPS = ("rgb", "normal")
-LATENTS = "latents.npy"  # of all pictures, while it trains
 
 
 def train_base(
@@ -107,7 +107,7 @@ def train_base(
         params=params,
         inputs=inputs,
         overwrite=overwrite,
-        owned=("samples/step-??????.png", LATENTS),
+        owned=(SAMPLES, LATENTS),
         patient=True,
     )
     if record.is_done:

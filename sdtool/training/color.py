@@ -23,6 +23,7 @@ from sdtool.training.samples import STEPS, Row
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import EncodedTexts, encode_texts
 from sdtool.training.vae import FACTOR, LatentViews
+from sdtool.training.work_files import LATENTS
 
 PICTURE, MAP = "rgb", "ccm"
 SHOWN, SIDES = 6, 3
@@ -88,7 +89,6 @@ def train_color(
     out: Path,
     *,
     roughness: float,
-    latents_file: str,
     seed: int,
     processes: Processes,
     ready: Callable[[], None] = lambda: None,
@@ -96,8 +96,7 @@ def train_color(
 ) -> TrainedColor:
     """Train a colour prior of `base` on the views in `folders`, and measure it.
 
-    captions: uid → prompts. roughness: of `Conditions`. latents_file: name of the file in `out` that
-    the pictures' latents are kept in meanwhile. ready: called when all inputs have been read, before
+    captions: uid → prompts. roughness: of `Conditions`. ready: called when all inputs have been read, before
     anything is written. start: a colour prior of this base to go on from.
     """
     check_maps(folders)
@@ -132,7 +131,7 @@ def train_color(
     conditions = Conditions(views.maps, prior.sample_size, roughness)
     latents = None
     if prior.vae is not None:
-        latents = LatentViews(views.pictures, prior.vae, out / latents_file)
+        latents = LatentViews(views.pictures, prior.vae, out / LATENTS)
     loss = finetune(
         prior,
         views.pictures,

@@ -13,8 +13,8 @@ from sdtool.io.files import atomic_path
 from sdtool.priors.prior import Prior
 from sdtool.runtime.progress import progress
 from sdtool.training.distributed import Processes
+from sdtool.training.work_files import TEXTS
 
-PATTERN = "text-????????????????.cache"
 SPARE = 1 << 30  # bytes that stay free on the disk
 
 # numbers (B,) int64 of prompts → (B, L, C) float32 on the training's device
@@ -109,7 +109,7 @@ def embeddings(
 
 def clear_embeddings(folder: Path) -> None:
     """Remove the files of a finished training."""
-    for path in folder.glob(PATTERN):
+    for path in folder.glob(TEXTS):
         path.unlink()
 
 
