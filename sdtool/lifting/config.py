@@ -172,7 +172,7 @@ CHOICES = {
     "orient_over": ("rays", "hits"),
 }
 
-MAY_BE_0 = ("sdf_table", "subdivide", "latent", "skip_from")
+MAY_BE_0 = ("sdf_table", "subdivide", "latent", "skip_from", "samples_budget")
 """Whole numbers of which 0 turns something off, where the preset has it too."""
 
 ONE_OR_TWO = ("processes", "passes")
