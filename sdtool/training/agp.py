@@ -104,9 +104,10 @@ def read_agp_data(
     trained, camera = set(views.uids), views.camera
     kinds, count = exams.category_of, exams.maps
     said: list[str] = []
+    known = "among those to train on; name a folder of others with --exam-on"
     drawn = {"held-out objects": draw_exam(held, captions, kinds, count, generator)}
     for folder in exams.folders:
-        others = Views([folder], MAPS, exams.captions, keep=lambda uid: uid not in trained)
+        others = Views([folder], MAPS, exams.captions, lambda uid: uid not in trained, known)
         said.append(others.say_uncaptioned() and f"{folder}: {others.say_uncaptioned()}")
         drawn[str(folder)] = draw_exam(others, exams.captions, kinds, count, generator)
     return AgpData(
