@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -191,7 +192,7 @@ def train_agp(
         rows=rows,
         lookup=encoded.lookup,
         examine=examine,
-        passes=_passes(settings, len(shown), list(data.exams.values())),
+        passes=partial(_passes, settings, len(shown), list(data.exams.values())),
     )
     measured = {}
     for name, exam in data.exams.items() if processes.is_main else ():
@@ -212,11 +213,15 @@ def _begun(base: Prior, start: Prior | None, lora: int, generator: torch.Generat
     return fresh_agp(base, generator) if start is None else plain_agp(start)
 
 
-def _passes(settings: TrainingSettings, shown: int, exams: list[Exam]) -> int:
-    """What all looks at the result cost, in passes of one map; where the time ends it, of the end alone."""
-    steps = settings.steps if settings.steps < NO_END else 0
-    grids = -(-steps // settings.sample_every) if shown else 0
-    taken = -(-steps // settings.exam_every) if settings.exam_every else 1
+def _passes(settings: TrainingSettings, shown: int, exams: list[Exam], done: int) -> int:
+    """What looks at the result cost after `done` steps, in passes of one map; where the time ends it, the one
+    at the end."""
+
+    def looks(every: int) -> int:
+        return -(-settings.steps // every) - done // every if settings.steps < NO_END else 0
+
+    grids = looks(settings.sample_every) if shown else 0
+    taken = looks(settings.exam_every) if settings.exam_every else 1
     return grids * grid_cost(shown)[0] + max(1, taken) * sum(exam.passes for exam in exams)
 
 

@@ -39,7 +39,7 @@ def finetune(
     conditions: Conditions | None = None,
     objective: nn.Module | None = None,
     examine: Callable[[int], dict[str, float]] = lambda step: {},
-    passes: int = 0,
+    passes: Callable[[int], int] = lambda done: 0,
 ) -> float:
     """Train the UNet of `prior`, or its adapters, to draw the maps of `views`, given a prompt of each object.
 

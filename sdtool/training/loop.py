@@ -47,7 +47,7 @@ def train(
     sample: Callable[[int], None] = lambda step: None,
     examine: Callable[[int], dict[str, float]] = lambda step: {},
     objective: nn.Module | None = None,
-    passes: int = 0,
+    passes: Callable[[int], int] = lambda done: 0,
 ) -> float:
     """Train the modules `trained` of `prior` to predict what it predicts (DDPM, eq. 14, for noise).
 
@@ -125,7 +125,7 @@ def fit(
     processes: Processes,
     sample: Callable[[int], None] = lambda step: None,
     examine: Callable[[int], dict[str, float]] = lambda step: {},
-    passes: int = 0,
+    passes: Callable[[int], int] = lambda done: 0,
 ) -> float:
     """Minimise `objective(*share(is_half, *rows))`, a scalar, over the modules `trained`.
 
@@ -134,10 +134,10 @@ def fit(
     weights.
     sample(step) is called in the main process, with the averaged weights in place, every
     `settings.sample_every` steps and at the end, unless that is 0; examine(step)
-    every `settings.exam_every`, for numbers by name. passes: of one map through the UNet that
-    looking at the result costs in all, for the forecast. Writes log.jsonl and checkpoints into
-    `out`, and continues from the last whole one found there. Returns the mean loss of the last logged
-    stretch.
+    every `settings.exam_every`, for numbers by name. passes: steps that were done → passes of one map
+    through the UNet that looking at the result costs from there on, for the forecast. Writes log.jsonl and
+    checkpoints into `out`, and continues from the last whole one found there. Returns the mean loss of the
+    last logged stretch.
     """
     settings.check(processes.size)
     parameters = {
@@ -155,7 +155,7 @@ def fit(
     if start:
         processes.say(f"continuing after step {start}{said_end(settings, state.spent)}")
     told = Forecast(objective, values, draw, share, settings, processes, seed=seed, passes=passes)
-    told.rehearse(start)
+    told.rehearse(start, state.spent)
     course = Course(settings, start, state.spent, processes=processes.size, agree=processes.on_main)
     on_cpu = processes.device.type == "cpu"
     log = Log(out, start, course, settings, writes=processes.is_main, on_cpu=on_cpu)
