@@ -308,7 +308,8 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
                     newest = out / "previews" / f"{phase.name}-{done:04d}.png"
                     pictures.preview(scene, view_range, newest, f"{prompt}, {phase.name} {done}")
                 said = "" if loss is None else f", loss {loss:.1f}"
-                bar.advance(1, note=f"{phase.name}{said}{f', {newest}' if newest else ''}")
+                place = sum(phase.steps for phase in plan.phases[:index]) + done
+                bar.move_to(place, f"{phase.name}{said}{f', {newest}' if newest else ''}")
 
             clock = loop.optimise(
                 scene, guidance, phase, _cameras(lifting, phase, view_range), number=index,
