@@ -78,7 +78,7 @@ def train_vae(
     from sdtool.io.words import counted
     from sdtool.priors.fresh import LATENTS, fresh_vae
     from sdtool.training.checkpoints import clear_checkpoints
-    from sdtool.training.data import Views
+    from sdtool.training.data import Views, counts
     from sdtool.training.loop import fit, to_device
     from sdtool.training.memory import out_of_memory_named
     from sdtool.training.preflight import check_numbers, say_odd
@@ -134,5 +134,4 @@ def train_vae(
     outputs = save_vae(vae.cpu(), out, facts)
     clear_checkpoints(out)
     outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
-    counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
-    return record.finish(counts=counts, outputs=outputs)
+    return record.finish(counts=counts(len(data.uids), len(data)), outputs=outputs)

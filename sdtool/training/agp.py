@@ -11,7 +11,7 @@ from sdtool.io.words import counted
 from sdtool.priors.agp import fresh_agp, plain_agp
 from sdtool.priors.lora import fresh_adapter, hold_base_in
 from sdtool.priors.prior import Prior
-from sdtool.training.data import PromptTable, Views, held_out
+from sdtool.training.data import PromptTable, Views, counts, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
 from sdtool.training.exam_curves import note_exams
@@ -75,8 +75,7 @@ class TrainedAgp:
     @property
     def counts(self) -> dict[str, int]:
         """What the stage's record counts."""
-        found = {"ok": self.facts["objects"], "failed": 0, "maps": self.facts["maps"]}
-        return found | ({"without caption": self.uncaptioned} if self.uncaptioned else {})
+        return counts(self.facts["objects"], self.facts["maps"], self.uncaptioned)
 
 
 def read_agp_data(

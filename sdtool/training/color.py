@@ -15,7 +15,7 @@ from sdtool.priors.color import fresh_color
 from sdtool.priors.prior import Prior
 from sdtool.priors.sampling import ddim
 from sdtool.training.conditions import Conditions
-from sdtool.training.data import PromptTable, Views, held_out
+from sdtool.training.data import PromptTable, Views, counts, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.finetune import finetune, say_cut_captions
 from sdtool.training.preflight import check_numbers, check_size, say_odd
@@ -62,8 +62,7 @@ class TrainedColor:
     @property
     def counts(self) -> dict[str, int]:
         """What the stage's record counts."""
-        found = {"ok": self.facts["objects"], "failed": 0, "maps": self.facts["maps"]}
-        return found | ({"without caption": self.uncaptioned} if self.uncaptioned else {})
+        return counts(self.facts["objects"], self.facts["maps"], self.uncaptioned)
 
 
 def check_maps(folders: list[Path]) -> None:

@@ -182,6 +182,12 @@ class PromptTable:
         return torch.tensor(numbers)
 
 
+def counts(objects: int, maps: int, uncaptioned: int = 0) -> dict[str, int]:
+    """What the record of a training counts. uncaptioned: objects left out for want of a caption."""
+    found = {"ok": objects, "failed": 0, "maps": maps}
+    return found | ({"without caption": uncaptioned} if uncaptioned else {})
+
+
 def held_out(uids: list[str], share: float = 0.05) -> set[str]:
     """The objects kept for validation: the same ones whatever collection they stand in.
 
