@@ -96,6 +96,7 @@ from sdtool.runtime.options import (
     Environment,
     Negative,
     Overwrite,
+    PointSurface,
     Precision,
     Seed,
     ViewPrompts,
@@ -154,7 +155,7 @@ def lift(
         ),
     ] = "",
     surface_points: Annotated[
-        Literal["off", "poisson", "pivot"],
+        PointSurface,
         typer.Option(help="Make a surface of an --init of points (Open3D)."),
     ] = "off",
     appearance: Appearance = "",

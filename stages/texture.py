@@ -34,6 +34,8 @@ import typer
 from sdtool.errors import InputError, UsageError
 from sdtool.io import stage_record
 from sdtool.runtime.options import (
+    LARGEST_TEXTURE,
+    LEAST_TEXTURE,
     Agp,
     Appearance,
     Base,
@@ -47,7 +49,6 @@ from sdtool.runtime.options import (
     ViewPrompts,
 )
 
-LEAST_TEXTURE, LARGEST_TEXTURE = 32, 4096
 SUFFIXES = (".glb", ".gltf", ".vrm", ".obj")
 
 

@@ -33,9 +33,9 @@ from sdtool.lifting.splat_file import SPLATS
 from sdtool.priors.fitting import say_cut
 from sdtool.priors.split import is_small
 from sdtool.priors.traced import traced
+from sdtool.runtime.devices import PRECISIONS
 from sdtool.runtime.progress import progress
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 HALF = "half"
 """fp16, whose guidance errs less, or bf16 where the rehearsal shows that fp16 overflows."""
 _overflowing: set[tuple[str, str]] = set()

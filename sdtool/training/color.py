@@ -119,9 +119,7 @@ def train_color(
     chosen = _evenly(len(held.pictures), MEASURED)
     shown = _shown(held.pictures) if settings.sample_every else np.zeros(0, int)
     asked = [captions[uid][0] for uid in held.pictures.uids]
-    encoded = encode_texts(
-        prior, [*prompts.table, *asked], out, processes=processes, limit=32 << 30
-    )
+    encoded = encode_texts(prior, [*prompts.table, *asked], out, processes=processes)
     said = (
         f"{counted(len(views.maps), 'view')} of {counted(len(views.maps.uids), 'object')}, "
         f"{counted(len(prompts.table), 'prompt')}; {counted(len(unseen), 'object')} held out"

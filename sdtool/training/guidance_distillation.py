@@ -114,8 +114,7 @@ def distill(
         f"{counted(len(prompts.table), 'prompt')}; on {processes.device.type}"
     )
     text = teacher.text_encoder
-    limit = 32 << 30
-    encoded = encode_texts(student, prompts.table, out, processes=processes, limit=limit)
+    encoded = encode_texts(student, prompts.table, out, processes=processes)
     latents = None
     if teacher.vae is not None:
         with processes.autocast():

@@ -16,6 +16,7 @@ from sdtool.training.distributed import Processes
 from sdtool.training.work_files import TEXTS
 
 SPARE = 1 << 30  # bytes that stay free on the disk
+LIMIT = 32 << 30  # bytes of a file at most, where nothing else is said
 
 # numbers (B,) int64 of prompts → (B, L, C) float32 on the training's device
 Lookup = Callable[[torch.Tensor], torch.Tensor]
@@ -39,7 +40,7 @@ def encode_texts(
     folder: Path,
     *,
     processes: Processes,
-    limit: int,
+    limit: int = LIMIT,
     dtype: torch.dtype | None = None,
 ) -> EncodedTexts:
     """Each of the texts once, numbered in their order. The arguments are those of `embeddings`."""
@@ -55,7 +56,7 @@ def embeddings(
     folder: Path,
     *,
     processes: Processes,
-    limit: int = 32 << 30,
+    limit: int = LIMIT,
     dtype: torch.dtype | None = None,
 ) -> Lookup:
     """A function from numbers of prompts to their embeddings.
