@@ -205,7 +205,8 @@ def lift(
     if choose_by != "priors" and best_of == 1:
         said = f"--choose-by {choose_by} has one seed to choose from; add --best-of, such as 4"
         raise UsageError(said, "--choose-by", "--best-of")
-    from sdtool.lifting.run import HALF, Lift
+    from sdtool.lifting.lift_priors import HALF
+    from sdtool.lifting.run import Lift
     from sdtool.priors.folder_check import check_local
     from sdtool.runtime.devices import choose_device, visible_gpus
 

@@ -99,7 +99,7 @@ def texture(
     color = chosen_color_prior(color_prior, agp, preset)
     plan = _plan(preset, appearance, color, environment, settings)
     from sdtool.lifting.folders import slug
-    from sdtool.lifting.run import HALF
+    from sdtool.lifting.lift_priors import HALF
     from sdtool.priors.folder_check import check_local
     from sdtool.runtime.devices import choose_device
     from sdtool.texturing.run import Texturing
