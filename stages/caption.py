@@ -47,6 +47,7 @@ import typer
 from sdtool.captioning.cap3d import BLIP, CLIP
 from sdtool.io import stage_record
 from sdtool.io.captions import CAPTIONS
+from sdtool.runtime.engine import RECYCLE
 from sdtool.runtime.options import (
     RUNNING,
     Device,
@@ -69,7 +70,6 @@ if TYPE_CHECKING:
     from sdtool.io.objects import ObjectRecord
 
 LEDGER, PREVIEW = "captions.partial", "preview.png"
-RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 WORDS, MODELS = "With --method offline", "With --method model"
 
 
@@ -200,13 +200,10 @@ def _items(objects: Path, ranks: Ranks) -> Iterator[tuple[int, "ObjectRecord"]]:
 
 def _load(captioner: str, clip: str, device: str, precision: str) -> "tuple[Captioner, Scorer]":
     """Load both models."""
-    import torch
-
     from sdtool.captioning.vision_models import Captioner, Scorer
-    from sdtool.runtime.devices import choose_device
+    from sdtool.runtime.devices import PRECISIONS, choose_device
 
-    dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    place, dtype = choose_device(device), dtypes[precision]
+    place, dtype = choose_device(device), PRECISIONS[precision]
     return Captioner(captioner, place, dtype), Scorer(clip, place, dtype)
 
 

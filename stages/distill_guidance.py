@@ -40,6 +40,7 @@ from sdtool.training.options import (
     TextDropout,
 )
 from sdtool.training.settings import TrainingSettings
+from sdtool.training.work_files import LATENTS, TEXTS
 
 
 def distill_guidance(
@@ -77,7 +78,9 @@ def distill_guidance(
         sample_every=0,
     )
     captions = captions_in(captions)
-    if (prior / "adapter_config.json").is_file():
+    from sdtool.priors.cards import ADAPTER, AGP_CARD
+
+    if (prior / ADAPTER).is_file():
         raise InputError(
             f"{prior} is an AGP of adapters; make it whole first: sdtool merge-agp {prior}"
         )
@@ -94,7 +97,7 @@ def distill_guidance(
         params=params,
         inputs=inputs | {"prior": prior, "captions": captions},
         overwrite=overwrite,
-        owned=("latents.npy", "text-*.cache"),
+        owned=(LATENTS, TEXTS),
         patient=True,
     )
     if record.is_done:
@@ -102,11 +105,11 @@ def distill_guidance(
         return record.result()
 
     from sdtool.io.captions import read_captions
-    from sdtool.priors.cards import AGP_CARD
     from sdtool.priors.guided_folder import save_guided
     from sdtool.priors.loading import load_agp, load_base
     from sdtool.training.checkpoints import clear_checkpoints
-    from sdtool.training.guidance_distillation import LATENTS, distill
+    from sdtool.training.data import counts
+    from sdtool.training.guidance_distillation import distill
     from sdtool.training.text_cache import clear_embeddings
 
     load = load_agp if (prior / AGP_CARD).is_file() else load_base
@@ -128,7 +131,5 @@ def distill_guidance(
     clear_checkpoints(out)
     clear_embeddings(out)
     (out / LATENTS).unlink(missing_ok=True)
-    counts = {"ok": facts["objects"], "failed": 0, "maps": facts["maps"]}
-    if missing := facts.get("uncaptioned"):
-        counts["without caption"] = missing
-    return record.finish(counts=counts, outputs=[*outputs, "log.jsonl"])
+    found = counts(facts["objects"], facts["maps"], facts.get("uncaptioned", 0))
+    return record.finish(counts=found, outputs=[*outputs, "log.jsonl"])

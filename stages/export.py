@@ -59,10 +59,9 @@ import typer
 from sdtool.errors import UsageError
 from sdtool.io import files, stage_record
 from sdtool.io.folders import MESH_SUFFIXES
-from sdtool.runtime.options import RUNNING
+from sdtool.runtime.options import LARGEST_TEXTURE, LEAST_TEXTURE, RUNNING
 
 FORMATS = (".glb", ".obj", ".ply", ".stl", ".3mf", ".usdz")
-LEAST_TEXTURE, LARGEST_TEXTURE = 32, 4096
 FACES, PRINTED_FACES = 20_000, 200_000
 
 

@@ -104,14 +104,15 @@ from sdtool.training.options import (
     Warmup,
 )
 from sdtool.training.settings import NO_END, TrainingSettings, agp_rate
+from sdtool.training.work_files import SAMPLES, TEXTS
 
 if TYPE_CHECKING:
     from sdtool.training.agp import TrainedAgp
 
 OWNED = (
-    "samples/step-??????.png",
+    SAMPLES,
     "tensorboard/*",
-    "text-*.cache",
+    TEXTS,
     "exams.*",
     "wandb",
     "trackio",

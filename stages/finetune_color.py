@@ -34,7 +34,7 @@ Examples:
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -57,9 +57,9 @@ from sdtool.training.options import (
     TextDropout,
 )
 from sdtool.training.settings import TrainingSettings
+from sdtool.training.work_files import LATENTS, SAMPLES, TEXTS
 
-LATENTS = "latents.npy"  # of all pictures, while it trains
-OWNED = ("samples/step-??????.png", LATENTS, "text-*.cache")  # of a run that was stopped
+OWNED = (SAMPLES, LATENTS, TEXTS)  # of a run that was stopped
 
 
 def finetune_color(
@@ -128,10 +128,8 @@ def finetune_color(
     captions = captions_in(captions)
     base = base or (color_base_of(resume_from) if resume_from is not None else "tiny")
     check_local(base)
-    params: dict[str, Any] = {"base": base, "steps": steps, "batch": batch, "lr": lr, "ema": ema}
-    params |= {"text_dropout": text_dropout, "logit_normal": logit_normal, "roughness": roughness}
-    params |= {"half_resolution": half_resolution, "mixed_precision": mixed_precision}
-    params |= {"fp16": fp16, "seed": seed}
+    params = {"base": base} | settings.params()
+    params |= {"roughness": roughness, "fp16": fp16, "seed": seed}
     params |= {} if resume_from is None else {"resume_from": resume_from}
     inputs: dict[str, Path | None] = {f"views-{k}": folder for k, folder in enumerate(views)}
     inputs |= {"captions": captions, "base": Path(base) if Path(base).is_dir() else None}
@@ -164,7 +162,6 @@ def finetune_color(
         settings,
         out,
         roughness=roughness,
-        latents_file=LATENTS,
         seed=seed,
         processes=Processes(device, mixed_precision),
         ready=record.clear,

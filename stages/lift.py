@@ -96,6 +96,7 @@ from sdtool.runtime.options import (
     Environment,
     Negative,
     Overwrite,
+    PointSurface,
     Precision,
     Seed,
     ViewPrompts,
@@ -154,7 +155,7 @@ def lift(
         ),
     ] = "",
     surface_points: Annotated[
-        Literal["off", "poisson", "pivot"],
+        PointSurface,
         typer.Option(help="Make a surface of an --init of points (Open3D)."),
     ] = "off",
     appearance: Appearance = "",
@@ -204,7 +205,8 @@ def lift(
     if choose_by != "priors" and best_of == 1:
         said = f"--choose-by {choose_by} has one seed to choose from; add --best-of, such as 4"
         raise UsageError(said, "--choose-by", "--best-of")
-    from sdtool.lifting.run import HALF, Lift
+    from sdtool.lifting.lift_priors import HALF
+    from sdtool.lifting.run import Lift
     from sdtool.priors.folder_check import check_local
     from sdtool.runtime.devices import choose_device, visible_gpus
 

@@ -39,7 +39,7 @@ def merge_agp(
         out,
         "merge-agp",
         params={"fp16": fp16},
-        inputs={"agp": agp, "base": Path(base) if Path(base).is_dir() else None},
+        inputs={"agp": agp, "base": Path(base) if Path(base).exists() else None},
         overwrite=overwrite,
         patient=True,
     )

@@ -45,6 +45,7 @@ import typer
 
 from sdtool.errors import InputError, UsageError
 from sdtool.io import stage_record
+from sdtool.runtime.engine import RECYCLE
 from sdtool.runtime.options import (
     Agp,
     Device,
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
     from sdtool.io.objects import ObjectRecord
 
 LEDGER = "orientations.partial"
-RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 BY_AGP, BY_TABLE, BY_MODEL = "With --by agp", "With --by table", "With --by model"
 
 

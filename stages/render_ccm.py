@@ -49,12 +49,14 @@ import typer
 from sdtool.errors import InputError, UsageError
 from sdtool.io import stage_record
 from sdtool.meshfiles.limits import Limits
+from sdtool.runtime.engine import RECYCLE
 from sdtool.runtime.options import (
     RUNNING,
     EngineName,
     MaxMemory,
     Out,
     Overwrite,
+    PointSurface,
     Rank,
     Seed,
     Timeout,
@@ -64,7 +66,6 @@ from sdtool.runtime.options import (
 from sdtool.runtime.ranks import Ranks
 
 PREVIEW = "preview.png"
-RECYCLE = 2000  # objects after which a worker process makes room for a fresh one
 CAMERAS = ("views", "fov", "elevation", "distance", "jitter", "random_yaw", "backend")
 MESHES = ("supersample", "max_file_mb", "max_triangles", "surface_points")
 SHARDS = ("maps", "shard_size", "previews", "min_coverage")
@@ -115,7 +116,7 @@ def render_ccm(
         float, typer.Option(min=0, max=1, help="Least share of its views that an object fills.")
     ] = 0.002,
     surface_points: Annotated[
-        Literal["off", "poisson", "pivot"],
+        PointSurface,
         typer.Option(help="Make a surface of objects that are only points (Open3D)."),
     ] = "off",
     seed: Seed = 0,

@@ -34,6 +34,8 @@ import typer
 from sdtool.errors import InputError, UsageError
 from sdtool.io import stage_record
 from sdtool.runtime.options import (
+    LARGEST_TEXTURE,
+    LEAST_TEXTURE,
     Agp,
     Appearance,
     Base,
@@ -47,7 +49,6 @@ from sdtool.runtime.options import (
     ViewPrompts,
 )
 
-LEAST_TEXTURE, LARGEST_TEXTURE = 32, 4096
 SUFFIXES = (".glb", ".gltf", ".vrm", ".obj")
 
 
@@ -98,7 +99,7 @@ def texture(
     color = chosen_color_prior(color_prior, agp, preset)
     plan = _plan(preset, appearance, color, environment, settings)
     from sdtool.lifting.folders import slug
-    from sdtool.lifting.run import HALF
+    from sdtool.lifting.lift_priors import HALF
     from sdtool.priors.folder_check import check_local
     from sdtool.runtime.devices import choose_device
     from sdtool.texturing.run import Texturing

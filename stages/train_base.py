@@ -20,7 +20,7 @@ Examples:
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -42,12 +42,12 @@ from sdtool.training.options import (
     TextDropout,
 )
 from sdtool.training.settings import TrainingSettings
+from sdtool.training.work_files import LATENTS, SAMPLES
 
 if TYPE_CHECKING:
     from sdtool.priors.prior import Prior
 
 MAPS = ("rgb", "normal")
-LATENTS = "latents.npy"  # of all pictures, while it trains
 
 
 def train_base(
@@ -95,10 +95,7 @@ def train_base(
     from sdtool.training.distributed import Processes, require_alone
 
     require_alone("train-base")
-    params: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr, "ema": ema}
-    params |= {"text_dropout": text_dropout, "logit_normal": logit_normal}
-    params |= {"half_resolution": half_resolution, "width": width}
-    params |= {"mixed_precision": mixed_precision, "fp16": fp16, "seed": seed}
+    params = settings.params() | {"width": width, "fp16": fp16, "seed": seed}
     inputs: dict[str, Path | None] = {f"views-{k}": folder for k, folder in enumerate(views)}
     inputs |= {"captions": captions, "vae": vae}
     record = stage_record.begin(
@@ -107,7 +104,7 @@ def train_base(
         params=params,
         inputs=inputs,
         overwrite=overwrite,
-        owned=("samples/step-??????.png", LATENTS),
+        owned=(SAMPLES, LATENTS),
         patient=True,
     )
     if record.is_done:
@@ -118,7 +115,7 @@ def train_base(
     from sdtool.priors.fresh import NORMAL_SUFFIX, fresh_base, save_base
     from sdtool.priors.loading import load_vae
     from sdtool.training.checkpoints import clear_checkpoints
-    from sdtool.training.data import PromptTable, Views
+    from sdtool.training.data import PromptTable, Views, counts
     from sdtool.training.finetune import finetune, say_cut_captions
     from sdtool.training.preflight import check_numbers, say_odd
     from sdtool.training.samples import base_rows, grid_cost, sample_prompts
@@ -172,9 +169,8 @@ def train_base(
     clear_checkpoints(out)
     (out / LATENTS).unlink(missing_ok=True)
     outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
-    counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
-    counts |= {"without caption": len(data.uncaptioned)} if data.uncaptioned else {}
-    return record.finish(counts=counts, outputs=outputs)
+    found = counts(len(data.uids), len(data), len(data.uncaptioned))
+    return record.finish(counts=found, outputs=outputs)
 
 
 def _joined(prior: "Prior", prompt: str, suffix: str) -> str:

@@ -22,6 +22,7 @@ from sdtool.io import stage_record
 from sdtool.runtime.options import Device, MixedPrecision, Out, Overwrite, Seed
 from sdtool.training.options import Batch, CheckpointEvery, LearningRate, SampleEvery, Steps
 from sdtool.training.settings import TrainingSettings
+from sdtool.training.work_files import SAMPLES, sample_name
 
 MAPS = ("rgb", "normal")
 SHOWN = 16  # pictures by which it is measured
@@ -63,7 +64,7 @@ def train_vae(
         params=params,
         inputs={f"views-{k}": folder for k, folder in enumerate(views)},
         overwrite=overwrite,
-        owned=("samples/step-??????.png",),
+        owned=(SAMPLES,),
         patient=True,
     )
     if record.is_done:
@@ -77,7 +78,7 @@ def train_vae(
     from sdtool.io.words import counted
     from sdtool.priors.fresh import LATENTS, fresh_vae
     from sdtool.training.checkpoints import clear_checkpoints
-    from sdtool.training.data import Views
+    from sdtool.training.data import Views, counts
     from sdtool.training.loop import fit, to_device
     from sdtool.training.memory import out_of_memory_named
     from sdtool.training.preflight import check_numbers, say_odd
@@ -110,7 +111,7 @@ def train_vae(
     def sample(step):
         found = vae.decode(vae.encode(shown).latents).sample
         rows = [(x[:, :3].cpu().float().movedim(1, -1).numpy() + 1) / 2 for x in (shown, found)]
-        write_png(out / "samples" / f"step-{step:06d}.png", grid(np.concatenate(rows), len(shown)))
+        write_png(out / sample_name(step), grid(np.concatenate(rows), len(shown)))
 
     said = f"{counted(len(data), 'map')} of {counted(len(data.uids), 'object')}"
     print(f"{said} on {processes.device}", file=sys.stderr)
@@ -133,5 +134,4 @@ def train_vae(
     outputs = save_vae(vae.cpu(), out, facts)
     clear_checkpoints(out)
     outputs += ["log.jsonl", *(["samples"] if (out / "samples").is_dir() else [])]
-    counts = {"ok": len(data.uids), "failed": 0, "maps": len(data)}
-    return record.finish(counts=counts, outputs=outputs)
+    return record.finish(counts=counts(len(data.uids), len(data)), outputs=outputs)

@@ -12,7 +12,7 @@ from prior_samples import write_deepfloyd
 from safetensors.torch import load_file
 
 from sdtool.geometry.cameras import ViewRange
-from sdtool.lifting import dmtet, loop, nerf, radiance, run, scenes
+from sdtool.lifting import dmtet, lift_priors, loop, nerf, radiance, scenes
 from sdtool.lifting.config import override
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.presets import PRESETS, painted_as, starting_from
@@ -81,7 +81,7 @@ def test_a_lift_stays_on_its_device(kind, tmp_path, monkeypatch):
     base, agp = load_base("tiny"), load_agp("tiny")
     with Elsewheres():
         priors = base.to(DEVICE), agp.to(DEVICE)
-        monkeypatch.setattr(run, "_priors", lambda *_: (*priors, None))
+        monkeypatch.setattr(lift_priors, "_priors", lambda *_: (*priors, None))
         lifting(("a corgi", tmp_path / "other"))
     assert_same_lift(tmp_path / "cpu", tmp_path / "other", 1e-3, once=5e-3)
     assert json.loads((tmp_path / "other" / "stage.json").read_text())["device"] == str(DEVICE)

@@ -114,6 +114,27 @@ def test_each_moves_a_sample_toward_the_prompt(name):
     assert x.detach().min() > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "two", "plain", "once"),  # passes: guided in two, with a scale of 1, guided in one
+    [("sds", 2, 1, 1), ("csd", 2, 2, 2), ("ism", 7, 6, 6), ("sdi", 12, 11, 6)],
+)
+def test_a_step_takes_as_many_passes_as_the_page_says(name, two, plain, once):
+    class Counting(Gaussians):
+        passes = 0
+
+        def predict_noise(self, x, t, text, c2w=None, guidance=None):
+            self.passes += len(x)
+            return 0 * x
+
+    for scale, one_pass, expected in ((7.5, False, two), (1.0, False, plain), (7.5, True, once)):
+        prior = Counting()
+        told = Told(prior, ONE, ZERO, one_pass=one_pass)
+        x = torch.zeros(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+        noise, t = torch.ones_like(x), torch.tensor([800])
+        distillation.distill(name, told, x, t, noise, scale, "one_minus_alpha")
+        assert prior.passes == expected
+
+
 def test_the_option_sets_all_phases_and_a_setting_one(capsys):
     plan = presets.distilled_by(presets.TINY_CPU, "ism")
     assert {phase.distill for phase in plan.phases} == {"ism"}

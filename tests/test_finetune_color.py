@@ -17,6 +17,7 @@ from sdtool.priors.sampling import ddim
 from sdtool.training.color import turned_round
 from sdtool.training.conditions import GROWN, SHRUNK, Conditions, moved, reshaped
 from sdtool.training.data import Views
+from sdtool.training.settings import TrainingSettings
 
 CAPTIONS = ["a red disc", "a blue square"]
 SHORT = ["--steps", "2", "--batch", "4", "--device", "cpu"]
@@ -116,6 +117,7 @@ def test_the_folder_is_a_colour_prior_with_a_card(color, base):
     ]  # fmt: skip
     card = read_json(color / "color.json")
     assert (card["steps"], card["sample_size"], card["roughness"]) == (2, 8, 0.04)
+    assert TrainingSettings(2).params().keys() <= read_json(color / "stage.json")["params"].keys()
     assert set(card["measure"]) == {"true_map", "opposite_map", "base", "maps", "objects", "t"}
     assert f"| {card['measure']['true_map']} |" in (color / "README.md").read_text()
     assert UNet2DConditionModel.from_pretrained(color, subfolder="unet").config["in_channels"] == 8

@@ -1,7 +1,9 @@
 """What a training says of its cost and holds to: memory, time, the end by the clock, too little memory."""
 
 import re
+from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,14 +15,16 @@ from sdtool.io.captions import read_captions
 from sdtool.io.files import read_json, read_jsonl
 from sdtool.priors.fresh import fresh_base, save_base
 from sdtool.training import forecast, loop
+from sdtool.training.agp import _passes
 from sdtool.training.checkpoints import last_checkpoint
 from sdtool.training.course import Course
 from sdtool.training.data import PromptTable, Views
 from sdtool.training.distributed import Processes
 from sdtool.training.finetune import finetune
-from sdtool.training.forecast import said_bytes, said_seconds
+from sdtool.training.forecast import Forecast, said_bytes, said_seconds
 from sdtool.training.loop import new_optimizer
 from sdtool.training.memory import LiveBytes, Peak, held, optimizer_bytes, out_of_memory_named
+from sdtool.training.samples import grid_cost
 from sdtool.training.settings import NO_END, TrainingSettings
 
 
@@ -32,7 +36,8 @@ def trained(views, out, **settings):
     given = TrainingSettings(**{"batch": 4, "sample_every": 0, "lr": 1e-3} | settings)
     prompts = PromptTable(data, captions, ("",))
     alone = Processes("cpu")
-    finetune(prior, data, prompts, given, out, seed=0, processes=alone, rows=list, passes=12)
+    told = {"rows": list, "passes": lambda done: 12 - 3 * done}
+    finetune(prior, data, prompts, given, out, seed=0, processes=alone, **told)
     return prior.unet.state_dict()
 
 
@@ -118,6 +123,40 @@ def test_a_rehearsal_says_the_cost_and_changes_no_bit(views, tmp_path, capsys, m
     without = trained(views, tmp_path / "without", **more)
     assert "a step holds" not in capsys.readouterr().err
     assert all(torch.equal(without[name], value) for name, value in with_it.items())
+
+
+def test_of_a_continued_training_what_is_left_is_foretold(views, tmp_path, capsys, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(forecast, "FEW", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", wraps_then(loop.save_checkpoint, killed))
+        with pytest.raises(KeyboardInterrupt):
+            trained(views, tmp_path, steps=5, checkpoint_every=3)
+    assert "in all\n" in capsys.readouterr().err
+    ticks = iter(range(10**6))  # a second at every look at the clock
+    monkeypatch.setattr(Forecast, "_now", lambda self: float(next(ticks)))
+    trained(views, tmp_path, steps=5, checkpoint_every=3)
+    said = capsys.readouterr().err
+    assert (
+        ": 2 take 2 s, and 3 passes for grids and exams 250 ms\n" in said
+    )  # 3 · 1 s / (3 · 4 maps)
+    assert "so 2.2 s for what is left\n" in said  # two steps, and the passes
+    by_clock = TrainingSettings(steps=NO_END, until=1.0)
+    told = SimpleNamespace(settings=by_clock, looks=0.0, passes=0, left=NO_END)
+    said = Forecast._time(told, seconds=10.0, spent=1800.0)
+    assert said == "a step takes about 10 s: 180 fit into what is left of 1 hours"
+
+
+def test_the_looks_that_are_left_are_counted():
+    settings = TrainingSettings(steps=10, sample_every=4, exam_every=5)
+    exam = SimpleNamespace(passes=7)
+    grid = grid_cost(2)[0]  # grids after steps 4, 8 and 10, exams after 5 and 10
+    expected = [3 * grid + 14, 3 * grid + 14, 2 * grid + 14, 2 * grid + 7, grid + 7]
+    assert [_passes(settings, 2, [exam], done) for done in (0, 3, 4, 5, 9)] == expected
+    assert _passes(replace(settings, exam_every=0), 0, [exam], 9) == 7
+    assert _passes(replace(settings, steps=NO_END, until=1.0), 2, [exam], 9) == 7
 
 
 def test_more_than_is_free_is_told_with_a_cure(views, tmp_path, capsys, monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from sdtool.geometry.cameras import orbit, rotate_y
-from sdtool.lifting import sds
+from sdtool.lifting import presets, sds
+from sdtool.lifting.config import override
 from sdtool.lifting.guidance import Guidance, _turned
 from sdtool.lifting.presets import TINY_CPU
 from sdtool.lifting.prompts import SIDES, Prompts, side_of
@@ -135,6 +136,20 @@ def test_a_base_that_is_asked_at_every_third_step_has_three_times_the_weight(mon
         if step < 3:  # alone it leads at every step
             found, total = asked(monkeypatch, priors, phase, step / 30, lambda_align=0.0)
             assert [prior for prior, *_ in found] == [base] and total == pytest.approx(1.0)
+
+
+def test_without_an_agp_a_phase_keeps_its_own_weight_if_that_is_more_or_it_asks_none(priors):
+    alone, beside = (Guidance(*priors, "a red corgi", lambda_align=factor) for factor in (0.0, 1.0))
+    colours = presets.with_color_prior(presets.NERF_TINY_CPU).phases[1]
+    assert (alone.base_weight(colours, 0.0), alone.base_weight(colours, 0.5)) == (3.0, 3.0)
+    (material,) = override(presets.PAPER, ["material.lambda_ori=[0.5, 2]"]).phases[2:]
+    for guidance in (alone, beside):  # no AGP is asked there
+        assert [guidance.base_weight(material, share) for share in (0.0, 0.5)] == [0.5, 2.0]
+    coarse = presets.PAPER.phases[0]  # (0, 1): the AGP alone at first
+    assert [alone.base_weight(coarse, share) for share in (0.0, 0.5)] == [1.0, 1.0]
+    assert [beside.base_weight(coarse, share) for share in (0.0, 0.5)] == [0.0, 1.0]
+    halved = Guidance(*priors, "a red corgi", lambda_align=0.0, lambda_ori=0.5)
+    assert halved.base_weight(coarse, 0.0) == 0.5 and halved.base_weight(colours, 0.0) == 1.5
 
 
 def test_a_phase_can_show_the_priors_less(monkeypatch, priors):

@@ -108,6 +108,19 @@ def test_progress_shows_count_failures_and_note(monkeypatch):
         assert part in text
 
 
+def test_progress_may_step_back(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress("lifting", 9, "steps", done=2) as bar:
+        bar.advance(5)
+        bar.move_to(4)
+        bar.move_to(5, "again")
+    last = terminal.getvalue().rpartition("lifting")[2]
+    assert "5/9" in last and "again" in last
+
+
 def test_an_error_of_writing_names_the_file_that_was_asked_for(tmp_path):
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,6 +1,7 @@
 """lift: through the command line with the bundled prior, its exact restart, a real corgi."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -15,8 +16,10 @@ from sdtool.evaluating.solids import corgi_facts, corgi_faults
 from sdtool.io.files import read_json
 from sdtool.lifting import loop, pictures, presets
 from sdtool.lifting.folders import folder_of
+from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.lift_files import read_lift
 from sdtool.meshfiles import read_glb
+from sdtool.runtime.progress import Bar
 
 WHOLE_TURN = pictures.FRAMES  # before `conftest.py` shortens it
 SMALL = f"""
@@ -54,6 +57,25 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path, monkeypatch, capsys
     assert "already lifted" in capsys.readouterr().err
     assert cli.run([*SMALL_LIFT, str(tmp_path / "b"), "--seed", "1"]) == 2
     assert "seed: 0 there, 1 now" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_bar_ends_at_its_total_after_a_rollback(tmp_path, monkeypatch):
+    calls, places, loss, advance = iter(range(99)), [], Guidance.loss, Bar.advance
+
+    def broken_once(*arguments):
+        total, sizes = loss(*arguments)
+        return total * (math.nan if next(calls) == 7 else 1), sizes
+
+    def noted(bar, *arguments, **options):
+        advance(bar, *arguments, **options)
+        places.append(bar._place)
+
+    monkeypatch.setattr(Guidance, "loss", broken_once)
+    monkeypatch.setattr(Bar, "advance", noted)
+    monkeypatch.setitem(presets.PRESETS["dmtet"], "preview", SMALL_PLAN)
+    assert cli.run([*SMALL_LIFT, str(tmp_path / "a")]) == 0
+    assert places == [*range(1, 8), *range(1, 21)]  # the eighth of ten coarse steps failed
 
 
 @pytest.mark.parametrize(

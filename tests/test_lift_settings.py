@@ -52,6 +52,8 @@ def test_settings_change_a_phase_or_the_plan():
     assert config.override(plan, []) == plan != presets.TINY_CPU
     off = config.override(presets.PAPER, ["sdf_table=0", "fine.subdivide=0"])
     assert (off.sdf_table, off.phases[1].subdivide) == (0, 0)
+    unbounded = config.override(presets.NERF_PAPER, ["coarse.samples_budget=0"])
+    assert [phase.samples_budget for phase in unbounded.phases] == [0, 1 << 22]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from sdtool.lifting import run as lift_run
+from sdtool.lifting import lift_priors
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.prompts import SIDES, Prompts
+from sdtool.lifting.run import Lift
 from sdtool.priors import pairs
 from sdtool.priors.fitting import fitted, say_cut
 from sdtool.priors.prior import Prior
@@ -85,16 +86,14 @@ def test_what_fits_is_told_as_it_is(encoder):
 )
 def test_what_is_not_wanted_is_blamed_on_whoever_said_it(negative, said, monkeypatch, capsys):
     prior = SimpleNamespace(vocabulary=None, text_encoder=SimpleNamespace(length=77))
-    monkeypatch.setattr(lift_run, "_priors", lambda *_: (prior, prior, None))
+    monkeypatch.setattr(lift_priors, "_priors", lambda *_: (prior, prior, None))
     monkeypatch.setattr(pairs, "text_encoders", lambda *_: nullcontext())
     monkeypatch.setattr(
-        lift_run, "Guidance", lambda *_: SimpleNamespace(cut="", cut_negative="ugly")
+        lift_priors, "Guidance", lambda *_: SimpleNamespace(cut="", cut_negative="ugly")
     )
     plan = PRESETS["dmtet"]["preview"]
-    lifting = lift_run.Lift(
-        "dmtet", "tiny", "", "preview", plan, 1.0, 1.0, 1.0, True, negative, 0, True
-    )
-    lift_run._guidance(lifting, "", "a corgi", "fp32")
+    lifting = Lift("dmtet", "tiny", "", "preview", plan, 1.0, 1.0, 1.0, True, negative, 0, True)
+    lift_priors._guidance(lifting, "", "a corgi", "fp32")
     assert capsys.readouterr().err.startswith(f"{said} longer than the 77 tokens")
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from sdtool.cli import run
 from sdtool.errors import InputError
 from sdtool.io.files import read_json, write_json
+from sdtool.io.stage_record import digest
 from sdtool.priors import pairs, split
 from sdtool.priors import traced as records
 from sdtool.priors.adapters import (
@@ -125,6 +126,11 @@ def test_adapters_of_a_single_file_know_it_again(tmp_path):
     facts = {"lora": RANK, FINGERPRINT: fingerprint(file), "camera": {}}
     save_agp(prior, tmp_path / "agp", base="../model.safetensors", facts=facts)
     assert torch.equal(asked(load_agp(tmp_path / "agp", with_text=False)), asked(prior))
+    whole = tmp_path / "whole"
+    assert run(["merge-agp", str(tmp_path / "agp"), "--out", str(whole)]) == 0
+    record = read_json(whole / "stage.json")
+    assert Path(record["inputs"]["base"]["path"]).resolve() == file.resolve()
+    assert record["inputs"]["base"]["digest"] == digest(file)
     weights = load_file(file)
     weights["model.diffusion_model.input_blocks.0.0.bias"] += 1
     save_file(weights, file)

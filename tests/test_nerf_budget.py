@@ -158,7 +158,7 @@ def test_the_presets_that_were_there_have_no_budget():
     [
         ("coarse.least_alpha=1", "least_alpha is a share below 1"),
         ("coarse.least_transmittance=1.0", "least_transmittance is a share below 1"),
-        ("fine.samples_budget=0", "it should look like"),
+        ("fine.samples_budget=-1", "it should look like"),
     ],
 )
 def test_what_cannot_be_is_named(setting, words):

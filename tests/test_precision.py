@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from sdtool.errors import SdtoolError, UsageError
 from sdtool.io import stage_record
-from sdtool.lifting import run
+from sdtool.lifting import lift_priors
 from sdtool.lifting.config import override
+from sdtool.lifting.lift_priors import HALF
 from sdtool.lifting.presets import PRESETS, starting_from
-from sdtool.lifting.run import HALF, Lift
+from sdtool.lifting.run import Lift
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.model_card import save_agp
@@ -118,7 +119,7 @@ def test_what_overflows_in_fp16_is_lifted_in_bf16_and_said_once(priors, tmp_path
 
 @pytest.mark.slow
 def test_what_fits_into_fp16_stays_there(priors, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(run, "_overflowing", set())
+    monkeypatch.setattr(lift_priors, "_overflowing", set())
     lift_of(priors, "fine", HALF)(("a corgi", tmp_path / "run"))
     assert "overflows" not in capfd.readouterr().err and told(tmp_path / "run") == "fp16"
 

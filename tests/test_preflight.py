@@ -108,10 +108,24 @@ def test_captions_of_other_objects_are_counted(views):
         Views([views], ("ccm",), {"someone": ["a dog"]})
 
 
-def agp_data(folder, captions, base):
-    exams = ExamSettings(4, {}, [], {})
+def agp_data(folder, captions, base, others=()):
+    exams = ExamSettings(4, {}, list(others), captions)
     generator = torch.Generator().manual_seed(0)
     return read_agp_data([folder], captions, base, exams, 8, generator, Processes("cpu"))
+
+
+def test_an_exam_on_what_is_trained_on_is_refused_as_such(views, captions, base, tmp_path):
+    data = agp_data(views, captions, base)
+    tensors = load_file(views / NAME)
+    rows = ~np.isin(tensors["object"], [int(uid[-1]) for uid in data.held_out.drawn])
+    uids = json.dumps([f"object-{k}" for k in range(8)])
+    save_file(
+        {name: value[rows] for name, value in tensors.items()}, tmp_path / NAME, {"uids": uids}
+    )
+    with pytest.raises(InputError) as raised:
+        agp_data(views, captions, base, [tmp_path])
+    said = "each object with a caption is among those to train on; name a folder of others with --exam-on"
+    assert str(raised.value) == f"{tmp_path}: {said}"
 
 
 def test_one_captioned_object_cannot_be_held_out_and_the_others_are_counted(

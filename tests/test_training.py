@@ -6,11 +6,12 @@ import torch
 from sdtool.errors import InputError, SdtoolError, UsageError
 from sdtool.io.files import read_jsonl
 from sdtool.priors.fresh import fresh_base
-from sdtool.training.checkpoints import clear_checkpoints, last_checkpoint
+from sdtool.training.checkpoints import State, clear_checkpoints, last_checkpoint, save_checkpoint
 from sdtool.training.data import PromptTable, Views
 from sdtool.training.identification import turntable_cameras
 from sdtool.training.loop import draw_times, seeded_noise, to_device, train
 from sdtool.training.settings import TrainingSettings
+from sdtool.training.work_files import SAMPLES, sample_name
 
 
 def test_the_learning_rate_warms_up_and_falls():
@@ -135,6 +136,31 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
         path.write_bytes(b"")
     assert last_checkpoint(tmp_path, lambda text: None) is None
     assert not list(tmp_path.glob("checkpoint*"))
+
+
+def test_checkpoints_are_in_the_order_of_their_steps_beyond_a_million(tmp_path):
+    value = torch.nn.Parameter(torch.ones(3))
+    optimizer, generator = torch.optim.AdamW([value]), torch.Generator()
+    state = State({"a": value}, {"a": torch.ones(3)}, optimizer, generator, torch.zeros(2))
+    (tmp_path / "checkpoint-best.safetensors").write_bytes(b"of the user")
+    for step in (999_998, 999_999, 1_000_000, 1_000_001):
+        save_checkpoint(tmp_path, step, state, keep=2)
+    steps = (1_000_000, 1_000_001)
+    paths = [tmp_path / f"checkpoint-{step}.safetensors" for step in steps]
+    assert set(tmp_path.glob("checkpoint-*[0-9].safetensors")) == set(paths)
+    assert last_checkpoint(tmp_path) == paths[1]
+    clear_checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-best.safetensors"]
+
+
+def test_sample_grids_are_known_beyond_a_million_steps(tmp_path):
+    (tmp_path / "samples").mkdir()
+    made = [sample_name(step) for step in (0, 999_999, 1_000_000)]
+    for name in (*made, "samples/step-by-step.png"):
+        (tmp_path / name).touch()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob(SAMPLES)) == sorted(
+        made
+    )
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from sdtool.io.files import read_json, write_jsonl
 from sdtool.io.stage_record import begin
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.runtime.ranks import Ranks
+from sdtool.training.settings import TrainingSettings
 
 SHORT = ["--batch", "4", "--checkpoint-every", "2", "--sample-every", "100", "--device", "cpu"]
 
@@ -38,7 +39,9 @@ def test_train_base_writes_a_diffusers_folder_once(base, views, capsys):
     assert prior.unknown_words("a red disc, normal map") == []
     with safe_open(base / "unet" / "diffusion_pytorch_model.safetensors", "pt") as file:
         assert file.get_tensor("conv_in.weight").dtype == torch.float16
-    assert read_json(base / "stage.json")["counts"] == {"ok": 8, "failed": 0, "maps": 64}
+    record = read_json(base / "stage.json")
+    assert record["counts"] == {"ok": 8, "failed": 0, "maps": 64}
+    assert TrainingSettings(4).params().keys() <= record["params"].keys()
     assert not list(base.glob("checkpoint*")) and not (base / "stage.partial.json").exists()
     assert Image.open(base / "samples" / "step-000004.png").size[0] == 8 * 96
     stamp = (base / "stage.json").stat().st_mtime_ns

@@ -69,10 +69,36 @@ def test_views_without_caption_or_refused_are_left_out(views, captions):
     data = Views([views], ("ccm",), some)
     assert data.uids == ["object-1", "object-6"] and len(data) == 8
     assert len(Views([views], ("ccm",), some, keep=lambda uid: uid != "object-1")) == 4
-    with pytest.raises(InputError, match="albedo"):
-        Views([views], ("albedo",), captions)
-    with pytest.raises(InputError, match="caption"):
-        Views([views], ("ccm",), {"someone-else": ["a dog"]})
+
+
+def test_why_nothing_is_left_is_said(views, captions, tmp_path):
+    def why(*arguments):
+        with pytest.raises(InputError) as raised:
+            Views(*arguments)
+        return str(raised.value).partition(": ")[2]
+
+    for known in (captions, None):  # as of train-vae
+        assert (
+            why([views], ("albedo",), known)
+            == "no view has a map (albedo); render with --maps albedo"
+        )
+    assert why([views], ("ccm",), {"someone-else": ["a dog"]}) == (
+        "no view has a caption (8 objects are rendered, 0 of them have a caption); caption the same objects"
+    )
+    refused = why([views], ("ccm",), captions, lambda uid: False, "trained on; name others")
+    assert refused == "each object with a caption is trained on; name others"
+    tensors = load_file(views / "views-00000.safetensors")
+    del tensors["ccm"]
+    uids = json.dumps([f"new-{k}" for k in range(8)])
+    save_file(tensors, tmp_path / "views-00000.safetensors", metadata={"uids": uids})
+    assert why([views, tmp_path], ("ccm",), {"new-3": ["a dog"]}) == (
+        "no view has both a map (ccm) and a caption (16 objects are rendered, 1 of them have a caption); "
+        "render with --maps ccm, and caption the same objects"
+    )
+    none = {name: value[:0] for name, value in tensors.items()}
+    save_file(none, tmp_path / "views-00000.safetensors", metadata={"uids": uids})
+    said = why([tmp_path], ("rgb",), captions)
+    assert said == "no object could be rendered; failures.jsonl there says why"
 
 
 def test_broken_data_is_named(views, captions, tmp_path):

@@ -10,15 +10,12 @@ from prior_samples import write_views
 
 from sdtool.cli import run
 from sdtool.io.files import read_json, read_jsonl
-from sdtool.priors.fresh import fresh_vae
+from sdtool.priors.fresh import fresh_base, fresh_vae, save_base
 from sdtool.priors.loading import load_agp, load_base, load_vae
 from sdtool.priors.prior import vae_encode
 from sdtool.training.checkpoints import save_checkpoint
 from sdtool.training.data import Views
-from sdtool.training.vae import (
-    LatentViews,
-    psnr,
-)
+from sdtool.training.vae import LatentViews, psnr, save_vae
 
 QUICK = ["--channels", "8", "--batch", "8", "--lr", "0.003"]
 
@@ -135,6 +132,15 @@ def test_a_base_on_latents_is_a_prior_like_any_other(vae, views, tmp_path):
     command = ["finetune-agp", str(small), "--captions", str(small), "--base", str(base)]
     assert run([*command, "--out", str(agp), "--steps", "2", "--batch", "4"]) == 0
     assert load_agp(agp).sample_size == 8
+
+
+def test_a_base_does_not_tell_where_its_vae_lay(tmp_path):
+    save_vae(fresh_vae(8), tmp_path / "vae", {})
+    codec = load_vae(tmp_path / "vae")
+    prior = fresh_base(["a corgi"], size=8, width=8, vae=codec)
+    save_base(prior, tmp_path / "base", facts={})
+    written = [path.read_text(encoding="utf-8") for path in (tmp_path / "base").rglob("*.json")]
+    assert len(written) > 5 and not any(str(tmp_path) in text for text in written)
 
 
 def test_a_folder_without_a_vae_is_named(views, tmp_path, capsys):

@@ -25,8 +25,8 @@ from sdtool.io.files import write_json
 from sdtool.priors.checkpoint_configs import SCHEDULE
 from sdtool.priors.models import DDPMScheduler, UNet2DConditionModel
 from sdtool.priors.text import TextEncoder, learn_merges, save_text_encoder
+from sdtool.runtime.devices import PRECISIONS
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORDS = ["a corgi", "a red chair", "an old wooden house"]
 
 

@@ -20,8 +20,8 @@ from sdtool.evaluating.results import (
     Evaluated,
 )
 from sdtool.io import files
+from sdtool.io.images import PNG
 
-PNG = b"\x89PNG\r\n\x1a\n"
 # The chunks of a PNG that its looks need; the others may tell where it came from.
 SEEN = {b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"IDAT", b"IEND"}
 

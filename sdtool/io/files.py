@@ -149,7 +149,7 @@ def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
         file.write(json_line(record) + b"\n")
 
 
-BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"  # the byte-order mark that Windows puts before UTF-8
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # marks that Windows puts before what it calls Unicode
 
 

@@ -12,6 +12,9 @@ from sdtool.io.names import readable
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What a file of that format begins with."""
+
 
 def map_to_rgb(image: np.ndarray, background: float = 1.0) -> np.ndarray:
     """Map (..., 4) (see `sdtool.geometry.ccm`) → colour (..., 3) in [0, 1] over a grey background."""

@@ -30,8 +30,9 @@ class Phase:
     largest turn, in degrees, of the normals which the base sees: of all views about +Y (turns "step"),
     or of each view about +X and then +Y ("view").
     lambda_*: weights of the two score-distillation terms, as (first quarter, rest): the AGP may lead
-    alone at first. scale_*: classifier-free guidance. rescale: how far the base's guided noise is brought
-    back to the spread of the unguided one. t_high: upper end of the noise level at the phase's start and
+    alone at first. Where a lift leaves out an AGP that the phase would ask, the base's is at least 1.
+    scale_*: classifier-free guidance. rescale: how far the base's guided noise is brought back to the spread
+    of the unguided one. t_high: upper end of the noise level at the phase's start and
     end, as a share of the schedule, falling linearly over the share t_until of the phase. t_band: width of
     the band below it in which noise levels are drawn, never below t_low; 0 for all down to t_low.
     ori_every: the base is asked at every so many steps only, with so many times the weight, if the AGP is
@@ -171,7 +172,7 @@ CHOICES = {
     "orient_over": ("rays", "hits"),
 }
 
-MAY_BE_0 = ("sdf_table", "subdivide", "latent", "skip_from")
+MAY_BE_0 = ("sdf_table", "subdivide", "latent", "skip_from", "samples_budget")
 """Whole numbers of which 0 turns something off, where the preset has it too."""
 
 ONE_OR_TWO = ("processes", "passes")

@@ -83,11 +83,12 @@ class Guidance:
         return self.base.device
 
     def base_weight(self, phase: Phase, progress: float) -> float:
-        """The base's weight at a share of the phase; 0 where it is not asked."""
+        """The weight of the base, or of the colour prior in its place, at a share of the phase; 0 where it is
+        not asked."""
         weight = self.lambda_ori * schedules.step(phase.lambda_ori, (0.25,))(progress)
         align = self.lambda_align * schedules.step(phase.lambda_align, (0.25,))(progress)
-        if self.lambda_align == 0 and phase.scene != "color":
-            return self.lambda_ori  # without an AGP the base must lead from the first step
+        if self.lambda_align == 0 < max(phase.lambda_align):
+            return max(self.lambda_ori, weight)  # without the AGP it must lead from the first step
         if align == 0:
             return weight
         due = round(progress * phase.steps) % phase.ori_every == 0

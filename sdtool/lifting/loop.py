@@ -162,25 +162,17 @@ def optimise(
             good = (step, _copy(scene, optimiser, phis))
         if step % CHECKPOINT_EVERY == 0:
             save(out, scene, optimiser, number, step, strength, phis)
-        began = now = time.perf_counter()
-        c2w, generator = step_views(view_range, phase.views, seed, number, step)
-        c2w, fov = strayed(c2w, own_fov, phase, generator)
+        began = time.perf_counter()
+        views = step_views(view_range, phase.views, seed, number, step)
         optimiser.zero_grad(set_to_none=True)
         try:
-            scene.base_looks = guidance.base_weight(phase, step / phase.steps) > 0
-            maps = scene.render(c2w, fov, phase.size, generator)
-            now = clock.add("render", now)
-            loss, sizes = guidance.loss(
-                maps, torch.from_numpy(c2w), phase, step / phase.steps, strength, generator
-            )
-            now = clock.add("priors", now)
-            total = loss + phase.penalty(scene.penalties(), step / phase.steps)
-            total.backward()
+            losses = gradients(scene, guidance, phase, views, own_fov, step, strength, clock)
         except VanishedError as error:
             wrong = str(error)
         else:
+            now = time.perf_counter()
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-            numbers = {"norm": norm, "loss": loss.detach(), **sizes}
+            numbers = {"norm": norm, **losses}
             if (extent := scene.extent()) is not None:
                 numbers["extent"] = extent
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
@@ -214,6 +206,33 @@ def optimise(
     if until is not None:
         save(out, scene, optimiser, number, step, strength, phis)
     return clock
+
+
+def gradients(
+    scene: Scene,
+    guidance: Guidance,
+    phase: Phase,
+    views: tuple[np.ndarray, torch.Generator],
+    own_fov: float,
+    step: int,
+    strength: float,
+    clock: Clock,
+) -> dict[str, torch.Tensor]:
+    """Give the scene the gradients of one step: of the priors' pull on its views, and of its penalties.
+
+    views: of `step_views`. own_fov: of the AGP's cameras, in radians. Returns the loss and the size of each
+    term, scalars.
+    """
+    now, progress, (c2w, generator) = time.perf_counter(), step / phase.steps, views
+    c2w, fov = strayed(c2w, own_fov, phase, generator)
+    scene.base_looks = guidance.base_weight(phase, progress) > 0
+    maps = scene.render(c2w, fov, phase.size, generator)
+    now = clock.add("render", now)
+    loss, sizes = guidance.loss(maps, torch.from_numpy(c2w), phase, progress, strength, generator)
+    now = clock.add("priors", now)
+    (loss + phase.penalty(scene.penalties(), progress)).backward()
+    clock.add("backward", now)
+    return {"loss": loss.detach(), **sizes}
 
 
 def look_every(device: torch.device) -> int:

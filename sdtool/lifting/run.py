@@ -2,9 +2,9 @@
 
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,26 +20,27 @@ from sdtool.errors import (
 )
 from sdtool.geometry.cameras import ViewRange
 from sdtool.io import lock, stage_record
-from sdtool.lifting import best_of, dmtet, gaussians, loop, nerf, pictures, second_core, vsd
+from sdtool.lifting import (
+    best_of,
+    dmtet,
+    gaussians,
+    lift_priors,
+    loop,
+    nerf,
+    pictures,
+    second_core,
+    vsd,
+)
 from sdtool.lifting.best_of import Judge
 from sdtool.lifting.config import LiftPlan, Phase, as_recorded
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.lift_files import SHAPE
 from sdtool.lifting.lift_materials import MATERIAL
-from sdtool.lifting.presets import PRESETS
-from sdtool.lifting.rehearsal import is_light, rehearse
 from sdtool.lifting.splat_file import SPLATS
-from sdtool.priors.fitting import say_cut
-from sdtool.priors.split import is_small
+from sdtool.priors.split import Helper, is_small
 from sdtool.priors.traced import traced
 from sdtool.runtime.progress import progress
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-HALF = "half"
-"""fp16, whose guidance errs less, or bf16 where the rehearsal shows that fp16 overflows."""
-_overflowing: set[tuple[str, str]] = set()
-"""Bases and AGPs for which this process has found that out."""
 
 REPRESENTATIONS = {"dmtet": dmtet, "nerf": nerf, "gaussians": gaussians}
 OUTPUTS = (SHAPE, MATERIAL, "views.png", "turntable.webp")
@@ -52,9 +53,10 @@ class Lift:
     agp: a folder, or tiny. base: likewise, or a hub id; "" for the AGP's own. lambda_ori,
     lambda_align, scale: factors on the weights and the guidance scales of the plan. by_view: name the
     side in the prompt; None for bases of an open vocabulary only. perp_neg: by Perp-Neg. device: where
-    everything is computed. precision: of the priors' weights, a name of `PRECISIONS`, or `HALF`. color: a
-    colour prior, for the phases that have it as their guide: a folder, or tiny; "" for none. asked:
-    whether a user named the precision: what was finished in another one is then not what was asked for.
+    everything is computed. precision: of the priors' weights, a name of
+    `sdtool.runtime.devices.PRECISIONS`, or `lift_priors.HALF`. color: a colour prior, for the phases that
+    have it as their guide: a folder, or tiny; "" for none. asked: whether a user named the precision: what
+    was finished in another one is then not what was asked for.
     best_of: seeds that begin, from `seed` on, of which the best is finished; judge: by what, see `best_of`.
     """
 
@@ -160,166 +162,33 @@ def lift_one(lifting: Lift, job: tuple[str, Path]) -> stage_record.Result:
         lock.release_all()
 
 
-@lru_cache(1)
-def _priors(base: str, agp: str, color: str, device: str, precision: str) -> tuple:
-    """Base, AGP and colour prior (or None); those of the last call are kept for the next prompt."""
-    from sdtool.priors.pairs import load_painter, load_pair
-
-    dtype = PRECISIONS[precision]
-    return *load_pair(base, agp, device, dtype), load_painter(color, device, dtype)
-
-
-def _guidance(lifting: Lift, base: str, prompt: str, precision: str) -> Guidance:
-    """The priors with the prompt's embeddings; their text encoders are gone again."""
-    from sdtool.priors.pairs import text_encoders
-
-    prior, geometric, color = _priors(base, lifting.agp, lifting.color, lifting.device, precision)
-    open_words = prior.vocabulary is None
-    with text_encoders(prior, geometric, *([color] if color else [])):
-        guidance = Guidance(
-            prior,
-            geometric,
-            prompt,
-            lifting.lambda_ori,
-            lifting.lambda_align,
-            lifting.scale,
-            open_words if lifting.by_view is None else lifting.by_view,
-            lifting.negative,
-            open_words,
-            lifting.perp_neg,
-            color,
-            lifting.plan.passes == 1,
-        )
-        unwanted = "--negative" if lifting.negative else "the default of --negative"
-        cuts = (guidance.cut, "the prompt"), (guidance.cut_negative, unwanted)
-        window = min(prior.text_encoder.length, geometric.text_encoder.length)
-    for cut, whose in cuts:
-        if cut:
-            print(say_cut(cut, whose, window), file=sys.stderr)
-    return guidance
-
-
-def _first_precision(lifting: Lift, base: str) -> str:
-    """The precision to begin with: `HALF` is fp16 as long as nothing speaks against it."""
-    if lifting.precision != HALF:
-        return lifting.precision
-    return "bf16" if (base, lifting.agp) in _overflowing else "fp16"
-
-
-def _overflows(lifting: Lift, base: str, phase: str, precision: str) -> None:
-    """Say that fp16 overflows in a phase, and forget the priors; an error where bf16 would not help."""
-    if precision != "fp16":
-        raise SdtoolError(
-            f"in the {phase} phase the priors give numbers that are not finite, in {precision}; check the "
-            f"weights of the base {base} and the AGP {lifting.agp}"
-        )
-    if lifting.precision != HALF:
-        raise UsageError(
-            f"with --precision fp16 the priors overflow in the {phase} phase; use --precision bf16",
-            "--precision",
-        )
-    print(f"fp16 overflows in the {phase} phase: the priors are bf16", file=sys.stderr)
-    _overflowing.add((base, lifting.agp))
-    _priors.cache_clear()
-
-
-def forget_priors() -> None:
-    """Let go of the priors that were kept for the next prompt."""
-    _priors.cache_clear()
-    second_core.end()
-
-
 def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage_record.Result:
-    """Load the priors, run the phases, write shape, material and pictures."""
+    """Load the priors, choose the seed, run the phases, write shape, material and pictures."""
     began = time.monotonic()
-    out, plan, rep = record.out, lifting.plan, lifting.representation()
+    out, plan, rep, seed = record.out, lifting.plan, lifting.representation(), lifting.seed
     splits = second_core.may_split(lifting.device, plan.processes)
     helper = second_core.begin() if splits and plan.steps >= second_core.FEWEST else None
-    from sdtool.priors.bundled import TINY
-    from sdtool.priors.cards import base_folder, base_of, camera_of, color_camera_of
-
-    base = lifting.base or base_of(lifting.agp)
-    view_range = camera_of(lifting.agp)
-    if lifting.base:  # refused before anything is loaded, as the AGP and the colour prior
-        base_folder(lifting.base)
-    if lifting.color:
-        color_camera_of(lifting.color)
-    precision = _first_precision(lifting, base)
-    guidance = _guidance(lifting, base, prompt, precision)
-    record.head["priors"] = {"agp": lifting.agp, "base": base}
-    record.head["priors"] |= {"color": lifting.color} if lifting.color else {}
-    record.head["device"] = str(guidance.device)
-    if unknown := guidance.base.unknown_words(prompt):
-        print(f"the prior has never met: {', '.join(unknown)}", file=sys.stderr)
-    device = guidance.device
-    record.clear()
-    begun = saved = loop.load(out)
-    undecided = lifting.precision == HALF and precision == "fp16"
-    smallest = PRESETS[lifting.rep]["preview"]
-    is_bundled = base == lifting.agp == TINY and lifting.color in ("", TINY)
-    is_known = is_bundled and device.type == "cpu" and is_light(plan)
-    while (saved is None and not is_known) or undecided:
-        overflow = rehearse(rep, plan, guidance, view_range, smallest)
-        if not overflow:
-            break
-        del guidance  # its priors go before the next ones take memory
-        _overflows(lifting, base, overflow, precision)
-        guidance = _guidance(lifting, base, prompt, precision := "bf16")
-    record.head["precision"] = precision
-    spent: dict[str, float] = {}
-    newest: Path | None = None  # picture
-    alone = parent_process() is None  # the bars of workers would overwrite one another
-    seed = lifting.seed
-    with ExitStack() as during:
-        priors = [guidance.base, guidance.agp, *([guidance.color] if lifting.color else [])]
-        are_small = device.type == "cpu" and all(map(is_small, priors))
-        if is_traced := are_small and plan.calls == "traced":
-            during.enter_context(traced(*priors))
-        if splits and are_small:
-            names = base, lifting.agp, lifting.color
-            during.enter_context(second_core.halves(priors, names, helper, is_traced))
-        elif helper is not None:
-            second_core.end()
+    base, view_range = lift_priors.checked(lifting)
+    guidance = lift_priors.loaded(record, lifting, base, prompt, rep, view_range)
+    saved = loop.load(out)
+    begun = saved is not None  # not what a candidate of this command will have left
+    with _quicker(lifting, base, guidance, splits, helper):
         if lifting.best_of > 1:
             seeds = tuple(range(seed, seed + lifting.best_of))
             of = best_of.Choice(out, prompt, rep, plan, guidance, view_range, seeds, lifting.judge)
-            seed = best_of.seed_of(of, alone)
+            seed = best_of.seed_of(of, _shows_bars())
             saved, record.head["seed"] = loop.load(out), seed
-        number, step, strength, adam, scene = _start(saved, rep, plan, device)
         if saved:
+            number, step = saved[0]["phase"], saved[0]["step"]
             loop.trim_log(out / "log.jsonl", plan, number, step)
-        if begun:  # not what a candidate of this command has just left
-            said = f"continuing at the {plan.phases[number].name} phase, step {step}"
-            print(said, file=sys.stderr)
-        total = plan.steps
-        ready = sum(phase.steps for phase in plan.phases[:number]) + step
-        bar = during.enter_context(
-            progress(f'{lifting.verbs[0]} "{prompt}"', total, "steps", done=ready, shown=alone)
-        )
-        for index, phase in enumerate(plan.phases[number:], start=number):
-            if index > number:
-                scene, step, strength, adam = rep.next_scene(scene, phase, plan), 0, 1.0, None
-
-            bar.message(f"{phase.name}: {phase.steps - step} steps")
-
-            def show(done: int, loss: float | None, scene=scene, phase=phase, index=index) -> None:
-                nonlocal newest
-                if pictures.is_due(done, phase.steps, index == 0):
-                    newest = out / "previews" / f"{phase.name}-{done:04d}.png"
-                    pictures.preview(scene, view_range, newest, f"{prompt}, {phase.name} {done}")
-                said = "" if loss is None else f", loss {loss:.1f}"
-                bar.advance(1, note=f"{phase.name}{said}{f', {newest}' if newest else ''}")
-
-            clock = loop.optimise(
-                scene, guidance, phase, _cameras(lifting, phase, view_range), number=index,
-                seed=seed, start=step, adam=adam, strength=strength, out=out, on_step=show,
-            )  # fmt: skip
-            for key, seconds in clock.spent.items():
-                spent[key] = spent.get(key, 0.0) + seconds
+            if begun:
+                said = f"continuing at the {plan.phases[number].name} phase, step {step}"
+                print(said, file=sys.stderr)
+        scene, spent = _run_phases(lifting, prompt, out, rep, guidance, view_range, seed, saved)
     mesh = rep.finished(scene, view_range, out)
     pictures.contact_sheet(mesh, view_range, out / "views.png", prompt)
     pictures.spin(mesh, view_range, out / "turntable.webp")
-    counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": total}
+    counts = {"ok": 1, "failed": 0, "faces": len(mesh.t_pos_idx), "steps": plan.steps}
     chosen = best_of.OUTPUTS if lifting.best_of > 1 else ()
     result = record.finish(
         counts=counts, outputs=[*lifting.outputs, "previews", "log.jsonl", *chosen]
@@ -328,6 +197,71 @@ def _lift(record: stage_record.StageRecord, lifting: Lift, prompt: str) -> stage
     result.summary["seconds"] = {k: round(v, 2) for k, v in spent.items()}
     result.summary["seconds"]["total"] = round(time.monotonic() - began, 2)
     return result
+
+
+def _shows_bars() -> bool:
+    """Whether there are progress bars: those of workers would overwrite one another."""
+    return parent_process() is None
+
+
+@contextmanager
+def _quicker(
+    lifting: Lift, base: str, guidance: Guidance, splits: bool, helper: Helper | None
+) -> Iterator[None]:
+    """While it lasts, calls of small priors on a CPU are recorded, and in two processes, as the plan says."""
+    priors = [guidance.base, guidance.agp, *([guidance.color] if lifting.color else [])]
+    are_small = guidance.device.type == "cpu" and all(map(is_small, priors))
+    with ExitStack() as during:
+        if is_traced := are_small and lifting.plan.calls == "traced":
+            during.enter_context(traced(*priors))
+        if splits and are_small:
+            names = base, lifting.agp, lifting.color
+            during.enter_context(second_core.halves(priors, names, helper, is_traced))
+        elif helper is not None:
+            second_core.end()
+        yield
+
+
+def _run_phases(
+    lifting: Lift,
+    prompt: str,
+    out: Path,
+    rep: Any,
+    guidance: Guidance,
+    view_range: ViewRange,
+    seed: int,
+    saved: tuple | None,
+) -> tuple[Any, dict[str, float]]:
+    """Run the plan, from a checkpoint or the beginning, with previews. The last scene, and the seconds by
+    what they were spent on."""
+    plan = lifting.plan
+    number, step, strength, adam, scene = _start(saved, rep, plan, guidance.device)
+    before = [sum(phase.steps for phase in plan.phases[:k]) for k in range(len(plan.phases))]
+    spent: dict[str, float] = {}
+    newest: Path | None = None  # picture
+    title, ready = f'{lifting.verbs[0]} "{prompt}"', before[number] + step
+    with progress(title, plan.steps, "steps", done=ready, shown=_shows_bars()) as bar:
+        for index, phase in enumerate(plan.phases[number:], start=number):
+            if index > number:
+                scene, step, strength, adam = rep.next_scene(scene, phase, plan), 0, 1.0, None
+            bar.message(f"{phase.name}: {phase.steps - step} steps")
+
+            def show(done: int, loss: float | None, scene=scene, phase=phase, index=index) -> None:
+                nonlocal newest
+                if pictures.is_due(done, phase.steps, index == 0):
+                    newest = out / "previews" / f"{phase.name}-{done:04d}.png"
+                    pictures.preview(scene, view_range, newest, f"{prompt}, {phase.name} {done}")
+                said = "" if loss is None else f", loss {loss:.1f}"
+                note = f"{phase.name}{said}{f', {newest}' if newest else ''}"
+                bar.move_to(before[index] + done, note)
+
+            clock = loop.optimise(
+                scene, guidance, phase, _cameras(lifting, phase, view_range), number=index,
+                seed=seed, start=step, adam=adam, strength=strength, out=out, on_step=show,
+            )  # fmt: skip
+            for key, seconds in clock.spent.items():
+                spent[key] = spent.get(key, 0.0) + seconds
+    return scene, spent
 
 
 def _start(saved: tuple | None, rep: Any, plan: LiftPlan, device: torch.device) -> tuple:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sdtool.errors import ObjectError, UnopenedError
-from sdtool.io.files import is_pointer
+from sdtool.io.files import BOM, is_pointer
 from sdtool.meshfiles.beside import find_beside, map_file
 from sdtool.meshfiles.extensions import is_understood
 from sdtool.meshfiles.limits import Limits
@@ -23,8 +23,6 @@ from sdtool.meshfiles.other_kinds import pointer, unreadable
 # What a JSON tree of other types, or of another depth, than glTF's may trip in its readers.
 MISTYPED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
 
-
-BOM = b"\xef\xbb\xbf"
 HEAD = 64  # bytes by which text is told from GLB
 # A text so long is data. It is kept out of the JSON tree, whose size is limited.
 EMBEDDED = re.compile(rb'"data:([^"\\;,]{0,99};base64,[^"\\]{4096,})"')

@@ -7,6 +7,7 @@ import numpy as np
 
 from sdtool.errors import ObjectError
 from sdtool.geometry.meshes import Texture
+from sdtool.io.files import BOM
 from sdtool.meshfiles.beside import find_beside, tails
 from sdtool.meshfiles.images import MISSING, ImageStore, why_not
 from sdtool.meshfiles.limits import Limits
@@ -70,7 +71,7 @@ class ObjMaterials:
     def _read(self, data: bytes, name: bytes) -> None:
         folder = name.replace(b"\\", b"/").rpartition(b"/")[0]
         record: dict[bytes, bytes] = {}
-        for line in data.removeprefix(b"\xef\xbb\xbf").splitlines():
+        for line in data.removeprefix(BOM).splitlines():
             kind, _, rest = line.strip().replace(b"\t", b" ").partition(b" ")
             if kind.lower() == b"newmtl":
                 record = self._records.setdefault(rest.strip(), {FOLDER: folder})

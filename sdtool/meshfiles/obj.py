@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.io.files import BOM
 from sdtool.meshfiles.mtl import Look, ObjMaterials
 from sdtool.meshfiles.polygon_mesh import Polygons, near, read_numbers
 
-BOM = b"\xef\xbb\xbf"
 PIECE = 1 << 16  # faces whose numbers are read together
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.io.files import BOM
 from sdtool.meshfiles.polygon_mesh import Polygons, near, read_numbers, truncated
 
 HEAD = re.compile(rb"\s*(ST)?(C)?(N)?(4)?OFF(?![A-Za-z])", re.ASCII)  # "OFF8 6 0" in ModelNet40
@@ -14,7 +15,7 @@ HEAD = re.compile(rb"\s*(ST)?(C)?(N)?(4)?OFF(?![A-Za-z])", re.ASCII)  # "OFF8 6 
 
 def read_off(data: bytes, path: Path) -> Polygons:
     """The surface in the bytes of an OFF file. ObjectError ``corrupt-file``."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(BOM)
     lines = [
         line for line in re.split(rb"[\r\n]+", re.sub(rb"#[^\r\n]*", b"", data)) if line.strip()
     ]

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from sdtool.errors import ObjectError, UnopenedError
-from sdtool.io.files import encoding_of, is_pointer
+from sdtool.io.files import BOM, encoding_of, is_pointer
 
 HEAD = 512  # bytes that are looked at
 # First bytes → what begins so, what to do about it, and the endings of files that may.
@@ -95,7 +95,7 @@ def _kind(head: bytes, ending: str) -> tuple[str, str] | None:
     for magic, what, cure, endings in KINDS:
         if head.startswith(magic):
             return None if ending in endings else (what, cure)
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    text = head.removeprefix(BOM).lstrip().lower()
     if text.startswith(PAGES):
         return "a web page", "download the file itself"
     if text.startswith((b"<?xml", b"<error", b"<collada")):

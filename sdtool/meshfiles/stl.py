@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sdtool.errors import ObjectError
+from sdtool.io.files import BOM
 from sdtool.meshfiles.polygon_mesh import Polygons, read_numbers
 
 START = 84  # bytes before the first triangle: a title, and how many there are
@@ -22,7 +23,7 @@ def is_binary(size: int, head: bytes) -> bool:
     """
     if size >= START and size == START + ROW.itemsize * declared(head):
         return True
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:5].lower() == b"solid"
+    text = head.removeprefix(BOM).lstrip()[:5].lower() == b"solid"
     return not (text and (size < START or b"facet" in head.lower() or b"\0" not in head))
 
 

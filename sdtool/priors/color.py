@@ -14,7 +14,7 @@ from sdtool.io.files import write_json, write_text
 from sdtool.priors.cards import COLOR_CARD
 from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.guided import plain_unet, with_unet
-from sdtool.priors.models import UNet2DConditionModel
+from sdtool.priors.models import UNet2DConditionModel, save_model
 from sdtool.priors.prior import CCM_CHANNELS, Prior
 
 
@@ -52,10 +52,7 @@ def save_color(
     base: as `loading.stored_base` names it. facts: how it was trained. measure: what
     `sdtool.training.color.color_errors` found. fp16: float16 weights.
     """
-    dtype = torch.float16 if fp16 else torch.float32
-    prior.unet.to(dtype)  # type: ignore[arg-type]  # its types want a self
-    prior.unet.register_to_config(_name_or_path="")  # a place on this machine
-    prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
+    save_model(prior.unet, folder / "unet", fp16)
     card = {"base": base, "sample_size": prior.sample_size, **facts, "measure": measure}
     write_json(folder / COLOR_CARD, card)
     write_text(folder / "README.md", _card(prior, base, facts, measure))

@@ -11,7 +11,13 @@ import torch
 from sdtool.io.files import write_json, write_text
 from sdtool.priors.cards import CARD
 from sdtool.priors.fact_rows import fact_rows
-from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
+from sdtool.priors.models import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    DDPMScheduler,
+    UNet2DConditionModel,
+    save_model,
+)
 from sdtool.priors.prior import Prior, words
 from sdtool.priors.text import fresh_text_encoder, save_text_encoder
 
@@ -96,9 +102,8 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, fp16: bool = False) ->
 
     facts: how it was trained, for `sdtool.json` and the model card. fp16: float16 weights.
     """
+    save_model(prior.unet, folder / "unet", fp16)
     dtype = torch.float16 if fp16 else torch.float32
-    prior.unet.to(dtype)  # type: ignore[arg-type]  # its types want a self
-    prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
     prior.text_encoder.model.to(dtype)  # type: ignore[arg-type]  # its types want a self
     save_text_encoder(prior.text_encoder, folder)
     DDPMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
@@ -111,8 +116,7 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, fp16: bool = False) ->
         "scheduler": ["diffusers", "DDPMScheduler"],
     }
     if prior.vae is not None:
-        prior.vae.to(dtype)  # type: ignore[arg-type]  # its types want a self
-        prior.vae.save_pretrained(folder / "vae", safe_serialization=True)
+        save_model(prior.vae, folder / "vae", fp16)
         pipeline["vae"] = ["diffusers", type(prior.vae).__name__]
         made.append("vae")
     write_json(folder / "model_index.json", pipeline)

@@ -3,11 +3,10 @@
 import shutil
 from pathlib import Path
 
-import torch
-
 from sdtool.io.files import read_json, write_json, write_text
 from sdtool.priors.cards import AGP_CARD, CARD, base_of, stored_base
 from sdtool.priors.fact_rows import fact_rows
+from sdtool.priors.models import save_model
 from sdtool.priors.prior import Prior
 
 PARTS = (
@@ -44,9 +43,7 @@ def save_guided(
         else:
             continue
         made.append(part)
-    prior.unet.to(torch.float16 if fp16 else torch.float32)  # type: ignore[arg-type]  # wants a self
-    prior.unet.register_to_config(_name_or_path="")  # a place on this machine
-    prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
+    save_model(prior.unet, folder / "unet", fp16)
     about = source / "README.md"
     text = about.read_text(encoding="utf-8") if about.is_file() else f"# {source.name}\n"
     rows = fact_rows(facts)

@@ -10,6 +10,7 @@ from sdtool.priors.adapters import has_adapter
 from sdtool.priors.cards import AGP_CARD
 from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.lora import save_adapter
+from sdtool.priors.models import save_model
 from sdtool.priors.prior import Prior
 
 PREDICTS = {
@@ -39,14 +40,11 @@ def save_agp(
     `sdtool.training.exam.take_exam` measured. fp16: float16 weights.
     """
     exams = exams or {}
-    dtype = torch.float16 if fp16 else torch.float32
     has_adapters = has_adapter(prior.unet)
     if has_adapters:
-        made = save_adapter(prior, folder, base, dtype)
+        made = save_adapter(prior, folder, base, torch.float16 if fp16 else torch.float32)
     else:
-        prior.unet.to(dtype)  # type: ignore[arg-type]  # its types want a self
-        prior.unet.register_to_config(_name_or_path="")  # a place on this machine
-        prior.unet.save_pretrained(folder / "unet", safe_serialization=True)
+        save_model(prior.unet, folder / "unet", fp16)
         made = ["unet"]
     card = {"base": base, "sample_size": prior.sample_size, **facts, "exams": exams}
     for first in list(exams.values())[:1]:

@@ -9,7 +9,10 @@ what has not been imported has no instances.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from sdtool.runtime import collector
 
@@ -62,4 +65,12 @@ __all__ = [
     "DDPMScheduler",
     "UNet2DConditionModel",
     "create_diffusers_clip_model_from_ldm",
+    "save_model",
 ]
+
+
+def save_model(model: Any, folder: Path, fp16: bool = False) -> None:
+    """Write a UNet or a VAE as diffusers does, in float32 or float16, without the place that it came from."""
+    model.to(torch.float16 if fp16 else torch.float32)
+    model.register_to_config(_name_or_path="")  # a place on this machine
+    model.save_pretrained(folder, safe_serialization=True)

@@ -1,4 +1,4 @@
-"""Which device a command runs on."""
+"""Which device a command runs on, and which number types its weights may have."""
 
 import os
 import sys
@@ -6,6 +6,8 @@ import sys
 import torch
 
 from sdtool.errors import UsageError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:

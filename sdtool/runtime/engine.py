@@ -23,6 +23,9 @@ Output = TypeVar("Output")
 Engine = Literal["local", "ray"]
 """Where the work runs: on this machine, or on a Ray cluster."""
 
+RECYCLE = 2000
+"""Objects after which a worker process makes room for a fresh one, where a stage says nothing else."""
+
 
 def available_cores() -> int:
     """Cores this process may use."""

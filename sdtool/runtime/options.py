@@ -120,4 +120,10 @@ Precision = Annotated[
     ),
 ]
 
+LEAST_TEXTURE, LARGEST_TEXTURE = 32, 4096
+"""Pixels a side of a texture that is written."""
+
+PointSurface = Literal["off", "poisson", "pivot"]
+"""How a surface is made of points (`sdtool.geometry.open3d_tools`)."""
+
 Out = Annotated[Path, typer.Option(help="Folder to write.")]

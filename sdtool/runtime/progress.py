@@ -9,13 +9,14 @@ from contextlib import contextmanager
 class Bar:
     """Handed out by `progress`."""
 
-    def __init__(self, bar, task, unit: str):
-        self._bar, self._task, self._unit = bar, task, unit
+    def __init__(self, bar, task, unit: str, done: int):
+        self._bar, self._task, self._unit, self._place = bar, task, unit, done
         self._start, self._done, self._failed = time.monotonic(), 0, 0
 
     def advance(self, count: int = 1, failed: int = 0, note: str = "") -> None:
         """Move on by `count`; `failed` of them failed; `note` is shown at the end of the line."""
         self._done += count
+        self._place += count
         self._failed += failed
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
         text = f"{rate:.1f} {self._unit}/s"
@@ -24,6 +25,10 @@ class Bar:
         if note:
             text += f", {note}"
         self._bar.update(self._task, advance=count, text=text)
+
+    def move_to(self, place: int, note: str = "") -> None:
+        """Be at `place` of the total, which may lie before where it was."""
+        self.advance(place - self._place, note=note)
 
     def message(self, text: str) -> None:
         """Print a line above the bar."""
@@ -54,4 +59,4 @@ def progress(
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not (shown and sys.stderr.isatty())) as bar:
         task = bar.add_task(title, total=total, completed=done, text="")
-        yield Bar(bar, task, unit)
+        yield Bar(bar, task, unit, done)

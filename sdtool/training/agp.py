@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from sdtool.io.words import counted
 from sdtool.priors.agp import fresh_agp, plain_agp
 from sdtool.priors.lora import fresh_adapter, hold_base_in
 from sdtool.priors.prior import Prior
-from sdtool.training.data import PromptTable, Views, held_out
+from sdtool.training.data import PromptTable, Views, counts, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.exam import Exam, draw_exam, in_words, take_exam
 from sdtool.training.exam_curves import note_exams
@@ -74,8 +75,7 @@ class TrainedAgp:
     @property
     def counts(self) -> dict[str, int]:
         """What the stage's record counts."""
-        found = {"ok": self.facts["objects"], "failed": 0, "maps": self.facts["maps"]}
-        return found | ({"without caption": self.uncaptioned} if self.uncaptioned else {})
+        return counts(self.facts["objects"], self.facts["maps"], self.uncaptioned)
 
 
 def read_agp_data(
@@ -104,9 +104,10 @@ def read_agp_data(
     trained, camera = set(views.uids), views.camera
     kinds, count = exams.category_of, exams.maps
     said: list[str] = []
+    known = "among those to train on; name a folder of others with --exam-on"
     drawn = {"held-out objects": draw_exam(held, captions, kinds, count, generator)}
     for folder in exams.folders:
-        others = Views([folder], MAPS, exams.captions, keep=lambda uid: uid not in trained)
+        others = Views([folder], MAPS, exams.captions, lambda uid: uid not in trained, known)
         said.append(others.say_uncaptioned() and f"{folder}: {others.say_uncaptioned()}")
         drawn[str(folder)] = draw_exam(others, exams.captions, kinds, count, generator)
     return AgpData(
@@ -190,7 +191,7 @@ def train_agp(
         rows=rows,
         lookup=encoded.lookup,
         examine=examine,
-        passes=_passes(settings, len(shown), list(data.exams.values())),
+        passes=partial(_passes, settings, len(shown), list(data.exams.values())),
     )
     measured = {}
     for name, exam in data.exams.items() if processes.is_main else ():
@@ -211,11 +212,15 @@ def _begun(base: Prior, start: Prior | None, lora: int, generator: torch.Generat
     return fresh_agp(base, generator) if start is None else plain_agp(start)
 
 
-def _passes(settings: TrainingSettings, shown: int, exams: list[Exam]) -> int:
-    """What all looks at the result cost, in passes of one map; where the time ends it, of the end alone."""
-    steps = settings.steps if settings.steps < NO_END else 0
-    grids = -(-steps // settings.sample_every) if shown else 0
-    taken = -(-steps // settings.exam_every) if settings.exam_every else 1
+def _passes(settings: TrainingSettings, shown: int, exams: list[Exam], done: int) -> int:
+    """What looks at the result cost after `done` steps, in passes of one map; where the time ends it, the one
+    at the end."""
+
+    def looks(every: int) -> int:
+        return -(-settings.steps // every) - done // every if settings.steps < NO_END else 0
+
+    grids = looks(settings.sample_every) if shown else 0
+    taken = looks(settings.exam_every) if settings.exam_every else 1
     return grids * grid_cost(shown)[0] + max(1, taken) * sum(exam.passes for exam in exams)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import nn
 from sdtool.errors import InputError
 from sdtool.io.files import atomic_path
 
-PATTERN = "checkpoint-??????.safetensors"
+NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
 @dataclass
@@ -77,13 +78,13 @@ def save_checkpoint(out: Path, step: int, state: State, keep: int) -> None:
     facts |= {"spent": state.spent} if state.spent else {}
     with atomic_path(out / f"checkpoint-{step:06d}.safetensors") as temporary:
         save_file(tensors, temporary, metadata={"sdtool": json.dumps(facts)})
-    for old in sorted(out.glob(PATTERN))[:-keep]:
+    for old in _checkpoints(out)[:-keep]:
         old.unlink()
 
 
 def last_checkpoint(out: Path, say: Callable[[str], None] = print) -> Path | None:
     """The newest checkpoint whose content fits its digest; damaged ones are named and removed."""
-    for path in sorted(out.glob(PATTERN), reverse=True):
+    for path in reversed(_checkpoints(out)):
         try:
             with safe_open(path, framework="pt") as file:
                 stored = ((name, file.get_tensor(name)) for name in sorted(file.keys()))
@@ -99,9 +100,15 @@ def last_checkpoint(out: Path, say: Callable[[str], None] = print) -> Path | Non
 
 def clear_checkpoints(out: Path) -> None:
     """Remove the checkpoints of a finished training, and what a kill left half-written."""
-    for pattern in (PATTERN, ".checkpoint-*.tmp.safetensors"):
-        for path in out.glob(pattern):
-            path.unlink()
+    for path in (*_checkpoints(out), *out.glob(".checkpoint-*.tmp.safetensors")):
+        path.unlink()
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    """Those in a folder, by the steps that were done."""
+    matches = (NAME.fullmatch(path.name) for path in out.glob("checkpoint-*.safetensors"))
+    names = sorted((int(match[1]), match[0]) for match in matches if match)
+    return [out / name for _, name in names]
 
 
 def _facts(file) -> dict:

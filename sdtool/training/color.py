@@ -15,7 +15,7 @@ from sdtool.priors.color import fresh_color
 from sdtool.priors.prior import Prior
 from sdtool.priors.sampling import ddim
 from sdtool.training.conditions import Conditions
-from sdtool.training.data import PromptTable, Views, held_out
+from sdtool.training.data import PromptTable, Views, counts, held_out
 from sdtool.training.distributed import Processes
 from sdtool.training.finetune import finetune, say_cut_captions
 from sdtool.training.preflight import check_numbers, check_size, say_odd
@@ -23,6 +23,7 @@ from sdtool.training.samples import STEPS, Row
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import EncodedTexts, encode_texts
 from sdtool.training.vae import FACTOR, LatentViews
+from sdtool.training.work_files import LATENTS
 
 PICTURE, MAP = "rgb", "ccm"
 SHOWN, SIDES = 6, 3
@@ -61,8 +62,7 @@ class TrainedColor:
     @property
     def counts(self) -> dict[str, int]:
         """What the stage's record counts."""
-        found = {"ok": self.facts["objects"], "failed": 0, "maps": self.facts["maps"]}
-        return found | ({"without caption": self.uncaptioned} if self.uncaptioned else {})
+        return counts(self.facts["objects"], self.facts["maps"], self.uncaptioned)
 
 
 def check_maps(folders: list[Path]) -> None:
@@ -88,7 +88,6 @@ def train_color(
     out: Path,
     *,
     roughness: float,
-    latents_file: str,
     seed: int,
     processes: Processes,
     ready: Callable[[], None] = lambda: None,
@@ -96,8 +95,7 @@ def train_color(
 ) -> TrainedColor:
     """Train a colour prior of `base` on the views in `folders`, and measure it.
 
-    captions: uid → prompts. roughness: of `Conditions`. latents_file: name of the file in `out` that
-    the pictures' latents are kept in meanwhile. ready: called when all inputs have been read, before
+    captions: uid → prompts. roughness: of `Conditions`. ready: called when all inputs have been read, before
     anything is written. start: a colour prior of this base to go on from.
     """
     check_maps(folders)
@@ -121,9 +119,7 @@ def train_color(
     chosen = _evenly(len(held.pictures), MEASURED)
     shown = _shown(held.pictures) if settings.sample_every else np.zeros(0, int)
     asked = [captions[uid][0] for uid in held.pictures.uids]
-    encoded = encode_texts(
-        prior, [*prompts.table, *asked], out, processes=processes, limit=32 << 30
-    )
+    encoded = encode_texts(prior, [*prompts.table, *asked], out, processes=processes)
     said = (
         f"{counted(len(views.maps), 'view')} of {counted(len(views.maps.uids), 'object')}, "
         f"{counted(len(prompts.table), 'prompt')}; {counted(len(unseen), 'object')} held out"
@@ -132,7 +128,7 @@ def train_color(
     conditions = Conditions(views.maps, prior.sample_size, roughness)
     latents = None
     if prior.vae is not None:
-        latents = LatentViews(views.pictures, prior.vae, out / latents_file)
+        latents = LatentViews(views.pictures, prior.vae, out / LATENTS)
     loss = finetune(
         prior,
         views.pictures,

@@ -18,7 +18,8 @@ class Views:
     directories: outputs of `sdtool render-ccm`. names: which maps to use, e.g. ("rgb", "normal");
     each view gives one row for each of them that its shard holds. captions: uid → prompts; views of
     objects without a prompt are left out (none if it is None), and so are those that `keep`
-    (uid → bool) refuses.
+    (uid → bool) refuses. refused: what those are, and the cure, for an error.
+    InputError if nothing is left.
     """
 
     shard: np.ndarray
@@ -38,6 +39,7 @@ class Views:
         names: Sequence[str],
         captions: Container[str] | None = None,
         keep: Callable[[str], bool] = lambda uid: True,
+        refused: str = "left out",
     ):
         self.names = tuple(names)
         self.shards = [open_shard(path) for d in directories for path in shard_paths(Path(d))]
@@ -60,13 +62,7 @@ class Views:
         self.drawn = [self.uids[k] for k in np.unique(self.object).tolist()]
         where = ", ".join(str(d) for d in directories)
         if not len(self):
-            captioned = self.rendered - len(self.uncaptioned)
-            counts = f"{self.rendered} objects are rendered, {captioned} of them have a caption"
-            raise InputError(
-                f"{where}: no view has both a map ({' or '.join(self.names)}) and a caption"
-                f"{'' if captions is None else f' ({counts})'}; "
-                f"render with --maps {','.join(self.names)}, and caption the same objects"
-            )
+            raise InputError(f"{where}: {self._why_nothing(drawn, refused)}")
         sizes: dict[int, int] = {}
         for maps in (s.maps[n] for s in self.shards for n in self.names if n in s.maps):
             sizes[maps.shape[-1]] = sizes.get(maps.shape[-1], 0) + len(maps)
@@ -76,6 +72,22 @@ class Views:
                 f"{where}: maps of different sizes {sorted(sizes)} ({counts}); render them alike"
             )
         (self.size,) = sizes
+
+    def _why_nothing(self, drawn: set[str], refused: str) -> str:
+        """Why no view of the objects that are `drawn` is left, and the cure."""
+        maps, render = " or ".join(self.names), f"render with --maps {','.join(self.names)}"
+        captioned = drawn.difference(self.uncaptioned)
+        counts = f"{len(drawn)} objects are rendered, {len(captioned)} of them have a caption"
+        if not drawn:
+            return "no object could be rendered; failures.jsonl there says why"
+        if not any(name in shard.maps for shard in self.shards for name in self.names):
+            return f"no view has a map ({maps}); {render}"
+        if not captioned:
+            return f"no view has a caption ({counts}); caption the same objects"
+        if captioned.isdisjoint(self.uids):
+            return f"each object with a caption is {refused}"
+        both = f"no view has both a map ({maps}) and a caption ({counts})"
+        return f"{both}; {render}, and caption the same objects"
 
     @property
     def camera(self) -> dict:
@@ -168,6 +180,12 @@ class PromptTable:
             k = 1 + int(which * (len(options) - 1)) if other >= 0.5 and len(options) > 1 else 0
             numbers.append(0 if dropped < dropout else options[k])
         return torch.tensor(numbers)
+
+
+def counts(objects: int, maps: int, uncaptioned: int = 0) -> dict[str, int]:
+    """What the record of a training counts. uncaptioned: objects left out for want of a caption."""
+    found = {"ok": objects, "failed": 0, "maps": maps}
+    return found | ({"without caption": uncaptioned} if uncaptioned else {})
 
 
 def held_out(uids: list[str], share: float = 0.05) -> set[str]:

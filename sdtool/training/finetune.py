@@ -21,6 +21,7 @@ from sdtool.training.samples import Row
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import Lookup
 from sdtool.training.vae import LatentViews
+from sdtool.training.work_files import sample_name
 
 
 def finetune(
@@ -38,7 +39,7 @@ def finetune(
     conditions: Conditions | None = None,
     objective: nn.Module | None = None,
     examine: Callable[[int], dict[str, float]] = lambda step: {},
-    passes: int = 0,
+    passes: Callable[[int], int] = lambda done: 0,
 ) -> float:
     """Train the UNet of `prior`, or its adapters, to draw the maps of `views`, given a prompt of each object.
 
@@ -79,7 +80,7 @@ def finetune(
         return x, lookup(numbers) if lookup else numbers, c2w, ccm
 
     def sample(step: int) -> None:
-        contact_sheet(out / "samples" / f"step-{step:06d}.png", rows())
+        contact_sheet(out / sample_name(step), rows())
 
     if lookup is None:
         trained["text"] = prior.text_encoder.model

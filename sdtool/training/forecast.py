@@ -35,7 +35,8 @@ LOOKED = 2  # the real steps that are measured
 class Forecast:
     """Says what a training costs. The arguments are those of `loop.fit`; the objective is on its device.
 
-    passes: of one map through the UNet, for sample grids and exams in all.
+    passes: steps that were done before → passes of one map through the UNet, for the sample grids and exams
+    that are left.
     """
 
     def __init__(
@@ -48,23 +49,29 @@ class Forecast:
         processes: Processes,
         *,
         seed: int,
-        passes: int = 0,
+        passes: Callable[[int], int] = lambda done: 0,
     ):
         self.objective, self.values, self.settings = objective, values, settings
         self.draw, self.share, self.processes, self.seed = draw, share, processes, seed
-        self.passes, self.size = passes, settings.batch // (processes.size * settings.accumulate)
+        self.passes_after, self.size = (
+            passes,
+            settings.batch // (processes.size * settings.accumulate),
+        )
         self.held = held(objective, values, settings, processes.size)
         self.peak: Peak | None = None
         self.expected, self.done, self.mark = 0, 0, 0.0
-        self.looks = 0.0  # seconds that all passes take
+        self.start, self.left = 0, settings.steps
+        self.passes, self.looks = 0, 0.0  # that are left, and the seconds that they take
 
-    def rehearse(self, start: int = 0) -> None:
-        """Rehearse a part of a batch and say what a step holds and the training takes.
+    def rehearse(self, start: int = 0, spent: float = 0.0) -> None:
+        """Rehearse a part of a batch and say what a step holds and what is left of the training takes.
 
-        start: the steps that were done before. Nothing in short trainings of small models.
+        start, spent: the steps that were done before, and the seconds that they took. Nothing in short
+        trainings of small models.
         """
         settings, device = self.settings, self.processes.device
-        if settings.steps - start < FEW and self.held.parameters < SMALL:
+        self.start, self.left, self.passes = start, settings.steps - start, self.passes_after(start)
+        if self.left < FEW and self.held.parameters < SMALL:
             return
         before, free = now_held(device), free_bytes(device)
         rows = self.draw(torch.Generator().manual_seed(self.seed), settings.batch)
@@ -90,7 +97,7 @@ class Forecast:
                 f"that is {said_bytes(more)} more than is held now, and {said_bytes(free)} are free: "
                 f"{advice(settings)}"
             )
-        self.processes.say(self._time(mean * settings.accumulate, start))
+        self.processes.say(self._time(mean * settings.accumulate, spent))
         self.peak, self.mark = Peak(device), self._now()
 
     def step(self) -> None:
@@ -110,8 +117,8 @@ class Forecast:
                 f"{said_bytes(self.expected)} were expected"
             )
         if self.settings.steps < NO_END and not self.settings.until:
-            total = seconds * self.settings.steps + self.looks
-            said += f"; so {said_seconds(total)} in all"
+            total = said_seconds(seconds * self.left + self.looks)
+            said += f"; so {total} {'for what is left' if self.start else 'in all'}"
         self.processes.say(said)
 
     def _part(self, rows: tuple[torch.Tensor, ...], is_half: bool) -> float:
@@ -156,18 +163,22 @@ class Forecast:
         total = said_bytes(held.total + activations)
         return f"a step holds {total} at most: {', '.join(parts)}"
 
-    def _time(self, seconds: float, start: int) -> str:
+    def _time(self, seconds: float, spent: float) -> str:
         settings, one = self.settings, f"about {said_seconds(seconds)}"
         ends = ""
         if self.looks:
             ends = f", and {self.passes:,} passes for grids and exams {said_seconds(self.looks)}"
         if settings.until:
-            fits = int(3600 * settings.until / max(seconds, 1e-9))
-            most = f", of {settings.steps:,} at most" if settings.steps < NO_END else ""
-            return f"a step takes {one}: {fits:,} fit into {settings.until:g} hours{most}{ends}"
-        steps = settings.steps - start
-        takes = said_seconds(steps * seconds)
-        return f"a step takes {one}, without the optimiser's part: {steps:,} take {takes}{ends}"
+            fits = int(max(0.0, 3600 * settings.until - spent) / max(seconds, 1e-9))
+            most = f", of {self.left:,} at most" if settings.steps < NO_END else ""
+            rest = (
+                f"what is left of {settings.until:g} hours"
+                if spent
+                else f"{settings.until:g} hours"
+            )
+            return f"a step takes {one}: {fits:,} fit into {rest}{most}{ends}"
+        takes = said_seconds(self.left * seconds)
+        return f"a step takes {one}, without the optimiser's part: {self.left:,} take {takes}{ends}"
 
 
 def said_end(settings: TrainingSettings, spent: float) -> str:

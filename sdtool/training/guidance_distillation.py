@@ -19,9 +19,9 @@ from sdtool.training.preflight import check_numbers, check_size, say_odd
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.text_cache import encode_texts
 from sdtool.training.vae import FACTOR, LatentViews
+from sdtool.training.work_files import LATENTS
 
 TYPICAL = 8.0  # guidance scale at which an error of the direction is weighed
-LATENTS = "latents.npy"
 BANDS = ((50, 350), (350, 650), (650, 950))  # timesteps in which it is measured
 MEASURED = 128  # maps
 
@@ -114,8 +114,7 @@ def distill(
         f"{counted(len(prompts.table), 'prompt')}; on {processes.device.type}"
     )
     text = teacher.text_encoder
-    limit = 32 << 30
-    encoded = encode_texts(student, prompts.table, out, processes=processes, limit=limit)
+    encoded = encode_texts(student, prompts.table, out, processes=processes)
     latents = None
     if teacher.vae is not None:
         with processes.autocast():

@@ -47,7 +47,7 @@ def train(
     sample: Callable[[int], None] = lambda step: None,
     examine: Callable[[int], dict[str, float]] = lambda step: {},
     objective: nn.Module | None = None,
-    passes: int = 0,
+    passes: Callable[[int], int] = lambda done: 0,
 ) -> float:
     """Train the modules `trained` of `prior` to predict what it predicts (DDPM, eq. 14, for noise).
 
@@ -125,7 +125,7 @@ def fit(
     processes: Processes,
     sample: Callable[[int], None] = lambda step: None,
     examine: Callable[[int], dict[str, float]] = lambda step: {},
-    passes: int = 0,
+    passes: Callable[[int], int] = lambda done: 0,
 ) -> float:
     """Minimise `objective(*share(is_half, *rows))`, a scalar, over the modules `trained`.
 
@@ -134,10 +134,10 @@ def fit(
     weights.
     sample(step) is called in the main process, with the averaged weights in place, every
     `settings.sample_every` steps and at the end, unless that is 0; examine(step)
-    every `settings.exam_every`, for numbers by name. passes: of one map through the UNet that
-    looking at the result costs in all, for the forecast. Writes log.jsonl and checkpoints into
-    `out`, and continues from the last whole one found there. Returns the mean loss of the last logged
-    stretch.
+    every `settings.exam_every`, for numbers by name. passes: steps that were done → passes of one map
+    through the UNet that looking at the result costs from there on, for the forecast. Writes log.jsonl and
+    checkpoints into `out`, and continues from the last whole one found there. Returns the mean loss of the
+    last logged stretch.
     """
     settings.check(processes.size)
     parameters = {
@@ -155,28 +155,19 @@ def fit(
     if start:
         processes.say(f"continuing after step {start}{said_end(settings, state.spent)}")
     told = Forecast(objective, values, draw, share, settings, processes, seed=seed, passes=passes)
-    told.rehearse(start)
+    told.rehearse(start, state.spent)
     course = Course(settings, start, state.spent, processes=processes.size, agree=processes.on_main)
     on_cpu = processes.device.type == "cpu"
     log = Log(out, start, course, settings, writes=processes.is_main, on_cpu=on_cpu)
     objective = processes.prepare(objective)
-    size = settings.batch // (processes.size * settings.accumulate)
     samples = settings.sample_every > 0 and processes.is_main
     examines = settings.exam_every > 0 and processes.is_main
     with progress("training", course.total, "steps", done=start, shown=processes.is_main) as bar:
         is_last = False
         while not is_last:
-            done, rate, is_half = course.done + 1, course.learning_rate, course.is_half
+            done, rate = course.done + 1, course.learning_rate
             rows = draw(generator, settings.batch)
-            for part in range(settings.accumulate):
-                first = (part * processes.size + processes.index) * size
-                given = share(is_half, *(row[first : first + size] for row in rows))
-                is_last_part = part + 1 == settings.accumulate
-                with nullcontext() if is_last_part else processes.no_sync(objective):
-                    with processes.autocast():
-                        loss = objective(*given)
-                    (loss / settings.accumulate).backward()
-                sums[0] += loss.detach() / settings.accumulate
+            side = gradients(objective, share, rows, course.is_half, settings, processes, sums)
             sums[1] += nn.utils.clip_grad_norm_(values, settings.max_grad_norm)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -192,12 +183,7 @@ def fit(
             if logs or saves:
                 processes.on_main(lambda: check_finite(sums, done))  # noqa: B023
             if logs:
-                log.write(
-                    done,
-                    processes.mean(sums),
-                    lr=rate,
-                    size=given[0].shape[-1],
-                )
+                log.write(done, processes.mean(sums), lr=rate, size=side)
                 sums.zero_()
             if saves and not is_last and processes.is_main:
                 state.spent = course.spent
@@ -220,6 +206,30 @@ def fit(
         sample(course.done)
     log.close()
     return log.loss
+
+
+def gradients(
+    objective: nn.Module,
+    share: Callable[..., Given],
+    rows: tuple[torch.Tensor, ...],
+    is_half: bool,
+    settings: TrainingSettings,
+    processes: Processes,
+    sums: torch.Tensor,
+) -> int:
+    """Give the parameters the gradients of a batch's mean loss, by which sums[0] grows; return the images'
+    side. Each process computes its share of the rows, in as many parts as the settings say."""
+    size = settings.batch // (processes.size * settings.accumulate)
+    for part in range(settings.accumulate):
+        first = (part * processes.size + processes.index) * size
+        given = share(is_half, *(row[first : first + size] for row in rows))
+        is_last_part = part + 1 == settings.accumulate
+        with nullcontext() if is_last_part else processes.no_sync(objective):
+            with processes.autocast():
+                loss = objective(*given)
+            (loss / settings.accumulate).backward()
+        sums[0] += loss.detach() / settings.accumulate
+    return given[0].shape[-1]
 
 
 class Objective(nn.Module):

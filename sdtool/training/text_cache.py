@@ -13,9 +13,10 @@ from sdtool.io.files import atomic_path
 from sdtool.priors.prior import Prior
 from sdtool.runtime.progress import progress
 from sdtool.training.distributed import Processes
+from sdtool.training.work_files import TEXTS
 
-PATTERN = "text-????????????????.cache"
 SPARE = 1 << 30  # bytes that stay free on the disk
+LIMIT = 32 << 30  # bytes of a file at most, where nothing else is said
 
 # numbers (B,) int64 of prompts → (B, L, C) float32 on the training's device
 Lookup = Callable[[torch.Tensor], torch.Tensor]
@@ -39,7 +40,7 @@ def encode_texts(
     folder: Path,
     *,
     processes: Processes,
-    limit: int,
+    limit: int = LIMIT,
     dtype: torch.dtype | None = None,
 ) -> EncodedTexts:
     """Each of the texts once, numbered in their order. The arguments are those of `embeddings`."""
@@ -55,7 +56,7 @@ def embeddings(
     folder: Path,
     *,
     processes: Processes,
-    limit: int = 32 << 30,
+    limit: int = LIMIT,
     dtype: torch.dtype | None = None,
 ) -> Lookup:
     """A function from numbers of prompts to their embeddings.
@@ -109,7 +110,7 @@ def embeddings(
 
 def clear_embeddings(folder: Path) -> None:
     """Remove the files of a finished training."""
-    for path in folder.glob(PATTERN):
+    for path in folder.glob(TEXTS):
         path.unlink()
 
 

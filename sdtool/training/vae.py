@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d, mse_loss
 from sdtool.io.files import write_json, write_text
 from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.fresh import LATENTS
-from sdtool.priors.models import AutoencoderKL, AutoencoderTiny
+from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, save_model
 from sdtool.priors.prior import vae_encode
 from sdtool.training.data import Views
 
@@ -55,7 +55,7 @@ def psnr(vae: AutoencoderTiny, maps: torch.Tensor) -> float:
 
 def save_vae(vae: AutoencoderTiny, folder: Path, facts: dict) -> list[str]:
     """Write the VAE as a diffusers folder with a card; return the names of what was written."""
-    vae.save_pretrained(folder, safe_serialization=True)
+    save_model(vae, folder)
     write_json(folder / "sdtool.json", facts)
     rows = fact_rows(facts)
     write_text(folder / "README.md", f"{CARD}\n| training | |\n|---|---|\n{rows}\n")

@@ -13,6 +13,7 @@ from sdtool.exporting.model_files import is_ours
 from sdtool.geometry.meshes import FAR, Mesh
 from sdtool.geometry.normals import explicit_normals
 from sdtool.io.folders import GLTF_SUFFIXES, model_stem
+from sdtool.io.images import PNG
 from sdtool.io.stage_record import DONE
 from sdtool.io.words import counted
 from sdtool.meshfiles import load_mesh, write_glb
@@ -26,7 +27,6 @@ from sdtool.meshfiles.packing import packed_glb
 # What the page's loader draws wrongly or not at all; such a file is written anew, as plain triangles.
 BEYOND_THE_PAGE = {DRACO, INSTANCING, VISIBILITY, *MESHOPT}
 BEYOND_THE_PAGE |= {"KHR_texture_basisu", "EXT_texture_astc", "MSFT_texture_dds"}
-PNG = b"\x89PNG\r\n\x1a\n"
 LONGEST_TITLE = 200
 
 

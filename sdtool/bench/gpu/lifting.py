@@ -4,8 +4,9 @@ from pathlib import Path
 
 from sdtool.bench.gpu.setup import Setup
 from sdtool.lifting.config import override
+from sdtool.lifting.lift_priors import HALF, forget_priors
 from sdtool.lifting.presets import PRESETS
-from sdtool.lifting.run import HALF, Lift, forget_priors
+from sdtool.lifting.run import Lift
 
 PROMPT = "a corgi"
 

@@ -20,10 +20,11 @@ from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.lift_files import read_lift
 from sdtool.lifting.presets import PRESETS
 from sdtool.lifting.radiance import RadianceScene
-from sdtool.lifting.run import PRECISIONS, REPRESENTATIONS
+from sdtool.lifting.run import REPRESENTATIONS
 from sdtool.lifting.scenes import Scene
 from sdtool.priors.cards import camera_of
 from sdtool.priors.pairs import load_pair, text_encoders
+from sdtool.runtime.devices import PRECISIONS
 
 GOAL_SHARE, GOAL_MEMORY = 15.0, 24.0  # % of the time outside the priors; GB
 PROGRESS = 0.5
