@@ -20,6 +20,7 @@ from sdtool.errors import (
 )
 from sdtool.geometry.cameras import ViewRange
 from sdtool.io import lock, stage_record
+from sdtool.io.words import counted
 from sdtool.lifting import (
     best_of,
     dmtet,
@@ -244,7 +245,7 @@ def _run_phases(
         for index, phase in enumerate(plan.phases[number:], start=number):
             if index > number:
                 scene, step, strength, adam = rep.next_scene(scene, phase, plan), 0, 1.0, None
-            bar.message(f"{phase.name}: {phase.steps - step} steps")
+            bar.message(f"{phase.name}: {counted(phase.steps - step, 'step')}")
 
             def show(done: int, loss: float | None, scene=scene, phase=phase, index=index) -> None:
                 nonlocal newest
