@@ -123,7 +123,6 @@ def test_which_colour_prior_is_meant(monkeypatch):
             ("none", "tiny", "preview", 1.0),
             ("", "my/agp", "preview", 1.0),  # of another base, perhaps
             ("", "tiny", "paper", 1.0),
-            ("", "tiny", "reference", 1.0),
             ("", "tiny", "tiny-cpu", 0.0),
         ):
             assert chosen_color_prior(asked, agp, preset, weight) == ""
