@@ -144,7 +144,7 @@ def render_ccm(
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering import collection
     from sdtool.rendering.maps import MAPS
-    from sdtool.rendering.views import MIN_COVERAGE, ViewSettings
+    from sdtool.rendering.views import ViewSettings
     from sdtool.runtime.progress import progress
 
     wanted = tuple(m.strip() for m in maps.split(",") if m.strip())
@@ -181,10 +181,6 @@ def render_ccm(
         unknown.discard(item.uid)
     unread = unread_beside(source) if rank == 0 else Unread()
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
-    if min_coverage == MIN_COVERAGE:
-        del params["min_coverage"]  # as runs from before it was there have it
-    if not by:
-        del params["surface_points"]
     record = stage_record.begin(
         ranks.folder(out),
         "render-ccm",
