@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from caption_models import write_clip
-from test_export import write_run
+from export_samples import write_run
 
 from sdtool.cli import run as sdtool
 from sdtool.evaluating import thresholds

@@ -64,7 +64,7 @@ def test_figures_are_judged():
     on.note("words", "two views")
     on.at_most("error", 0.1, 0.2)
     on.at_most("error", float("nan"), 0.2)
-    on.at_least("share", 94.9, 95, "%", goal=True)
+    on.at_least("share", 94.9, 95, "%")
     on.within("legs", 4, 4, 4)
     on.holds("closed", False)
     assert verdicts(found) == ["", "right", "wrong", "missed", "right", "wrong"]

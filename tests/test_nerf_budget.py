@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from live_bytes import LiveBytes
+from nerf_samples import FRONT_AND_RIGHT, LOOK, Nothing
 from other_device import DEVICE, Elsewheres
-from test_nerf_lift import FRONT_AND_RIGHT, LOOK, Nothing
 
 from sdtool.bench.gpu import nerf_memory
 from sdtool.errors import SdtoolError, UsageError

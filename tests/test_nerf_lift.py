@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lift_samples import corgi_faults
+from nerf_samples import FRONT_AND_RIGHT, LOOK, Nothing
 
 from sdtool import cli
 from sdtool.errors import SdtoolError, UsageError
-from sdtool.evaluating.solids import corgi_facts, corgi_faults
-from sdtool.geometry.cameras import ViewRange, orbit
+from sdtool.evaluating.solids import corgi_facts
 from sdtool.geometry.ccm import to_canonical
 from sdtool.lifting import loop, nerf, presets
 from sdtool.lifting.config import Phase, override
@@ -24,9 +25,7 @@ from sdtool.lifting.scenes import VanishedError
 from sdtool.meshfiles import read_glb
 from sdtool.shapes.nerf import hash_radiance, raw_level
 
-LOOK = ViewRange(distance=1.8)
 PLAN = presets.NERF_TINY_CPU
-FRONT_AND_RIGHT = orbit(np.array([0.0, np.pi / 2]), np.zeros(2), np.full(2, 1.8))
 
 
 class Ball(torch.nn.Module):
@@ -184,21 +183,6 @@ def test_nothing_to_see_is_named():
     assert not torch.isfinite(scene.extent())  # which the loop finds when it looks
     with pytest.raises(VanishedError, match="no surface"):
         nerf.level_set(scene, raw_level(1.0), 8)
-
-
-class Nothing:
-    """Priors that ask for nothing, so that a run is its scene alone."""
-
-    takes_maps, sample_size, device = True, 8, torch.device("cpu")
-
-    def base_weight(self, phase, progress):
-        return 1.0
-
-    def loss(self, maps, c2w, phase, progress, strength, generator):
-        target = torch.randn(maps["ccm"].shape, generator=generator)
-        return (maps["ccm"] - target).square().sum() + maps["rgb"].square().sum(), {
-            "align": torch.ones(())
-        }
 
 
 @pytest.mark.slow

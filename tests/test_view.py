@@ -14,9 +14,9 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from export_samples import COLOR, FACES, V_POS, write_run
 from glb_samples import CORNER, CORNER_FACES, Sample, container
 from PIL import Image
-from test_export import COLOR, FACES, V_POS, write_run
 
 from sdtool.cli import run as sdtool
 from sdtool.geometry.meshes import Mesh

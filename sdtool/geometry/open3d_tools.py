@@ -16,7 +16,6 @@ from sdtool.geometry.cleaning import clean, fill_holes
 from sdtool.geometry.meshes import Mesh
 
 INSTALL = "pip install 'sdtool[open3d]'"
-METHODS = ("poisson", "pivot")
 FEWEST = 16  # points of which a surface is made
 NEIGHBOURS = 16  # points that tell how a surface lies at one of them
 DEPTH = 8  # of the octree of screened Poisson: cells of 1/256 of the box

@@ -214,15 +214,11 @@ def _start_adapters(unet: nn.Module, rank: int, generator: torch.Generator) -> N
 
 
 def _add_adapters(unet: nn.Module, rank: int, alpha: float, targets: list[str]) -> None:
-    config = _lora_config(rank, alpha, targets)
-    library().inject_adapter_in_model(config, unet, adapter_name=NAME)
-
-
-def _lora_config(rank: int, alpha: float, targets: list[str], **more: Any) -> Any:
     out = [f"{CAMERA}.linear_1", f"{CAMERA}.linear_2"]  # trained whole
-    return library().LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=targets, exclude_modules=out, **more
+    config = library().LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules=targets, exclude_modules=out
     )
+    library().inject_adapter_in_model(config, unet, adapter_name=NAME)
 
 
 def _tensors(unet: nn.Module) -> dict[str, nn.Parameter]:
