@@ -258,7 +258,7 @@ GAUSSIANS_PREVIEW = replace(
 )
 
 COLORS: dict[str, dict[str, Any]] = {
-    "dmtet": {
+    "color": {
         "guide": "color",
         "lr": 0.05,
         "scale_ori": 3.0,
@@ -268,9 +268,9 @@ COLORS: dict[str, dict[str, Any]] = {
         "smooth": 10.0,
         "color_grid": 64,
     },
-    "nerf": {"guide": "color", "lambda_ori": (3.0, 3.0), "t_low": 0.1, "t_high": (0.98, 0.6)},
+    "radiance": {"guide": "color", "lambda_ori": (3.0, 3.0), "t_low": 0.1, "t_high": (0.98, 0.6)},
 }
-"""Representation → what a colour prior changes in the phase that is about colours."""
+"""Scene of the last phase → what a colour prior changes in it."""
 
 PRESETS = {
     "dmtet": {
@@ -299,10 +299,7 @@ def with_color_prior(plan: LiftPlan) -> LiftPlan:
     low; and the fine phase of a radiance field, beside the AGP. Materials are left to the base."""
     phases = list(plan.phases)
     last = phases[-1]
-    if last.scene == "color":
-        phases[-1] = replace(last, **COLORS["dmtet"])
-    elif last.scene == "radiance":
-        phases[-1] = replace(last, **COLORS["nerf"])
+    phases[-1] = replace(last, **COLORS.get(last.scene, {}))
     return replace(plan, phases=tuple(phases))
 
 
