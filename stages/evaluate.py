@@ -267,9 +267,8 @@ def _params(given: dict[str, Any]) -> dict[str, Any]:
     from sdtool.evaluating.measuring import JUDGE
     from sdtool.evaluating.protocol import judge_id
 
-    params = {name: given[name] for name in ("clip", "calibrate", "seed")}
-    params |= {name: given[name] for name in ("orient", "protocol") if given[name]}
-    params |= {"up": given["up"]} if given["up"] != "y" else {}
+    names = ("clip", "orient", "protocol", "up", "calibrate", "seed")
+    params = {name: given[name] for name in names}
     judge = judge_id(given["judge"] or JUDGE)
     return {"paths": list(map(str, given["paths"] or [])), **params, "judge": judge}
 

@@ -144,7 +144,7 @@ def lift(
     base: Base = "",
     color_prior: ColorPrior = "",
     preset: Annotated[
-        Literal["tiny-cpu", "preview", "paper", "reference"],
+        Literal["tiny-cpu", "preview", "paper"],
         typer.Option(help="preview: worse, quicker. paper: for Stable Diffusion."),
     ] = "tiny-cpu",
     init: Annotated[

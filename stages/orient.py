@@ -63,6 +63,8 @@ from sdtool.runtime.ranks import Ranks
 if TYPE_CHECKING:
     from sdtool.io.ledger import Ledger
     from sdtool.io.objects import ObjectRecord
+    from sdtool.orienting.turned import TurnSettings
+    from sdtool.priors.prior import Prior
 
 LEDGER = "orientations.partial"
 BY_AGP, BY_TABLE, BY_MODEL = "With --by agp", "With --by table", "With --by model"
@@ -196,19 +198,13 @@ def orient(
         ledger = _ledger(record)
         orient_by_model(items, total, ledger, looker, turns, views, pool)
     else:
-        ledger = _by_agp(
-            record,
-            items,
-            total,
-            agp,
-            captions,
-            (turns, views),
-            temperature,
-            seed,
-            batch,
-            device,
-            pool,
-        )
+        from sdtool.io.captions import read_captions
+        from sdtool.orienting.by_agp import orient_by_agp
+
+        texts = read_captions(captions) if captions else {}
+        prior, settings = _loaded(agp, device, turns, views)
+        ledger = _ledger(record)
+        orient_by_agp(items, total, ledger, prior, settings, texts, temperature, seed, batch, pool)
     more = unread.counts() | ranks.counts(listed)
     return finish(record, ledger, items, min_confidence, previews, more)
 
@@ -230,34 +226,16 @@ def _ledger(record: stage_record.StageRecord) -> "Ledger":
     return Ledger(record.out / LEDGER)
 
 
-def _by_agp(
-    record: stage_record.StageRecord,
-    items,
-    total: int,
-    agp: str,
-    captions: Path | None,
-    counts: tuple[int, int],
-    temperature: float,
-    seed: int,
-    batch: int,
-    device: str,
-    pool: dict[str, Any],
-) -> "Ledger":
-    """Ask the AGP about every object; counts: how many turns and views."""
-    from sdtool.io.captions import read_captions
-    from sdtool.orienting.by_agp import orient_by_agp
+def _loaded(agp: str, device: str, turns: int, views: int) -> tuple["Prior", "TurnSettings"]:
+    """The AGP, and how objects are shown to it."""
     from sdtool.orienting.turned import TurnSettings
     from sdtool.priors.cards import camera_of
     from sdtool.priors.loading import load_agp
     from sdtool.runtime.devices import choose_device
 
-    texts = read_captions(captions) if captions else {}
     camera = camera_of(agp)  # which refuses what this cannot render
     prior = load_agp(agp, choose_device(device))
-    settings = TurnSettings(*counts, prior.sample_size, camera=camera)
-    ledger = _ledger(record)
-    orient_by_agp(items, total, ledger, prior, settings, texts, temperature, seed, batch, pool)
-    return ledger
+    return prior, TurnSettings(turns, views, prior.sample_size, camera=camera)
 
 
 def _say_unknown(table: Path, uids: set[str], items) -> None:

@@ -34,9 +34,7 @@ Examples:
     srun --ntasks 64 sdtool render-ccm filtered/ --out ccm/ --workers 16
 """
 
-import shutil
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -65,7 +63,6 @@ from sdtool.runtime.options import (
 )
 from sdtool.runtime.ranks import Ranks
 
-PREVIEW = "preview.png"
 CAMERAS = ("views", "fov", "elevation", "distance", "jitter", "random_yaw", "backend")
 MESHES = ("supersample", "max_file_mb", "max_triangles", "surface_points")
 SHARDS = ("maps", "shard_size", "previews", "min_coverage")
@@ -145,7 +142,8 @@ def render_ccm(
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering import collection
     from sdtool.rendering.maps import MAPS
-    from sdtool.rendering.views import MIN_COVERAGE, ViewSettings
+    from sdtool.rendering.results import PREVIEW, finish
+    from sdtool.rendering.views import ViewSettings
     from sdtool.runtime.progress import progress
 
     wanted = tuple(m.strip() for m in maps.split(",") if m.strip())
@@ -182,10 +180,6 @@ def render_ccm(
         unknown.discard(item.uid)
     unread = unread_beside(source) if rank == 0 else Unread()
     params = {**asdict(settings), "shard_size": shard_size, "backend": backend, **ranks.params()}
-    if min_coverage == MIN_COVERAGE:
-        del params["min_coverage"]  # as runs from before it was there have it
-    if not by:
-        del params["surface_points"]
     record = stage_record.begin(
         ranks.folder(out),
         "render-ccm",
@@ -220,7 +214,7 @@ def render_ccm(
         for failed in settled:
             bar.advance(failed=failed)
     more = unread.counts() | ranks.counts(total)
-    return _finish(record, job.paths(), views, previews, seed, more)
+    return finish(record, job.paths(), views, previews, seed, more)
 
 
 def _refuse(given: dict[str, Any], names: Sequence[str], why: str) -> None:
@@ -249,6 +243,7 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering import renders
     from sdtool.rendering.collection import RenderJob, render_collection
+    from sdtool.rendering.results import PREVIEW, finish
     from sdtool.runtime.progress import progress
 
     if others := ", ".join(sorted(set(wanted) - set(renders.MAPS))):
@@ -278,7 +273,7 @@ def _read(given: dict[str, Any], wanted: tuple[str, ...], ranks: Ranks) -> stage
         for failed in render_collection(job, renders.read_object, **_pool(given)):
             bar.advance(failed=failed)
     more = ranks.counts(total)
-    return _finish(record, job.paths(), views, given["previews"], given["seed"], more)
+    return finish(record, job.paths(), views, given["previews"], given["seed"], more)
 
 
 def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
@@ -289,6 +284,7 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
     from sdtool.io.objects import iter_objects, unread_beside
     from sdtool.io.yaw_fix import read_yaw_fix
     from sdtool.rendering.crm_files import NAMES, OWNED, CrmSettings, write_collection
+    from sdtool.rendering.results import none_of
     from sdtool.runtime.progress import progress
 
     size, source = given["size"], given["source"]
@@ -324,99 +320,10 @@ def _write_crm(given: dict[str, Any], ranks: Ranks) -> stage_record.Result:
             bar.advance(failed=bool(failed))
     write_failures(record.out, failures)
     if items and len(failures) == len(items):
-        raise InputError(f"{_none_of(len(items))} be rendered; failures.jsonl says why")
+        raise InputError(f"{none_of(len(items))} be rendered; failures.jsonl says why")
     lost = {failed["uid"] for failed in failures}
     made = [item.uid for item in items if item.uid not in lost]
     counts = {"ok": len(made), "failed": len(failures)}
     counts |= unread.counts() | ranks.counts(len(everything))
     outputs = [f"{uid}/{name}" for uid in made for name in NAMES]  # what others put there stays
     return record.finish(counts=counts, outputs=outputs)
-
-
-def _finish(
-    record: stage_record.StageRecord,
-    shards: list[Path],
-    views: int,
-    previews: int,
-    seed: int,
-    more: dict[str, int],
-) -> stage_record.Result:
-    """Gather the failures, write index and preview, and mark the stage done.
-
-    more: what is counted besides, as how much of the folder is not read.
-    """
-    from sdtool.io.failures import FAILURES, write_failures
-    from sdtool.io.shards import INDEX, PARTS, open_shard, write_index
-
-    failures, total = [], 0
-    lost: Counter[str] = Counter()
-    called: list[str] = []
-    for path in shards:
-        shard = open_shard(path)
-        lost.update(shard.lost_images)
-        called += [name for names in shard.lost_names.values() for name in names]
-        failures += shard.failures
-        total += len(shard.uids)
-    write_failures(record.out, failures)
-    outputs = [*(path.name for path in shards), INDEX, *([FAILURES] if failures else [])]
-    if total and len(failures) == total:
-        for path in shards:  # so that the same command tries again
-            path.unlink()
-        reasons = Counter(failure["reason"] for failure in failures).most_common()
-        raise InputError(
-            f"{_none_of(total)} be rendered "
-            f"({', '.join(f'{count} {reason}' for reason, count in reasons)}); "
-            f"{record.out / FAILURES} says why, object by object"
-        )
-    shutil.rmtree(record.out / PARTS, ignore_errors=True)
-    write_index(record.out, shards, views)
-    if previews and total:
-        _preview(record.out, previews, seed)
-        outputs.append(PREVIEW)
-    counts = {"ok": total - len(failures), "failed": len(failures), **more}
-    if lost:
-        counts["images not read"] = lost.total()
-        print(_said_of_lost(lost, called, INDEX), file=sys.stderr)
-    return record.finish(counts=counts, outputs=outputs)
-
-
-def _none_of(count: int) -> str:
-    """ "none of the 3 objects could", of one "the only object could not"."""
-    return f"none of the {count} objects could" if count > 1 else "the only object could not"
-
-
-def _said_of_lost(lost: Counter[str], called: list[str], index: str) -> str:
-    """What objects lack of their looks. lost: uid → how much; called: names, each with a reason."""
-    from sdtool.io.words import counted
-
-    what = counted(lost.total(), "image")
-    what += " or materials" * any(name.startswith("material ") for name in called)
-    names = list(dict.fromkeys(called))
-    named = ", ".join(names[:3]) + ", …" * (len(names) > 3)
-    said = f"{what} of {counted(len(lost), 'object')} missing or not readable ({named})"
-    cure = ""
-    if any(name.endswith("(KTX2)") for name in called):
-        cure = "; sdtool does not read KTX2: write such images as PNG, for example with ktx extract"
-    return f"{said}: their faces have plain colours; {index} counts and names them{cure}"
-
-
-def _preview(out: Path, objects: int, seed: int) -> None:
-    """One picture of objects drawn at random: four views of each map of each of them."""
-    import numpy as np
-
-    from sdtool.io.images import grid, map_to_rgb, repeat_pixels, write_png
-    from sdtool.io.shards import open_shard, read_index
-
-    lines = read_index(out)
-    drawn = np.random.default_rng(seed).permutation(len(lines))[:objects]
-    rows = []
-    for line in (lines[k] for k in np.sort(drawn)):
-        shard = open_shard(out / line["shard"])
-        for name in (name for name in ("ccm", "rgb", "normal") if name in shard.maps):
-            last = line["row"] + min(4, line["views"])
-            image = shard.maps[name][line["row"] : last].astype(np.float32)
-            rows.append(map_to_rgb(image.transpose(0, 2, 3, 1)))
-    columns = 4 * max(1, min(3, len(rows)))
-    padded = [np.concatenate([r, np.ones((4 - len(r), *r.shape[1:]), np.float32)]) for r in rows]
-    sheet = grid(repeat_pixels(np.concatenate(padded), 64), columns)
-    write_png(out / PREVIEW, sheet, Title="views of some objects, drawn at random")

@@ -95,7 +95,7 @@ def toyverse(
         write_json_gz,
         write_object,
     )  # fmt: skip
-    from sdtool.toyverse.designs import EXTRA_SHARE, check, parse
+    from sdtool.toyverse.designs import check, parse
     from sdtool.toyverse.toys import generate
 
     asked = [word.strip() for word in (categories or "").split(",") if word.strip()]
@@ -109,7 +109,7 @@ def toyverse(
     params = {"count": count, "seed": seed, "bad_share": bad_share, "categories": names}
     params["leave_out"] = [design.phrase() for design in left_out]
     params["only"] = [design.phrase() for design in wanted]
-    params |= {} if extra_share == EXTRA_SHARE else {"extra_share": extra_share}
+    params["extra_share"] = extra_share
     make = partial(
         generate, bad_share=bad_share, categories=names, only=wanted, leave_out=left_out,
         extra_share=extra_share,

@@ -13,6 +13,11 @@ from sdtool.meshfiles import write_glb
 QUICK = ["--size", "16", "--views", "3", "--supersample", "2", "--workers", "1"]
 
 
+def positions(coordinates, low, high):
+    """The inverse of `canonical_coordinates` (for axes that have an extent)."""
+    return low + coordinates * (high - low)
+
+
 def write_objects(folder, names=("ball", "brick", "plank"), **more):
     """Write a coloured GLB for each name, off-centre and of any size; return the folder."""
     shapes = {

@@ -184,3 +184,12 @@ def meshopt_sample(positions, faces, mode, extension):
     sample.primitive(0, 1)
     sample.tree["extensionsRequired"] = [extension]
     return sample
+
+
+def text_gltf(path, *, uri="corner.bin", **tree):
+    """Write the corner as a .gltf with a buffer at `uri`; the caller places the file. Its bytes."""
+    sample = corner()
+    sample.tree["buffers"] = [{"byteLength": len(sample.binary), "uri": uri}]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(sample.tree | tree), encoding="utf-8")
+    return sample.binary

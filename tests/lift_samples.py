@@ -1,5 +1,6 @@
 """Lifts of so few steps that a test can afford them."""
 
+from sdtool.evaluating.solids import CORGI
 from sdtool.lifting.config import LiftPlan, Phase
 
 SMALL_PLAN = LiftPlan(
@@ -14,3 +15,9 @@ SMALL_PLAN = LiftPlan(
 QUICK = ["--preset", "preview", "--set", "tet_resolution=16", "--set", "samples=16"]
 QUICK += [part for name, steps in (("coarse", 8), ("geometry", 1), ("color", 1))
           for part in ("--set", f"{name}.steps={steps}", "--set", f"{name}.views=1")]  # fmt: skip
+
+
+def corgi_faults(facts):
+    """Those of `corgi_facts` that are not as `CORGI` says."""
+    known = {name: facts[name] for name in CORGI if name in facts}
+    return {k: v for k, v in known.items() if not CORGI[k][0] <= v <= CORGI[k][1]}

@@ -6,11 +6,12 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from ccm_samples import positions
 from PIL import Image
 from shape_samples import box
 
 from sdtool.geometry.cameras import orbit, orthographic_to_clip, world_to_clip
-from sdtool.geometry.ccm import decode_map, positions, to_canonical, turned_z_up
+from sdtool.geometry.ccm import decode_map, to_canonical, turned_z_up
 from sdtool.geometry.meshes import merge
 from sdtool.rendering.maps import render_through
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from ccm_samples import QUICK, contents, render
+from glb_samples import text_gltf
 from killed import kill_at
 from render_samples import sides, toy, write_ortho10view
 from shape_samples import box
 from shut_folders import run_as_anyone
-from test_gltf_text import text_gltf
 
 from sdtool.cli import run
 from sdtool.io.files import read_json, read_jsonl, write_jsonl

@@ -4,7 +4,9 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -208,6 +210,18 @@ def test_accelerators_are_imported_in_one_file_inside_a_function(library):
     ]
     assert len({name for name, _ in users}) <= 1, users
     assert all(inside for _, inside in users), users
+
+
+def test_every_package_that_is_imported_is_declared():
+    """As far as it is installed; nvdiffrast and tinycudann, which no index has, are not."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    plain = lambda name: re.sub(r"[-_.]+", "-", name).lower()  # noqa: E731
+    declared = {plain(re.match(r"[\w.-]+", text)[0]) for text in texts} | {"sdtool"}
+    known = packages_distributions()
+    roots = {target.split(".")[0] for tree in modules().values() for target, _ in imports(tree)}
+    for root in roots & known.keys():
+        assert declared & set(map(plain, known[root])), f"{root} is imported, and not declared"
 
 
 def test_models_of_diffusers_are_imported_in_one_file():

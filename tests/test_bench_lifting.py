@@ -1,12 +1,16 @@
 """The bench of lifts: what it asks for, and what it prints. The lifts themselves are tested elsewhere."""
 
+import json
 import sys
+import tomllib
 
 import pytest
 from rich.console import Console
 
-from sdtool.bench import lifting
+from sdtool import cli
+from sdtool.bench import lifting, reference
 from sdtool.errors import SdtoolError
+from sdtool.lifting.config import settings_of
 
 LIFT = """
 import pathlib, sys, time
@@ -44,6 +48,15 @@ def test_both_presets_of_both_representations_are_compared(pretended, tmp_path):
     rows = [line.split() for line in said.splitlines() if line.split()[1:2] == ["prior"]]
     assert [row[3] for row in rows if "50%" in row] == ["4.0"] * 4  # of 8 s, 400 ms a step
     assert sum(row[-2] == "1.00" for row in rows) == 2
+
+
+@pytest.mark.parametrize("rep", reference.PLANS)
+def test_the_older_recipe_is_all_that_its_file_asks_for(rep, tmp_path, capsys):
+    command = ["lift", "a corgi", *lifting.recipe(tmp_path, rep, lifting.OLD), "--print-config"]
+    assert cli.run(command) == 0
+    asked = tomllib.loads(capsys.readouterr().out)
+    assert asked["rep"] == rep and asked["color-prior"] == "none"
+    assert asked["set"] == json.loads(json.dumps(settings_of(reference.PLANS[rep])))
 
 
 def test_one_of_them_can_be_chosen(pretended, tmp_path):

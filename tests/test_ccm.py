@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from ccm_samples import positions
 from safetensors import safe_open
 from shape_samples import box, icosphere, quad, trace
 
@@ -14,7 +15,6 @@ from sdtool.geometry.ccm import (
     decode_map,
     downsample,
     encode_map,
-    positions,
     to_canonical,
 )
 from sdtool.geometry.meshes import Mesh

@@ -123,7 +123,6 @@ def test_which_colour_prior_is_meant(monkeypatch):
             ("none", "tiny", "preview", 1.0),
             ("", "my/agp", "preview", 1.0),  # of another base, perhaps
             ("", "tiny", "paper", 1.0),
-            ("", "tiny", "reference", 1.0),
             ("", "tiny", "tiny-cpu", 0.0),
         ):
             assert chosen_color_prior(asked, agp, preset, weight) == ""
@@ -132,11 +131,11 @@ def test_which_colour_prior_is_meant(monkeypatch):
         chosen_color_prior("mine", "tiny", "paper", 1.0)
 
 
-def test_the_record_says_it_and_without_it_says_what_it_said_before():
+def test_the_record_says_it():
     options = ("dmtet", "tiny", "", "preview")
     rest = (1.0, 1.0, 1.0, None, "", 0, False)
     plain = Lift(*options, presets.PREVIEW, *rest).params("a corgi")
-    assert "color_prior" not in plain and "guide" not in str(plain)
+    assert "color_prior" not in plain and plain["settings"]["phases"][2]["guide"] == "base"
     plan = presets.with_color_prior(presets.PREVIEW)
     params = Lift(*options, plan, *rest, color="mine").params("a corgi")
     assert params["color_prior"] == "mine"

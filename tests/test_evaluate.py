@@ -8,12 +8,13 @@ import shutil
 import numpy as np
 import pytest
 from caption_models import write_clip
-from test_export import write_run
+from export_samples import write_run
+from measure_samples import fake
 
 from sdtool.cli import run as sdtool
 from sdtool.evaluating import thresholds
 from sdtool.evaluating.assets import category_of, find_assets
-from sdtool.evaluating.measuring import JUDGE, Eyes, Measured, measure
+from sdtool.evaluating.measuring import JUDGE, Eyes, measure
 from sdtool.evaluating.results import Evaluated, Finding, Rate, headline, rates, recognised
 from sdtool.evaluating.samples import sample
 from sdtool.evaluating.viewnet import ViewNet, load_judge
@@ -400,28 +401,6 @@ def test_new_toys_confirm_the_bundled_calibration():
             (caught if flaw else blamed).append(fails)
     assert len(caught) > 8 and len(blamed) > 12
     assert np.mean(caught) > 0.8 and np.mean(blamed) < 0.2
-
-
-def fake(good, seed):
-    rng = np.random.default_rng(seed)
-    return Measured(
-        category="corgi",
-        agreement=rng.uniform(0.8, 1) if good else rng.uniform(0, 0.2),
-        sound=rng.random(),
-        told=1.0,
-        repetition=rng.uniform(0.3, 0.4),
-        repeated=rng.random(),
-        turn=0.0,
-        kind="corgi",
-        kind_share=1.0,
-        rank=1,
-        chamfer=rng.random(),
-        f_score=rng.random(),
-        sanity={},
-        truth=[],
-        predicted=[],
-        sure=[],
-    )
 
 
 def test_a_measure_that_cannot_tell_them_apart_is_thrown_out():

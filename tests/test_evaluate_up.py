@@ -40,7 +40,7 @@ def test_another_axis_is_another_evaluation(corgi, capsys):
     assert "--up z" in Path("out/index.html").read_text(encoding="utf-8")
     capsys.readouterr()
     assert sdtool(["evaluate", "z", "--out", "out"]) == 2
-    assert "(up: z there, not given now)" in capsys.readouterr().err
+    assert "(up: z there, y now)" in capsys.readouterr().err
 
 
 def test_gltf_has_its_own_axis_whatever_is_named(corgi):

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from export_samples import COLOR, FACES, V_POS, export, write_run
 from print_readers import read_stl, read_three_mf, read_usdz, stored_files
 from shape_samples import box, icosphere
-from test_export import COLOR, FACES, V_POS, export, write_run
 
 from sdtool import __version__
 from sdtool.errors import UsageError

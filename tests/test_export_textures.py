@@ -10,10 +10,10 @@ import sys
 import numpy as np
 import pytest
 import trimesh
+from export_samples import CANONICAL, COLOR, FACES, write_run
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 from shape_samples import box, icosphere
-from test_export import CANONICAL, COLOR, FACES, write_run
 from validator import validator_reports
 
 from sdtool.bench import exporting as bench

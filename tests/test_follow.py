@@ -141,8 +141,16 @@ def test_a_page_its_state_and_its_picture_and_nothing_else(tmp_path, monkeypatch
 
 def test_nobody_looked_so_nobody_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(following, "LINGER", 1e9)
-    with following.following(tmp_path / "run"):
-        pass
+    ended = threading.Event()
+
+    def follow():
+        with following.following(tmp_path / "run"):
+            pass
+        ended.set()
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    assert ended.wait(60)
 
 
 def test_view_follows_until_the_end(tmp_path, capsys):

@@ -105,7 +105,7 @@ def test_khronos_validator_finds_nothing(tmp_path):
     degenerate = Mesh(CORNER, np.array([[0, 2, 1], [0, 1, 3], [3, 3, 3]], np.int32))
     files = [
         write_glb(tmp_path / "corner.glb", Mesh(CORNER, CORNER_FACES), extras={"prompt": "é"}),
-        write_glb(tmp_path / "soup.glb", soup(50, rng), double_sided=True),
+        write_glb(tmp_path / "soup.glb", soup(50, rng)),
         write_glb(tmp_path / "large.glb", soup(30_000, rng)),
         write_glb(tmp_path / "degenerate.glb", degenerate),
     ]

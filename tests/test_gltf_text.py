@@ -6,22 +6,13 @@ import os
 
 import numpy as np
 import pytest
-from glb_samples import CORNER, CORNER_FACES, corner
+from glb_samples import CORNER, CORNER_FACES, corner, text_gltf
 from PIL import Image
 from refused import reason_of
 
 from sdtool.captioning.file_words import read_file_words
 from sdtool.meshfiles import load_mesh
 from sdtool.meshfiles.limits import Limits
-
-
-def text_gltf(path, *, uri="corner.bin", **tree):
-    """Write the corner as a .gltf with a buffer at `uri`; the caller places the file. Its bytes."""
-    sample = corner()
-    sample.tree["buffers"] = [{"byteLength": len(sample.binary), "uri": uri}]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(sample.tree | tree), encoding="utf-8")
-    return sample.binary
 
 
 def in_base64(data, kind="application/octet-stream"):

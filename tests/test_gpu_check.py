@@ -64,7 +64,7 @@ def test_figures_are_judged():
     on.note("words", "two views")
     on.at_most("error", 0.1, 0.2)
     on.at_most("error", float("nan"), 0.2)
-    on.at_least("share", 94.9, 95, "%", goal=True)
+    on.at_least("share", 94.9, 95, "%")
     on.within("legs", 4, 4, 4)
     on.holds("closed", False)
     assert verdicts(found) == ["", "right", "wrong", "missed", "right", "wrong"]
@@ -258,8 +258,22 @@ def test_a_tinycudann_that_crashes_costs_no_other_figures(monkeypatch, tmp_path)
     assert values["of fields, warp: values"] == (0.0, "right")
 
 
-def test_what_gpu_check_tries_of_a_hash_grid_is_there():
+def test_what_gpu_check_tries_of_a_hash_grid_is_there(monkeypatch):
+    asked, derivatives = [], hash_grids.derivatives
+
+    def noted(*given):
+        asked.append(derivatives(*given))
+        return asked[-1]
+
+    monkeypatch.setattr(hash_grids, "derivatives", noted)
     hash_grids.tried("torch", "cpu")
+    (found,) = asked
+    assert set(found) == {*hash_grids.PARTS, *hash_grids.SECOND}
+    assert all(value.isfinite().all() and value.any() for value in found.values())
+    forward = hash_grids.HashGrid.forward
+    monkeypatch.setattr(hash_grids.HashGrid, "forward", lambda *given: forward(*given).detach())
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        hash_grids.tried("torch", "cpu")
 
 
 @pytest.mark.parametrize(

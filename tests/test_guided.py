@@ -131,7 +131,7 @@ def test_the_share_at_half_resolution_is_first_or_spread():
     spread = TrainingSettings(10, half_resolution=0.3, spread_half=True)
     assert [first.is_half(k) for k in range(10)] == [True] * 3 + [False] * 7
     assert [k for k in range(10) if spread.is_half(k)] == [3, 6, 9]
-    assert "spread_half" not in first.params() and spread.params()["spread_half"]
+    assert not first.params()["spread_half"] and spread.params()["spread_half"]
 
 
 @pytest.mark.slow

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from lift_samples import corgi_faults
 
 from sdtool.evaluating.roughening import filled, skin
 from sdtool.evaluating.solids import (
     corgi_facts,
-    corgi_faults,
     overlap,
     pieces,
     slice_fill,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from measure_samples import fake
 from shape_samples import box, icosphere
-from test_evaluate import fake
 
 from sdtool.evaluating import judge_batches, measures, thresholds
 from sdtool.evaluating.assets import Asset

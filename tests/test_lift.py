@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 from killed import CODE, kill_at
-from lift_samples import QUICK, SMALL_PLAN
+from lift_samples import QUICK, SMALL_PLAN, corgi_faults
 from PIL import Image
 
 from sdtool import cli
-from sdtool.evaluating.solids import corgi_facts, corgi_faults
+from sdtool.evaluating.solids import corgi_facts
 from sdtool.io.files import read_json
 from sdtool.lifting import loop, pictures, presets
 from sdtool.lifting.folders import folder_of

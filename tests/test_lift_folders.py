@@ -75,19 +75,6 @@ def test_before_anything_is_lifted_the_order_of_lines_does_not_matter(tmp_path):
         assert len(found) == 1
 
 
-def test_what_older_versions_named_is_continued(tmp_path):
-    for prompt, name in (("코기", "prompt"), ("고양이", "prompt--2"), ("a corgi?", "a-corgi--2")):
-        begin(tmp_path / name, "lift", params={"prompt": prompt})
-    found = folders_of(["a cat", "고양이", "코기", "a corgi!", "a corgi?"], tmp_path)
-    assert [f.name.partition("--")[0] for f in found[3:]] == ["a-corgi", "a-corgi"]
-    assert [f.name for f in (*found[:3], found[4])] == [
-        "a-cat",
-        "prompt--2",
-        "prompt",
-        "a-corgi--2",
-    ]
-
-
 def test_another_prompt_of_the_same_words_gets_its_own(tmp_path):
     lifted(["a corgi"], tmp_path)
     assert folder_of("a corgi", tmp_path).name == "a-corgi"

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from live_bytes import LiveBytes
+from nerf_samples import FRONT_AND_RIGHT, LOOK, Nothing
 from other_device import DEVICE, Elsewheres
-from test_nerf_lift import FRONT_AND_RIGHT, LOOK, Nothing
 
+from sdtool.bench.gpu import nerf_memory
 from sdtool.errors import SdtoolError, UsageError
-from sdtool.lifting import loop, memory, nerf, rehearsal
+from sdtool.lifting import loop, nerf, rehearsal
 from sdtool.lifting.config import override
 from sdtool.lifting.presets import NERF_PAPER, NERF_PREVIEW, NERF_TINY_CPU, PAPER
 from sdtool.lifting.radiance import RadianceScene
@@ -79,7 +80,7 @@ def test_the_budget_bounds_what_lives_in_a_step():
         peaks.append(live.peak)
         loads.append(scene.load[0])
     more = loads[1] - loads[0]
-    assert more > 1000 and peaks[1] - peaks[0] < 0.5 * memory.HELD[True] * more
+    assert more > 1000 and peaks[1] - peaks[0] < 0.5 * nerf_memory.HELD[True] * more
 
 
 def test_what_is_recomputed_may_ask_for_gradients_itself():
@@ -217,7 +218,7 @@ def test_a_finished_object_is_foreseen_as_it_is():
     )
     c2w, generator = loop.step_views(LOOK, phase.views, 0, 0, 0)
     said = scene.foresee(c2w, math.radians(45), phase.size, generator)
-    expected = memory.cost(NERF_PAPER, phase).samples
+    expected = nerf_memory.cost(NERF_PAPER, phase).samples
     assert float(said.split()[0]) * 1e6 == pytest.approx(expected, rel=0.5)
     assert scene.load == (0, 0) and scene.empty.fraction == 1  # nothing of it stays
 
@@ -274,12 +275,12 @@ def test_the_model_of_the_render_is_what_lives(kind):
     (one, *first), (two, *second), (three, *third) = measured
     for k, mode in enumerate(("held", "peak")):
         slope = (second[k] - first[k]) / (two - one)
-        expected = (memory.HELD, memory.PEAK)[k][kind != "albedo"]
+        expected = (nerf_memory.HELD, nerf_memory.PEAK)[k][kind != "albedo"]
         assert slope == pytest.approx(expected, rel=0.06), mode
     rays = (third[0] - first[0] - (three - one) * (second[0] - first[0]) / (two - one)) / (
         2 * (32**2 - 16**2)
     )
-    assert rays == pytest.approx(memory.PIXEL[kind != "albedo"], rel=0.1)
+    assert rays == pytest.approx(nerf_memory.PIXEL[kind != "albedo"], rel=0.1)
 
 
 def test_the_model_of_parts_is_what_lives():
@@ -290,28 +291,28 @@ def test_the_model_of_parts_is_what_lives():
     with LiveBytes() as live:
         rendered(scene, 16)
     phase = replace(scene.phase, size=16, views=2)
-    _, most = memory.render_bytes(phase, scene.load[0], 1500)
-    table = memory.shape_bytes(scene.plan) / memory.TABLES * 5
+    _, most = nerf_memory.render_bytes(phase, scene.load[0], 1500)
+    table = nerf_memory.shape_bytes(scene.plan) / nerf_memory.TABLES * 5
     assert scene.load[1] > 10 and 0.6 * most < live.peak < most + table
 
 
 def test_the_shape_is_counted_by_its_table():
     scene = scene_of(1000)
     numbers = scene.field.field.grid.table.numel()
-    assert memory.shape_bytes(scene.plan) == memory.TABLES * 4 * numbers
+    assert nerf_memory.shape_bytes(scene.plan) == nerf_memory.TABLES * 4 * numbers
 
 
 def test_a_step_of_paper_stays_below_24_gb():
     for phase in NERF_PAPER.phases:
-        budget = memory.cost(NERF_PAPER, phase, samples=phase.samples_budget)
-        usual, worst = (memory.cost(NERF_PAPER, phase, samples=n) for n in (None, 7e7))
+        budget = nerf_memory.cost(NERF_PAPER, phase, samples=phase.samples_budget)
+        usual, worst = (nerf_memory.cost(NERF_PAPER, phase, samples=n) for n in (None, 7e7))
         assert budget.parts == 1 and worst.parts > 10
         assert max(usual.peak, worst.peak, budget.peak) < 24e9
 
 
 def test_the_documented_table_is_the_models():
     page = (Path(__file__).parent.parent / "docs" / "gpu.md").read_text(encoding="utf-8")
-    for line in memory.table(NERF_PAPER):
+    for line in nerf_memory.table(NERF_PAPER):
         assert line in page.splitlines(), line
 
 
@@ -323,18 +324,20 @@ def test_the_priors_are_counted_on_networks_without_values():
 
     with torch.device("meta"):
         unet, vae = (m.half().requires_grad_(False) for m in (sd21_unet(), sd_vae()))
-        assert sum(p.numel() for p in unet.parameters()) == pytest.approx(memory.UNET, rel=1e-3)
-        assert sum(p.numel() for p in vae.parameters()) == pytest.approx(memory.VAE, rel=1e-3)
+        assert sum(p.numel() for p in unet.parameters()) == pytest.approx(
+            nerf_memory.UNET, rel=1e-3
+        )
+        assert sum(p.numel() for p in vae.parameters()) == pytest.approx(nerf_memory.VAE, rel=1e-3)
         latent, text = torch.empty(1, 4, 64, 64).half(), torch.empty(1, 77, 1024).half()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             unet(latent, torch.zeros(1), encoder_hidden_states=text)
-        assert counter.get_total_flops() == pytest.approx(memory.LATENT_WORK, rel=0.01)
+        assert counter.get_total_flops() == pytest.approx(nerf_memory.LATENT_WORK, rel=0.01)
         picture = torch.empty(1, 3, 512, 512).half().requires_grad_()
         with LiveBytes() as live, FlopCounterMode(display=False) as counter:
             before = live.now
             encoded = vae.encode(picture).latent_dist.mean
             held = live.now - before
             encoded.sum().backward()
-        assert counter.get_total_flops() == pytest.approx(memory.PICTURE_WORK, rel=0.01)
+        assert counter.get_total_flops() == pytest.approx(nerf_memory.PICTURE_WORK, rel=0.01)
         weights = sum(p.numel() for p in vae.encoder.parameters()) * 2
-        assert held - weights == pytest.approx(memory.PICTURE, rel=0.06)
+        assert held - weights == pytest.approx(nerf_memory.PICTURE, rel=0.06)

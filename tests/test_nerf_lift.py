@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lift_samples import corgi_faults
+from nerf_samples import FRONT_AND_RIGHT, LOOK, Nothing
 
 from sdtool import cli
 from sdtool.errors import SdtoolError, UsageError
-from sdtool.evaluating.solids import corgi_facts, corgi_faults
-from sdtool.geometry.cameras import ViewRange, orbit
+from sdtool.evaluating.solids import corgi_facts
 from sdtool.geometry.ccm import to_canonical
 from sdtool.lifting import loop, nerf, presets
 from sdtool.lifting.config import Phase, override
@@ -24,9 +25,7 @@ from sdtool.lifting.scenes import VanishedError
 from sdtool.meshfiles import read_glb
 from sdtool.shapes.nerf import hash_radiance, raw_level
 
-LOOK = ViewRange(distance=1.8)
 PLAN = presets.NERF_TINY_CPU
-FRONT_AND_RIGHT = orbit(np.array([0.0, np.pi / 2]), np.zeros(2), np.full(2, 1.8))
 
 
 class Ball(torch.nn.Module):
@@ -186,21 +185,6 @@ def test_nothing_to_see_is_named():
         nerf.level_set(scene, raw_level(1.0), 8)
 
 
-class Nothing:
-    """Priors that ask for nothing, so that a run is its scene alone."""
-
-    takes_maps, sample_size, device = True, 8, torch.device("cpu")
-
-    def base_weight(self, phase, progress):
-        return 1.0
-
-    def loss(self, maps, c2w, phase, progress, strength, generator):
-        target = torch.randn(maps["ccm"].shape, generator=generator)
-        return (maps["ccm"] - target).square().sum() + maps["rgb"].square().sum(), {
-            "align": torch.ones(())
-        }
-
-
 @pytest.mark.slow
 def test_a_continued_run_ends_with_the_same_bits(tmp_path):
     """Through updates of the empty space, which is part of the checkpoint."""
@@ -331,9 +315,6 @@ def test_a_field_of_fewer_levels_is_read_as_it_was_written(tmp_path):
     )
     points = torch.rand(50, 3, generator=torch.Generator().manual_seed(3)) - 0.5
     assert torch.equal(scene.field.density(points), again.density(points))
-    plan = override(plan, ["levels=16"])
-    before = RadianceScene(plan, plan.phases[0], "cpu")
-    assert "levels" not in before.options  # as what was written before it could be chosen
     with pytest.raises(UsageError, match="levels is 2 or more"):
         override(plan, ["levels=1"])
 

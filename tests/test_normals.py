@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from glb_samples import CORNER, CORNER_FACES, Sample, matrices
-from test_view import box as written_box
+from view_samples import box as written_box
 
 from sdtool.geometry.cameras import orbit
 from sdtool.geometry.ccm import to_canonical

@@ -7,13 +7,12 @@ import builtins
 import importlib.util
 import json
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
+from export_samples import write_run
 from glb_samples import container
-from test_export import write_run
 
 from sdtool.cli import run
 from sdtool.errors import MissingDependencyError, ObjectError
@@ -193,7 +192,7 @@ def test_points_are_refused_unless_asked_for(tmp_path):
 
 
 @needs_open3d
-@pytest.mark.parametrize("method", open3d_tools.METHODS)
+@pytest.mark.parametrize("method", ["poisson", "pivot"])
 @pytest.mark.parametrize("given", [True, False])
 def test_the_surface_of_points_is_the_one_they_lie_on(method, given):
     points, normal = cloud()
@@ -244,23 +243,6 @@ def test_render_ccm_and_init_take_points(tmp_path, capsys):
     assert record["params"]["surface_points"] == "poisson"
     sdf = initial.initial_sdf(str(path), 12, 0.6, "poisson").numpy()
     assert sdf[6, 6, 6] == pytest.approx(-0.3, abs=0.02)  # the middle; y is the shortest axis
-
-
-def test_records_of_runs_without_the_option_are_as_before(tmp_path):
-    from sdtool.lifting.presets import PRESETS
-    from sdtool.lifting.run import Lift
-
-    (tmp_path / "objs").mkdir()
-    trimesh.creation.box().export(tmp_path / "objs" / "box.stl")
-    small = ["--views", "1", "--size", "8", "--workers", "1", "--previews", "0"]
-    assert run(["render-ccm", str(tmp_path / "objs"), "--out", str(tmp_path / "ccm"), *small]) == 0
-    assert "surface_points" not in (tmp_path / "ccm" / "stage.json").read_text()
-    plan = PRESETS["dmtet"]["tiny-cpu"]
-    for method in ("", "pivot"):
-        chosen = replace(plan, surface_points=method)
-        lift = Lift("dmtet", "tiny", "", "tiny-cpu", chosen, 1.0, 1.0, 1.0, None, "", 0, False)
-        assert lift.params("x")["settings"].get("surface_points", "") == method
-        assert ("surface_points" in lift.params("x")["settings"]) is bool(method)
 
 
 # Repairs

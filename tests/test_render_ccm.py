@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ccm_samples import contents, read_shard, render, spoil, write_objects
+from ccm_samples import contents, positions, read_shard, render, spoil, write_objects
 from PIL import Image
 
 from sdtool.geometry.cameras import ViewRange, azimuth_elevation, random_views, world_to_clip
-from sdtool.geometry.ccm import decode_map, positions, to_canonical
+from sdtool.geometry.ccm import decode_map, to_canonical
 from sdtool.geometry.meshes import Mesh
 from sdtool.io.files import read_json, read_jsonl, write_jsonl
 from sdtool.io.objects import object_rng

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from sdtool.lifting import second_core
-from sdtool.lifting.config import LiftPlan, as_recorded
 from sdtool.priors import pairs, split
 from sdtool.priors import traced as records
 from sdtool.priors.agp import fresh_agp
@@ -171,11 +170,6 @@ def test_who_may_split(device, processes, cores, worker, wanted, monkeypatch):
 def test_what_is_small():
     assert split.is_small(SimpleNamespace(unet=torch.nn.Linear(1000, 1000)))
     assert not split.is_small(SimpleNamespace(unet=torch.nn.Linear(6000, 6000, device="meta")))
-
-
-def test_records_of_earlier_lifts_are_still_those_of_today():
-    assert not {"processes", "surface_points"} & set(as_recorded(LiftPlan(())))
-    assert as_recorded(LiftPlan((), processes=1))["processes"] == 1
 
 
 ENDS = """

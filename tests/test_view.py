@@ -14,38 +14,16 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from export_samples import COLOR, FACES, V_POS, write_run
 from glb_samples import CORNER, CORNER_FACES, Sample, container
 from PIL import Image
-from test_export import COLOR, FACES, V_POS, write_run
+from view_samples import HOSTILE, box, png, view
 
 from sdtool.cli import run as sdtool
 from sdtool.geometry.meshes import Mesh
 from sdtool.meshfiles import load_mesh, read_glb, write_glb
 from sdtool.viewing.page import MARK, build_page
 from sdtool.viewing.subjects import read_subject
-
-HOSTILE = "</script><script>alert(1)</script><!--<script>"
-
-
-def view(capsys, *arguments):
-    """(exit code, stdout, stderr) of `sdtool view …`."""
-    code = sdtool(["view", *map(str, arguments)])
-    return code, *capsys.readouterr()
-
-
-def box(path, size=(1, 1, 1), color=(1, 0, 0), **more):
-    """A GLB of a box of one colour around the origin."""
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
-    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-    faces = np.array([[q[i] for i in t] for q in quads for t in ((0, 1, 2), (0, 2, 3))], np.int32)
-    v_color = np.full((8, 3), color, np.float32)
-    return write_glb(path, Mesh(corners * np.array(size, np.float32) / 2, faces, v_color), **more)
-
-
-def png(path, color):
-    path.parent.mkdir(exist_ok=True)
-    Image.new("RGB", (16, 4), color).save(path)
-    return path.read_bytes()
 
 
 def models(page):

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 from chromium_samples import in_chromium, open_page
+from export_samples import write_run
 from PIL import Image
-from test_export import write_run
-from test_view import HOSTILE, box, png, view
+from view_samples import HOSTILE, box, png, view
 
 from sdtool.viewing.serving import address, page_server
 

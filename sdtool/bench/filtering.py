@@ -6,7 +6,6 @@ The corpus is made up (`corpus.py`); SDTOOL_BENCH_ANNOTATIONS=800000 makes it as
 """
 
 import gzip
-import importlib.util
 import json
 import os
 import sys
@@ -25,6 +24,7 @@ from sdtool.runtime.engine import available_cores, map_items
 
 COUNT = int(os.environ.get("SDTOOL_BENCH_ANNOTATIONS", "200000"))
 ROUNDS = 2  # of each run, in turn; the fastest counts
+LOADS: dict[str, Callable] = {"json": json.loads, "msgspec": msgspec.json.decode}
 
 
 def filtering(folder: Path) -> Table:
@@ -32,8 +32,7 @@ def filtering(folder: Path) -> Table:
     root, cores = folder / "corpus", min(available_cores(), ENOUGH)
     write_corpus(root, COUNT)
     size = sum(path.stat().st_size for path in (root / "metadata").iterdir())
-    bare = ["json", "msgspec", *["orjson"] * (importlib.util.find_spec("orjson") is not None)]
-    parsers = {f"gunzip + {parser}": parser for parser in bare}
+    parsers = {f"gunzip + {parser}": parser for parser in LOADS}
     ours = {"filter-objaverse": [], "filter-objaverse --table": _table(root, folder / "t.csv")}
     runs: dict[str, list[Run]] = {name: [] for name in [*parsers, *ours]}
     for turn in range(ROUNDS):
@@ -78,12 +77,7 @@ def _bare(root: Path, parser: str, workers: int) -> Run:
 
 def bare_pass(root: Path, parser: str, workers: int) -> int:
     """Unpack and parse every shard into Python objects; return how many objects there are."""
-    loads: dict[str, Callable] = {"json": json.loads, "msgspec": msgspec.json.decode}
-    if parser == "orjson":
-        import orjson
-
-        loads["orjson"] = orjson.loads
-    parse = partial(_parse, loads[parser])
+    parse = partial(_parse, LOADS[parser])
     total = 0
     for _, count in map_items(parse, sorted((root / "metadata").iterdir()), workers=workers):
         if isinstance(count, ObjectError):

@@ -12,7 +12,9 @@ from typing import NamedTuple
 from rich.console import Group
 from rich.table import Table
 
+from sdtool.bench import reference
 from sdtool.errors import SdtoolError
+from sdtool.io import files
 
 PROMPT = "a corgi"
 OLD, NEW = "reference", "tiny-cpu"
@@ -35,7 +37,7 @@ class Lifted(NamedTuple):
 
 
 def lifting(folder: Path, options: list[str]) -> Group:
-    """Lifts with the presets `reference` and `tiny-cpu`, one after the other, and what each took.
+    """Lifts with the older recipe and with the preset `tiny-cpu`, one after the other, and what each took.
 
     options: `--rep` and `--preset` choose one of them; the others go to `sdtool lift` as they are.
     """
@@ -47,7 +49,7 @@ def lifting(folder: Path, options: list[str]) -> Group:
     shown: list[Table] = []
     for rep in [chosen.rep] if chosen.rep else ["dmtet", "nerf"]:
         found = {
-            preset: lifted(folder / rep / preset, ["--rep", rep, "--preset", preset, *others])
+            preset: lifted(folder / rep / preset, [*recipe(folder, rep, preset), *others])
             for preset in presets
         }
         for preset, one in found.items():
@@ -56,6 +58,15 @@ def lifting(folder: Path, options: list[str]) -> Group:
         if len(found) > 1:
             shown.append(compared(rep, found[OLD], found[NEW]))
     return Group(*shown)
+
+
+def recipe(folder: Path, rep: str, preset: str) -> list[str]:
+    """The options of a preset; of the older recipe, which is none, a file for `--config` in `folder`."""
+    if preset != OLD:
+        return ["--rep", rep, "--preset", preset]
+    path = folder / f"{OLD}-{rep}.toml"
+    files.write_text(path, reference.as_toml(rep))
+    return ["--config", str(path)]
 
 
 def lifted(out: Path, options: list[str]) -> Lifted:

@@ -13,6 +13,7 @@ from typing import Any
 from sdtool.captioning.english import COLOUR_WORDS, MATERIAL_WORDS
 from sdtool.captioning.names import clean_name
 from sdtool.errors import ObjectError
+from sdtool.io.files import child
 from sdtool.io.folders import GLTF_SUFFIXES
 from sdtool.meshfiles.gltf_tree import EMBEDDED, is_text, missing_file, parse_json
 from sdtool.meshfiles.limits import Limits
@@ -69,8 +70,8 @@ def read_file_words(path: str | os.PathLike | None, limits: Limits = LIMITS) -> 
         tree = _tree(path, limits)
     except ObjectError as error:
         raise better_reason(error, path) from None
-    asset = _child(tree, "asset")
-    titles = [_child(owner, "extras").get("title") for owner in (asset, *_all(tree, "scenes"))]
+    asset = child(tree, "asset")
+    titles = [child(owner, "extras").get("title") for owner in (asset, *_all(tree, "scenes"))]
     title = next((name for t in titles if isinstance(t, str) and (name := clean_name(t))), "")
     return FileWords(title, _parts(tree), _traits(_all(tree, "materials")))
 
@@ -147,7 +148,7 @@ def _traits(materials: list[dict[str, Any]]) -> tuple[str, ...]:
 
 def _plain_colour(material: dict[str, Any]) -> str:
     """The word for a saturated base colour factor; "" for grey, for a texture, or in doubt."""
-    surface = _child(material, "pbrMetallicRoughness")
+    surface = child(material, "pbrMetallicRoughness")
     factor = surface.get("baseColorFactor")
     if "baseColorTexture" in surface or not isinstance(factor, list) or len(factor) < 3:
         return ""
@@ -163,11 +164,6 @@ def _plain_colour(material: dict[str, Any]) -> str:
     bounds = ((12, "red"), (42, "orange"), (70, "yellow"), (165, "green"), (255, "blue"),
               (290, "purple"), (335, "pink"), (361, "red"))  # fmt: skip
     return next(word for bound, word in bounds if degrees < bound)
-
-
-def _child(owner: dict[str, Any], key: str) -> dict[str, Any]:
-    value = owner.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _all(tree: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -11,17 +11,10 @@ from sdtool import __version__
 
 # As pyproject.toml has them; a test compares.
 PACKAGES = (
-    *("typer", "rich", "numpy", "msgspec", "numba", "jinja2", "pillow", "safetensors", "torch"),
-    *(
-        "accelerate",
-        "diffusers",
-        "transformers",
-        "scipy",
-        "trimesh",
-        "xatlas",
-        "fast-simplification",
-    ),
-)
+    "typer", "rich", "numpy", "msgspec", "numba", "jinja2", "markupsafe", "pillow", "safetensors", "torch",
+    "accelerate", "diffusers", "transformers", "tokenizers", "huggingface_hub", "scipy", "trimesh", "xatlas",
+    "fast-simplification",
+)  # fmt: skip
 EXTRAS = (
     "ray", "DracoPy", "meshopt", "objaverse", "tensorboard", "wandb", "trackio", "libigl",
     "warp-lang", "pyarrow", "open3d", "open3d-cpu", "libusb-package", "lib3mf", "manifold3d", "usd-core",

@@ -73,7 +73,8 @@ def _details(relief: torch.Tensor, energy: torch.Tensor) -> tuple[torch.Tensor, 
             found.append(relief[view, :, y : y + PATCH, x : x + PATCH])
             weights.append(min(1.0, float(value) / STRONG))
             origin.append(view)
-            energy[view, 0, max(0, y - 9) : y + 9, max(0, x - 9) : x + 9] = 0
+            near = PATCH // 2
+            energy[view, 0, max(0, y - near) : y + near, max(0, x - near) : x + near] = 0
     if not found:
         return torch.zeros(0), torch.zeros(0), torch.zeros(0, dtype=torch.int64)
     return torch.stack(found), torch.tensor(weights), torch.tensor(origin)

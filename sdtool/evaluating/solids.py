@@ -108,9 +108,3 @@ CORGI = {
     "green_over_blue": (1e-3, 1.0),
 }
 """Between what the facts of a lifted corgi lie."""
-
-
-def corgi_faults(facts: dict[str, float]) -> dict[str, float]:
-    """Those of `corgi_facts` that are not as `CORGI` says."""
-    known = {name: facts[name] for name in CORGI if name in facts}
-    return {k: v for k, v in known.items() if not CORGI[k][0] <= v <= CORGI[k][1]}

@@ -1,7 +1,6 @@
 """Mesh files as something to export: one closed surface where they have seams, and their colours by place."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,7 @@ from sdtool.geometry.closest import ClosestPoint
 from sdtool.geometry.meshes import Mesh
 from sdtool.geometry.surfaces import Material, Surface, plain_surface
 from sdtool.meshfiles import load_mesh
-from sdtool.rendering.texturing import base_color
-
-
-@dataclass(eq=False)
-class Samples:
-    """Points of a mesh, as `base_color` asks for them. face (P,), weights (P, 3)."""
-
-    mesh: Mesh
-    face: np.ndarray
-    weights: np.ndarray
-
-    def interpolate(self, attributes: np.ndarray) -> np.ndarray:
-        corners = self.mesh.t_pos_idx[self.face]
-        return sum(attributes[corners[:, k]] * self.weights[:, k : k + 1] for k in range(3))
+from sdtool.rendering.texturing import Samples, base_color
 
 
 def read_source(path: Path) -> tuple[Mesh, Material]:

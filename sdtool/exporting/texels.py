@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sdtool.geometry.meshes import interpolated
 from sdtool.rendering import kernels
 from sdtool.rendering.face_ids import from_array
 
@@ -24,8 +25,7 @@ class Texels:
 
     def interpolate(self, attributes: np.ndarray) -> np.ndarray:
         """Vertex attributes (V, C) float32 → (P, C) float32."""
-        corners = self.faces[self.face]
-        return sum(attributes[corners[:, k]] * self.weights[:, k : k + 1] for k in range(3))
+        return interpolated(attributes, self.faces[self.face], self.weights)
 
     def images(self, values: list[np.ndarray]) -> list[np.ndarray]:
         """Values (P, 3) in [0, 1] → images (size, size, 3) uint8.

@@ -53,11 +53,6 @@ def canonical_coordinates(points, low, high):
     return (points - low + 0.5 * flat) / (extent + flat)
 
 
-def positions(coordinates, low, high):
-    """The inverse of `canonical_coordinates` (for axes that have an extent)."""
-    return low + coordinates * (high - low)
-
-
 def encode_map(value, coverage):
     """value (..., 3) in [0, 1] (not premultiplied), coverage (..., 1) in [0, 1] → map (..., 4)."""
     color = (2 * value - 1) * coverage

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sdtool.geometry.edges import directed_edges
 from sdtool.geometry.meshes import Mesh, triangle_areas
 from sdtool.geometry.parts import submesh
 
@@ -79,9 +80,8 @@ def fill_holes(mesh: Mesh, cap: Cap | None = None) -> Mesh:
 
 def _borders(faces: np.ndarray) -> list[np.ndarray]:
     """The vertices around each hole, in the turn of the faces that would fill it."""
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    keys = edges.astype(np.int64) @ [1 << 32, 1]
-    back = edges.astype(np.int64) @ [1, 1 << 32]
+    edges = directed_edges(faces)
+    keys, back = edges @ [1 << 32, 1], edges @ [1, 1 << 32]
     free = np.sort(back[~np.isin(back, keys)])  # the missing opposite of an edge
     leaving: dict[int, list[int]] = {}
     for key in free[::-1].tolist():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sdtool.geometry.jit import njit
-from sdtool.geometry.meshes import Mesh, face_normals
+from sdtool.geometry.meshes import Mesh, face_normals, interpolated
 
 TURNED = 0.05
 """A face that looks the other way counts as farther by this share of the longest side: on a thin
@@ -62,8 +62,7 @@ class ClosestPoint:
         self, attributes: np.ndarray, face: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
         """Vertex attributes (V, C) float32 at the points that were found → (P, C) float32."""
-        corners = self.faces[face]
-        return sum(attributes[corners[:, k]] * weights[:, k : k + 1] for k in range(3))
+        return interpolated(attributes, self.faces[face], weights)
 
 
 @njit(nogil=True)

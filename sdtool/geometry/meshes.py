@@ -71,6 +71,12 @@ def _bounds(v_pos: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.stack([axes.min(axis=1), axes.max(axis=1)])
 
 
+def interpolated(attributes: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Vertex attributes (V, C) at P points of faces, of which `corners` (P, 3) are the vertices and `weights`
+    (P, 3) the barycentric coordinates → (P, C)."""
+    return sum(attributes[corners[:, k]] * weights[:, k : k + 1] for k in range(3))
+
+
 def far_center(low: np.ndarray, high: np.ndarray) -> np.ndarray | None:
     """The centre (3,) float64 of a box that stands so far from the origin for its size that float32
     positions in it are coarse; None if they are not."""

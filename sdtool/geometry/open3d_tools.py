@@ -13,10 +13,10 @@ import numpy as np
 
 from sdtool.errors import MissingDependencyError, ObjectError
 from sdtool.geometry.cleaning import clean, fill_holes
+from sdtool.geometry.edges import edge_uses, turned_alike
 from sdtool.geometry.meshes import Mesh
 
 INSTALL = "pip install 'sdtool[open3d]'"
-METHODS = ("poisson", "pivot")
 FEWEST = 16  # points of which a surface is made
 NEIGHBOURS = 16  # points that tell how a surface lies at one of them
 DEPTH = 8  # of the octree of screened Poisson: cells of 1/256 of the box
@@ -219,36 +219,17 @@ def _filled(open3d: Any, mesh: Mesh, faces: np.ndarray) -> np.ndarray:
     made = closed.triangle.indices.numpy().astype(np.int32)
     if len(closed.vertex.positions) != len(v_pos) or (made[: len(faces)] != faces).any():
         return faces
-    vertices = open3d.utility.Vector3dVector(v_pos.astype(np.float64))
-    return _turned_alike(open3d, vertices, made, len(faces))
-
-
-def _turned_alike(open3d: Any, vertices: Any, faces: np.ndarray, before: int) -> np.ndarray:
-    """All faces in the turn that most of the first `before` have; as they are if there is none."""
-    mesh = open3d.geometry.TriangleMesh(vertices, open3d.utility.Vector3iVector(faces))
-    if not mesh.orient_triangles():
-        return faces
-    turned = np.asarray(mesh.triangles).astype(np.int32)
-    start = lambda f: np.take_along_axis(  # noqa: E731
-        f, (np.argmin(f, axis=1)[:, None] + np.arange(3)) % 3, axis=1
-    )
-    same = (start(turned[:before]) == start(faces[:before])).all(axis=1)
-    return turned if same.mean() >= 0.5 else np.ascontiguousarray(turned[:, ::-1])
-
-
-def _edges(faces: np.ndarray) -> np.ndarray:
-    """(3 F, 2) the edges of each face, each with its lower vertex first."""
-    return np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    return turned_alike(made)
 
 
 def _crowded(faces: np.ndarray) -> np.ndarray:
     """(F,) whether a face has an edge that more than two have."""
-    _, edge, uses = np.unique(_edges(faces), axis=0, return_inverse=True, return_counts=True)
-    crowded: np.ndarray = uses[edge.reshape(-1, 3)] > 2
-    return crowded.max(axis=1)
+    edge, uses, _ = edge_uses(faces)
+    crowded: np.ndarray = (uses[edge] > 2).reshape(-1, 3).any(axis=1)
+    return crowded
 
 
 def _edges_with(faces: np.ndarray) -> tuple[int, int]:
     """How many edges have one face, and how many have more than two."""
-    uses = np.unique(_edges(faces), axis=0, return_counts=True)[1]
+    _, uses, _ = edge_uses(faces)
     return int((uses == 1).sum()), int((uses > 2).sum())

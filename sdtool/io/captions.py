@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdtool.errors import InputError
-from sdtool.io.files import atomic_file, read_jsonl
+from sdtool.io.files import atomic_file, file_in, read_jsonl
 from sdtool.io.names import readable
 from sdtool.io.rank_folders import stage_folders
 
@@ -26,7 +26,7 @@ def captions_file(out: Path) -> AbstractContextManager[BinaryIO]:
 
 def captions_in(path: Path) -> Path:
     """The `captions.jsonl` that lies in the folder `path`; else `path`: a file, or a folder of ranks."""
-    return path / CAPTIONS if (path / CAPTIONS).is_file() else path
+    return file_in(path, CAPTIONS)
 
 
 def read_captions(path: Path) -> dict[str, list[str]]:

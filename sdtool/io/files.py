@@ -206,6 +206,12 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path} is not valid JSON ({error})") from None
 
 
+def child(owner: dict[str, Any], key: str) -> dict[str, Any]:
+    """The object under a key of one that was read; empty if there is none."""
+    value = owner.get(key)
+    return value if isinstance(value, dict) else {}
+
+
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON-lines file; InputError names file and line of a broken one."""
     if not Path(path).is_file():
@@ -238,6 +244,11 @@ def _why_no_json(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8"
     return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+
+
+def file_in(path: Path, name: str) -> Path:
+    """The file of this name that lies in the folder `path`; else `path`."""
+    return path / name if (path / name).is_file() else path
 
 
 def walk_files(

@@ -108,7 +108,7 @@ def is_held(out: Path) -> bool:
         holder = lock._read()
         if holder is None:
             return False
-        return _runs(holder.process) if _is_near(holder) else lock._silence() < SILENT
+        return runs(holder.process) if _is_near(holder) else lock._silence() < SILENT
     finally:
         os.close(file)
 
@@ -142,7 +142,7 @@ class _Lock:
             return False
         holder = self._read()
         if holder and _is_near(holder):
-            if not shared and holder.process != mine.process and _runs(holder.process):
+            if not shared and holder.process != mine.process and runs(holder.process):
                 raise self._busy(holder)
         elif holder:
             silence = self._silence()
@@ -269,7 +269,7 @@ def _is_near(holder: Holder) -> bool:
     return holder.host == socket.gethostname() or (holder.boot != "" and holder.boot == _boot())
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
     """Whether there is such a process on this machine."""
     try:
         os.kill(process, 0)

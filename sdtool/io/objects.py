@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from sdtool.errors import InputError, ObjectError
-from sdtool.io.files import read_jsonl
+from sdtool.io.files import child, file_in, read_jsonl
 from sdtool.io.folders import MESH_SUFFIXES, Unread, model_stem, say_kinds, shut_aside, survey
 from sdtool.io.words import counted
 
@@ -134,7 +134,7 @@ def path_of(value: dict[str, Any]) -> str | None:
 
 def record_of(uid: str, value: dict[str, Any]) -> ObjectRecord:
     """The record of an annotation, or of a record's own line, of which nothing is lost."""
-    glb = _child(_child(value, "archives"), "glb")
+    glb = child(child(value, "archives"), "glb")
     is_ours = "path" in value and "archives" not in value
     description = _text(value.get("description"))
     extra = {k: v for k, v in value.items() if k not in FIELDS} if is_ours else {}
@@ -171,11 +171,6 @@ def _text(value: Any) -> str:
 def _count(*values: Any) -> int | None:
     """The first of the values that is a count."""
     return next((value for value in values if type(value) is int and value >= 0), None)
-
-
-def _child(owner: dict[str, Any], key: str) -> dict[str, Any]:
-    value = owner.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _names(entries: Any, *keys: str) -> list[str]:
@@ -238,7 +233,7 @@ def read_lvis(listing: Path) -> Iterator[tuple[str, list[str]]]:
 
 def objects_in(path: Path) -> Path:
     """The `objects.jsonl` that lies in the folder `path`; else `path`."""
-    return path / OBJECTS if (path / OBJECTS).is_file() else path
+    return file_in(path, OBJECTS)
 
 
 def _listed(listing: Path) -> Iterator[ObjectRecord]:

@@ -30,7 +30,7 @@ from sdtool.io.files import (
     walk_files,
     write_json,
 )
-from sdtool.io.lock import LOCK, hold, release
+from sdtool.io.lock import LOCK, hold, release, runs
 from sdtool.io.record_differences import difference
 from sdtool.io.words import counted
 
@@ -386,15 +386,5 @@ def _sweep(out: Path) -> None:
     """Remove the temporary files of processes that were killed."""
     for path in out.rglob(".*.tmp*"):
         match = _TEMPORARY.match(path.name)
-        if match and (int(match[1]) == os.getpid() or not _runs(int(match[1]))):
+        if match and (int(match[1]) == os.getpid() or not runs(int(match[1]))):
             path.unlink(missing_ok=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True

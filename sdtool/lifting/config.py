@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -290,38 +290,6 @@ def settings_of(plan: LiftPlan) -> dict[str, Any]:
     return out | {
         one.name: {name: getattr(one, name) for name in _known(one)} for one in plan.phases
     }
-
-
-LATER = (
-    "surface_points",
-    "processes",
-    "passes",
-    "skip_from",
-    "calls",
-    "splats",
-    "levels",
-    "t_band",
-    "ori_every",
-    "latent",
-    "guide",
-    "color_grid",
-    "distill",
-    "vsd_lr",
-    "vsd_rank",
-)
-"""Settings that came later than the first recorded lifts: left out of records where they are as before."""
-
-
-def as_recorded(plan: LiftPlan) -> dict[str, Any]:
-    """A plan as a lift's record keeps it."""
-    return _without_later(asdict(plan), plan) | {
-        "phases": [_without_later(asdict(phase), phase) for phase in plan.phases]
-    }
-
-
-def _without_later(found: dict[str, Any], holder: Any) -> dict[str, Any]:
-    defaults = {one.name: one.default for one in fields(holder)}
-    return {k: v for k, v in found.items() if k not in LATER or v != defaults[k]}
 
 
 def _known(holder: Any) -> list[str]:

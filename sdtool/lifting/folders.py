@@ -1,7 +1,6 @@
 """Where lifts go: a directory named after the prompt, in any script, whatever other prompts there are."""
 
 import hashlib
-import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -31,9 +30,7 @@ def folder_of(prompt: str, out: Path, is_shared: bool = False) -> Path:
     name = slug(prompt)
     plain = out / (name or "prompt")
     apart = out / f"{plain.name}--{_digest(prompt)}"
-    older = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80] or "prompt"
-    known = [plain, apart, out / older, *sorted(out.glob(f"{older}--*"))]
-    for folder in known:
+    for folder in (plain, apart):
         if _prompt_in(folder) == prompt:
             return folder
     is_plain = prompt == name.replace("-", " ")

@@ -12,9 +12,7 @@ from typing import NamedTuple
 import torch
 
 from sdtool.geometry.cameras import azimuth_elevation
-from sdtool.lifting.prompts import OVERHEAD, SIDES, Prompts
-
-FRONT, SIDE, BACK, ABOVE = range(len(SIDES))
+from sdtool.lifting.prompts import ABOVE, OVERHEAD, SIDE, SIDES, Prompts
 
 Decay = tuple[float, float, float]
 AHEAD: Decay = (4.0, 0.5, -2.426)

@@ -8,7 +8,8 @@ import torch
 from sdtool.geometry.cameras import azimuth_elevation
 
 SIDES = ("front view", "side view", "back view", "overhead view")
-FRONT, OVERHEAD = np.radians(45), np.radians(60)
+FRONT, SIDE, BACK, ABOVE = range(len(SIDES))
+WITHIN, OVERHEAD = np.radians(45), np.radians(60)
 
 
 class Prompts:
@@ -50,5 +51,5 @@ def side_of(c2w: torch.Tensor) -> torch.Tensor:
     +Z, the back within 45° of −Z; overhead is from 60° up."""
     azimuth, elevation = azimuth_elevation(c2w.numpy())
     turn = np.abs(azimuth)
-    side = np.where(turn < FRONT, 0, np.where(turn > np.pi - FRONT, 2, 1))
-    return torch.from_numpy(np.where(elevation > OVERHEAD, 3, side))
+    side = np.where(turn < WITHIN, FRONT, np.where(turn > np.pi - WITHIN, BACK, SIDE))
+    return torch.from_numpy(np.where(elevation > OVERHEAD, ABOVE, side))

@@ -19,7 +19,6 @@ from sdtool.rendering.steps import Steps, parts_within, placed
 from sdtool.shapes.nerf import Background, hash_radiance
 
 OCCUPANCY_EVERY = 16
-LEVELS = 16  # of a hash grid in what was written before their number could be chosen
 TAIL = 0.005
 """The box leaves out so much of what is seen at either end of each axis: haze, not parts."""
 
@@ -34,8 +33,11 @@ class RadianceScene(Scene):
     def __init__(self, plan: LiftPlan, phase: Phase, device: torch.device | str):
         super().__init__()
         self.plan, self.phase, self.samples = plan, phase, plan.samples
-        self.options = {"log2_table": plan.log2_table, "finest": plan.finest}
-        self.options |= {} if plan.levels == LEVELS else {"levels": plan.levels}
+        self.options = {
+            "log2_table": plan.log2_table,
+            "finest": plan.finest,
+            "levels": plan.levels,
+        }
         self.field = hash_radiance(plan.half_extent, **self.options, device=device)
         self.background = Background(generator=torch.Generator().manual_seed(1)).to(device)
         self.empty = OccupancyGrid(32, plan.half_extent).to(device)

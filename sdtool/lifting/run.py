@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +33,7 @@ from sdtool.lifting import (
     vsd,
 )
 from sdtool.lifting.best_of import Judge
-from sdtool.lifting.config import LiftPlan, Phase, as_recorded
+from sdtool.lifting.config import LiftPlan, Phase
 from sdtool.lifting.guidance import Guidance
 from sdtool.lifting.initial import STARTS, check_start
 from sdtool.lifting.lift_files import SHAPE
@@ -121,7 +121,6 @@ class Lift:
 
     def params(self, prompt: str) -> dict[str, Any]:
         """What the stage's record keeps of a prompt's lift."""
-        settings = as_recorded(self.plan)
         more: dict[str, Any] = {"color_prior": self.color} if self.color else {}
         if self.best_of > 1:
             more |= {"best_of": self.best_of, "choose_by": "judge" if self.judge else "priors"}
@@ -131,7 +130,7 @@ class Lift:
             "agp": self.agp,
             "base": self.base,
             "preset": self.preset,
-            "settings": settings,
+            "settings": asdict(self.plan),
             "scale": self.scale,
             "lambda_ori": self.lambda_ori,
             "lambda_align": self.lambda_align,

@@ -45,7 +45,7 @@ def load_mesh(
 
     textures: whether to decode base colour textures; without, images are never touched. normals:
     whether to read normals; without, `Mesh.v_normal` is None, which costs less. surface_points: how a
-    surface is made of objects that are only points (`open3d_tools.METHODS`); empty: they are refused.
+    surface is made of objects that are only points (`open3d_tools.surface_of`); empty: they are refused.
     ObjectError with a named reason for anything that cannot be used, or that is beyond `limits`: those
     of `read_glb` and of `read_other`, and where a file is something else than its name says those of
     `better_reason`.

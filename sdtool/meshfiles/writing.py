@@ -33,7 +33,6 @@ def write_glb(
     name: str = "object",
     extras: dict[str, Any] | None = None,
     generator: str = f"sdtool {__version__}",
-    double_sided: bool = False,
 ) -> Path:
     """Write `mesh` as one node of a GLB file, atomically; the same mesh gives the same bytes.
 
@@ -55,7 +54,7 @@ def write_glb(
             "metallicFactor": 0.0,
             "roughnessFactor": 0.8,
         },
-        "doubleSided": double_sided,
+        "doubleSided": False,
     }
     return file.write(path, mesh.t_pos_idx, material, name, extras, generator)
 
@@ -67,7 +66,6 @@ def write_textured_glb(
     name: str = "object",
     extras: dict[str, Any] | None = None,
     generator: str = f"sdtool {__version__}",
-    double_sided: bool = False,
 ) -> Path:
     """Write a mesh with baked textures, each as a PNG inside the file; else as `write_glb`."""
     _check(Mesh(mesh.v_pos, mesh.t_pos_idx), name)
@@ -85,7 +83,7 @@ def write_textured_glb(
             ),
         },
         "normalTexture": file.texture("normal", textures.normal),
-        "doubleSided": double_sided,
+        "doubleSided": False,
     }
     return file.write(path, mesh.t_pos_idx, material, name, extras, generator)
 

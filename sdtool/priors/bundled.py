@@ -29,7 +29,7 @@ def has_bundled_color() -> bool:
 def chosen_color_prior(asked: str, agp: str, preset: str, lambda_align: float = 1.0) -> str:
     """The colour prior that the options ask for, "" for none: where nothing is said, the bundled one
     belongs to the bundled AGP."""
-    if asked == "none" or (preset in ("paper", "reference") and not asked):
+    if asked == "none" or (preset == "paper" and not asked):
         return ""
     if preset == "paper":
         said = (

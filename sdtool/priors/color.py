@@ -49,7 +49,7 @@ def save_color(
 ) -> list[str]:
     """Write `unet/`, color.json and the model card; return the names of what was written.
 
-    base: as `loading.stored_base` names it. facts: how it was trained. measure: what
+    base: as `cards.stored_base` names it. facts: how it was trained. measure: what
     `sdtool.training.color.color_errors` found. fp16: float16 weights.
     """
     save_model(prior.unet, folder / "unet", fp16)

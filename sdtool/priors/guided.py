@@ -51,7 +51,12 @@ def with_unet(
 def plain_unet(prior: Prior) -> tuple[dict, dict[str, torch.Tensor]]:
     """Configuration and state of a prior's UNet, without a direction of the guidance and with its adapters
     merged, for what is trained from it."""
-    config, state = dict(prior.unet.config), whole_state(prior.unet)
+    return unguided(prior, whole_state(prior.unet))
+
+
+def unguided(prior: Prior, state: dict[str, torch.Tensor]) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Configuration of a prior's UNet and its state, which is given, without a direction of the guidance."""
+    config = dict(prior.unet.config)
     config.pop("_use_default_values", None)  # else diffusers resets what the prior left at default
     if prior.is_guided:
         config["out_channels"] = prior.channels

@@ -29,7 +29,7 @@ from sdtool.priors.adapters import (
 )
 from sdtool.priors.agp import camera_hook, check_base, start_camera
 from sdtool.priors.cards import ADAPTER
-from sdtool.priors.guided import plain_unet, with_unet
+from sdtool.priors.guided import plain_unet, unguided, with_unet
 from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import Prior
 from sdtool.priors.weights import AGAIN
@@ -186,13 +186,7 @@ def _stored(path: Path) -> dict[str, torch.Tensor]:
 
 def _with_camera(base: Prior) -> UNet2DConditionModel:
     """A UNet with the hook for the camera whose other parameters are the base's own, not copies."""
-    config = dict(base.unet.config)
-    config.pop("_use_default_values", None)  # else diffusers resets what the prior left at default
-    state = base.unet.state_dict(keep_vars=True)
-    if base.is_guided:  # without the direction of the guidance
-        config["out_channels"] = base.channels
-        for name in ("conv_out.weight", "conv_out.bias"):
-            state[name] = state[name][: base.channels]
+    config, state = unguided(base, base.unet.state_dict(keep_vars=True))
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config | camera_hook(base))
     unet.load_state_dict(state, strict=False, assign=True)
@@ -214,15 +208,11 @@ def _start_adapters(unet: nn.Module, rank: int, generator: torch.Generator) -> N
 
 
 def _add_adapters(unet: nn.Module, rank: int, alpha: float, targets: list[str]) -> None:
-    config = _lora_config(rank, alpha, targets)
-    library().inject_adapter_in_model(config, unet, adapter_name=NAME)
-
-
-def _lora_config(rank: int, alpha: float, targets: list[str], **more: Any) -> Any:
     out = [f"{CAMERA}.linear_1", f"{CAMERA}.linear_2"]  # trained whole
-    return library().LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=targets, exclude_modules=out, **more
+    config = library().LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules=targets, exclude_modules=out
     )
+    library().inject_adapter_in_model(config, unet, adapter_name=NAME)
 
 
 def _tensors(unet: nn.Module) -> dict[str, nn.Parameter]:

@@ -36,7 +36,7 @@ def save_agp(
     """Write `unet/`, or the adapters in its place, agp.json and the model card; return the names of what was
     written.
 
-    base: as `loading.stored_base` names it. facts: how it was trained. exams: name → what
+    base: as `cards.stored_base` names it. facts: how it was trained. exams: name → what
     `sdtool.training.exam.take_exam` measured. fp16: float16 weights.
     """
     exams = exams or {}

@@ -1,23 +1,26 @@
 """Base colour of a mesh where a rasterisation shows it: vertex colours times textures."""
 
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 
-from sdtool.geometry.meshes import Mesh, Texture, linear_to_srgb, srgb_to_linear
+from sdtool.geometry.meshes import Mesh, Texture, interpolated, linear_to_srgb, srgb_to_linear
 
 GREY = 0.6  # the sRGB-encoded colour of what has none
 _LINEAR = srgb_to_linear(np.arange(256) / 255).astype(np.float32)  # of every uint8 value
 
 
-class Samples(Protocol):
-    """P points of a mesh: `face` (P,) that each lies on, and what vertex attributes (V, C) are there, as
-    `sdtool.rendering.visible.Visible` has them."""
+@dataclass(eq=False)
+class Samples:
+    """P points of a mesh: `face` (P,) that each lies on, and `weights` (P, 3) of its vertices."""
 
     mesh: Mesh
     face: np.ndarray
+    weights: np.ndarray
 
-    def interpolate(self, attributes: np.ndarray) -> np.ndarray: ...
+    def interpolate(self, attributes: np.ndarray) -> np.ndarray:
+        """Vertex attributes (V, C) float32 → (P, C) float32."""
+        return interpolated(attributes, self.mesh.t_pos_idx[self.face], self.weights)
 
 
 def base_color(seen: Samples) -> np.ndarray:

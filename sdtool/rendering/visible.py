@@ -5,24 +5,20 @@ import numpy as np
 from sdtool.geometry.meshes import Mesh
 from sdtool.rendering import kernels
 from sdtool.rendering.face_ids import from_array
+from sdtool.rendering.texturing import Samples
 
 
-class Visible:
+class Visible(Samples):
     """P samples of N views: `view`, `row`, `column` and `face` are (P,) int64, `weights` (P, 3)."""
 
     def __init__(self, mesh: Mesh, rast: np.ndarray):
         """rast: (N, S, S, 4), as `sdtool.rendering.kernels.rasterize_views` makes it."""
-        self.mesh, self.shape = mesh, rast.shape[:3]
+        self.shape = rast.shape[:3]
         self.view, self.row, self.column = np.nonzero(rast[..., 3])
         picked = rast[self.view, self.row, self.column]
-        self.face = from_array(picked[:, 3], len(mesh.t_pos_idx)) - 1
+        face = from_array(picked[:, 3], len(mesh.t_pos_idx)) - 1
         u, v = picked[:, 0], picked[:, 1]
-        self.weights = np.stack([u, v, 1 - u - v], axis=1)
-
-    def interpolate(self, attributes: np.ndarray) -> np.ndarray:
-        """Vertex attributes (V, C) float32 → (P, C) float32."""
-        corners = self.mesh.t_pos_idx[self.face]
-        return sum(attributes[corners[:, k]] * self.weights[:, k : k + 1] for k in range(3))
+        super().__init__(mesh, face, np.stack([u, v, 1 - u - v], axis=1))
 
     def to_maps(self, values: np.ndarray, factor: int) -> np.ndarray:
         """Values (P, 3) in [0, 1] → maps (N, S / factor, S / factor, 4) as `sdtool.geometry.ccm` has them."""

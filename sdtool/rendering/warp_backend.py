@@ -16,11 +16,6 @@ THREADS = 1 << 16  # that take turns over the rows of large faces
 MOST = 2**31 - 1  # threads of one launch, and pairs of pixels
 
 
-def is_installed() -> bool:
-    """Whether there is a package warp (it may still not fit this GPU)."""
-    return warp_module.is_installed()
-
-
 def check(device: str) -> None:
     """MissingDependencyError or UsageError if Warp or the device is absent."""
     warp_module.check(torch.device(device))

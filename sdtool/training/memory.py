@@ -83,10 +83,14 @@ class LiveBytes(TorchDispatchMode):
         out = function(*args, **(kwargs or {}))
         self._add(out, True)
         if self.now > self.peak:  # else the peak stands, whatever has gone meanwhile
-            self.live = {k: v for k, v in self.live.items() if not v[0].expired()}
-            self.now = sum(size for _, size in self.live.values())
-            self.peak = max(self.peak, self.now)
+            self.peak = max(self.peak, self.count())
         return out
+
+    def count(self) -> int:
+        """The bytes that live now."""
+        self.live = {k: v for k, v in self.live.items() if not v[0].expired()}
+        self.now = sum(size for _, size in self.live.values())
+        return self.now
 
     def _add(self, tensors, is_new: bool) -> None:
         for tensor in tree_leaves(tensors):

@@ -85,8 +85,6 @@ class TrainingSettings:
         """What changes the result, for the record of a stage."""
         leave_out = {"gradient_checkpointing", "checkpoint_every", "keep_checkpoints"}
         leave_out |= {"sample_every", "tensorboard", "can_save", "exam_every", "tracker"}
-        leave_out |= set() if self.until else {"until"}
-        leave_out |= set() if self.spread_half else {"spread_half"}  # as older records have it
         found = {name: value for name, value in asdict(self).items() if name not in leave_out}
         return found | ({"steps": None} if self.steps == NO_END else {})
 

@@ -50,11 +50,9 @@ class Sheet:
         """A value that must not be larger; goal: should not."""
         self._judged(name, value, unit, f"≤ {short(bound)}", value <= bound, goal)
 
-    def at_least(
-        self, name: str, value: float, bound: float, unit: str = "", *, goal: bool = False
-    ) -> None:
-        """A value that must not be smaller; goal: should not."""
-        self._judged(name, value, unit, f"≥ {short(bound)}", value >= bound, goal)
+    def at_least(self, name: str, value: float, bound: float, unit: str = "") -> None:
+        """A goal: a value that should not be smaller."""
+        self._judged(name, value, unit, f"≥ {short(bound)}", value >= bound, True)
 
     def within(self, name: str, value: float, low: float, high: float) -> None:
         """A value that must lie between two."""

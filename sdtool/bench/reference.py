@@ -3,7 +3,8 @@
 One process, two passes of each prior, no TorchScript, noise levels drawn uniformly up to a falling end.
 """
 
-from sdtool.lifting.config import LiftPlan, Phase
+from sdtool.io import toml
+from sdtool.lifting.config import LiftPlan, Phase, settings_of
 
 # Noise levels end at 0.4, not lower: the last details of so small a prior are lumps, not parts.
 # Smoothness of the geometry phase, measured on a corgi: faces lean 7° from their vertices' normals
@@ -86,3 +87,11 @@ NERF_REFERENCE = LiftPlan(
     passes=2,
     calls="eager",
 )
+
+PLANS = {"dmtet": REFERENCE, "nerf": NERF_REFERENCE}
+
+
+def as_toml(rep: str) -> str:
+    """The recipe of a representation for `sdtool lift --config`: every setting, and no colour prior."""
+    options = {"rep": rep, "color-prior": "none", "set": settings_of(PLANS[rep])}
+    return "\n".join(toml.tables("lift", options)) + "\n"

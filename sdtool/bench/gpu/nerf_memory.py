@@ -1,13 +1,16 @@
 """What a step of `--rep nerf` should cost with Stable Diffusion 2.1 in half precision: counted, not fitted.
 
-Bytes of the render are those of live tensors on a CPU, where a test counts them again; bytes and operations
-of the priors are counted on networks without values. On the one GPU that was tried peaks were 5 to 6% lower,
-and the priors took 2.4 to 5 times as many seconds (docs/gpu.md).
+    python -m sdtool.bench.gpu.nerf_memory
+
+prints the table of docs/gpu.md. Bytes of the render are those of live tensors on a CPU, where a test counts
+them again; bytes and operations of the priors are counted on networks without values. On the one GPU that was
+tried peaks were 5 to 6% lower, and the priors took 2.4 to 5 times as many seconds (docs/gpu.md).
 """
 
 from typing import NamedTuple
 
 from sdtool.lifting.config import LiftPlan, Phase
+from sdtool.lifting.presets import NERF_PAPER
 from sdtool.shapes.hashgrid_layout import layout
 
 HELD, PEAK = {False: 388, True: 759}, {False: 524, True: 836}
@@ -132,3 +135,7 @@ def table(plan: LiftPlan) -> list[str]:
                 + f" | {one.seconds():.2f} | {hours} |"
             )
     return lines
+
+
+if __name__ == "__main__":
+    print(*table(NERF_PAPER), sep="\n")
