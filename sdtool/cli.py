@@ -43,7 +43,7 @@ STAGES = {
     "sample-prior": ("sample_prior", "Draw what a prior knows of a prompt, before lifting it."),
     "lift": ("lift", "Turn a line of text into a 3D shape."),
     "texture": ("texture", "Paint a mesh that you have from a line of text."),
-    "export": ("export", "Write a lifted shape as a GLB file."),
+    "export": ("export", "Write a lift or a mesh as GLB, OBJ or PLY, or for printers and phones."),
     "evaluate": ("evaluate", "Find out how many results are consistent from every side."),
     "view": ("view", "Look at models and lifts in the browser."),
     "doctor": ("doctor", "Find out what works on this machine, and how to get what is missing."),
@@ -237,7 +237,7 @@ def run(arguments: list[str]) -> int:
             message = error.format_message().replace(": Value error, ", ": ")  # the validator's own
             if not message:  # a bare `sdtool` has printed its help
                 return 2
-            return _report(2, message, as_json)
+            return _report(2, message + _on_quotes(error), as_json)
         if isinstance(error, OSError) and error.strerror:  # a full disk, a folder not ours, …
             where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, PATHS) else ""
             return _report(1, where + error.strerror, as_json)
@@ -259,6 +259,15 @@ def run(arguments: list[str]) -> int:
     else:
         print(result.path)
     return 3 if result.failed else 0
+
+
+def _on_quotes(error: Any) -> str:
+    """The cure where the words of a prompt were given one by one, as `sdtool lift a corgi` does."""
+    context = getattr(error, "ctx", None)
+    takes_prompt = context and any(one.name == "prompt" for one in context.command.params)
+    if not takes_prompt or "unexpected extra argument" not in str(error.format_message()):
+        return ""
+    return '; put a prompt of several words in quotes: "a corgi"'
 
 
 def _answer(report: Report, as_json: bool) -> int:

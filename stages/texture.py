@@ -159,6 +159,9 @@ def _check(mesh: Path, prompt: str) -> None:
     if not prompt.strip():
         raise UsageError('the prompt is empty; try: sdtool texture MESH "a red chair"', "PROMPT")
     if mesh.suffix.lower() not in SUFFIXES:
+        if (mesh / stage_record.DONE).is_file():
+            said = f"{mesh} is a stage's directory; export a lift first (sdtool export {mesh}), or name"
+            raise UsageError(f"{said} a mesh in it", "MESH")
         kinds = ", ".join(SUFFIXES)
         raise UsageError(f"{mesh} is not one of {kinds}; convert it to .glb", "MESH")
     if not mesh.is_file():

@@ -1,10 +1,10 @@
 """Look at models in the browser: one page that needs no network.
 
-PATH is a model (.glb, .gltf, .vrm, .obj, .ply, .stl, .off), or the directory of a finished `sdtool lift`;
-several share a page and a camera. Drag to turn, scroll to zoom, drag with the right button to move. Buttons
-and keys show the materials (1), the base colour (2), normals (3), canonical coordinates (4) and the
-wireframe (W), look at the front, side, back or top (F S B U), turn (T) and change the light (E); N
-shows the next model. Of a lift the page also holds the previews in their order, as a slider (H hides
+PATH is a model (.glb, .gltf, .vrm, .obj, .ply, .stl, .off), the directory of a finished `sdtool lift`, or a
+folder of such; several share a page and a camera. Drag to turn, scroll to zoom, drag with the right
+button to move. Buttons and keys show the materials (1), the base colour (2), normals (3), canonical
+coordinates (4) and the wireframe (W), look at the front, side, back or top (F S B U), turn (T) and change
+the light (E); N shows the next model. Of a lift the page also holds the previews in their order, as a slider (H hides
 it, P plays it), and `model.glb` if it is newer than the lift, else the shape with vertex colours.
 
 The page is one HTML file: beside the model (`corgi.html`), in the lift's directory (`view.html`), of
@@ -21,6 +21,8 @@ Examples:
     sdtool view runs/a-corgi --out corgi.html
 
     sdtool view runs/a-corgi runs/without-agp --out both.html --no-browser
+
+    sdtool view runs                                 # every finished lift in it
 
     sdtool view --follow runs/a-corgi                # while it is lifted, here or elsewhere
 
@@ -78,9 +80,9 @@ def view(
         raise UsageError(said, "--out")
 
     from sdtool.viewing.page import build_page, is_ours
-    from sdtool.viewing.subjects import read_subject
+    from sdtool.viewing.subjects import lifts_or_itself, read_subject
 
-    subjects = [read_subject(path) for path in paths]
+    subjects = [read_subject(one) for path in paths for one in lifts_or_itself(path)]
     page = build_page(subjects).encode(**files.UTF8)
     facts = {"models": len(subjects), "pictures": sum(len(one.pictures) for one in subjects)}
     facts["bytes"] = len(page)

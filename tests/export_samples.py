@@ -17,7 +17,7 @@ CANONICAL = (V_POS - [0, 2.25, 1.5]) / 5
 
 def write_run(folder, v_pos=V_POS, faces=FACES, color=COLOR, **record):
     """A directory such as `lift` leaves, made by hand."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_file({"v_pos": v_pos, "t_pos_idx": faces}, folder / "shape.safetensors")
     save_file({"v_color": color}, folder / "material.safetensors")
     params = {"prompt": "a red arrow", "seed": 7, "agp": "tiny", "base": "", "preset": "tiny-cpu"}

@@ -217,6 +217,16 @@ def test_a_result_that_nobody_takes_is_no_traceback(taker, code, said, unbuffere
     assert finished.returncode == code
 
 
+@pytest.mark.parametrize(
+    "given", [["lift", "a", "corgi"], ["texture", "x.glb", "a", "red", "chair"]]
+)
+def test_a_prompt_without_quotes_is_told_how(capsys, given):
+    code, stdout, said = command(capsys, *given)
+    assert (code, stdout) == (2, "") and said.count("\n") == 1
+    assert said.endswith('; put a prompt of several words in quotes: "a corgi"\n')
+    assert "quotes" not in command(capsys, "export", "a", "b")[2]
+
+
 @pytest.mark.slow
 def test_libraries_say_nothing_of_their_own(tmp_path):
     arguments = ["sample-prior", "a corgi", "--steps", "1", "--device", "cpu", "--out", "look"]

@@ -204,8 +204,6 @@ def refused(capsys, run, *words):
 def test_what_is_no_finished_lift(tmp_path, capsys):
     refused(capsys, tmp_path / "absent", "does not exist")
     refused(capsys, tmp_path, "stage.json")
-    (tmp_path / "file").write_text("")
-    refused(capsys, tmp_path / "file", "not a directory")
     refused(capsys, write_run(tmp_path / "other", stage="render-ccm"), "render-ccm")
     unfinished = write_run(tmp_path / "unfinished")
     (unfinished / "stage.json").rename(unfinished / "stage.partial.json")
@@ -248,7 +246,6 @@ def test_only_slivers_are_nothing(tmp_path, capsys):
 
 def test_what_cannot_be_written_is_known_before_the_work(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sdtool.exporting.decimation.decimate", None)  # what would come first
-    (tmp_path / "file").write_text("")
     (tmp_path / "mine.glb").write_text("mine")
     (tmp_path / "my-color.png").write_text("mine")
     for name, hint in (

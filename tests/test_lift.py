@@ -140,6 +140,14 @@ def test_many_prompts_get_a_directory_each(workers, tmp_path, capsys):
     assert (mine / "mine.txt").read_text() == "a stranger's file"
     assert cli.run([*command, "--workers", "1", *QUICK]) == 3
     assert capsys.readouterr().err.count("is already lifted") == 2
+    assert cli.run(["export", str(out)]) == 1
+    assert f"{out} holds 2 lifts, and is none; name one of them, such as" in capsys.readouterr().err
+    (out / "a-corgi/shape.safetensors").unlink()
+    (out / "a-red-chair/views.png").unlink()  # a picture may be thrown away
+    assert cli.run([*command, "--workers", "1", *QUICK]) == 3
+    said = capsys.readouterr().err
+    assert said.count("is already lifted") == 1
+    assert "a-corgi was finished, but shape.safetensors in it is gone; --overwrite" in said
 
 
 def test_prompts_are_given_in_one_way(tmp_path, capsys):

@@ -125,7 +125,8 @@ def test_a_surface_starts_as_a_mesh_even_if_it_has_a_hole(tmp_path):
 def test_a_start_that_cannot_work_is_named(tmp_path, capsys):
     assert cli.run(["lift", "x", "--init", str(tmp_path / "no.glb"), "--out", str(tmp_path)]) == 2
     assert (
-        "is neither a mesh file, a lift's directory nor one of density" in capsys.readouterr().err
+        "does not exist; name a mesh file, a lift's directory or one of density"
+        in capsys.readouterr().err
     )
     plane = Mesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))
     path = write_glb(tmp_path / "plane.glb", plane)

@@ -244,6 +244,7 @@ def test_the_tokenizer_reads_back_from_clips_own_files(tiny, tiny_folder, tmp_pa
 def test_a_small_prior_names_the_words_it_has_not_met(tiny_folder):
     prior = load_base(tiny_folder)
     assert prior.unknown_words("A red zyzzyva, normal map") == ["zyzzyva"]
+    assert prior.unknown_words("a “red” chair – 🐶🔥, ☂!") == ["🐶🔥", "☂"]
     assert prior.normal_suffix == ", normal map"
 
 

@@ -115,6 +115,19 @@ def test_several_models_share_a_page(tmp_path, capsys):
     assert found[2]["high"] == [1, 2, 3] and found[2]["facts"] == "4 triangles"
 
 
+def test_a_folder_of_lifts_is_all_that_are_finished(tmp_path, capsys):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    for name in ("chair-10", "chair-2", "begun"):
+        write_run(runs / name, params={"prompt": name, "settings": {"phases": []}})
+    (runs / "begun/stage.json").rename(runs / "begun/stage.partial.json")
+    (runs / "notes.txt").write_text("mine")
+    code, stdout, _ = view(capsys, runs)
+    assert (code, stdout) == (0, f"{runs / 'view.html'}\n")
+    found = models((runs / "view.html").read_text(encoding="utf-8"))
+    assert [one["title"] for one in found] == ["chair-2", "chair-10"]
+
+
 def test_what_the_page_cannot_decode_is_written_anew(tmp_path, capsys):
     path = box(tmp_path / "cube.glb", extras={"prompt": "a box"})
     data = path.read_bytes()
@@ -201,6 +214,7 @@ def test_again_is_a_no_op_and_files_of_others_stay(tmp_path, capsys):
         (["absent"], 1, "absent does not exist; name a model, or the directory of a lift"),
         (["broken.glb"], 1, "broken.glb"),
         (["notes.txt"], 1, "notes.txt"),
+        (["picture.png"], 1, "picture.png is a PNG picture, not a model; look for the model"),
         (["empty"], 1, "not a finished lift"),
         (["cube.glb", "absent.glb"], 1, "absent.glb"),
         (["cube.glb", "--out", "page.txt"], 2, ".html"),
@@ -214,6 +228,7 @@ def test_bad_input_is_one_sentence(arguments, code, word, tmp_path, monkeypatch,
     box(tmp_path / "cube.glb")
     (tmp_path / "broken.glb").write_bytes(b"glTF, but not really one")
     (tmp_path / "notes.txt").write_text("no model")
+    png(tmp_path / "picture.png", "white")
     for folder in ("empty", "folder.html"):
         (tmp_path / folder).mkdir()
     found = view(capsys, *arguments)

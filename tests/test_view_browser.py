@@ -1,6 +1,8 @@
 """view: the page is served to this machine only, and Chromium draws the object in every mode."""
 
+import html
 import http.client
+import json
 import re
 import threading
 
@@ -103,6 +105,41 @@ def test_chromium_shows_the_object(state, wanted, tmp_path, capsys):
     y, x = np.argwhere(found[rows, columns]).mean(axis=0).astype(int) + (110, 100)
     assert 0.03 < found[rows, columns].mean() < 0.6  # not blank, and not everything
     assert abs(x - 300) < 20 and wanted(*shot[y, x]), shot[y, x]
+
+
+OVERLAPS = """
+const boxes = ["header", "nav", "figure", "footer"].map((name) => document.querySelector(name)).filter(
+  (one) => one.offsetParent || getComputedStyle(one).display !== "none");
+const found = { over: document.documentElement.scrollWidth - innerWidth, pairs: [], width: innerWidth };
+for (const one of boxes) for (const two of boxes) {
+  const [a, b] = [one.getBoundingClientRect(), two.getBoundingClientRect()];
+  const [x, y] = [Math.min(a.right, b.right) - Math.max(a.left, b.left),
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)];
+  if (one !== two && x > 1 && y > 1) found.pairs.push(one.tagName + two.tagName);
+}
+document.title = JSON.stringify(found);
+"""
+
+
+@pytest.mark.slow
+@in_chromium
+@pytest.mark.parametrize("width", [500, 800, 1400])
+def test_nothing_of_the_page_lies_on_anything_else(width, tmp_path, capsys):
+    for name in ("one", "two", "three"):
+        prompt = (
+            "a corgi with a very long prompt that tells of its hat, its scarf and its boots " * 2
+        )
+        run = write_run(tmp_path / "runs" / name, params={"prompt": prompt, "seed": 12345678})
+        png(run / "views.png", "white")
+    assert view(capsys, tmp_path / "runs")[0] == 0
+    page = (tmp_path / "runs/view.html").read_text(encoding="utf-8")
+    page = re.sub(r"<meta http-equiv[^>]*>", "", page)  # it lets no script of a test run
+    late = f"<script>setTimeout(() => {{ {OVERLAPS} }}, 2000);</script></body>"
+    copy = tmp_path / "visited.html"
+    copy.write_text(page.replace("</body>", late), encoding="utf-8")
+    dom = open_page(copy.as_uri(), tmp_path, f"--window-size={width},800", "--dump-dom")
+    found = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", dom)[1]))
+    assert found == {"over": 0, "pairs": [], "width": width}
 
 
 # Done by a visitor: the mode by its key, the model's other side by a drag, a step by the slider.

@@ -26,7 +26,8 @@ def check_start(init: str) -> None:
     if not Path(init).is_dir():
         names = ", ".join(STARTS)
         raise UsageError(
-            f"--init {init} is neither a mesh file, a lift's directory nor one of {names}", "--init"
+            f"--init {init} does not exist; name a mesh file, a lift's directory or one of {names}",
+            "--init",
         )
     read_lift(init)
 

@@ -16,12 +16,15 @@ from sdtool.geometry.meshes import Mesh, face_normals, validate
 from sdtool.geometry.surfaces import Material
 from sdtool.io.files import read_json, write_tensors
 from sdtool.io.folders import MESH_SUFFIXES
+from sdtool.io.names import natural
 from sdtool.io.stage_record import DONE, PARTIAL
+from sdtool.io.words import counted
 from sdtool.lifting.lift_materials import COLOR, MATERIAL, Inside, Stored, read_material, spoiled
 
 if TYPE_CHECKING:
     import torch
 
+MESH_FILE = f"a mesh file ({' '.join(MESH_SUFFIXES)})"
 SHAPE = "shape.safetensors"
 POSITIONS, FACES = "v_pos", "t_pos_idx"
 
@@ -95,14 +98,30 @@ def read_lift(run: str | Path) -> LiftResult:
     return LiftResult(mesh, record, *read_material(run, mesh, material, metadata))
 
 
+def lifts_in(folder: Path) -> list[Path]:
+    """The directories of finished lifts that lie in a folder, as `sdtool lift --prompts` makes them, by name
+    (2 before 10)."""
+    found = [path for path in folder.iterdir() if (path / DONE).is_file() and _is_lift(path)]
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def _is_lift(run: Path) -> bool:
+    try:
+        record = read_json(run / DONE)
+    except InputError:
+        return False
+    return isinstance(record, dict) and record.get("stage") == "lift"
+
+
 def _record(run: Path) -> dict[str, Any]:
     """The stage record of a finished lift in `run`."""
     cure = f'make it with: sdtool lift "a corgi" --out {run}'
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run} is neither the directory of a lift nor {MESH_FILE}")
     if not run.is_dir():
-        kind = "is not a directory" if run.exists() else "does not exist"
         if run.suffix.lower() in MESH_SUFFIXES:
-            raise InputError(f"{run} {kind}; name the directory of a lift or an existing mesh file")
-        raise InputError(f"{run} {kind}; name the directory of a lift, or {cure}")
+            raise InputError(f"{run} does not exist; name the directory of a lift or {MESH_FILE}")
+        raise InputError(f"{run} does not exist; name the directory of a lift, or {cure}")
     if not (run / DONE).is_file():
         if (run / PARTIAL).is_file():
             prompt = read_json(run / PARTIAL).get("params", {}).get("prompt", "…")
@@ -110,12 +129,21 @@ def _record(run: Path) -> dict[str, Any]:
                 f'{run} is an unfinished lift of "{prompt}"; the sdtool lift command that began it '
                 "continues it"
             )
+        if lifts := lifts_in(run):
+            some = counted(len(lifts), "lift")
+            raise InputError(
+                f"{run} holds {some}, and is none; name one of them, such as {lifts[0]}"
+            )
+        cure = "name another directory" if any(run.iterdir()) else cure
         raise InputError(f"{run} is not a finished lift (it holds no {DONE}); {cure}")
     record = read_json(run / DONE)
     stage = record.get("stage") if isinstance(record, dict) else None
     if stage != "lift" or not isinstance(record.get("params"), dict):
         if stage == "texture":
-            raise InputError(f"{run} was written by texture; name the painted file in it")
+            names = [Path(str(name)) for name in record.get("outputs", [])]
+            painted = [run / name for name in names if name.suffix.lower() in MESH_SUFFIXES]
+            such = f", {painted[0]}" if painted else ""
+            raise InputError(f"{run} was written by texture; name the painted file in it{such}")
         made = f"was written by {stage}" if stage else f"holds a {DONE} of another kind"
         raise InputError(f"{run} {made}, not by lift; {cure}")
     return record

@@ -115,6 +115,10 @@ class Lift:
                     "choose another --out or add --overwrite",
                     "--precision",
                 )
+            models = [name for name in self.outputs if Path(name).suffix not in (".png", ".webp")]
+            if lost := [name for name in models if not (out / name).exists()]:
+                said = f"{out} was finished, but {lost[0]} in it is gone"
+                raise ObjectError("lost-result", f"{said}; --overwrite makes it again")
             print(f"{out} is already {self.verbs[1]}; --overwrite redoes it", file=sys.stderr)
             return record.result()
         return _lift(record, self, prompt)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sdtool.errors import ObjectError, UnopenedError
 from sdtool.io.files import BOM, encoding_of, is_pointer
+from sdtool.io.folders import MESH_SUFFIXES
 
 HEAD = 512  # bytes that are looked at
 # First bytes → what begins so, what to do about it, and the endings of files that may.
@@ -87,7 +88,8 @@ def better_reason(error: ObjectError, path: str | os.PathLike) -> ObjectError:
     if said is None:
         return error
     what, cure = said
-    return ObjectError("wrong-kind", f"{path} is {what}, not a {ending} file; {cure}")
+    kind = "a model" if ending not in MESH_SUFFIXES else f"a {ending} file"
+    return ObjectError("wrong-kind", f"{path} is {what}, not {kind}; {cure}")
 
 
 def _kind(head: bytes, ending: str) -> tuple[str, str] | None:

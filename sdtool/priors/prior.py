@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 import torch
 import torch.nn.functional as F
@@ -143,10 +144,12 @@ class Prior(nn.Module):
         return self.fitted_normal(prompt)[0]
 
     def unknown_words(self, prompt: str) -> list[str]:
-        """The prompt's words that a small prior has never met; empty for an open vocabulary."""
+        """The prompt's words, and signs as emoji, that a small prior has never met; empty for an open
+        vocabulary."""
         if self.vocabulary is None:
             return []
-        return [word for word in words(prompt) if word not in self.vocabulary]
+        signs = [one for one in re.findall(r"[^\w\s!-~]+", prompt) if "So" in map(category, one)]
+        return [word for word in words(prompt) if word not in self.vocabulary] + signs
 
     # Images
 

@@ -14,7 +14,7 @@ from sdtool.geometry.meshes import FAR, Mesh
 from sdtool.geometry.normals import explicit_normals
 from sdtool.io.folders import GLTF_SUFFIXES, model_stem
 from sdtool.io.images import PNG
-from sdtool.io.stage_record import DONE
+from sdtool.io.stage_record import DONE, PARTIAL
 from sdtool.io.words import counted
 from sdtool.meshfiles import load_mesh, write_glb
 from sdtool.meshfiles.accessors import GlbFile
@@ -52,6 +52,15 @@ class Subject:
     glb: bytes
     bounds: tuple[list[float], list[float]]
     pictures: list[Picture] = field(default_factory=list)
+
+
+def lifts_or_itself(path: Path) -> list[Path]:
+    """The finished lifts in a folder of such, or the path alone."""
+    from sdtool.lifting.lift_files import lifts_in
+
+    if not path.is_dir() or (path / DONE).is_file() or (path / PARTIAL).is_file():
+        return [path]
+    return lifts_in(path) or [path]
 
 
 def read_subject(path: Path) -> Subject:

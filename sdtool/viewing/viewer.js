@@ -127,11 +127,14 @@ function start() {
   function resize() {
     renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     renderer.setSize(innerWidth, innerHeight, false);
+    document.body.style.setProperty("--under", `${byId("facts").getBoundingClientRect().bottom + 14}px`);
     // The object stands in the middle of what header, buttons, list and history leave free.
     const panel = byId("history").getBoundingClientRect();
     const below = panel.width > 0.7 * innerWidth;
-    const left = byId("models").getBoundingClientRect().right;
-    const top = byId("facts").getBoundingClientRect().bottom;
+    const list = byId("models").getBoundingClientRect();
+    const above = list.width > 0.7 * innerWidth;
+    const left = above ? 0 : list.right;
+    const top = above ? list.bottom : byId("facts").getBoundingClientRect().bottom;
     const bottom = panel.height && below ? panel.top : byId("buttons").getBoundingClientRect().top;
     const right = panel.height && !below ? panel.left : innerWidth;
     const [width, height] = [Math.max(right - left, 50), Math.max(bottom - top, 50)];
