@@ -1,11 +1,12 @@
 """Look at models in the browser: one page that needs no network.
 
-PATH is a model (.glb, .gltf, .vrm, .obj, .ply, .stl, .off), the directory of a finished `sdtool lift`, or a
-folder of such; several share a page and a camera. Drag to turn, scroll to zoom, drag with the right
+PATH is a model (.glb, .gltf, .vrm, .obj, .ply, .stl, .off), the directory of a finished `sdtool lift`, or
+a folder of such; several share a page and a camera. Drag to turn, scroll to zoom, drag with the right
 button to move. Buttons and keys show the materials (1), the base colour (2), normals (3), canonical
 coordinates (4) and the wireframe (W), look at the front, side, back or top (F S B U), turn (T) and change
-the light (E); N shows the next model. Of a lift the page also holds the previews in their order, as a slider (H hides
-it, P plays it), and `model.glb` if it is newer than the lift, else the shape with vertex colours.
+the light (E); N shows the next model. Of a lift the page also holds the previews in their order, as a
+slider (H hides it, P plays it), and `model.glb` if it is newer than the lift, else the shape with vertex
+colours.
 
 The page is one HTML file: beside the model (`corgi.html`), in the lift's directory (`view.html`), of
 several `view.html` beside the first. It opens in the browser when stdout is a terminal and there is a

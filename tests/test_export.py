@@ -246,6 +246,7 @@ def test_only_slivers_are_nothing(tmp_path, capsys):
 
 def test_what_cannot_be_written_is_known_before_the_work(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sdtool.exporting.decimation.decimate", None)  # what would come first
+    (tmp_path / "file").write_text("")
     (tmp_path / "mine.glb").write_text("mine")
     (tmp_path / "my-color.png").write_text("mine")
     for name, hint in (
