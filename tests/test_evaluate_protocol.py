@@ -262,6 +262,8 @@ def test_the_judge_is_named_by_its_bytes(tmp_path):
     first = judge_id(tmp_path)
     assert first == judge_id(tmp_path) and len(first) == 8
     assert judge_id(tmp_path, 16, 3) == f"{first} (calibrated with 16, seed 3)"
+    (tmp_path / "README.md").write_text("mine", encoding="utf-8")
+    assert judge_id(tmp_path) == first
     (tmp_path / "judge.json").write_text("[]", encoding="utf-8")
     assert judge_id(tmp_path) != first
 

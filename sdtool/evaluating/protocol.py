@@ -79,8 +79,8 @@ def load(name: Name, own: Sequence[str] = (), file: str = "") -> Protocol:
 
 
 def judge_id(folder: Path, calibrate: int = 0, seed: int = 0) -> str:
-    """Which judge it was: a digest of the folder's files, and how its lines were drawn anew."""
+    """Which judge it was: a digest of its weights, facts and lines, and how these were drawn anew."""
     sha = hashlib.sha256()
-    for path in sorted(one for one in folder.iterdir() if one.is_file()):
+    for path in sorted(one for one in folder.iterdir() if one.suffix in (".json", ".safetensors")):
         sha.update(path.name.encode() + path.read_bytes())
     return sha.hexdigest()[:8] + f" (calibrated with {calibrate}, seed {seed})" * bool(calibrate)
