@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
 from sdtool.errors import InputError
 from sdtool.evaluating.patches import PATCHES, WIDE, Patches
-from sdtool.io.files import atomic_path, read_json, write_json
+from sdtool.io.files import read_json, write_json
+from sdtool.io.tensor_files import save_tensors
 
 BINS = 24
 """Azimuths that a view is told apart by; bin k is centred at k·360°/BINS."""
@@ -100,8 +101,7 @@ class ViewNet(nn.Module):
         """Write the weights as float16, and facts about them."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.half().contiguous() for name, value in self.state_dict().items()}
-        with atomic_path(folder / "judge.safetensors") as path:
-            save_file(weights, path)
+        save_tensors(folder / "judge.safetensors", weights)
         sizes = {"width": self.width, "looks": self.wide}
         facts = {"categories": self.categories, **sizes, **facts}
         write_json(folder / "judge.json", facts)

@@ -20,6 +20,7 @@ from sdtool.priors.models import (
 )
 from sdtool.priors.prior import Prior, words
 from sdtool.priors.text import fresh_text_encoder, save_text_encoder
+from sdtool.priors.weights import refuse_no_numbers
 
 NORMAL_SUFFIX = ", normal map"
 """What the captions of normal maps end with in the training of a tiny base."""
@@ -104,7 +105,9 @@ def save_base(prior: Prior, folder: Path, *, facts: dict, fp16: bool = False) ->
     """
     save_model(prior.unet, folder / "unet", fp16)
     dtype = torch.float16 if fp16 else torch.float32
-    prior.text_encoder.model.to(dtype)  # type: ignore[arg-type]  # its types want a self
+    text = prior.text_encoder.model
+    text.to(dtype)  # type: ignore[arg-type]  # its types want a self
+    refuse_no_numbers(text.named_parameters(), folder / "text_encoder", dtype)
     save_text_encoder(prior.text_encoder, folder)
     DDPMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
     made = ["model_index.json", "unet", "text_encoder", "tokenizer", "scheduler", CARD, "README.md"]

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from sdtool.errors import InputError, MissingDependencyError
-from sdtool.io.files import atomic_path, read_json, write_json
+from sdtool.io.files import read_json, write_json
+from sdtool.io.tensor_files import save_tensors
 from sdtool.priors.adapters import (
     CAMERA,
     NAME,
@@ -32,7 +33,7 @@ from sdtool.priors.cards import ADAPTER
 from sdtool.priors.guided import plain_unet, unguided, with_unet
 from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import Prior
-from sdtool.priors.weights import AGAIN
+from sdtool.priors.weights import AGAIN, refuse_no_numbers
 
 TARGETS = [
     *("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
@@ -133,9 +134,9 @@ def save_adapter(prior: Prior, folder: Path, base: str, dtype: torch.dtype) -> l
     base: as its card names it. peft takes the perceptron for a module that was trained whole.
     """
     tensors = {name: value.detach() for name, value in _tensors(prior.unet).items()}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        tensors = {name: value.to("cpu", dtype).contiguous() for name, value in tensors.items()}
-        save_file(tensors, temporary, metadata={"format": "pt"})
+    tensors = {name: value.to("cpu", dtype).contiguous() for name, value in tensors.items()}
+    refuse_no_numbers(tensors.items(), folder / WEIGHTS, dtype)
+    save_tensors(folder / WEIGHTS, tensors, {"format": "pt"})
     told = prior.unet.peft_config[NAME].to_dict()
     told |= {"modules_to_save": [CAMERA], "inference_mode": True, "base_model_name_or_path": base}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}

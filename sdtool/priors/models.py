@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from sdtool.io.tensor_files import saved_model
+from sdtool.priors.weights import refuse_no_numbers
 from sdtool.runtime import collector
 
 with collector.paused():
@@ -71,6 +73,9 @@ __all__ = [
 
 def save_model(model: Any, folder: Path, fp16: bool = False) -> None:
     """Write a UNet or a VAE as diffusers does, in float32 or float16, without the place that it came from."""
-    model.to(torch.float16 if fp16 else torch.float32)
+    dtype = torch.float16 if fp16 else torch.float32
+    model.to(dtype)
+    refuse_no_numbers(model.named_parameters(), folder, dtype)
     model.register_to_config(_name_or_path="")  # a place on this machine
-    model.save_pretrained(folder, safe_serialization=True)
+    with saved_model(folder):
+        model.save_pretrained(folder, safe_serialization=True)

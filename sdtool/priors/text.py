@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sdtool.errors import InputError
+from sdtool.io.tensor_files import disk_errors, saved_model
 from sdtool.priors.fitting import fitted
 from sdtool.priors.weights import AGAIN, TRANSFORMERS, load_whole
 
@@ -218,8 +219,10 @@ def save_text_encoder(text: TextEncoder, folder: Path) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    text.model.save_pretrained(folder / "text_encoder", safe_serialization=True)
-    text.tokenizer.save_pretrained(folder / "tokenizer")
+    with saved_model(folder / "text_encoder"):
+        text.model.save_pretrained(folder / "text_encoder", safe_serialization=True)
+    with disk_errors(folder / "tokenizer"):
+        text.tokenizer.save_pretrained(folder / "tokenizer")
     model = json.loads(text.tokenizer.backend_tokenizer.to_str())["model"]
     vocabulary = json.dumps(model["vocab"], ensure_ascii=False)
     (folder / "tokenizer" / "vocab.json").write_text(vocabulary, encoding="utf-8")

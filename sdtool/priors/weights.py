@@ -1,10 +1,11 @@
 """The weights of a part of a prior: found under any of their usual names, whole, or one clear sentence."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sdtool.errors import InputError
+from sdtool.errors import InputError, SdtoolError
 from sdtool.io.files import read_json
 
 AGAIN = "copy or download the whole folder again"
@@ -52,26 +53,39 @@ def load_whole(kind: Any, place: Path, stem: str, **options: Any) -> Any:
             f"{place} is not whole: its weights lack {len(missing)} of {len(model.state_dict())} tensors "
             f"({some}), so it is a broken copy or of another architecture; {AGAIN}"
         )
-    if name := _no_number(model):
+    if name := no_number(model.named_parameters()):
         kept = {key: value for key, value in options.items() if key not in ("dtype", "torch_dtype")}
         # in the files' own precision, which may hold more
         whole = kind.from_pretrained(place, **kept)
-        if name := _no_number(whole):
+        if name := no_number(whole.named_parameters()):
             raise InputError(
                 f"{place} is damaged: its tensor {name} holds what is no number (NaN or infinity); {AGAIN}"
             )
     return model
 
 
-def _no_number(model: Any) -> str:
-    """The name of the first tensor of a torch module that holds NaN or infinity; "" if none does."""
+def no_number(named: Iterable[tuple[str, Any]]) -> str:
+    """The name of the first of such torch tensors that holds NaN or infinity; "" if none does."""
     import torch
 
-    for name, value in model.named_parameters():
+    for name, value in named:
         # What sums to a number holds numbers only; a sum alone may overflow.
         if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
             return name
     return ""
+
+
+def refuse_no_numbers(named: Iterable[tuple[str, Any]], path: Path, dtype: Any) -> None:
+    """SdtoolError if such a tensor, to be written to `path` as `dtype`, holds NaN or infinity."""
+    import torch
+
+    if name := no_number(named):
+        cure = "its training broke: lower --lr"
+        if dtype == torch.float16:
+            cure = "float16 ends at 65,504: leave out --fp16"
+        raise SdtoolError(
+            f"{path} is not written: its tensor {name} would hold what is no number (NaN or infinity); {cure}"
+        )
 
 
 def variant_of(place: Path, stem: str, name: str) -> str | None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from sdtool.errors import InputError
-from sdtool.io.files import atomic_path
+from sdtool.io.tensor_files import save_tensors
 
 NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 
@@ -76,15 +75,24 @@ def save_checkpoint(out: Path, step: int, state: State, keep: int) -> None:
     tensors = state.tensors()
     facts = {"step": step, "digest": _digest(sorted(tensors.items()))}
     facts |= {"spent": state.spent} if state.spent else {}
-    with atomic_path(out / f"checkpoint-{step:06d}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"sdtool": json.dumps(facts)})
+    path = out / f"checkpoint-{step:06d}.safetensors"
+    save_tensors(path, tensors, {"sdtool": json.dumps(facts)})
     for old in _checkpoints(out)[:-keep]:
         old.unlink()
 
 
 def last_checkpoint(out: Path, say: Callable[[str], None] = print) -> Path | None:
-    """The newest checkpoint whose content fits its digest; damaged ones are named and removed."""
+    """The newest checkpoint whose content fits its digest; damaged ones are named and removed. InputError
+    for one that cannot be opened, which says nothing of what it holds."""
     for path in reversed(_checkpoints(out)):
+        try:
+            with open(path, "rb") as opened:
+                opened.read(1)
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}), so that the training cannot go on from it; have "
+                "it readable and writable for you, or add --overwrite to begin anew"
+            ) from None
         try:
             with safe_open(path, framework="pt") as file:
                 stored = ((name, file.get_tensor(name)) for name in sorted(file.keys()))
