@@ -1,13 +1,15 @@
 """What a training says of itself: log.jsonl, curves for TensorBoard, and the end of the progress line."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
 
 from sdtool.errors import SdtoolError
 from sdtool.io.files import append_jsonl, read_jsonl, trim_jsonl
+from sdtool.priors.weights import no_number
 from sdtool.training.course import Course
 from sdtool.training.settings import TrainingSettings
 from sdtool.training.tensorboard import open_tensorboard
@@ -91,6 +93,22 @@ def check_finite(sums: torch.Tensor, step: int) -> None:
     """SdtoolError if a loss or a gradient has become infinite or no number."""
     if not torch.isfinite(sums).all():
         loss, norm = sums.tolist()
-        raise SdtoolError(
-            f"training broke before step {step}: loss {loss}, gradient {norm}; lower --lr"
-        )
+        raise _broke(f"before step {step}: loss {loss}, gradient {norm}")
+
+
+def check_weights(weights: Mapping[str, torch.Tensor], step: int) -> None:
+    """SdtoolError if a step has left trained weights that are infinite or no numbers."""
+    if name := no_number(weights.items()):
+        raise _broke(f"in step {step}: the weights {name} hold what is no number (NaN or infinity)")
+
+
+@torch.no_grad()
+def check_last(objective: Callable[..., torch.Tensor], given: Iterable, step: int) -> None:
+    """SdtoolError if the loss is infinite or no number with the weights as they are now: no other step looks
+    at what the last one has done. given: what the objective takes, of the last batch."""
+    if not math.isfinite(loss := float(objective(*given))):
+        raise _broke(f"in step {step}: loss {loss} after it")
+
+
+def _broke(how: str) -> SdtoolError:
+    return SdtoolError(f"training broke {how}; lower --lr")

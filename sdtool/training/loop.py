@@ -21,7 +21,7 @@ from sdtool.training.checkpoints import State, last_checkpoint, save_checkpoint
 from sdtool.training.course import Course
 from sdtool.training.distributed import Processes
 from sdtool.training.forecast import Forecast, said_end
-from sdtool.training.log import LOG_EVERY, Log, check_finite
+from sdtool.training.log import LOG_EVERY, Log, check_finite, check_last, check_weights
 from sdtool.training.memory import out_of_memory_named
 from sdtool.training.settings import TrainingSettings
 
@@ -159,7 +159,7 @@ def fit(
     course = Course(settings, start, state.spent, processes=processes.size, agree=processes.on_main)
     on_cpu = processes.device.type == "cpu"
     log = Log(out, start, course, settings, writes=processes.is_main, on_cpu=on_cpu)
-    objective = processes.prepare(objective)
+    alone, objective = objective, processes.prepare(objective)
     samples = settings.sample_every > 0 and processes.is_main
     examines = settings.exam_every > 0 and processes.is_main
     with progress("training", course.total, "steps", done=start, shown=processes.is_main) as bar:
@@ -185,6 +185,8 @@ def fit(
             if logs:
                 log.write(done, processes.mean(sums), lr=rate, size=side)
                 sums.zero_()
+            if saves or is_last:
+                processes.on_main(lambda: check_weights(average, done))  # noqa: B023
             if saves and not is_last and processes.is_main:
                 state.spent = course.spent
                 save_checkpoint(out, done, state, settings.keep_checkpoints)
@@ -200,6 +202,10 @@ def fit(
                 log.restart(done)
             bar.advance(note=log.note)
     swap(parameters, average)
+    size = settings.batch // (processes.size * settings.accumulate)
+    with processes.autocast():
+        part = [row[:size] for row in rows]
+        processes.on_main(lambda: check_last(alone, share(False, *part), done))
     for value in values:
         value.requires_grad_(False)
     if samples:
