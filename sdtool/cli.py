@@ -3,7 +3,6 @@ error becomes a sentence and an exit code."""
 
 import importlib
 import inspect
-import io
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from sdtool.io.names import escaped
 from sdtool.io.stage_record import Report, Result
 from sdtool.runtime import collector
 from sdtool.runtime.config import Config
+from sdtool.runtime.stdout import NAME, name_stdout
 
 # name → (module of `stages`, one line of help). The module holds a function of the same name.
 STAGES = {
@@ -192,15 +192,12 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by whoever began this
             setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))
-    if isinstance(
-        sys.stdout, io.TextIOWrapper
-    ):  # a path whose name is no UTF-8 is printed as it is
-        sys.stdout.reconfigure(errors="surrogateescape")
+    name_stdout()
     try:
         code = run(arguments)
         sys.stdout.flush()
     except OSError as error:  # nobody reads the result any more (`| head -1`), or a full disk
-        if error.filename is not None:  # of a file, so not of stdout: `--debug` asks for it
+        if error.filename not in (None, NAME):  # of a file: `--debug` asks for it
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
@@ -231,7 +228,7 @@ def run(arguments: list[str]) -> int:
             return _report(130, "stopped; the same command continues", as_json)
         return stop.exit_code
     except Exception as error:
-        if debug:
+        if debug or getattr(error, "filename", None) == NAME:  # of stdout: `main` says so
             raise
         if hasattr(error, "format_message"):  # wrong usage, found by the command-line parser
             message = error.format_message().replace(": Value error, ", ": ")  # the validator's own

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +39,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors(path: str | Path) -> Iterator[None]:
+    """Have what a disk refuses name `path`: an OSError that names no file, or what Rust's libraries say."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except Exception as error:
+        if not (found := re.search(r"\(os error (\d+)\)", str(error))):
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 @contextmanager
@@ -145,7 +161,7 @@ def write_jsonl(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
 
 def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
     """Append one line (for the log of a running stage)."""
-    with open(path, "ab") as file:
+    with disk_errors(path), open(path, "ab") as file:
         file.write(json_line(record) + b"\n")
 
 

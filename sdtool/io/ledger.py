@@ -9,7 +9,7 @@ from typing import Any
 
 from sdtool.errors import ObjectError
 from sdtool.io.failures import can_be_opened, failure_line
-from sdtool.io.files import json_line
+from sdtool.io.files import disk_errors, json_line
 
 FAILED = "failed"
 """The kind of an item that could not be used; its line is one of `failures.jsonl`."""
@@ -63,17 +63,20 @@ class Ledger:
         self._note(index, self._end)
         self._end += len(data)
         if self._gathered is None:
-            self._file.write(data)
-            self._file.flush()
+            self._write(data)
         else:
             self._gathered.append(data)
             if len(self._gathered) == 1000:
                 self._write_gathered()
 
     def _write_gathered(self) -> None:
-        self._file.write(b"".join(self._gathered or ()))
-        self._file.flush()
+        self._write(b"".join(self._gathered or ()))
         self._gathered = []
+
+    def _write(self, data: bytes) -> None:
+        with disk_errors(self.path):
+            self._file.write(data)
+            self._file.flush()
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
@@ -97,4 +100,5 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; it stays where it is."""
-        self._file.close()
+        with disk_errors(self.path):
+            self._file.close()

@@ -1,14 +1,12 @@
 """Safetensors that their own library writes: modes as other files have them, errors that name the file."""
 
-import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdtool.io.files import atomic_path
+from sdtool.io.files import atomic_path, disk_errors
 
 if TYPE_CHECKING:
     import torch
@@ -35,18 +33,3 @@ def saved_model(folder: Path) -> Iterator[None]:
         mode = (folder / "config.json").stat().st_mode
         for path in folder.glob("*.safetensors"):
             path.chmod(stat.S_IMODE(mode))
-
-
-@contextmanager
-def disk_errors(path: str | Path) -> Iterator[None]:
-    """Have what a disk refuses name `path`: an OSError that names no file, or what Rust's libraries say."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    except Exception as error:
-        if not (found := re.search(r"\(os error (\d+)\)", str(error))):
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error

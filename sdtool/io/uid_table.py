@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sdtool.io.files import disk_errors
+
 WIDEST = 1024  # letters of a uid or a text; longer ones are left out: the columns are as wide
 
 
@@ -42,7 +44,8 @@ class UidTable:
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = {"hashes": hashes[order], "order": order, "uids": rows, "texts": words}
         for name, column in columns.items():
-            with open(path.with_suffix("." + name), "wb") as file:
+            made = path.with_suffix("." + name)
+            with disk_errors(made), open(made, "wb") as file:
                 file.write(column.data)
         return cls(path, len(rows), rows.itemsize, words.itemsize)
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sdtool.errors import InputError
-from sdtool.io.tensor_files import disk_errors, saved_model
+from sdtool.io.files import disk_errors
+from sdtool.io.tensor_files import saved_model
 from sdtool.priors.fitting import fitted
 from sdtool.priors.weights import AGAIN, TRANSFORMERS, load_whole
 
@@ -221,10 +222,10 @@ def save_text_encoder(text: TextEncoder, folder: Path) -> None:
     logging.disable_progress_bar()
     with saved_model(folder / "text_encoder"):
         text.model.save_pretrained(folder / "text_encoder", safe_serialization=True)
-    with disk_errors(folder / "tokenizer"):
-        text.tokenizer.save_pretrained(folder / "tokenizer")
     model = json.loads(text.tokenizer.backend_tokenizer.to_str())["model"]
     vocabulary = json.dumps(model["vocab"], ensure_ascii=False)
-    (folder / "tokenizer" / "vocab.json").write_text(vocabulary, encoding="utf-8")
     lines = ["#version: 0.2"] + [" ".join(pair) for pair in model["merges"]]
-    (folder / "tokenizer" / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with disk_errors(folder / "tokenizer"):
+        text.tokenizer.save_pretrained(folder / "tokenizer")
+        (folder / "tokenizer" / "vocab.json").write_text(vocabulary, encoding="utf-8")
+        (folder / "tokenizer" / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ size, with details hidden in small deviations: such latents are as easy to learn
 be averaged down, and resemble canonical coordinate maps, which the AGP draws in their place.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, mse_loss
 
-from sdtool.io.files import write_json, write_text
+from sdtool.io.files import disk_errors, write_json, write_text
 from sdtool.priors.fact_rows import fact_rows
 from sdtool.priors.fresh import LATENTS
 from sdtool.priors.models import AutoencoderKL, AutoencoderTiny, save_model
@@ -82,7 +83,11 @@ class LatentViews:
     ):
         self.views, self.size = views, views.size // FACTOR
         shape = (len(views), LATENTS, self.size, self.size)
-        self.table = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+        with disk_errors(path):
+            self.table = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+            if hasattr(os, "posix_fallocate"):  # later, a full disk would end the process
+                with open(path, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         for start in range(0, len(views), batch):
             rows = np.arange(start, min(start + batch, len(views)))
             with torch.no_grad():
