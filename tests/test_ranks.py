@@ -113,3 +113,32 @@ def test_of_two_ranks_that_saw_other_trees_either_may_be_wrong(in_a_folder, tmp_
     file.write_text(json.dumps(record))
     with pytest.raises(InputError, match=r"run the commands of rank-00000 \(or of rank-00001"):
         stage_folders("out")
+
+
+def test_a_run_without_ranks_leaves_their_folders(tmp_path):
+    for rank in (0, 1):
+        finish(tmp_path / "out", Ranks(rank, 2))
+    said = (
+        f"{tmp_path / 'out'} holds the folders of 2 ranks; choose another --out for a run without ranks, or "
+        "remove what is there first"
+    )
+    for overwrite in (False, True):
+        with pytest.raises(UsageError) as refused:
+            begin(tmp_path / "out", "x", params={}, overwrite=overwrite)
+        assert str(refused.value) == said
+    assert [f.name for f in stage_folders(tmp_path / "out")] == ["rank-00000", "rank-00001"]
+
+
+def test_a_rank_leaves_a_run_without_ranks(tmp_path):
+    out = tmp_path / "out"
+    record = begin(out, "x", params={})
+    for is_done in (False, True):
+        if is_done:
+            record.finish(counts={"ok": 1}, outputs=[])
+        with pytest.raises(UsageError) as refused:
+            finish(out, Ranks(0, 2))
+        assert str(refused.value) == (
+            f"{out} holds a run without ranks, which would be read in the place of rank-00000; choose another "
+            "--out for the ranks, or remove that run first"
+        )
+    assert not list(out.glob("rank-*"))

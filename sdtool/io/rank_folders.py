@@ -1,13 +1,12 @@
 """The output of a stage that ran as many ranks: `out/rank-00000/`, `out/rank-00001/`, …, read as one."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 from sdtool.errors import InputError
 from sdtool.io.files import read_json
 from sdtool.io.record_differences import NAMED, differing_inputs, differing_params, some_of
-from sdtool.io.stage_record import DONE
+from sdtool.io.stage_record import DONE, RANK
 
 LISTED = "listed"
 """What a rank's record counts: the objects that it shares with the others."""
@@ -24,7 +23,7 @@ def stage_folders(directory: str | Path) -> list[Path]:
     InputError if a rank is missing or unfinished, or if the ranks ran with different parameters.
     """
     directory = Path(directory)
-    folders = sorted(p for p in directory.glob("rank-*") if re.fullmatch(r"rank-\d{5,}", p.name))
+    folders = sorted(p for p in directory.glob("rank-*") if RANK.fullmatch(p.name))
     if not folders or (directory / DONE).is_file():
         return [directory]
     records: dict[Path, dict[str, Any]] = {}

@@ -36,6 +36,7 @@ from sdtool.io.words import counted
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
 LOG = "log.jsonl"
+RANK = re.compile(r"rank-\d{5,}")  # the folder of one rank of a run of many (`sdtool.io.rank_folders`)
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,12 @@ def begin(
     if is_file or out.is_symlink() and not out.exists():
         kind = "a file" if is_file else "a link to nothing"
         raise UsageError(f"--out {out} is {kind}; name a directory", "--out")
+    if RANK.fullmatch(out.name) and _marks(out.parent):
+        raise UsageError(
+            f"{out.parent} holds a run without ranks, which would be read in the place of {out.name}; choose "
+            "another --out for the ranks, or remove that run first",
+            "--out",
+        )
     if not overwrite and (out / DONE).is_file():
         other = _read_record(out, DONE, stage)
         if not difference(other, head):
@@ -237,9 +244,11 @@ def begin(
     names = _names(out)
     is_ours = bool(names & {DONE, PARTIAL}) or all(map(_passes, names))
     if not is_ours and not _marks(out):  # in this order: another process may begin or end meanwhile
-        raise UsageError(
-            f"{out} is not empty and sdtool did not write it; choose another --out", "--out"
-        )
+        said = "is not empty and sdtool did not write it; choose another --out"
+        if ranks := sum(bool(RANK.fullmatch(name)) for name in names):
+            said = f"holds the {'folders' if ranks > 1 else 'folder'} of {counted(ranks, 'rank')}; choose "
+            said += "another --out for a run without ranks, or remove what is there first"
+        raise UsageError(f"{out} {said}", "--out")
     made: list[Path] = []
     while True:
         made = make_folder(out) or made
