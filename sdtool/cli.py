@@ -1,6 +1,7 @@
 """The command line: the table of stages, imported only when called, and the one place where an
 error becomes a sentence and an exit code."""
 
+import errno
 import importlib
 import inspect
 import json
@@ -50,6 +51,10 @@ STAGES = {
 }
 
 PATHS = (str, bytes, os.PathLike)
+CURES = {
+    errno.EACCES: "; have what is read readable for you, and the folder of what is written writable",
+    errno.ELOOP: "; it is a link that leads back to itself: name the file or folder itself",
+}
 
 EPILOG = 'Begin with: sdtool export "$(sdtool lift "a corgi")"'
 
@@ -237,7 +242,7 @@ def run(arguments: list[str]) -> int:
             return _report(2, message + _on_quotes(error), as_json)
         if isinstance(error, OSError) and error.strerror:  # a full disk, a folder not ours, …
             where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, PATHS) else ""
-            return _report(1, where + error.strerror, as_json)
+            return _report(1, where + error.strerror + CURES.get(error.errno or 0, ""), as_json)
         text = f"unexpected {type(error).__name__}: {error} (add --debug for the traceback)"
         return _report(1, text, as_json)
     finally:

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from sdtool.errors import InputError
+from sdtool.errors import InputError, UsageError
 from sdtool.io import stage_record
 from sdtool.runtime.options import Out, Overwrite
 from sdtool.training.options import Fp16
@@ -34,6 +34,8 @@ def merge_agp(
 
     if not is_adapter(agp):
         raise InputError(f"{agp} is a whole AGP already: it holds no adapters")
+    if agp.resolve() in out.resolve().parents:
+        raise UsageError(f"--out {out} lies in {agp}, which is read; choose another --out", "--out")
     base = base_of(agp)
     record = stage_record.begin(
         out,

@@ -11,6 +11,7 @@ from other_device import DEVICE, WAITS, Elsewhere, Elsewheres
 from prior_samples import write_deepfloyd
 from safetensors.torch import load_file
 
+from sdtool.errors import UsageError
 from sdtool.geometry.cameras import ViewRange
 from sdtool.lifting import dmtet, lift_priors, loop, nerf, radiance, scenes
 from sdtool.lifting.config import override
@@ -20,7 +21,7 @@ from sdtool.lifting.run import Lift
 from sdtool.priors.agp import fresh_agp
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.rendering import kernels, raster
-from sdtool.runtime.devices import visible_gpus
+from sdtool.runtime.devices import choose_device, visible_gpus
 
 SHORT = [
     "coarse.steps=3", "geometry.steps=2", "color.steps=3", "color.views=2", "coarse.size=16",
@@ -182,6 +183,15 @@ def test_mixing_devices_is_refused_by_the_pretended_one():
         assert torch.equal((there + 1).cpu(), torch.full((3,), 2.0))
         with pytest.raises(RuntimeError, match="numpy"):
             there.numpy()
+
+
+@pytest.mark.parametrize("name", ["meta", "nothing", "xla"])
+def test_a_device_that_cannot_compute_here_is_refused_in_a_sentence(name):
+    with pytest.raises(UsageError) as refused:
+        choose_device(name)
+    said = str(refused.value)
+    assert said.startswith(f"--device {name} cannot be used here (") and said.endswith("; try cpu")
+    assert len(said) < 350 and ". " not in said
 
 
 def test_gpus_are_counted_where_there_are_any():

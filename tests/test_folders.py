@@ -1,6 +1,7 @@
 """What a folder holds: models, also behind links, and files that nobody reads."""
 
 import json
+import os
 
 import pytest
 from glb_samples import corner
@@ -206,6 +207,34 @@ def test_a_link_to_itself_ends_nothing(tmp_path, capsys):
     assert f"1 object failed; {tmp_path}/c/failures.jsonl says why" in capsys.readouterr().err
     failure = json.loads((tmp_path / "c" / "failures.jsonl").read_text())
     assert (failure["uid"], failure["reason"]) == ("a", "unreadable-file")
+
+
+def test_what_is_named_as_a_model_and_is_no_file_is_counted(tmp_path):
+    corner().save(tmp_path / "a.glb")
+    os.mkfifo(tmp_path / "b.glb")
+    found = survey(tmp_path)
+    assert [path.name for path in found.models] == ["a.glb"]
+    assert say_unread(found.unread) == (
+        "1 file of kinds that sdtool does not read: .glb that is no file (1)"
+    )
+
+
+def test_what_the_system_refuses_has_a_cure(tmp_path, capsys):
+    (tmp_path / "objs").mkdir()
+    corner().save(tmp_path / "objs/a.glb")
+    (tmp_path / "turn").symlink_to("turn")
+    assert run(["caption", str(tmp_path / "objs"), "--out", str(tmp_path / "turn/out")]) == 1
+    said = (
+        "Too many levels of symbolic links; it is a link that leads back to itself: name the file"
+    )
+    assert f"sdtool: {tmp_path / 'turn/out'}: {said}" in capsys.readouterr().err
+    (tmp_path / "shut").mkdir(0o555)
+    code, said = run_as_anyone("caption", tmp_path / "objs", "--out", tmp_path / "shut/out")
+    assert (code, said) == (
+        1,
+        f"sdtool: {tmp_path / 'shut/out'}: Permission denied; have what is read readable for you, and the "
+        "folder of what is written writable\n",
+    )
 
 
 def test_a_link_to_itself_hides_no_file_beside_it(tmp_path):

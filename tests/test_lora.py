@@ -16,13 +16,12 @@ from prior_samples import write_sdxl, write_stable_diffusion, write_version, wri
 from safetensors.torch import load_file, save_file
 
 from sdtool.cli import run
-from sdtool.errors import InputError
+from sdtool.errors import InputError, UsageError
 from sdtool.io.files import read_json, write_json
 from sdtool.io.stage_record import digest
 from sdtool.priors import pairs, split
 from sdtool.priors import traced as records
 from sdtool.priors.adapters import (
-    WEIGHTS,
     adapted_layers,
     adapter_parts,
     adapter_rank,
@@ -30,7 +29,7 @@ from sdtool.priors.adapters import (
     has_adapter,
 )
 from sdtool.priors.agp import fresh_agp
-from sdtool.priors.cards import ADAPTER, FINGERPRINT
+from sdtool.priors.cards import ADAPTER, ADAPTER_WEIGHTS, FINGERPRINT
 from sdtool.priors.fresh import fresh_base
 from sdtool.priors.loading import load_agp, load_base
 from sdtool.priors.model_card import save_agp
@@ -202,10 +201,10 @@ def test_the_folder_comes_back_and_is_read_by_peft_and_by_diffusers(base, agp):
     plain = UNet2DConditionModel.from_pretrained(
         base, subfolder="unet", low_cpu_mem_usage=False, **hook
     )
-    plain.load_lora_adapter(agp, weight_name=WEIGHTS, prefix="base_model.model")
+    plain.load_lora_adapter(agp, weight_name=ADAPTER_WEIGHTS, prefix="base_model.model")
     camera = {
         key.removeprefix("base_model.model.class_embedding."): value
-        for key, value in load_file(agp / WEIGHTS).items()
+        for key, value in load_file(agp / ADAPTER_WEIGHTS).items()
         if ".class_embedding." in key
     }
     plain.class_embedding.load_state_dict(camera)
@@ -253,19 +252,19 @@ def test_another_base_and_none_are_refused_in_one_sentence(copied):
     ],
 )
 def test_a_spoiled_adapter_is_named(copied, spoil, said):
-    weights, config = load_file(copied / WEIGHTS), read_json(copied / ADAPTER)
+    weights, config = load_file(copied / ADAPTER_WEIGHTS), read_json(copied / ADAPTER)
     spoil(weights, config)
-    save_file(weights, copied / WEIGHTS)
+    save_file(weights, copied / ADAPTER_WEIGHTS)
     write_json(copied / ADAPTER, config)
     with pytest.raises(InputError, match=said):
         load_agp(copied)
 
 
 def test_an_adapter_without_its_weights_or_with_garbage_is_named(copied):
-    (copied / WEIGHTS).write_bytes(b"garbage")
+    (copied / ADAPTER_WEIGHTS).write_bytes(b"garbage")
     with pytest.raises(InputError, match="adapter_model.safetensors is damaged"):
         load_agp(copied)
-    (copied / WEIGHTS).unlink()
+    (copied / ADAPTER_WEIGHTS).unlink()
     with pytest.raises(InputError, match="lacks adapter_model.safetensors"):
         load_agp(copied)
 
@@ -377,26 +376,26 @@ def test_a_killed_training_of_adapters_continues_and_goes_on_from_its_result(
         patch.setattr(loop, "save_checkpoint", killed)
         assert run(command(views, parts, *lora)) == 130
     held = load_file(parts / "checkpoint-000002.safetensors")
-    trained = len(load_file(whole / WEIGHTS))
+    trained = len(load_file(whole / ADAPTER_WEIGHTS))
     assert len([name for name in held if name.startswith("value/")]) == trained
     assert len([name for name in held if name.startswith("average/")]) == trained
     capsys.readouterr()
     assert run(command(views, parts, *lora)) == 0
     assert "continuing after step 2" in capsys.readouterr().err
-    assert (parts / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+    assert (parts / ADAPTER_WEIGHTS).read_bytes() == (whole / ADAPTER_WEIGHTS).read_bytes()
     assert before == {path: path.read_bytes() for path in before}  # the base is as it was
 
     card = read_json(whole / "agp.json")
     assert card["lora"] == 2 and card[FINGERPRINT] == fingerprint(base)
     assert not (whole / "unet").exists() and "PeftModel" in (whole / "README.md").read_text()
     outputs = read_json(whole / "stage.json")["outputs"]
-    assert {WEIGHTS, ADAPTER} < set(outputs)
+    assert {ADAPTER_WEIGHTS, ADAPTER} < set(outputs)
     started = fresh_adapter(load_base(base), 2, torch.Generator().manual_seed(0))
     assert not torch.equal(asked(load_agp(whole)), asked(started))  # it has learnt something
 
     go_on = ["--resume-from", str(whole), "--steps", "1", "--lr", "1e-9"]
     assert run(command(views, more, *go_on, "--lora", "2")) == 0, capsys.readouterr().err
-    one, two = load_file(whole / WEIGHTS), load_file(more / WEIGHTS)
+    one, two = load_file(whole / ADAPTER_WEIGHTS), load_file(more / ADAPTER_WEIGHTS)
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
     assert run(command(views, tmp_path / "no", *go_on, "--lora", "5")) == 2
     assert "has adapters of rank 2: use --lora 2" in capsys.readouterr().err
@@ -431,6 +430,31 @@ def test_a_merged_agp_is_whole_and_predicts_the_same(agp, tmp_path, capsys, monk
     views = ["views", "--captions", str(agp / "agp.json")]
     assert run(["distill-guidance", str(agp), *views]) == 1
     assert "sdtool merge-agp" in capsys.readouterr().err
+
+
+def test_a_rank_beyond_all_layers_is_refused(base, tmp_path):
+    said = r"^--lora 100000 is more than any layer of .* take \d+ or less"
+    with pytest.raises(UsageError, match=said) as no:
+        fresh_adapter(load_base(base), 100_000, torch.Generator())
+    assert no.value.options == ("--lora",)
+    most = int(str(no.value).partition("take ")[2].partition(" ")[0])
+    adapter = fresh_adapter(load_base(base), most, torch.Generator())
+    assert adapter_rank(adapter.unet) == most
+    layers = [layer for _, layer in adapted_layers(adapter.unet)]
+    assert max(min(layer.weight.flatten(1).shape) for layer in layers) == most
+
+
+def test_merge_agp_names_half_an_adapter_and_writes_nothing_into_what_it_reads(
+    agp, tmp_path, capsys
+):
+    assert run(["merge-agp", str(agp), "--out", str(agp / "in")]) == 2
+    assert f"--out {agp / 'in'} lies in {agp}, which is read" in capsys.readouterr().err
+    assert not (agp / "in").exists()
+    half = shutil.copytree(agp, tmp_path / "half")
+    (half / ADAPTER).unlink()
+    assert run(["merge-agp", str(half), "--out", str(tmp_path / "whole")]) == 1
+    said = f"{half} has adapter_model.safetensors and no adapter_config.json; copy or download the whole"
+    assert said in capsys.readouterr().err
 
 
 def test_without_peft_the_cure_is_named_before_anything_is_done(

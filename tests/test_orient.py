@@ -237,6 +237,16 @@ def test_other_tables_are_refused(table):
         read_facings(Path("table.json"))
 
 
+def test_a_table_of_another_kind_is_told_which_are_taken():
+    Path("bom.csv").write_bytes(b"\xef\xbb\xbfuid,front\na,90\n")
+    with pytest.raises(
+        InputError, match=r"bom.csv is not valid JSON .* as OrienText300K has it, a list"
+    ):
+        read_facings(Path("bom.csv"))
+    with pytest.raises(InputError, match=r"^nowhere.json does not exist$"):
+        read_facings(Path("nowhere.json"))
+
+
 def test_a_table_is_asked_for(capsys):
     write_seats("objs", (0,))
     assert orient("objs", "--by", "table", "--out", "oriented") == 2

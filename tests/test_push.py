@@ -156,6 +156,10 @@ def test_no_network_no_hub_and_no_agp_are_told(hub, agp, tmp_path, monkeypatch, 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert run(["push", str(agp), "someone/agp"]) == 1
     assert "HF_HUB_OFFLINE is set" in capsys.readouterr().err
+    monkeypatch.setattr(constants, "ENDPOINT", "foo")
+    assert run(["push", str(agp), "someone/agp"]) == 1
+    said = "the environment variable HF_ENDPOINT is foo, which is no address of the web"
+    assert said in capsys.readouterr().err
 
 
 def test_an_agp_that_no_hub_has_is_told(hub, capsys):

@@ -138,7 +138,7 @@ def test_a_rank_leaves_a_run_without_ranks(tmp_path):
         with pytest.raises(UsageError) as refused:
             finish(out, Ranks(0, 2))
         assert str(refused.value) == (
-            f"{out} holds a run without ranks, which would be read in the place of rank-00000; choose another "
-            "--out for the ranks, or remove that run first"
+            f"{out} holds a run without ranks, which would be read in the place of rank-00000; choose "
+            "another --out for the ranks, or remove that run first"
         )
     assert not list(out.glob("rank-*"))

@@ -62,6 +62,8 @@ def survey(folder: Path) -> Folder:
         if path.suffix.lower() in MESH_SUFFIXES:
             if _is_there(path):
                 found.models.append(path)
+            else:  # a pipe, a socket or a device
+                found.unread.kinds[f"{path.suffix.lower()} that is no file"] += 1
         elif kind := unread_kind(path.name):
             found.unread.kinds[kind] += 1
         elif not path.suffix and path.is_symlink() and (why := _refused(path)):

@@ -36,7 +36,9 @@ from sdtool.io.words import counted
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
 LOG = "log.jsonl"
-RANK = re.compile(r"rank-\d{5,}")  # the folder of one rank of a run of many (`sdtool.io.rank_folders`)
+RANK = re.compile(
+    r"rank-\d{5,}"
+)  # the folder of one rank of a run of many (`sdtool.io.rank_folders`)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def digest(path: str | Path, leave_out: Path | None = None) -> str:
         for record in records:
             sha.update(record.read_bytes())
     elif path.is_dir():
-        skipped = leave_out.resolve() if leave_out else None
+        skipped = Path(os.path.realpath(leave_out)) if leave_out else None
         found = (p for p in walk_files(path, hidden=True) if p.name != LOCK)
         for item in sorted(p for p in found if os.path.isfile(p)):
             if skipped and skipped in item.resolve().parents:
@@ -265,7 +267,7 @@ def begin(
 def refuse_inside(out: Path, inputs: Mapping[str, Path]) -> None:
     """UsageError if an input is `out` or lies in it."""
     for key, path in inputs.items():
-        if out.resolve() in (path.resolve(), *path.resolve().parents):
+        if Path(os.path.realpath(out)) in (path.resolve(), *path.resolve().parents):
             raise UsageError(
                 f"--out {out} holds the input {key} ({path}); choose another --out", "--out"
             )

@@ -42,7 +42,13 @@ def read_facings(path: Path, up: Up = "z") -> dict[str, Facing | None]:
     """
     found: dict[str, Facing | None] = {}
     sound = False
-    for uid, value, confidence in _entries(path, read_json(path)):
+    try:
+        table = read_json(path)
+    except InputError as error:
+        if not path.is_file():
+            raise
+        raise InputError(f"{error}: {EXPECTED}") from None
+    for uid, value, confidence in _entries(path, table):
         sound = True
         facing = _facing(value, confidence, up)
         if found.get(uid) is None:  # the first that says something

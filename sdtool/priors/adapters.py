@@ -13,9 +13,6 @@ from torch import nn
 from sdtool.priors.checkpoint import UNET
 from sdtool.priors.weights import DIFFUSERS, variant_of
 
-WEIGHTS = "adapter_model.safetensors"
-"""Of an adapter, as peft names the file; its configuration is `sdtool.priors.cards.ADAPTER`."""
-
 CAMERA = "class_embedding"
 """The camera's perceptron in a UNet of diffusers."""
 

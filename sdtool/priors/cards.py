@@ -20,6 +20,9 @@ CARD, AGP_CARD, COLOR_CARD = "sdtool.json", "agp.json", "color.json"
 ADAPTER = "adapter_config.json"
 """The configuration of adapters, as peft names the file."""
 
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+"""Their weights."""
+
 FINGERPRINT = "base_fingerprint"
 """In agp.json: by what an AGP of adapters knows its base (`sdtool.priors.adapters.fingerprint`)."""
 
@@ -124,8 +127,16 @@ def is_guided(card: Path) -> bool:
 
 
 def is_adapter(path: str | Path) -> bool:
-    """Whether an AGP is one of adapters, which needs the UNet of its base."""
-    return (agp_folder(path) / ADAPTER).is_file()
+    """Whether an AGP is one of adapters, which needs the UNet of its base. InputError if half of them is
+    missing."""
+    folder = agp_folder(path)
+    if (folder / ADAPTER).is_file():
+        return True
+    if (folder / ADAPTER_WEIGHTS).is_file() and not (folder / "unet").is_dir():
+        raise InputError(
+            f"{folder} has {ADAPTER_WEIGHTS} and no {ADAPTER}; copy or download the whole folder again"
+        )
+    return False
 
 
 def cameras_of(path: str | Path) -> AnyRange:

@@ -72,10 +72,14 @@ def load_base(
 
 def load_vae(folder: Path, dtype: torch.dtype = torch.float32) -> AutoencoderKL | AutoencoderTiny:
     """The VAE in a diffusers folder, frozen; InputError if there is none."""
-    card = read_json(folder / "config.json")
+    path = folder / "config.json"
+    card = read_json(path) if path.is_file() else None
     name = card.get("_class_name") if isinstance(card, dict) else None
     if name not in VAES:
-        raise InputError(f"{folder} holds no VAE of the kinds {', '.join(VAES)}")
+        raise InputError(
+            f"{folder} holds no VAE of the kinds {', '.join(VAES)}; name a folder that train-vae wrote, or "
+            "vae/ of a diffusers folder"
+        )
     with _naming(folder):
         vae = load_whole(VAES[name], folder, DIFFUSERS, torch_dtype=dtype)
     vae.to(memory_format=torch.channels_last)

@@ -18,18 +18,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from sdtool.errors import InputError, MissingDependencyError
+from sdtool.errors import InputError, MissingDependencyError, UsageError
 from sdtool.io.files import read_json, write_json
 from sdtool.io.tensor_files import save_tensors
 from sdtool.priors.adapters import (
     CAMERA,
     NAME,
-    WEIGHTS,
     adapted_layers,
     adapter_parts,
 )
 from sdtool.priors.agp import camera_hook, check_base, start_camera
-from sdtool.priors.cards import ADAPTER
+from sdtool.priors.cards import ADAPTER, ADAPTER_WEIGHTS
 from sdtool.priors.guided import plain_unet, unguided, with_unet
 from sdtool.priors.models import UNet2DConditionModel
 from sdtool.priors.prior import Prior
@@ -65,6 +64,12 @@ def fresh_adapter(base: Prior, rank: int, generator: torch.Generator) -> Prior:
     """
     check_base(base)
     unet = _with_camera(base)
+    if rank > (most := _highest_rank(unet)):
+        raise UsageError(
+            f"--lora {rank} is more than any layer of {base.name} has rows or columns; take {most} or less, "
+            "or leave --lora out to train the whole UNet",
+            "--lora",
+        )
     start_camera(unet, generator)
     _start_adapters(unet, rank, generator)
     return _as_agp(base, unet, f"an AGP of {base.name}")
@@ -106,23 +111,23 @@ def read_adapter(base: Prior, folder: Path, name: str) -> Prior:
     config = read_config(folder)
     unet = _with_camera(base)
     _add_adapters(unet, config["r"], config["lora_alpha"], config["target_modules"])
-    stored, wanted = _stored(folder / WEIGHTS), _tensors(unet)
+    stored, wanted = _stored(folder / ADAPTER_WEIGHTS), _tensors(unet)
     if lacking := sorted(set(wanted) - set(stored)):
         raise InputError(
-            f"{folder / WEIGHTS} is not whole: it lacks {len(lacking)} of {len(wanted)} tensors "
+            f"{folder / ADAPTER_WEIGHTS} is not whole: it lacks {len(lacking)} of {len(wanted)} tensors "
             f"({lacking[0]}, …); {AGAIN}"
         )
     with torch.no_grad():
         for key, value in wanted.items():
             if stored[key].shape != value.shape:
                 raise InputError(
-                    f"{folder / WEIGHTS} is of another base: its tensor {key} is of the shape "
+                    f"{folder / ADAPTER_WEIGHTS} is of another base: its tensor {key} is of the shape "
                     f"{tuple(stored[key].shape)}, not {tuple(value.shape)}"
                 )
             if not torch.isfinite(stored[key]).all():
                 raise InputError(
-                    f"{folder / WEIGHTS} is damaged: its tensor {key} holds what is no number (NaN or "
-                    f"infinity); {AGAIN}"
+                    f"{folder / ADAPTER_WEIGHTS} is damaged: its tensor {key} holds what is no number "
+                    f"(NaN or infinity); {AGAIN}"
                 )
             value.copy_(stored[key])
     return _as_agp(base, unet, name)
@@ -135,13 +140,13 @@ def save_adapter(prior: Prior, folder: Path, base: str, dtype: torch.dtype) -> l
     """
     tensors = {name: value.detach() for name, value in _tensors(prior.unet).items()}
     tensors = {name: value.to("cpu", dtype).contiguous() for name, value in tensors.items()}
-    refuse_no_numbers(tensors.items(), folder / WEIGHTS, dtype)
-    save_tensors(folder / WEIGHTS, tensors, {"format": "pt"})
+    refuse_no_numbers(tensors.items(), folder / ADAPTER_WEIGHTS, dtype)
+    save_tensors(folder / ADAPTER_WEIGHTS, tensors, {"format": "pt"})
     told = prior.unet.peft_config[NAME].to_dict()
     told |= {"modules_to_save": [CAMERA], "inference_mode": True, "base_model_name_or_path": base}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}
     write_json(folder / ADAPTER, plain)
-    return [WEIGHTS, ADAPTER]
+    return [ADAPTER_WEIGHTS, ADAPTER]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -206,6 +211,16 @@ def _start_adapters(unet: nn.Module, rank: int, generator: torch.Generator) -> N
             )
             first.copy_(drawn)
             nn.init.zeros_(last)
+
+
+def _highest_rank(unet: nn.Module) -> int:
+    """The highest rank that the weight of a layer with an adapter can have, as a matrix."""
+    ends = tuple(f".{name}" for name in TARGETS)
+    return max(
+        min(layer.weight.flatten(1).shape)
+        for name, layer in unet.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d) and f".{name}".endswith(ends)
+    )
 
 
 def _add_adapters(unet: nn.Module, rank: int, alpha: float, targets: list[str]) -> None:

@@ -55,6 +55,11 @@ def push(parcel: Parcel, repository: str, *, private: bool, update: bool, messag
     private: whether others can see it, if it is made now. update: it may be there already.
     """
     api, owner = HfApi(), repository.partition("/")[0]
+    if not api.endpoint.startswith(("http://", "https://")):
+        raise InputError(
+            f"the environment variable HF_ENDPOINT is {api.endpoint}, which is no address of the web; set it "
+            "to one that begins with https://, or unset it"
+        )
     with _in_words(api, repository):
         who = api.whoami()
     owners = [who["name"], *(org["name"] for org in who.get("orgs", []))]

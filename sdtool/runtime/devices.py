@@ -20,9 +20,9 @@ def choose_device(name: str) -> torch.device:
         return device
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.ones(1, device=device).item()  # "meta" has no numbers to give
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].partition(". ")[0]
         raise UsageError(
             f"--device {name} cannot be used here ({reason}); try cpu", "--device"
         ) from None

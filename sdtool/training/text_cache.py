@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sdtool.io.files import atomic_path
+from sdtool.io.words import counted
 from sdtool.priors.prior import Prior
 from sdtool.runtime.progress import progress
 from sdtool.training.distributed import Processes
@@ -80,8 +81,9 @@ def embeddings(
             return True
         folder.mkdir(parents=True, exist_ok=True)
         if size > min(limit, shutil.disk_usage(folder).free - SPARE):
+            said = f"{size / 1e9:.1f}" if size >= 5e7 else "less than 0.1"
             processes.say(
-                f"{len(prompts)} prompts take {size / 2**30:.1f} GB: each batch is encoded anew; "
+                f"{counted(len(prompts), 'prompt')} would take {said} GB: each batch is encoded anew; "
                 "with --text-cache of as many GB, and as much free disk, training is faster"
             )
             return False
