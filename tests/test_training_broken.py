@@ -61,6 +61,7 @@ def test_weights_beyond_float16_are_not_written(tmp_path):
     assert not (tmp_path / "unet").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_opened_stays(views, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "vae/checkpoint-000002.safetensors"
