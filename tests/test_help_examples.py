@@ -107,6 +107,8 @@ def execute(line):
             if tasks:
                 patch.setenv("SLURM_PROCID", "0")
                 patch.setenv("SLURM_NTASKS", tasks)
+                place = arguments.index("--out") + 1  # where another example has run without ranks
+                arguments[place] = f"{arguments[place].rstrip('/')}-of-ranks"
             if "--calibrate" in arguments:  # on toys of two kinds, not of all
                 patch.setattr(calibrating, "CATEGORIES", ("corgi", "ball"))
             patch.setattr(guidance_distillation, "MEASURED", 2)

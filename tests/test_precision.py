@@ -13,6 +13,8 @@ from sdtool.errors import SdtoolError, UsageError
 from sdtool.io import stage_record
 from sdtool.lifting import lift_priors
 from sdtool.lifting.config import override
+from sdtool.lifting.lift_files import SHAPE
+from sdtool.lifting.lift_materials import MATERIAL
 from sdtool.lifting.lift_priors import HALF
 from sdtool.lifting.presets import PRESETS, starting_from
 from sdtool.lifting.run import Lift
@@ -137,6 +139,8 @@ def test_a_finished_lift_in_another_precision_is_not_what_was_asked_for(tmp_path
     )
     made.head["precision"] = "fp32"
     made.finish(counts={}, outputs=[])
+    for name in (SHAPE, MATERIAL):
+        (out / name).touch()
     for precision, asked in (
         ("fp32", True),
         ("fp16", False),
