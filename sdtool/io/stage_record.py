@@ -36,9 +36,8 @@ from sdtool.io.words import counted
 
 DONE, PARTIAL = "stage.json", "stage.partial.json"
 LOG = "log.jsonl"
-RANK = re.compile(
-    r"rank-\d{5,}"
-)  # the folder of one rank of a run of many (`sdtool.io.rank_folders`)
+RANK = re.compile(r"rank-\d{5,}")
+"""The folder of one rank of a run of many (`sdtool.io.rank_folders`)."""
 
 
 @dataclass(frozen=True)
